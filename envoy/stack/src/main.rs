@@ -1,0 +1,2 @@
+//! pax-stack.
+fn main() {}

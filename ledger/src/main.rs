@@ -1,0 +1,2 @@
+//! pax-ledger.
+fn main() {}

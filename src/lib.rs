@@ -1,0 +1,1 @@
+//! pax-gateway.

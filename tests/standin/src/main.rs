@@ -1,0 +1,2 @@
+//! pax-standin.
+fn main() {}
