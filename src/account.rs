@@ -1,0 +1,46 @@
+//! Accounts: whom we debit, as the ledger service tells the filter.
+
+use serde::{Deserialize, Serialize};
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The whitelist of its slot, up to a daily cap.
+    Free,
+    /// Any priced model, from a prepaid balance.
+    Credit,
+}
+
+/// Whether an account may call at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It may.
+    Active,
+    /// An operator switched it off.
+    Disabled,
+}
+
+/// Whose provider key pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Funding {
+    /// Ours: the call is charged.
+    Platform,
+    /// The caller's own: the call is recorded and costs nothing.
+    Byo,
+}
+
+/// An account, as a token resolves to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name.
+    pub account: String,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its status.
+    pub status: Status,
+    /// The token that was resolved, by the ledger's id: not the token, not its hash.
+    pub token_id: String,
+}

@@ -1,0 +1,119 @@
+//! The bundle: every card ever published, locked by hash, and the one in force at a moment.
+
+use std::sync::Arc;
+
+use crate::card::RateCard;
+use crate::clock::Moment;
+use crate::digest::Digest;
+use crate::doc::Mistakes;
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+}
+
+/// Published cards by ascending version, none missing.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    cards: Vec<Arc<RateCard>>,
+}
+
+impl Bundle {
+    /// The bundle that was built in.
+    ///
+    /// # Errors
+    /// Every mistake in it. `make test` finds them before a module is released.
+    pub fn embedded() -> Result<Self, Mistakes> {
+        Self::load(embedded::FILES, embedded::LOCK)
+    }
+
+    /// Reads cards (file name and text) and the lock (`sha256sum` lines).
+    ///
+    /// # Errors
+    /// Every mistake of every card; a card that is not locked or is not the locked one; a locked card that is
+    /// missing; a gap between versions.
+    pub fn load(files: &[(&str, &str)], lock: &str) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let locked = read_lock(lock, &mut mistakes);
+        let mut cards = Vec::new();
+        for (name, text) in files {
+            match RateCard::parse(text) {
+                Ok(card) => {
+                    check_card(name, &card, &locked, &mut mistakes);
+                    cards.push(Arc::new(card));
+                }
+                Err(found) => {
+                    for mistake in found.0 {
+                        let path = [*name, &mistake.path].join(if mistake.path.is_empty() { "" } else { ": " });
+                        mistakes.add(&path, mistake.what);
+                    }
+                }
+            }
+        }
+        for (name, _) in &locked {
+            if !files.iter().any(|(file, _)| file == name) {
+                mistakes.add(name, "is locked but missing; a published card stays in the bundle for ever");
+            }
+        }
+        cards.sort_by_key(|card| card.version);
+        for (card, expected) in cards.iter().zip(1..) {
+            if card.version.0 != expected && mistakes.0.is_empty() {
+                mistakes.add("", format!("version {expected} is missing: versions follow each other from 1"));
+            }
+        }
+        if cards.is_empty() {
+            mistakes.add("", "the bundle has no card");
+        }
+        mistakes.or(Some(Self { cards }))
+    }
+
+    /// The highest version whose `effective_from` is not after `now`; none before the first of them.
+    #[must_use]
+    pub fn in_force(&self, now: Moment) -> Option<&Arc<RateCard>> {
+        self.cards.iter().rev().find(|card| card.effective_from <= now)
+    }
+
+    /// The card with this hash.
+    #[must_use]
+    pub fn by_sha256(&self, sha256: &Digest) -> Option<&Arc<RateCard>> {
+        self.cards.iter().find(|card| card.sha256 == *sha256)
+    }
+
+    /// All cards by ascending version.
+    #[must_use]
+    pub fn cards(&self) -> &[Arc<RateCard>] {
+        &self.cards
+    }
+}
+
+fn read_lock<'a>(lock: &'a str, mistakes: &mut Mistakes) -> Vec<(&'a str, Digest)> {
+    let mut locked = Vec::new();
+    for (line, number) in lock.lines().zip(1..) {
+        let entry = line.split_once("  ").and_then(|(hash, name)| Some((name, hash.parse().ok()?)));
+        match entry {
+            Some((name, _)) if locked.iter().any(|(other, _)| *other == name) => {
+                mistakes.add(&format!("LOCK:{number}"), format!("{name} is locked twice"));
+            }
+            Some(entry) => locked.push(entry),
+            None => mistakes.add(&format!("LOCK:{number}"), "must be a line of sha256sum: hash, two spaces, name"),
+        }
+    }
+    locked
+}
+
+fn check_card(name: &str, card: &RateCard, locked: &[(&str, Digest)], mistakes: &mut Mistakes) {
+    if name != format!("v{}.json", card.version) {
+        mistakes.add(name, format!("has rate_table_v {}, so its name must be v{0}.json", card.version));
+    }
+    match locked.iter().find(|(file, _)| *file == name) {
+        Some((_, hash)) if *hash == card.sha256 => {}
+        Some(_) => mistakes.add(
+            name,
+            "differs from its hash in LOCK: a published card never changes; restore it and make the change a new version",
+        ),
+        None => mistakes.add(name, "is not locked: `sha256sum` its file into LOCK once it is final"),
+    }
+}
+
+#[cfg(test)]
+#[path = "bundle_test.rs"]
+mod tests;

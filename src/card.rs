@@ -1,0 +1,274 @@
+//! The rate card: one immutable price table, read strictly, and the price of a usage under it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::clock::Moment;
+use crate::digest::Digest;
+use crate::doc::{self, Fields, Mistakes, Node};
+use crate::pax::{Bill, Pax, Rate, Tokens, Usd};
+use crate::usage::{Mode, Usage};
+
+/// Bytes of text a token is taken for where a provider counts nothing and the card says nothing.
+const BYTES_PER_TOKEN: u64 = 4;
+/// No context is larger: a bound that keeps every price in range.
+const CONTEXT_MAX: u64 = 1_000_000_000;
+
+/// A rate card's version.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct RateTableVersion(pub u32);
+
+impl fmt::Display for RateTableVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One published price table.
+#[derive(Clone, Debug)]
+pub struct RateCard {
+    /// `rate_table_v`.
+    pub version: RateTableVersion,
+    /// SHA-256 of the file's bytes.
+    pub sha256: Digest,
+    /// From when on it is in force.
+    pub effective_from: Moment,
+    /// Why it was published.
+    pub reason: String,
+    /// What one PAX costs.
+    pub pax_usd: Usd,
+    /// What the free tier may do.
+    pub free_tier: FreeTier,
+    /// The priced models by public id.
+    pub models: BTreeMap<String, Model>,
+}
+
+/// The free tier's default cap and its whitelist.
+#[derive(Clone, Debug)]
+pub struct FreeTier {
+    /// How much a free account may spend in a UTC day.
+    pub daily_cap: Pax,
+    /// The models that a slot may call.
+    pub slots: BTreeMap<String, Vec<String>>,
+}
+
+/// A priced model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The provider's name in the filter's configuration.
+    pub provider: String,
+    /// Which call it takes.
+    pub mode: Mode,
+    /// The provider's name for it, where it differs from the public id.
+    pub upstream_model: Option<String>,
+    /// Input and output together.
+    pub context_window: Tokens,
+    /// Zero for embeddings.
+    pub max_output: Tokens,
+    /// Bytes of text that an estimate takes for one token.
+    pub bytes_per_token: u64,
+    /// PAX per million tokens.
+    pub rates: Rates,
+}
+
+/// The rates of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Input that was not cached, and all input where there is no cached rate.
+    pub input: Rate,
+    /// Input read from the provider's cache.
+    pub cached_input: Option<Rate>,
+    /// Output; zero for embeddings, which have none.
+    pub output: Rate,
+}
+
+impl Model {
+    /// What a usage costs; nothing where the cost leaves the range of [`Pax`], which no real usage does.
+    #[must_use]
+    pub fn price(&self, usage: &Usage) -> Option<Pax> {
+        let cached = self.rates.cached_input.map(|rate| (usage.cached_input, rate));
+        let (cached_tokens, cached_rate) = cached.unwrap_or_default();
+        let mut bill = Bill::default();
+        bill.add(usage.input.saturating_sub(cached_tokens), self.rates.input);
+        bill.add(cached_tokens, cached_rate);
+        bill.add(usage.output, self.rates.output);
+        bill.total()
+    }
+
+    /// How many tokens an estimate takes so many bytes of text for.
+    #[must_use]
+    pub fn tokens_of_bytes(&self, bytes: u64) -> Tokens {
+        Tokens(bytes.div_ceil(self.bytes_per_token.max(1)))
+    }
+}
+
+impl RateCard {
+    /// Reads a card.
+    ///
+    /// # Errors
+    /// Every mistake, with its path.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let mut fields = Fields::of(doc::parse(text)?, "", &mut mistakes);
+        let version = fields.whole("rate_table_v", 1..=u64::from(u32::MAX), &mut mistakes);
+        let effective_from = fields.parsed("effective_from", &mut mistakes);
+        let reason = fields.text("reason", &mut mistakes);
+        let pax_usd = fields.parsed("pax_usd", &mut mistakes).filter(|usd: &Usd| {
+            if usd.is_zero() {
+                mistakes.add("pax_usd", "must be above zero");
+            }
+            !usd.is_zero()
+        });
+        let free_tier = fields.object("free_tier", &mut mistakes);
+        let free_tier = free_tier.and_then(|fields| read_free_tier(fields, &mut mistakes));
+        let models = fields.object("models", &mut mistakes);
+        let models = models.map(|fields| read_models(fields, pax_usd, &mut mistakes));
+        fields.finish(&mut mistakes);
+        if let (Some(tier), Some(models)) = (&free_tier, &models) {
+            check_whitelist(tier, models, &mut mistakes);
+        }
+        let card = (|| {
+            Some(Self {
+                version: RateTableVersion(u32::try_from(version?).ok()?),
+                sha256: Digest::of(&[text.as_bytes()]),
+                effective_from: effective_from?,
+                reason: reason?,
+                pax_usd: pax_usd?,
+                free_tier: free_tier?,
+                models: models?,
+            })
+        })();
+        mistakes.or(card)
+    }
+}
+
+fn read_free_tier(mut fields: Fields, mistakes: &mut Mistakes) -> Option<FreeTier> {
+    let daily_cap = fields.parsed("daily_cap_pax", mistakes).filter(|cap: &Pax| {
+        if *cap < Pax::ZERO {
+            mistakes.add(&fields.path("daily_cap_pax"), "must not be negative; 0 blocks the free tier");
+        }
+        *cap >= Pax::ZERO
+    });
+    let mut slots = BTreeMap::new();
+    if let Some(named) = fields.object("slots", mistakes) {
+        for (slot, path, node) in named.rest() {
+            if !is_slot_name(&slot) {
+                mistakes.add(&path, "is no slot name: use at most 64 of a-z, 0-9, '-' and '_'");
+            }
+            slots.insert(slot, read_list(node, &path, mistakes));
+        }
+    }
+    fields.finish(mistakes);
+    Some(FreeTier { daily_cap: daily_cap?, slots })
+}
+
+/// Whether a text can name a slot.
+#[must_use]
+pub fn is_slot_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn read_list(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {
+    let Node::List(nodes) = node else {
+        mistakes.add(path, "must be a list of model ids");
+        return Vec::new();
+    };
+    let ids = nodes.into_iter().enumerate();
+    ids.filter_map(|(index, node)| doc::text(node, &format!("{path}[{index}]"), mistakes)).collect()
+}
+
+fn check_whitelist(tier: &FreeTier, models: &BTreeMap<String, Model>, mistakes: &mut Mistakes) {
+    for (slot, ids) in &tier.slots {
+        for (index, id) in ids.iter().enumerate() {
+            if !models.contains_key(id) {
+                let path = format!("free_tier.slots.{slot}[{index}]");
+                mistakes.add(&path, format!("{id:?} has no price in this card"));
+            }
+        }
+    }
+}
+
+fn read_models(fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> BTreeMap<String, Model> {
+    let mut models = BTreeMap::new();
+    for (id, path, node) in fields.rest() {
+        if id.is_empty() || id.len() > 256 || id.chars().any(char::is_control) {
+            mistakes.add(&path, "is no model id: use 1 to 256 printable characters");
+        }
+        let fields = Fields::of(node, &path, mistakes);
+        if let Some(model) = read_model(fields, pax_usd, mistakes) {
+            models.insert(id, model);
+        }
+    }
+    models
+}
+
+fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> Option<Model> {
+    let provider = fields.text("provider", mistakes);
+    let mode = match fields.text("mode", mistakes).as_deref() {
+        Some("chat") => Some(Mode::Chat),
+        Some("embeddings") => Some(Mode::Embeddings),
+        Some(other) => {
+            mistakes.add(&fields.path("mode"), format!("must be \"chat\" or \"embeddings\", is {other:?}"));
+            None
+        }
+        None => None,
+    };
+    let upstream_model = fields.optional_text("upstream_model", mistakes);
+    let context_window = fields.whole("context_window", 1..=CONTEXT_MAX, mistakes);
+    let max_output = match mode {
+        Some(Mode::Chat) => fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes),
+        _ => Some(0),
+    };
+    let bytes_per_token = fields.whole_or("bytes_per_token", BYTES_PER_TOKEN, 1..=64, mistakes);
+    let prices = fields.object("usd_per_mtok", mistakes);
+    let rates = prices.and_then(|prices| read_rates(prices, mode?, pax_usd?, mistakes));
+    let path = fields.path("usd_per_mtok");
+    fields.finish(mistakes);
+    let model = Model {
+        provider: provider?,
+        mode: mode?,
+        upstream_model,
+        context_window: Tokens(context_window?),
+        max_output: Tokens(max_output?),
+        bytes_per_token: bytes_per_token?,
+        rates: rates?,
+    };
+    let most = Usage { input: model.context_window, output: model.max_output, ..Usage::default() };
+    if model.price(&most).is_none() {
+        mistakes.add(&path, "makes the largest possible call cost more than 9 million PAX");
+    }
+    Some(model)
+}
+
+fn read_rates(mut prices: Fields, mode: Mode, pax_usd: Usd, mistakes: &mut Mistakes) -> Option<Rates> {
+    let mut rate = |prices: &mut Fields, key: &str, required: bool| -> Option<Rate> {
+        let node = if required { prices.required(key, mistakes) } else { prices.optional(key) };
+        let path = prices.path(key);
+        let usd: Usd = doc::parsed(node?, &path, mistakes)?;
+        if usd.is_zero() {
+            // Nothing is ever free because a price is missing, and a zero is how a missing price looks.
+            mistakes.add(&path, "must be above zero");
+            return None;
+        }
+        Rate::derive(usd, pax_usd).map_err(|error| mistakes.add(&path, error.to_string())).ok()
+    };
+    let input = rate(&mut prices, "input", true);
+    let cached_input = rate(&mut prices, "cached_input", false);
+    let output = match mode {
+        Mode::Chat => rate(&mut prices, "output", true),
+        Mode::Embeddings => Some(Rate::default()),
+    };
+    if cached_input > input && input.is_some() {
+        mistakes.add(&prices.path("cached_input"), "must not be above the price of input");
+    }
+    prices.finish(mistakes);
+    Some(Rates { input: input?, cached_input, output: output? })
+}
+
+#[cfg(test)]
+#[path = "card_test.rs"]
+mod tests;
