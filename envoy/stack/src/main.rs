@@ -1,2 +1,194 @@
-//! pax-stack.
-fn main() {}
+//! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
+
+use clap::{Args, Parser, Subcommand};
+use pax_stack::{Layout, Place, Stack, StackError, Upstream, render};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long calls in flight and waiting debits may take when the stack is stopped.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The metered gateway on this machine: Envoy with the filter, the ledger, and a provider.
+#[derive(Parser)]
+#[command(name = "pax-stack", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start everything in the foreground; Ctrl-C stops all of it.
+    Up(Up),
+    /// Print the configuration that Envoy would get.
+    Render(Render),
+}
+
+/// Settings that both commands share.
+#[derive(Args)]
+struct Common {
+    /// The gateway's port on 127.0.0.1.
+    #[arg(long, env = "GATEWAY_PORT", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// HOST:PORT of a plain-HTTP server that plays every provider (a local vLLM, Ollama or llama.cpp). Without
+    /// it: the real providers when one of their keys is in the environment, else the stand-in.
+    #[arg(long, env = "UPSTREAM", value_name = "HOST:PORT")]
+    upstream: Option<String>,
+    /// A line per call (no headers, no bodies) in Envoy's log.
+    #[arg(long, env = "ACCESS_LOG", value_parser = clap::builder::FalseyValueParser::new())]
+    access_log: bool,
+}
+
+#[derive(Args)]
+struct Up {
+    #[command(flatten)]
+    common: Common,
+    /// Where the database (ledger.db) and the logs are kept.
+    #[arg(long, env = "DATA_DIR", default_value = "data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Envoy's worker threads.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+}
+
+#[derive(Args)]
+struct Render {
+    #[command(flatten)]
+    common: Common,
+    /// The address that Envoy listens on (in a container 0.0.0.0, published on loopback).
+    #[arg(long, default_value = "127.0.0.1")]
+    address: String,
+    /// The port of Envoy's admin interface.
+    #[arg(long, default_value_t = 10_001)]
+    admin_port: u16,
+    /// The port of the ledger's internal listener.
+    #[arg(long, default_value_t = 10_002)]
+    ledger_port: u16,
+    /// The module, as Envoy will see it. Default: dist/pax_gateway.wasm of this checkout.
+    #[arg(long, value_name = "FILE")]
+    wasm: Option<PathBuf>,
+    /// The certificate authorities, as Envoy will see them. Default: this system's.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Task::Up(up) => run_up(up),
+        Task::Render(render) => run_render(render),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StackError::Cancelled) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `UPSTREAM`, else the providers when the environment has a key of one of them, else None: the stand-in.
+fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackError> {
+    // `UPSTREAM=` on make's line means none.
+    match common.upstream.as_deref().map(str::trim) {
+        Some(server) if !server.is_empty() => Ok(Some(Upstream::Server(server.to_string()))),
+        _ => Ok(pax_stack::any_provider_key(layout)?.then_some(Upstream::Providers)),
+    }
+}
+
+fn run_render(args: Render) -> Result<(), StackError> {
+    let layout = Layout::find()?;
+    let place = Place {
+        gateway_address: args.address,
+        gateway_port: args.common.port,
+        admin_port: args.admin_port,
+        ledger_port: args.ledger_port,
+        wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
+        ca_file: args.ca_file,
+        access_log: args.common.access_log,
+    };
+    let upstream = upstream(&args.common, &layout)?.unwrap_or(Upstream::Providers);
+    print!("{}", render(&layout, &place, &upstream, |_| ())?);
+    Ok(())
+}
+
+fn run_up(args: Up) -> Result<(), StackError> {
+    let layout = Layout::find()?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    watch_signals(Arc::clone(&stopping))?;
+
+    let mut builder = Stack::builder()
+        .gateway_port(args.common.port)
+        .data_dir(args.data_dir)
+        .concurrency(args.concurrency)
+        .access_log(args.common.access_log)
+        .cancel_when(Arc::clone(&stopping))
+        .progress(|step| println!("· {step}"));
+    let served = match upstream(&args.common, &layout)? {
+        Some(Upstream::Server(server)) => {
+            let served = format!("every provider is {server} (plain HTTP)");
+            builder = builder.upstream(server);
+            served
+        }
+        Some(Upstream::Providers) => {
+            builder = builder.real_providers();
+            "calls go to the real providers, over TLS".to_string()
+        }
+        None => "every provider is the stand-in (set UPSTREAM=host:port or a provider's key for a real one)"
+            .into(),
+    };
+    let mut stack = builder.layout(layout).start()?;
+    greet(&stack, &served);
+
+    let mut end = Ok(());
+    while !stopping.load(Ordering::Relaxed) && end.is_ok() {
+        std::thread::sleep(Duration::from_millis(100));
+        end = stack.check();
+    }
+    if end.is_ok() {
+        println!("\nstopping: waiting for calls in flight and for their debits");
+    }
+    let patience = if end.is_ok() { STOP_PATIENCE } else { Duration::ZERO };
+    match stack.stop(patience) {
+        true => println!("stopped"),
+        false if end.is_ok() => {
+            println!("stopped; calls in flight after {} s were cut", STOP_PATIENCE.as_secs())
+        }
+        false => {}
+    }
+    end
+}
+
+/// Says that calls are served, and how to make one.
+fn greet(stack: &Stack, served: &str) {
+    let url = stack.url();
+    println!("· {served}");
+    println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
+    println!("ready {url}");
+    println!();
+    println!("Try it (Ctrl-C here stops everything):");
+    println!("  curl {url}/v1/chat/completions -H 'Authorization: Bearer mtx-demo-free' \\");
+    println!("    -H 'Content-Type: application/json' \\");
+    println!(
+        "    -d '{{\"model\":\"accounts/fireworks/models/gpt-oss-120b\",\
+         \"messages\":[{{\"role\":\"user\",\"content\":\"Say hello\"}}]}}'"
+    );
+}
+
+/// The first signal asks for an orderly stop; the second ends this process, and the kernel its children.
+fn watch_signals(stopping: Arc<AtomicBool>) -> Result<(), StackError> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let failed = |error| StackError::Config(format!("cannot watch for Ctrl-C: {error}"));
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if stopping.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! The whole gateway on one machine: renders Envoy's configuration from `envoy/envoy.yaml`, starts the ledger
+//! service, the stand-in provider (where no other is named) and Envoy, and stops all of them again.
+//!
+//! `make up`, `make demo`, the tests and the benchmarks use it. Everything listens on loopback only.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), pax_stack::StackError> {
+//! let stack = pax_stack::Stack::builder().upstream("127.0.0.1:8000").start()?;
+//! println!("calls are served at {}", stack.url());
+//! let entries = stack.ledger(["entries"])?;
+//! # Ok(())
+//! # }
+//! // Dropping the stack kills its processes; so does the death of this one, however it dies.
+//! ```
+//!
+//! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
+
+mod error;
+mod http;
+mod layout;
+mod ports;
+mod process;
+mod providers;
+mod render;
+mod stack;
+
+pub use error::StackError;
+pub use layout::Layout;
+pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};
+pub use render::{Place, render};
+pub use stack::{Builder, Stack};

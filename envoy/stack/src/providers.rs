@@ -1,0 +1,206 @@
+//! Providers as `envoy/providers.json` names them, and which server plays them.
+
+use crate::{Layout, StackError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Whether a provider is asked to report usage in streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamUsage {
+    /// It understands `stream_options.include_usage`.
+    Ask,
+    /// It reports unasked, or refuses the option.
+    Always,
+}
+
+/// One provider: an Envoy cluster and its conventions. `envoy/README.md` describes the fields.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// `host` or `host:port`; also the TLS name that is asked for and verified.
+    pub authority: String,
+    /// What stands before `/chat/completions`; begins with `/`, does not end with one.
+    pub base_path: String,
+    /// The environment variable with the platform's key.
+    pub key_env: String,
+    /// See [`StreamUsage`].
+    pub stream_usage: StreamUsage,
+    /// The header that carries the key.
+    #[serde(default = "authorization")]
+    pub key_header: String,
+    /// What stands before the key in it.
+    #[serde(default = "bearer")]
+    pub key_prefix: String,
+}
+
+fn authorization() -> String {
+    "authorization".into()
+}
+
+fn bearer() -> String {
+    "Bearer ".into()
+}
+
+/// Who serves the providers' models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// The providers themselves, over verified TLS.
+    Providers,
+    /// One plain-HTTP server, `host:port`, for all of them, at base path `/v1`.
+    Server(String),
+}
+
+/// Whether the environment has the platform's key of at least one provider.
+///
+/// # Errors
+/// [`StackError`] when `envoy/providers.json` cannot be read or has a mistake.
+pub fn any_provider_key(layout: &Layout) -> Result<bool, StackError> {
+    Ok(read(layout)?.values().any(Provider::has_key))
+}
+
+impl Provider {
+    /// Whether the environment has the platform's key. An empty one is none.
+    pub(crate) fn has_key(&self) -> bool {
+        std::env::var_os(&self.key_env).is_some_and(|key| !key.is_empty())
+    }
+}
+
+/// Every provider of `envoy/providers.json`, by name.
+pub(crate) fn read(layout: &Layout) -> Result<BTreeMap<String, Provider>, StackError> {
+    parse(&layout.read("providers.json")?)
+}
+
+fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
+    let bad = |what: String| StackError::Config(format!("envoy/providers.json: {what}"));
+    let providers: BTreeMap<String, Provider> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+    // These strings end up in YAML and in HTTP headers: what is plain stays plain there.
+    let plain = |text: &str, more: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    for (name, provider) in &providers {
+        let wrong =
+            |field: &str| Err(bad(format!("{name}.{field} is empty or has a character it cannot have")));
+        if !plain(name, "-_") || name == "ledger" {
+            return Err(bad(format!("{name:?} cannot be a provider's name")));
+        }
+        if !plain(&provider.authority, "-.:") || split_authority(&provider.authority, 443).is_none() {
+            return wrong("authority");
+        }
+        if !plain(&provider.base_path, "/-_.")
+            || !provider.base_path.starts_with('/')
+            || provider.base_path.ends_with('/')
+        {
+            return wrong("base_path");
+        }
+        if !plain(&provider.key_env, "_") {
+            return wrong("key_env");
+        }
+        if !plain(&provider.key_header, "-") {
+            return wrong("key_header");
+        }
+        if !provider.key_prefix.is_empty() && !plain(&provider.key_prefix, "- ") {
+            return wrong("key_prefix");
+        }
+    }
+    Ok(providers)
+}
+
+/// Host and port of `host`, `host:port`, `[v6]:port`; None when it is none of them.
+pub(crate) fn split_authority(authority: &str, default_port: u16) -> Option<(String, u16)> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        let port = if port.is_empty() { default_port } else { port.strip_prefix(':')?.parse().ok()? };
+        return Some((host.to_string(), port)).filter(|(host, _)| host.parse::<std::net::Ipv6Addr>().is_ok());
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (authority, default_port),
+    };
+    let named = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    (named && port > 0).then(|| (host.to_string(), port))
+}
+
+/// The filter's configuration (its `providers`, and what is the same everywhere), as JSON.
+pub(crate) fn filter_config(
+    providers: &BTreeMap<String, Provider>,
+    upstream: &Upstream,
+    request_bytes: u64,
+) -> Value {
+    let providers: serde_json::Map<String, Value> = providers
+        .iter()
+        .map(|(name, provider)| {
+            let always = provider.stream_usage == StreamUsage::Always;
+            let value = match upstream {
+                Upstream::Providers => json!({
+                    "cluster": name,
+                    "authority": provider.authority,
+                    "base_path": provider.base_path,
+                    "stream_usage": if always { "always" } else { "ask" },
+                }),
+                Upstream::Server(server) => json!({
+                    "cluster": name, "authority": server, "base_path": "/v1", "stream_usage": "ask",
+                }),
+            };
+            (name.clone(), value)
+        })
+        .collect();
+    json!({
+        "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
+        "tokens": { "ttl_s": 30, "unknown_ttl_s": 5 },
+        "default_slot": "default",
+        "providers": providers,
+        "limits": { "request_bytes": request_bytes, "held_answer_bytes": 524_288 },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always"}}"#;
+
+    #[test]
+    fn an_upstream_server_is_every_provider_and_is_asked_for_usage() {
+        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Server("127.0.0.1:8000".into()), 1);
+        assert_eq!(
+            config["providers"]["p"],
+            json!({"cluster": "p", "authority": "127.0.0.1:8000", "base_path": "/v1", "stream_usage": "ask"})
+        );
+    }
+
+    #[test]
+    fn a_provider_keeps_its_own_conventions_over_tls() {
+        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Providers, 1);
+        assert_eq!(
+            config["providers"]["p"],
+            json!({"cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always"})
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_providers_json_is_named() {
+        for (from, to, named) in [
+            ("api.p.ai", "api.p.ai\\\" }", "p.authority"),
+            ("/v1", "/v1/", "p.base_path"),
+            ("P_KEY", "P KEY", "p.key_env"),
+            ("\"p\"", "\"ledger\"", "ledger"),
+            ("\"key_env\"", "\"key_envv\"", "key_envv"),
+        ] {
+            let error = parse(&ONE.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_maybe_a_port() {
+        let split = |text| split_authority(text, 80);
+        assert_eq!(split("localhost:11434"), Some(("localhost".into(), 11434)));
+        assert_eq!(split("10.0.0.1"), Some(("10.0.0.1".into(), 80)));
+        assert_eq!(split("[::1]:8000"), Some(("::1".into(), 8000)));
+        for bad in ["", ":80", "host:", "host:0", "host:99999", "http://host", "a b:1", "[::1"] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+    }
+}
