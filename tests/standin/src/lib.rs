@@ -29,7 +29,7 @@ mod usage;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -93,16 +93,15 @@ impl Standin {
         let listen_error = |source| StartError::Listen { listen, source };
         let answers = answers::Answers::load(&options.answers)?;
         let state = Arc::new(serve::State::new(answers, options.behaviour)?);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(listen_error)?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(listen)).map_err(listen_error)?;
-        let addr = listener.local_addr().map_err(listen_error)?;
         let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = mpsc::channel();
         let served = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("pax-standin".to_owned())
-            .spawn(move || runtime.block_on(serve::run(listener, served, stopped)))
+            .spawn(move || run(listen, served, stopped, &ready))
             .map_err(listen_error)?;
+        let gone = || Err(std::io::Error::other("its thread ended"));
+        let addr = is_ready.recv().unwrap_or_else(|_| gone()).map_err(listen_error)?;
         Ok(Self { addr, state, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -150,6 +149,30 @@ impl Drop for Standin {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// The server's thread. The runtime is made and dropped in here, because neither may happen inside another one.
+fn run(
+    listen: SocketAddr,
+    state: Arc<serve::State>,
+    stopped: oneshot::Receiver<Infallible>,
+    ready: &mpsc::Sender<std::io::Result<SocketAddr>>,
+) {
+    let started = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(listen))?;
+        let addr = listener.local_addr()?;
+        Ok((runtime, listener, addr))
+    });
+    match started {
+        Ok((runtime, listener, addr)) => {
+            // Nobody waits for the word when the starter is gone, and then `stopped` is told as well.
+            let _ = ready.send(Ok(addr));
+            runtime.block_on(serve::run(listener, state, stopped));
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
         }
     }
 }

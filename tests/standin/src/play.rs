@@ -191,6 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn between_two_pieces_the_connection_gets_a_turn_to_flush() {
+        let behaviour = Behaviour { write_bytes: Some(vec![2]), ..Behaviour::default() };
+        let (mut body, length) = Playback::new(vec![Bytes::from("0123")], &behaviour, None);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut poll = || match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Pending => "pending".to_owned(),
+            Poll::Ready(None) => "end".to_owned(),
+            Poll::Ready(frame) => {
+                String::from_utf8_lossy(&frame.unwrap().unwrap().into_data().unwrap()).into_owned()
+            }
+        };
+        assert_eq!([poll(), poll(), poll(), poll()], ["01", "pending", "23", "end"]);
+        assert_eq!(length, 4);
+    }
+
+    #[test]
     fn what_is_cut_keeps_exactly_the_first_bytes() {
         let pieces = || vec![Bytes::from("0123"), Bytes::from("456789")];
         assert_eq!(truncate(pieces(), 5), ["0123", "4"]);

@@ -32,17 +32,24 @@ impl Received {
 }
 
 /// The last requests, bounded in number and bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     requests: VecDeque<Received>,
     body_bytes: usize,
+    max_body_bytes: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { requests: VecDeque::new(), body_bytes: 0, max_body_bytes: MAX_BODY_BYTES }
+    }
 }
 
 impl Log {
     pub(crate) fn push(&mut self, request: Received) {
         self.body_bytes += request.body.len();
         self.requests.push_back(request);
-        while self.requests.len() > MAX_REQUESTS || self.body_bytes > MAX_BODY_BYTES {
+        while self.requests.len() > MAX_REQUESTS || self.body_bytes > self.max_body_bytes {
             let Some(oldest) = self.requests.pop_front() else { break };
             self.body_bytes -= oldest.body.len();
         }
@@ -76,10 +83,10 @@ mod tests {
 
     #[test]
     fn bodies_are_bounded_in_bytes_too() {
-        let mut log = Log::default();
+        let mut log = Log { max_body_bytes: 10, ..Log::default() };
         for number in 0..3 {
-            log.push(request(format!("/{number}"), "x".repeat(MAX_BODY_BYTES / 2)));
+            log.push(request(format!("/{number}"), "12345".to_owned()));
         }
-        assert_eq!(log.requests.len(), 2);
+        assert_eq!((log.all().len(), log.body_bytes), (2, 10));
     }
 }
