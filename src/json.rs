@@ -4,7 +4,9 @@
 //! It accepts exactly RFC 8259 up to [`MAX_DEPTH`]; what it leaves to its [`Sink`] is meaning. Offsets count
 //! from the first byte pushed.
 
-/// How deep values may nest: what `serde_json` takes too.
+use crate::json_text::{Text, plain_run};
+
+/// How many containers may stand one in another: one more than `serde_json` takes where it builds values.
 pub const MAX_DEPTH: usize = 128;
 /// How much of a key is kept; no key that matters is longer.
 pub const KEY_KEPT: usize = 64;
@@ -66,31 +68,13 @@ enum State {
     CommaOrEnd,
     /// After the outermost value.
     Done,
+    /// Inside a string.
     Text(Text),
-    Escape,
-    /// `\u` with so many hexadecimal digits read, and their value.
-    Hex(u8, u16),
-    /// After a high surrogate: the low one's `\`, its `u`, or its digits.
-    LowSlash,
-    LowU,
-    LowHex(u8, u16),
     Number(Number),
     /// Inside `true`, `false` or `null`: what is left of it.
     Literal(Kind, &'static [u8]),
     Failed(JsonError),
 }
-
-/// Inside a string: what may come next of a character of several bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Text {
-    /// How many continuation bytes are missing.
-    missing: u8,
-    /// The range that the next of them must be in (Unicode, table 3-7: no overlong form, no surrogate).
-    low: u8,
-    high: u8,
-}
-
-const PLAIN: Text = Text { missing: 0, low: 0x80, high: 0xbf };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
@@ -116,7 +100,6 @@ pub struct Reader {
     key_len: usize,
     key_at: u64,
     in_key: bool,
-    high_surrogate: u16,
 }
 
 impl Default for Reader {
@@ -130,7 +113,6 @@ impl Default for Reader {
             key_len: 0,
             key_at: 0,
             in_key: false,
-            high_surrogate: 0,
         }
     }
 }
@@ -171,7 +153,8 @@ impl Reader {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
             match self.state {
-                State::Text(PLAIN) => {
+                State::Text(Text::Plain) => {
+                    // Most bytes of most bodies are plain text: they are taken by the run.
                     let plain = plain_run(rest);
                     if plain > 0 {
                         let (run, after) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
@@ -180,13 +163,9 @@ impl Reader {
                         rest = after;
                         continue;
                     }
-                    self.special(byte, sink);
+                    self.string(Text::Plain, byte, sink);
                 }
-                State::Text(text) => self.continuation(text, byte, sink),
-                State::Escape => self.escape(byte, sink),
-                State::Hex(..) | State::LowSlash | State::LowU | State::LowHex(..) => {
-                    self.unicode(byte, sink);
-                }
+                State::Text(text) => self.string(text, byte, sink),
                 State::Number(number) => {
                     if self.number(number, byte, sink) {
                         continue; // the byte is not part of the number: read it again
@@ -203,7 +182,7 @@ impl Reader {
             self.advance(1);
             rest = after;
         }
-        Ok(())
+        self.error().map_or(Ok(()), Err)
     }
 
     /// Says that no more bytes come: a number at the outermost level ends only here.
@@ -240,7 +219,7 @@ impl Reader {
                 self.in_key = true;
                 self.key_len = 0;
                 self.key_at = self.offset;
-                self.state = State::Text(PLAIN);
+                self.state = State::Text(Text::Plain);
             }
             (State::KeyOrEnd, b'}') | (State::ElementOrEnd, b']') => self.close(sink),
             (State::CommaOrEnd, b'}') if self.in_object() => self.close(sink),
@@ -261,7 +240,7 @@ impl Reader {
         let (kind, next) = match byte {
             b'{' => (Kind::Object, State::KeyOrEnd),
             b'[' => (Kind::Array, State::ElementOrEnd),
-            b'"' => (Kind::String, State::Text(PLAIN)),
+            b'"' => (Kind::String, State::Text(Text::Plain)),
             b'-' => (Kind::Number, State::Number(Number::Minus)),
             b'0' => (Kind::Number, State::Number(Number::Zero)),
             b'1'..=b'9' => (Kind::Number, State::Number(Number::Whole)),
@@ -322,33 +301,14 @@ impl Reader {
         }
     }
 
-    /// A byte of a string that is not plain ASCII: the end, an escape, or the start of a longer character.
-    fn special(&mut self, byte: u8, sink: &mut impl Sink) {
-        let longer = |missing, low, high| State::Text(Text { missing, low, high });
-        self.state = match byte {
-            b'"' => return self.end_string(sink),
-            b'\\' => State::Escape,
-            0xc2..=0xdf => longer(1, 0x80, 0xbf),
-            0xe0 => longer(2, 0xa0, 0xbf),
-            0xed => longer(2, 0x80, 0x9f),
-            0xe1..=0xef => longer(2, 0x80, 0xbf),
-            0xf0 => longer(3, 0x90, 0xbf),
-            0xf1..=0xf3 => longer(3, 0x80, 0xbf),
-            0xf4 => longer(3, 0x80, 0x8f),
-            0x80.. => return self.fail("a string is not UTF-8"),
-            _ => return self.fail("a control character stands in a string unescaped"),
-        };
-        if byte != b'\\' {
-            self.text(&[byte], sink);
+    /// Takes one byte of a string.
+    #[inline]
+    fn string(&mut self, text: Text, byte: u8, sink: &mut impl Sink) {
+        match text.step(byte, &mut |bytes| self.text(bytes, sink)) {
+            Ok(Some(next)) => self.state = State::Text(next),
+            Ok(None) => self.end_string(sink),
+            Err(what) => self.fail(what),
         }
-    }
-
-    fn continuation(&mut self, text: Text, byte: u8, sink: &mut impl Sink) {
-        if byte < text.low || byte > text.high {
-            return self.fail("a string is not UTF-8");
-        }
-        self.text(&[byte], sink);
-        self.state = State::Text(Text { missing: text.missing.saturating_sub(1), ..PLAIN });
     }
 
     fn end_string(&mut self, sink: &mut impl Sink) {
@@ -360,90 +320,6 @@ impl Reader {
         } else {
             self.ended(Kind::String, self.offset.saturating_add(1), sink);
         }
-    }
-
-    fn escape(&mut self, byte: u8, sink: &mut impl Sink) {
-        let plain = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                self.state = State::Hex(0, 0);
-                return;
-            }
-            _ => return self.fail("a string has an unknown escape"),
-        };
-        self.text(&[plain], sink);
-        self.state = State::Text(PLAIN);
-    }
-
-    fn unicode(&mut self, byte: u8, sink: &mut impl Sink) {
-        match self.state {
-            // A high surrogate without its low one is not a character; like JavaScript and Python we take
-            // it, as U+FFFD, because clients that cut a text in the middle of an emoji send it.
-            State::LowSlash if byte == b'\\' => self.state = State::LowU,
-            State::LowSlash => {
-                self.character(char::REPLACEMENT_CHARACTER, sink);
-                self.state = State::Text(PLAIN);
-                match plain_run(&[byte]) {
-                    0 => self.special(byte, sink),
-                    _ => self.text(&[byte], sink),
-                }
-            }
-            State::LowU if byte == b'u' => self.state = State::LowHex(0, 0),
-            State::LowU => {
-                self.character(char::REPLACEMENT_CHARACTER, sink);
-                self.escape(byte, sink);
-            }
-            State::Hex(digits, value) | State::LowHex(digits, value) => {
-                let low = matches!(self.state, State::LowHex(..));
-                let Some(digit) = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok())
-                else {
-                    return self.fail("a \\u escape needs four hexadecimal digits");
-                };
-                let value = value.wrapping_shl(4) | digit;
-                match (digits, low) {
-                    (3, true) => self.low_surrogate(value, sink),
-                    (3, false) => self.code_unit(value, sink),
-                    (_, true) => self.state = State::LowHex(digits.saturating_add(1), value),
-                    (_, false) => self.state = State::Hex(digits.saturating_add(1), value),
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn code_unit(&mut self, unit: u16, sink: &mut impl Sink) {
-        if (0xd800..0xdc00).contains(&unit) {
-            self.high_surrogate = unit;
-            self.state = State::LowSlash;
-        } else {
-            let character = char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER);
-            self.character(character, sink);
-            self.state = State::Text(PLAIN);
-        }
-    }
-
-    fn low_surrogate(&mut self, unit: u16, sink: &mut impl Sink) {
-        match char::decode_utf16([self.high_surrogate, unit]).next() {
-            Some(Ok(character)) => {
-                self.character(character, sink);
-                self.state = State::Text(PLAIN);
-            }
-            // No pair: the first stands alone, the second is looked at anew.
-            _ => {
-                self.character(char::REPLACEMENT_CHARACTER, sink);
-                self.code_unit(unit, sink);
-            }
-        }
-    }
-
-    fn character(&mut self, character: char, sink: &mut impl Sink) {
-        let mut bytes = [0; 4];
-        self.text(character.encode_utf8(&mut bytes).as_bytes(), sink);
     }
 
     /// Takes one byte of a number; true where the byte is not part of it.
@@ -488,28 +364,6 @@ impl Reader {
             _ => self.fail("a value is neither true, false, null, a number nor a string"),
         }
     }
-}
-
-/// How many bytes from the start are plain text of a string: ASCII, no quote, no backslash, no control.
-fn plain_run(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let plain_words = words.iter().take_while(|word| is_plain(u64::from_le_bytes(**word))).count();
-    let skipped = plain_words.saturating_mul(8);
-    let tail = bytes.get(skipped..).unwrap_or(&[]);
-    let plain = |byte: &&u8| (0x20..0x80).contains(*byte) && **byte != b'"' && **byte != b'\\';
-    skipped.saturating_add(tail.iter().take_while(plain).count())
-}
-
-/// Whether all eight bytes are plain: the usual zero-byte trick, once for each kind of special byte. It may
-/// say no where the answer is yes, never the other way round.
-fn is_plain(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let has_zero = |w: u64| w.wrapping_sub(ONES) & !w & TOPS;
-    let quote = has_zero(word ^ ONES.wrapping_mul(0x22));
-    let backslash = has_zero(word ^ ONES.wrapping_mul(0x5c));
-    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & TOPS;
-    (quote | backslash | control | (word & TOPS)) == 0
 }
 
 #[cfg(test)]

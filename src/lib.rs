@@ -9,6 +9,7 @@ pub mod digest;
 pub mod doc;
 pub mod exchange_id;
 pub mod json;
+mod json_text;
 pub mod pax;
 mod text;
 pub mod usage;
