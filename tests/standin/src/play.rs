@@ -14,8 +14,9 @@ use tokio::time::{Sleep, sleep};
 
 use crate::behaviour::Behaviour;
 
-/// What was written has this long to leave before the connection is cut.
-const BEFORE_CUT: Duration = Duration::from_millis(5);
+/// What was written has this long to leave before the connection is cut:
+/// hyper drops what it has not sent by then.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
 
 /// The stand-in was told to cut the connection here.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +205,17 @@ mod tests {
         };
         assert_eq!([poll(), poll(), poll(), poll()], ["01", "pending", "23", "end"]);
         assert_eq!(length, 4);
+    }
+
+    #[test]
+    fn a_compressed_piece_can_be_read_before_the_next_one_comes() {
+        let compressed = gzip(&[Bytes::from("first"), Bytes::from("second")]);
+        let mut decoder = flate2::write::GzDecoder::new(Vec::new());
+        decoder.write_all(&compressed[0]).unwrap();
+        decoder.flush().unwrap();
+        assert_eq!(decoder.get_ref(), b"first");
+        decoder.write_all(&compressed[1..].concat()).unwrap();
+        assert_eq!(decoder.finish().unwrap(), b"firstsecond");
     }
 
     #[test]
