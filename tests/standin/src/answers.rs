@@ -139,8 +139,8 @@ fn paths(raw: &[u8]) -> Vec<Vec<String>> {
     lines.map(|line| line.split('.').map(str::to_owned).collect()).collect()
 }
 
-/// The stream as a provider would send it to a request that did not ask for usage: without the usage-only chunk
-/// that ends it, if one does.
+/// The stream as a provider would send it to a request that did not ask for usage: without the usage-only
+/// chunk that ends it, if one does.
 pub(crate) fn without_usage_chunk(mut events: Vec<Bytes>) -> Vec<Bytes> {
     let last = events.iter().rposition(|event| sse::data(event).is_some_and(|data| data != b"[DONE]"));
     if let Some(last) = last

@@ -12,21 +12,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// The answer to play, by its name in the answers' folders. It applies where its kind fits: a chat answer to
-    /// `/chat/completions`, an embedding to `/embeddings`; the other route keeps its built-in answer.
+    /// The answer to play, by its name in the answers' folders. It applies where its kind fits: a chat answer
+    /// to `/chat/completions`, an embedding to `/embeddings`; the other route keeps its built-in answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
     /// HTTP status, 200 to 599. From 400 up, and without a `body`, the answer is an error in OpenAI's shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The body to send as it is, instead of an answer. Its `content_type` is `application/json` unless given.
+    /// The body to send as it is, instead of an answer. Its `content_type` is `application/json` unless
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Response headers to add; one that the stand-in sets itself is replaced. Characters U+0080 to U+00FF stand
-    /// for one byte each, so that a header that is not UTF-8 can be sent.
+    /// Response headers to add; one that the stand-in sets itself is replaced. Characters U+0080 to U+00FF
+    /// stand for one byte each, so that a header that is not UTF-8 can be sent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Trailers to send after a complete body (HTTP/2; over HTTP/1.1 only to a client that sends `te: trailers`).
+    /// Trailers to send after a complete body (HTTP/2; over HTTP/1.1 only to a client that sends `te:
+    /// trailers`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub trailers: BTreeMap<String, String>,
     /// `content-type` of the answer, instead of the fitting one.
@@ -41,8 +43,8 @@ pub struct Behaviour {
     /// Milliseconds between two writes of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace_ms: Option<u64>,
-    /// Sizes in bytes of successive writes, cycled; each is flushed as an HTTP chunk (or DATA frame) of its own.
-    /// Without it a stream is written event by event, anything else at once.
+    /// Sizes in bytes of successive writes, cycled; each is flushed as an HTTP chunk (or DATA frame) of its
+    /// own. Without it a stream is written event by event, anything else at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_bytes: Option<Vec<usize>>,
     /// Close the connection (HTTP/2: reset the stream) after so many body bytes, without ending the message.

@@ -1,7 +1,7 @@
 //! The answers that need no folder: they echo the request, in OpenAI's shapes.
 //!
-//! Counts are made up but follow the request, so that a reader can check them: one prompt token per four bytes of
-//! `messages` or `input` as JSON, rounded up; one completion token per piece of text.
+//! Counts are made up but follow the request, so that a reader can check them: one prompt token per four
+//! bytes of `messages` or `input` as JSON, rounded up; one completion token per piece of text.
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -1,20 +1,21 @@
-//! A stand-in LLM provider: a real HTTP server, in OpenAI's dialect, that plays answers from folders byte for byte
-//! and misbehaves when told to. Speaks HTTP/1.1 and HTTP/2 without TLS (prior knowledge).
+//! A stand-in LLM provider: a real HTTP server, in OpenAI's dialect, that plays answers from folders byte for
+//! byte and misbehaves when told to. Speaks HTTP/1.1 and HTTP/2 without TLS (prior knowledge).
 //!
 //! It is a provider for the demo (`pax-standin`) and for tests, which start it in their own process:
 //!
 //! ```
 //! use pax_standin::{Behaviour, Options, Standin};
 //!
-//! let standin = Standin::start(Options { answers: vec![pax_standin::own_answers()], ..Options::default() })?;
+//! let answers = vec![pax_standin::own_answers()];
+//! let standin = Standin::start(Options { answers, ..Options::default() })?;
 //! standin.set_behaviour(Behaviour { cut_after_bytes: Some(100), ..Behaviour::answer("openai-chat") })?;
 //! println!("POST http://{}/v1/chat/completions", standin.addr);
 //! assert!(standin.received().is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `reply` decides what to answer (`answers` from folders, `builtin` without), `play` how it goes onto the wire,
-//! `serve` is the server and its control API.
+//! `reply` decides what to answer (`answers` from folders, `builtin` without), `play` how it goes onto the
+//! wire, `serve` is the server and its control API.
 
 mod answers;
 mod behaviour;
@@ -45,8 +46,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Folders of answers. A name may be in one of them only.
     pub answers: Vec<PathBuf>,
-    /// What [`Standin::reset`] returns to. Its `answer`, `pace_ms` and `write_bytes` also hold for every other
-    /// behaviour that does not state its own.
+    /// What [`Standin::reset`] returns to. Its `answer`, `pace_ms` and `write_bytes` also hold for every
+    /// other behaviour that does not state its own.
     pub behaviour: Behaviour,
 }
 
@@ -75,8 +76,8 @@ pub enum StartError {
     },
 }
 
-/// A running stand-in, on a thread of its own: start it from tests with or without an async runtime. Dropping it
-/// closes every connection and frees the port.
+/// A running stand-in, on a thread of its own: start it from tests with or without an async runtime. Dropping
+/// it closes every connection and frees the port.
 #[derive(Debug)]
 pub struct Standin {
     /// Where it listens.
@@ -153,7 +154,8 @@ impl Drop for Standin {
     }
 }
 
-/// The server's thread. The runtime is made and dropped in here, because neither may happen inside another one.
+/// The server's thread. The runtime is made and dropped in here, because neither may happen inside another
+/// one.
 fn run(
     listen: SocketAddr,
     state: Arc<serve::State>,

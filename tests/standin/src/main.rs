@@ -11,9 +11,10 @@ use tracing_subscriber::EnvFilter;
 
 /// A stand-in LLM provider: plays recorded answers in OpenAI's dialect, and misbehaves when told to.
 ///
-/// Serves POST .../chat/completions, POST .../embeddings and GET .../models under any prefix, over HTTP/1.1 and
-/// HTTP/2 without TLS. Without --answer it echoes the requested model in OpenAI's shape, and gives one embedding
-/// per input item. Prints `listening on HOST:PORT` when ready; logs go to stderr (RUST_LOG sets how much).
+/// Serves POST .../chat/completions, POST .../embeddings and GET .../models under any prefix, over HTTP/1.1
+/// and HTTP/2 without TLS. Without --answer it echoes the requested model in OpenAI's shape, and gives one
+/// embedding per input item. Prints `listening on HOST:PORT` when ready; logs go to stderr (RUST_LOG sets how
+/// much).
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -38,7 +39,7 @@ struct Arguments {
     bytes_per_write: Option<usize>,
 }
 
-const AFTER_HELP: &str = r#"Told to misbehave (loopback only; GET shows, DELETE resets, unknown fields are refused):
+const AFTER_HELP: &str = r#"Told to misbehave (loopback only; GET shows, DELETE resets, an unknown field is an error):
   curl -X PUT http://HOST:PORT/_standin/behaviour -d '{"status":503,"times":1}'
   fields: answer status body headers trailers content_type content_length delay_ms first_byte_delay_ms pace_ms
           write_bytes cut_after_bytes cut_before_head stall_after_bytes no_usage always_usage gzip times

@@ -7,7 +7,8 @@ pub(crate) fn event(payload: &[u8]) -> Bytes {
     [b"data: ".as_slice(), payload, b"\n\n"].concat().into()
 }
 
-/// Cuts raw bytes after every blank line (`\n`, `\r\n` or `\r` line ends); together the pieces are all the bytes.
+/// Cuts raw bytes after every blank line (`\n`, `\r\n` or `\r` line ends); together the pieces are all the
+/// bytes.
 pub(crate) fn split(raw: &Bytes) -> Vec<Bytes> {
     let mut events = Vec::new();
     let (mut start, mut line_start, mut at) = (0, 0, 0);
