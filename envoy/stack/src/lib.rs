@@ -22,6 +22,7 @@ mod ports;
 mod process;
 mod providers;
 mod render;
+mod replies;
 mod stack;
 
 pub use error::StackError;

@@ -1,7 +1,7 @@
 //! Envoy's configuration from its template: `${NAME}` is replaced, and nothing else is understood.
 
 use crate::providers::{self, Provider, Upstream, split_authority};
-use crate::{Layout, StackError};
+use crate::{Layout, StackError, replies};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const CA_FILES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// A text with `${NAME}` placeholders.
-type Values<'a> = BTreeMap<&'a str, String>;
+pub(crate) type Values<'a> = BTreeMap<&'a str, String>;
 
 /// The addresses and files that differ from one start to the next.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub fn render(
         ("REQUEST_BYTES", filter["limits"]["request_bytes"].to_string()),
         ("FILTER_CONFIG", quoted(&filter.to_string())),
         ("ACCESS_LOG", access_log),
-        ("LOCAL_REPLIES", layout.read("fragments/local-replies.yaml")?),
+        ("LOCAL_REPLIES", replies::render(layout)?),
         ("PROVIDER_ROUTES", routes),
         ("PROVIDER_CLUSTERS", clusters),
         ("PROVIDER_SECRETS", secrets),
@@ -171,7 +171,7 @@ fn ca_file() -> Result<PathBuf, StackError> {
 }
 
 /// A JSON string, which is also a YAML one.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
@@ -180,7 +180,7 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// [`StackError::Config`] names a placeholder that has no value.
-fn fill(file: &str, template: &str, values: &Values<'_>) -> Result<String, StackError> {
+pub(crate) fn fill(file: &str, template: &str, values: &Values<'_>) -> Result<String, StackError> {
     let mut out = String::with_capacity(template.len());
     for (index, line) in template.lines().enumerate() {
         let value = |name: &str| {

@@ -1,0 +1,54 @@
+//! Envoy's own replies (a body too large, a provider that is down) in OpenAI's error shape, from
+//! `envoy/local-replies.json`: the first entry whose condition holds is the answer.
+
+use crate::render::{Values, fill, quoted};
+use crate::{Layout, StackError};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reply {
+    /// A CEL expression over `response.code`, `response.code_details` and `filter_state`.
+    when: String,
+    status: u16,
+    r#type: String,
+    code: String,
+    message: String,
+    /// Whether the same request can succeed a moment later.
+    retry: bool,
+}
+
+/// The `local_reply_config` block.
+pub(crate) fn render(layout: &Layout) -> Result<String, StackError> {
+    let replies: Vec<Reply> = serde_json::from_str(&layout.read("local-replies.json")?)
+        .map_err(|error| StackError::Config(format!("envoy/local-replies.json: {error}")))?;
+    let fragment = layout.read("fragments/local-reply.yaml")?;
+    let mut mappers = String::new();
+    for reply in &replies {
+        mappers.push_str(&fill("fragments/local-reply.yaml", &fragment, &values(reply))?);
+    }
+    let name = "fragments/local-replies.yaml";
+    fill(name, &layout.read(name)?, &Values::from([("LOCAL_REPLIES", mappers)]))
+}
+
+fn values(reply: &Reply) -> Values<'static> {
+    // Written out rather than serialized: the same order of keys as in the filter's refusals.
+    let body = format!(
+        "{{\"error\":{{\"message\":{},\"type\":{},\"param\":null,\"code\":{}}}}}",
+        quoted(&reply.message),
+        quoted(&reply.r#type),
+        quoted(&reply.code)
+    );
+    let header = match reply.retry {
+        true => json!({ "key": "retry-after", "value": "1" }),
+        false => json!({ "key": "x-should-retry", "value": "false" }),
+    };
+    Values::from([
+        ("WHEN", quoted(&reply.when)),
+        ("STATUS", reply.status.to_string()),
+        ("HEADER", header.to_string()),
+        // Envoy reads it as a format, in which a percent sign begins a command.
+        ("BODY", quoted(&body.replace('%', "%%"))),
+    ])
+}
