@@ -1,0 +1,92 @@
+//! The internal listener: what filters ask and send, behind the shared secret.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use pax_gateway::account::Account;
+use pax_gateway::debit::CANON_MAX;
+use pax_gateway::wire::{DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest};
+
+use super::{healthz, unknown_route};
+use crate::book;
+use crate::error::Error;
+use crate::recorder::Recorder;
+use crate::secret::SharedSecret;
+use crate::store::Store;
+
+/// The most lines of a batch.
+pub const LINES_MAX: usize = 256;
+/// The largest body: a full batch of the longest debits.
+pub const BODY_MAX: usize = LINES_MAX * (CANON_MAX + 1);
+
+/// What the internal routes work with.
+#[derive(Clone, Debug)]
+pub struct Internal {
+    /// Looks tokens up.
+    pub store: Store,
+    /// Records debits.
+    pub recorder: Recorder,
+    /// Whom to believe.
+    pub secret: SharedSecret,
+}
+
+/// The internal routes.
+pub fn routes(internal: Internal) -> Router {
+    Router::new()
+        .route(RESOLVE_PATH, post(resolve))
+        .route(DEBITS_PATH, post(debits))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
+        .route("/healthz", get(healthz))
+        .fallback(unknown_route)
+        .with_state(internal)
+}
+
+async fn authorize(State(secret): State<SharedSecret>, request: Request, next: Next) -> Result<Response, Error> {
+    let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
+    let bearer = match (offered.next(), offered.next()) {
+        (Some(only), None) => only.as_bytes().split_at_checked(b"Bearer ".len()),
+        _ => None,
+    };
+    let known = bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
+    if !known {
+        return Err(Error::Unauthorized);
+    }
+    Ok(next.run(request).await)
+}
+
+fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(format!("a body has at most {BODY_MAX} bytes")),
+        _ => Error::BadRequest(format!("the body did not arrive: {}", rejection.body_text())),
+    })
+}
+
+async fn resolve(
+    State(internal): State<Internal>,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Json<Account>, Error> {
+    let asked: ResolveRequest = serde_json::from_slice(&body(sent)?)
+        .map_err(|error| Error::BadRequest(format!("the body must be {{\"token_sha256\":\"<64 hex>\"}}: {error}")))?;
+    let account = internal.store.resolve(&asked.token_sha256, crate::now()).await?;
+    account.map(Json).ok_or(Error::UnknownToken)
+}
+
+async fn debits(
+    State(internal): State<Internal>,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Json<DebitReplies>, Error> {
+    let body = body(sent)?;
+    let text = body.strip_suffix(b"\n").unwrap_or(&body);
+    let lines = if text.is_empty() { Vec::new() } else { text.split(|byte| *byte == b'\n').collect() };
+    if lines.len() > LINES_MAX {
+        return Err(Error::TooLarge(format!("a batch has at most {LINES_MAX} lines; this one has {}", lines.len())));
+    }
+    let lines = lines.into_iter().map(book::read).collect();
+    Ok(Json(DebitReplies { results: internal.recorder.record(lines).await? }))
+}

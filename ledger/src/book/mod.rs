@@ -1,0 +1,125 @@
+//! The rules of the book, without a word of SQL: what an entry is, how it is chained, what it does to sums.
+//!
+//! * An entry is the canonical bytes of a debit. Everything else that is stored of it can be derived.
+//! * The entries of an account form a chain, numbered from 1 ([`entry_hash`], [`genesis`]); the account keeps
+//!   the number and the hash of the last one, so that a missing tail shows.
+//! * A debit on platform funding counts against the account's UTC day, whatever the tier; on tier `credit` it
+//!   also reduces the balance, which may go below zero. A `byo` debit moves no money.
+
+mod columns;
+mod page;
+
+pub use columns::{COLUMNS, Value, columns};
+pub use page::{Link, Page};
+
+use pax_gateway::account::{Funding, Tier};
+use pax_gateway::clock::UtcDay;
+use pax_gateway::debit::{CANON_MAX, Debit};
+use pax_gateway::digest::Digest;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::pax::Pax;
+
+/// The hash that stands before an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
+#[must_use]
+pub fn genesis(account: &str) -> Digest {
+    Digest::of(&[b"pax-chain/1\n", account.as_bytes()])
+}
+
+/// An entry's hash: SHA-256 of
+/// `"pax-entry/1\n" prev_hash "\n" account_seq "\n" recorded_at "\n" canonical`,
+/// hashes in hexadecimal, numbers in decimal, `recorded_at` in milliseconds since 1970.
+///
+/// The numbers are as stored, so that a replay can hash what it finds, possible or not.
+#[must_use]
+pub fn entry_hash(prev_hash: &str, account_seq: i64, recorded_at: i64, canonical: &[u8]) -> Digest {
+    let head = format!("pax-entry/1\n{prev_hash}\n{account_seq}\n{recorded_at}\n");
+    Digest::of(&[head.as_bytes(), canonical])
+}
+
+/// What a debit does to its account's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// How much the balance falls.
+    pub balance: Pax,
+    /// The day that it counts against, and how much.
+    pub day: Option<(UtcDay, Pax)>,
+}
+
+/// What a debit does to its account's sums.
+#[must_use]
+pub fn effect(debit: &Debit) -> Effect {
+    match (debit.funding, debit.tier) {
+        (Funding::Byo, _) => Effect { balance: Pax::ZERO, day: None },
+        (Funding::Platform, Tier::Free) => {
+            Effect { balance: Pax::ZERO, day: Some((debit.utc_day, debit.cost_pax)) }
+        }
+        (Funding::Platform, Tier::Credit) => {
+            Effect { balance: debit.cost_pax, day: Some((debit.utc_day, debit.cost_pax)) }
+        }
+    }
+}
+
+/// A line that is a debit, ready to be posted.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// What it says.
+    pub debit: Debit,
+    /// Its bytes.
+    pub canonical: Vec<u8>,
+    /// Its columns, in the order of [`COLUMNS`].
+    pub columns: Vec<Value>,
+}
+
+/// A line that cannot become an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its exchange, where that much can be read.
+    pub exchange_id: Option<ExchangeId>,
+    /// The line, cut at [`CANON_MAX`].
+    pub bytes: Vec<u8>,
+    /// The hash of the whole line.
+    pub sha256: Digest,
+    /// Why, for the operator.
+    pub why: String,
+}
+
+impl Rejected {
+    /// A rejected line.
+    #[must_use]
+    pub fn new(line: &[u8], why: impl Into<String>) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Id {
+            exchange_id: ExchangeId,
+        }
+        let kept = line.get(..CANON_MAX).unwrap_or(line);
+        Self {
+            exchange_id: serde_json::from_slice(kept).ok().map(|id: Id| id.exchange_id),
+            bytes: kept.to_vec(),
+            sha256: Digest::of(&[line]),
+            why: why.into(),
+        }
+    }
+}
+
+/// Reads one line of a batch. Whether the debit proves itself is not asked: what was spent was spent, and a
+/// replay names it.
+///
+/// # Errors
+/// Where the line is longer than [`CANON_MAX`], is not canonical, or holds numbers that no entry can.
+pub fn read(line: &[u8]) -> Result<Received, Rejected> {
+    if line.len() > CANON_MAX {
+        return Err(Rejected::new(line, format!("has {} bytes; a debit has at most {CANON_MAX}", line.len())));
+    }
+    let debit = Debit::from_canonical(line).map_err(|bad| Rejected::new(line, bad.to_string()))?;
+    if debit.cost_pax < Pax::ZERO {
+        return Err(Rejected::new(line, "cost_pax is negative; a debit gives nothing back"));
+    }
+    match columns(&debit) {
+        Ok(columns) => Ok(Received { canonical: line.to_vec(), debit, columns }),
+        Err(why) => Err(Rejected::new(line, why)),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

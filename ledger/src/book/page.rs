@@ -1,0 +1,74 @@
+//! An account's page in the book: the head of its chain and its sums, as entries are posted one by one.
+
+use std::collections::BTreeMap;
+
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::debit::Debit;
+use pax_gateway::digest::Digest;
+use pax_gateway::pax::Pax;
+
+use super::{Effect, effect, entry_hash, genesis};
+
+/// What chains an entry to the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in the account, from 1.
+    pub account_seq: i64,
+    /// The hash of the entry before.
+    pub prev_hash: Digest,
+    /// Its own.
+    pub entry_hash: Digest,
+    /// When the ledger took it, on the ledger's clock.
+    pub recorded_at: Moment,
+}
+
+/// The head of an account's chain and its sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The number of the last entry; 0 where there is none.
+    pub account_seq: i64,
+    /// The hash of the last entry; [`genesis`] where there is none.
+    pub head: Digest,
+    /// The balance.
+    pub balance: Pax,
+    /// What was spent on each day. While a batch is posted, only the days that it touches.
+    pub days: BTreeMap<UtcDay, Pax>,
+}
+
+impl Page {
+    /// An account's page before its first entry.
+    #[must_use]
+    pub fn empty(account: &str) -> Self {
+        Self { account_seq: 0, head: genesis(account), balance: Pax::ZERO, days: BTreeMap::new() }
+    }
+
+    /// Posts a debit: adds it to the sums and chains it. The page must know the total of the debit's day.
+    ///
+    /// # Errors
+    /// Which sum would leave the range of [`Pax`]; the page is as before.
+    pub fn post(&mut self, debit: &Debit, canonical: &[u8], recorded_at: Moment) -> Result<Link, String> {
+        let account_seq = self.account_seq.checked_add(1).ok_or("the account's chain is full")?;
+        self.add(&effect(debit))?;
+        let ms = i64::try_from(recorded_at.ms()).unwrap_or(i64::MAX);
+        let prev_hash = self.head;
+        let entry_hash = entry_hash(&prev_hash.to_string(), account_seq, ms, canonical);
+        self.account_seq = account_seq;
+        self.head = entry_hash;
+        Ok(Link { account_seq, prev_hash, entry_hash, recorded_at })
+    }
+
+    /// Adds an entry's effect to the sums.
+    ///
+    /// # Errors
+    /// Which sum would leave the range of [`Pax`]; the page is as before.
+    pub fn add(&mut self, effect: &Effect) -> Result<(), String> {
+        let balance = self.balance.checked_sub(effect.balance).ok_or("the balance leaves its range")?;
+        if let Some((day, cost)) = effect.day {
+            let spent = self.days.get(&day).copied().unwrap_or_default();
+            let spent = spent.checked_add(cost).ok_or("the day's total leaves its range")?;
+            self.days.insert(day, spent);
+        }
+        self.balance = balance;
+        Ok(())
+    }
+}

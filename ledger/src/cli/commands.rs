@@ -1,0 +1,324 @@
+//! What each command does.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use pax_gateway::account::{Status, Tier};
+use pax_gateway::clock::Moment;
+use pax_gateway::pax::Pax;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Account, Cli, Command, Entries, Serve, Token};
+use crate::error::Error;
+use crate::replay::{self, Report};
+use crate::secret::{SharedSecret, new_token, new_token_id, token_sha256};
+use crate::server::{Server, Settings, embedded_bundle};
+use crate::store::{EntryFilter, Location, NewToken, Open, Store, StoredEntry, TokenRow};
+use crate::{listing, now};
+
+const NAME_MAX: usize = 128;
+const LABEL_MAX: usize = 128;
+const PAGE_ENTRIES: u32 = 500;
+/// Differences that a replay prints; the rest is counted.
+const DIFFERENCES_SHOWN: u64 = 100;
+
+pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let Some(db) = cli.db else {
+        return Err(Error::Operator("which database? Say --db FILE, or set PAX_LEDGER_DB".to_owned()));
+    };
+    let database = Location::parse(&db)?;
+    let open = match &cli.command {
+        Command::Serve(options) => return serve(database, options).await,
+        Command::Account(Account::Create { .. }) => Open::Create,
+        Command::Account(Account::List) | Command::Token(Token::List { .. }) => Open::Read,
+        Command::Account(_) | Command::Token(_) => Open::Existing,
+        Command::Entries(_) | Command::Replay => Open::Read,
+    };
+    let store = Store::open(&database, open).await?;
+    let done = match cli.command {
+        Command::Account(command) => account(&store, command).await,
+        Command::Token(command) => token(&store, command).await,
+        Command::Entries(options) => entries(&store, options).await,
+        Command::Replay => replay(&store).await,
+        Command::Serve(_) => Ok(ExitCode::SUCCESS),
+    };
+    store.close().await;
+    done
+}
+
+async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
+    let secret = SharedSecret::find(options.secret_file.as_deref())?;
+    let handler = |kind| signal(kind).map_err(|why| Error::Io { doing: "listening for signals".to_owned(), why });
+    let (mut term, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let (internal, public) = (options.internal, options.public);
+    let server = Server::bind(Settings { database, internal, public, secret }).await?;
+    print(&format!("listening internal={} public={}", server.internal_addr()?, server.public_addr()?))?;
+    server
+        .run(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn account(store: &Store, command: Account) -> Result<ExitCode, Error> {
+    match command {
+        Account::Create { name, tier, if_missing } => {
+            check_name(&name)?;
+            create_account(store, &name, tier.into(), if_missing).await?;
+        }
+        Account::List => {
+            let mut table = vec![["name", "tier", "status", "entries", "balance_pax"].map(str::to_owned)];
+            for row in store.accounts().await? {
+                let status = if row.status == Status::Active { "active" } else { "disabled" };
+                let tier = tier_text(row.tier).to_owned();
+                table.push([row.name, tier, status.to_owned(), row.account_seq.to_string(), row.balance.to_string()]);
+            }
+            print_table(&table)?;
+        }
+        Account::Disable { name } => set_status(store, &name, Status::Disabled).await?,
+        Account::Enable { name } => set_status(store, &name, Status::Active).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_account(store: &Store, name: &str, tier: Tier, if_missing: bool) -> Result<(), Error> {
+    if store.create_account(name, tier, now()).await? {
+        return print(&format!("created account {name} (tier {})", tier_text(tier)));
+    }
+    let existing = store.account(name).await?.map(|row| row.tier);
+    if if_missing && existing == Some(tier) {
+        return print(&format!("account {name} exists already (tier {})", tier_text(tier)));
+    }
+    let tier = existing.map_or("unknown", tier_text);
+    let hint = if if_missing { "its tier is another one" } else { "--if-missing lets that pass" };
+    Err(Error::Operator(format!("account {name} exists already, with tier {tier}; {hint}")))
+}
+
+async fn set_status(store: &Store, name: &str, status: Status) -> Result<(), Error> {
+    if !store.set_status(name, status).await? {
+        return Err(no_account(name));
+    }
+    let (done, note) = match status {
+        Status::Active => ("enabled", ""),
+        Status::Disabled => ("disabled", "; filters that know it go on until their caches expire"),
+    };
+    print(&format!("{done} account {name}{note}"))
+}
+
+async fn token(store: &Store, command: Token) -> Result<ExitCode, Error> {
+    match command {
+        Token::Add { account, name, expires, token, if_missing } => {
+            if name.is_empty() || name.len() > LABEL_MAX || name.chars().any(char::is_control) {
+                return Err(Error::Operator(format!("--name must have 1 to {LABEL_MAX} printable characters")));
+            }
+            if expires.is_some_and(|expires| expires <= now()) {
+                return Err(Error::Operator("--expires is in the past".to_owned()));
+            }
+            if store.account(&account).await?.is_none() {
+                return Err(no_account(&account));
+            }
+            add_token(store, &account, &name, expires, token, if_missing).await?;
+        }
+        Token::List { account } => {
+            if let Some(name) = &account
+                && store.account(name).await?.is_none()
+            {
+                return Err(no_account(name));
+            }
+            let mut table = vec![["token_id", "account", "label", "state"].map(str::to_owned)];
+            for row in store.tokens(account.as_deref()).await? {
+                let state = state(&row);
+                table.push([row.token_id, row.account, row.label, state]);
+            }
+            print_table(&table)?;
+        }
+        Token::Revoke { token_id } => {
+            if !store.revoke_token(&token_id, now()).await? {
+                let hint = "`pax-ledger token list` shows the ids; the token itself is not one";
+                return Err(Error::Operator(format!("there is no token with the id {token_id:?}; {hint}")));
+            }
+            print(&format!("revoked {token_id}; filters that know it go on until their caches expire"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn add_token(
+    store: &Store,
+    account: &str,
+    label: &str,
+    expires_at: Option<Moment>,
+    given: Option<String>,
+    if_missing: bool,
+) -> Result<(), Error> {
+    let token = match given {
+        Some(token) => token,
+        None => new_token()?,
+    };
+    let sha256 = token_sha256(&token)?;
+    let token_id = new_token_id()?;
+    let new = NewToken { token_id: token_id.clone(), account, label, sha256, expires_at };
+    let (token_id, note) = if store.add_token(&new, now()).await? {
+        (token_id, "its hash is stored, so it is shown only this once")
+    } else {
+        match store.token_by_sha256(&sha256).await? {
+            Some(row) if if_missing && row.account == account && is_usable(&row) => (row.token_id, "it exists already"),
+            Some(row) if row.account == account => {
+                let (id, state) = (&row.token_id, state(&row));
+                return Err(Error::Operator(format!("this token exists already as {id} of {account} ({state})")));
+            }
+            _ => return Err(Error::Operator("this token is taken; use another one".to_owned())),
+        }
+    };
+    // The token alone on standard output, for TOKEN=$(pax-ledger token add ...).
+    print(&token)?;
+    let _ = writeln!(std::io::stderr(), "token {token_id} of account {account}; {note}");
+    Ok(())
+}
+
+async fn entries(store: &Store, options: Entries) -> Result<ExitCode, Error> {
+    if let Some(name) = &options.account
+        && store.account(name).await?.is_none()
+    {
+        return Err(no_account(name));
+    }
+    let filter = EntryFilter {
+        account: options.account,
+        exchange: options.exchange.map(|id| id.to_string()),
+        since: options.since,
+        until: options.until,
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut last: Option<StoredEntry> = None;
+    loop {
+        let page = store.entries(&filter, last.as_ref(), PAGE_ENTRIES).await?;
+        for entry in &page {
+            let line = listing::json_line(entry).map_err(|error| {
+                let number = entry.account_seq;
+                Error::Operator(format!("entry number {number} of an account is unreadable ({error}): run replay"))
+            })?;
+            writeln!(out, "{line}").map_err(printing)?;
+        }
+        last = match page.into_iter().last() {
+            Some(entry) => Some(entry),
+            None => break,
+        };
+    }
+    out.flush().map_err(printing)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replay(store: &Store) -> Result<ExitCode, Error> {
+    let bundle = embedded_bundle()?;
+    let mut snapshot = store.snapshot().await?;
+    let mut shown = 0;
+    let report = replay::replay(&mut snapshot, &bundle, &mut |difference| {
+        if shown < DIFFERENCES_SHOWN {
+            shown += 1;
+            let _ = writeln!(std::io::stderr(), "difference: {difference}");
+        }
+    })
+    .await?;
+    for note in notes(&report, shown) {
+        let _ = writeln!(std::io::stderr(), "{note}");
+    }
+    print(&summary(&report))?;
+    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn notes(report: &Report, shown: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.differences > shown {
+        notes.push(format!("... and {} more differences", report.differences - shown));
+    }
+    if !report.missing_guards.is_empty() {
+        let missing = report.missing_guards.join(", ");
+        notes.push(format!("warning: the database lacks triggers that keep it append-only: {missing}"));
+    }
+    let quarantined = report.quarantined;
+    if quarantined.conflicts + quarantined.rejected > 0 {
+        notes.push(format!(
+            "note: in quarantine are {} conflicts and {} rejected lines (table quarantine)",
+            quarantined.conflicts, quarantined.rejected
+        ));
+    }
+    notes
+}
+
+fn summary(report: &Report) -> String {
+    let verdict = match report.differences {
+        0 => "everything holds".to_owned(),
+        1 => "1 DIFFERENCE".to_owned(),
+        many => format!("{many} DIFFERENCES"),
+    };
+    let (entries, accounts) = (report.entries, report.accounts);
+    let mut text = format!("replayed {entries} entries of {accounts} accounts: {verdict}");
+    text.push_str(&format!("\ntotal cost {}", amount(report.picopax)));
+    for ((version, sha256), sum) in &report.cards {
+        let (entries, cost) = (sum.entries, amount(sum.picopax));
+        text.push_str(&format!("\nrate card {version} (sha256 {sha256}): {entries} entries, {cost}"));
+    }
+    text
+}
+
+fn amount(picopax: i128) -> String {
+    match i64::try_from(picopax) {
+        Ok(picopax) => format!("{} PAX", Pax::from_picopax(picopax)),
+        Err(_) => format!("{picopax} picopax"),
+    }
+}
+
+fn is_usable(row: &TokenRow) -> bool {
+    row.revoked_at.is_none() && row.expires_at.is_none_or(|expires| expires > now())
+}
+
+fn state(row: &TokenRow) -> String {
+    match (row.revoked_at, row.expires_at) {
+        (Some(revoked), _) => format!("revoked {revoked}"),
+        (None, Some(expires)) if expires <= now() => format!("expired {expires}"),
+        (None, Some(expires)) => format!("active until {expires}"),
+        (None, None) => "active".to_owned(),
+    }
+}
+
+fn tier_text(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Free => "free",
+        Tier::Credit => "credit",
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:+|".contains(&byte);
+    if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Error::Operator(format!("an account's name has 1 to {NAME_MAX} letters, digits and -_.@:+|")))
+}
+
+fn no_account(name: &str) -> Error {
+    Error::Operator(format!("there is no account {name:?}; `pax-ledger account list` shows all"))
+}
+
+fn printing(why: std::io::Error) -> Error {
+    Error::Io { doing: "printing".to_owned(), why }
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
+}
+
+fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
+    let width = |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    print(&lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,166 @@
+//! The operator's command line.
+
+mod commands;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pax_gateway::account::Tier;
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::exchange_id::ExchangeId;
+
+use crate::error::Error;
+
+/// The credit ledger behind the gateway: its service, its accounts and tokens, its entries.
+#[derive(Debug, Parser)]
+#[command(name = "pax-ledger", version)]
+struct Cli {
+    /// The database: a file, or sqlite:FILE
+    #[arg(long, global = true, env = "PAX_LEDGER_DB", value_name = "URL_OR_PATH")]
+    db: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve filters (resolve, debits) and callers; makes the database where it is missing
+    #[command(after_help = "The shared secret comes from the environment variable PAX_LEDGER_SECRET or from \
+        --secret-file. SIGTERM or Ctrl-C ends the service once what it has taken is durable.")]
+    Serve(Serve),
+    /// Create, list, disable and enable accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// Make, list and revoke the tokens of accounts
+    #[command(subcommand)]
+    Token(Token),
+    /// Print entries, one JSON object per line, in the order in which they were recorded
+    Entries(Entries),
+    /// Check every entry, chain, price and sum again; exits 1 where anything differs
+    Replay,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Where filters call; port 0 takes a free port
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9801")]
+    internal: SocketAddr,
+    /// Where callers' requests arrive through Envoy; port 0 takes a free port
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9802")]
+    public: SocketAddr,
+    /// A file that holds the shared secret; without it, PAX_LEDGER_SECRET
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Account {
+    /// Create an account; makes the database where it is missing
+    Create {
+        /// Its name: letters, digits and -_.@:+|
+        name: String,
+        /// What it may do
+        #[arg(long)]
+        tier: TierName,
+        /// Succeed where it exists already with this tier
+        #[arg(long)]
+        if_missing: bool,
+    },
+    /// List all accounts: name, tier, status, entries, balance in PAX
+    List,
+    /// Refuse an account's calls from now on
+    Disable {
+        /// Its name
+        name: String,
+    },
+    /// Allow a disabled account's calls again
+    Enable {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Make a token and print it, this once: only its hash is stored
+    Add {
+        /// Whose it is
+        account: String,
+        /// What you call it
+        #[arg(long, value_name = "LABEL")]
+        name: String,
+        /// When it ceases to work, in UTC
+        #[arg(long, value_name = "RFC3339")]
+        expires: Option<Moment>,
+        /// This token instead of a random one (for demos and tests)
+        #[arg(long, value_name = "VALUE")]
+        token: Option<String>,
+        /// Succeed where this very token works for the account already
+        #[arg(long, requires = "token")]
+        if_missing: bool,
+    },
+    /// List tokens: id, account, label, state; never the token
+    List {
+        /// Only of this account
+        account: Option<String>,
+    },
+    /// Revoke a token, for good
+    Revoke {
+        /// Its id, as `token list` shows it
+        token_id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Entries {
+    /// Only of this account
+    #[arg(long)]
+    account: Option<String>,
+    /// Only of this exchange
+    #[arg(long, value_name = "ID")]
+    exchange: Option<ExchangeId>,
+    /// Only of this UTC day and later
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    since: Option<UtcDay>,
+    /// Only of this UTC day and earlier
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    until: Option<UtcDay>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TierName {
+    /// The free tier's models, up to a daily cap
+    Free,
+    /// Any priced model, from a prepaid balance
+    Credit,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Free => Self::Free,
+            TierName::Credit => Self::Credit,
+        }
+    }
+}
+
+/// Runs the program: 0 where all is well, 1 where something failed or a replay found a difference, 2 where the
+/// command line is wrong.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match commands::run(cli).await {
+        Ok(code) => code,
+        // `pax-ledger entries | head`: whoever read has what they wanted.
+        Err(Error::Io { why, .. }) if why.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "pax-ledger: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

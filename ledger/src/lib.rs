@@ -1,0 +1,30 @@
+//! pax-ledger: the append-only ledger of debits, its HTTP service and its command line.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`book`] | the rules, without SQL: what an entry is, its chain, what it does to sums |
+//! | [`store`] | the only SQL: SQLite |
+//! | [`recorder`] | many requests, one transaction, one sync |
+//! | [`api`], [`server`] | the two listeners |
+//! | [`replay`] | everything checked again, from one snapshot |
+//! | [`cli`] | the operator's commands |
+
+pub mod api;
+pub mod book;
+pub mod cli;
+pub mod error;
+pub mod listing;
+pub mod recorder;
+pub mod replay;
+pub mod secret;
+pub mod server;
+pub mod store;
+
+use pax_gateway::clock::Moment;
+
+/// The ledger's clock, read nowhere else.
+#[must_use]
+pub fn now() -> Moment {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Moment::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,102 @@
+//! The recorder: one task that writes. Requests that wait while it writes share the next transaction, and so
+//! the next sync.
+
+use std::sync::Arc;
+
+use pax_gateway::bundle::Bundle;
+use pax_gateway::wire::{DebitReply, Outcome};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::store::{Line, Writer};
+
+/// Requests that may wait; beyond it callers wait to be let in.
+const QUEUE: usize = 256;
+/// No further request joins a transaction that has this many lines.
+const GROUP_LINES: usize = 1_000;
+
+type Reply = Result<Vec<DebitReply>, Error>;
+
+struct Job {
+    lines: Vec<Line>,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// Hands batches to the task that writes.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Recorder {
+    /// Starts the task. It ends, its work done, when the last `Recorder` is gone.
+    #[must_use]
+    pub fn start(writer: Writer, bundle: Arc<Bundle>) -> (Self, JoinHandle<()>) {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        (Self { jobs }, tokio::spawn(work(writer, queue, bundle)))
+    }
+
+    /// Records a batch and answers each line, in order. On return all of it is durable.
+    ///
+    /// # Errors
+    /// Where the store fails: then nothing of the batch was kept.
+    pub async fn record(&self, lines: Vec<Line>) -> Reply {
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job { lines, reply }).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+async fn work(mut writer: Writer, mut queue: mpsc::Receiver<Job>, bundle: Arc<Bundle>) {
+    while let Some(job) = queue.recv().await {
+        let mut lines = job.lines;
+        let mut shares = vec![(lines.len(), job.reply)];
+        while lines.len() < GROUP_LINES
+            && let Ok(job) = queue.try_recv()
+        {
+            shares.push((job.lines.len(), job.reply));
+            lines.extend(job.lines);
+        }
+        match writer.record(&lines, crate::now()).await {
+            Ok(replies) => {
+                tell(&lines, &replies, &bundle);
+                let mut replies = replies.into_iter();
+                for (count, reply) in shares {
+                    // A caller that has gone sends again and hears that its debits are duplicates.
+                    let _ = reply.send(Ok(replies.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                for (_, reply) in shares {
+                    let _ = reply.send(Err(Error::Store { doing: "recorded a batch", why: why.clone() }));
+                }
+            }
+        }
+    }
+    writer.close().await;
+}
+
+/// Says in the log what an operator should look at.
+fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle) {
+    for (line, reply) in lines.iter().zip(replies) {
+        let exchange_id = &reply.exchange_id;
+        match (reply.outcome, line) {
+            (Outcome::Recorded, Ok(received)) => {
+                if let Err(why) = received.debit.prove(bundle) {
+                    let account = &received.debit.account;
+                    tracing::warn!(exchange_id, account, %why, "recorded an entry that does not prove itself");
+                }
+            }
+            (Outcome::Conflict | Outcome::Rejected, _) => {
+                let why = reply.message.as_deref().unwrap_or_default();
+                tracing::warn!(exchange_id, outcome = ?reply.outcome, why, "a line went to quarantine");
+            }
+            _ => {}
+        }
+    }
+}

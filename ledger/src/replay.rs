@@ -1,0 +1,269 @@
+//! Replay: everything that was ever recorded, checked again from one snapshot.
+//!
+//! Of every entry: its bytes (read and written again), each column against them, its place and hash in the
+//! chain, its token counts from the raw usage or the estimate's bytes, its price under its own card. Of every
+//! account: the head of its chain, its balance, its day totals. Memory does not grow with the entries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pax_gateway::bundle::Bundle;
+use pax_gateway::card::RateTableVersion;
+use pax_gateway::debit::Debit;
+use pax_gateway::digest::Digest;
+
+use crate::book::{self, COLUMNS, Page, Value};
+use crate::error::Error;
+use crate::store::{AccountRow, Quarantined, Snapshot, StoredEntry};
+
+const PAGE_ENTRIES: u32 = 500;
+
+/// What a difference is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One entry.
+    Entry {
+        /// As its column says.
+        exchange_id: String,
+        /// As its column says.
+        account: String,
+        /// Its number there.
+        account_seq: i64,
+    },
+    /// An account's head, balance or day totals.
+    Account(String),
+    /// The file.
+    Database,
+}
+
+/// Something that is not as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Where.
+    pub subject: Subject,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Entry { exchange_id, account, account_seq } => {
+                write!(f, "entry {exchange_id} (account {account}, number {account_seq}): {}", self.what)
+            }
+            Subject::Account(account) => write!(f, "account {account}: {}", self.what),
+            Subject::Database => write!(f, "database: {}", self.what),
+        }
+    }
+}
+
+/// What a card priced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CardSum {
+    /// Entries under the card.
+    pub entries: u64,
+    /// What they cost, in picopax.
+    pub picopax: i128,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries replayed.
+    pub entries: u64,
+    /// Accounts, those without entries too.
+    pub accounts: u64,
+    /// What all entries cost, in picopax.
+    pub picopax: i128,
+    /// By the card's version and hash; only cards of the bundle.
+    pub cards: BTreeMap<(RateTableVersion, Digest), CardSum>,
+    /// Lines in quarantine: no difference, but something to look at.
+    pub quarantined: Quarantined,
+    /// Triggers that are missing: no difference either, but somebody dropped them.
+    pub missing_guards: Vec<&'static str>,
+    /// How many differences there are.
+    pub differences: u64,
+}
+
+/// Checks everything. `tell` hears each difference as it is found.
+///
+/// # Errors
+/// Where the store cannot be read. A difference is no error.
+pub async fn replay(
+    snapshot: &mut Snapshot,
+    bundle: &Bundle,
+    tell: &mut dyn FnMut(&Difference),
+) -> Result<Report, Error> {
+    let mut replay = Replay { bundle, tell, report: Report::default() };
+    let mut account = snapshot.next_account(None).await?;
+    while let Some(name) = account {
+        replay.account(snapshot, &name).await?;
+        account = snapshot.next_account(Some(&name)).await?;
+    }
+    // The chains are read by an index; this counts the rows themselves.
+    let counted = snapshot.entry_count().await?;
+    if u64::try_from(counted) != Ok(replay.report.entries) {
+        let what = format!("holds {counted} entries, of which the chains show {}", replay.report.entries);
+        replay.differs(Subject::Database, what);
+    }
+    for damage in snapshot.damage().await? {
+        replay.differs(Subject::Database, damage);
+    }
+    replay.report.quarantined = snapshot.quarantined().await?;
+    replay.report.missing_guards = snapshot.missing_guards().await?;
+    Ok(replay.report)
+}
+
+struct Replay<'a> {
+    bundle: &'a Bundle,
+    tell: &'a mut dyn FnMut(&Difference),
+    report: Report,
+}
+
+/// Where a chain stands. The last entry's hash is known as stored and as computed: where they differ, that
+/// entry has been named, and the next one may follow either, so that one change does not name a whole chain.
+struct Walk {
+    account_seq: i64,
+    stored: String,
+    computed: String,
+    sums: Page,
+}
+
+impl Replay<'_> {
+    fn differs(&mut self, subject: Subject, what: String) {
+        self.report.differences += 1;
+        (self.tell)(&Difference { subject, what });
+    }
+
+    async fn account(&mut self, snapshot: &mut Snapshot, name: &str) -> Result<(), Error> {
+        self.report.accounts += 1;
+        let genesis = book::genesis(name).to_string();
+        let mut walk =
+            Walk { account_seq: 0, stored: genesis.clone(), computed: genesis, sums: Page::empty(name) };
+        let mut after = i64::MIN;
+        loop {
+            let entries = snapshot.entries(name, after, PAGE_ENTRIES).await?;
+            let Some(last) = entries.last() else { break };
+            after = last.account_seq;
+            for entry in &entries {
+                self.entry(name, entry, &mut walk);
+            }
+        }
+        let days = snapshot.day_totals(name).await?;
+        match snapshot.account(name).await? {
+            Some(account) => self.head(&account, &walk),
+            None => self.differs(
+                Subject::Account(name.to_owned()),
+                format!("has {} entries and {} day totals, but there is no such account", walk.account_seq, days.len()),
+            ),
+        }
+        self.days(name, &walk, days);
+        Ok(())
+    }
+
+    fn entry(&mut self, account: &str, entry: &StoredEntry, walk: &mut Walk) {
+        self.report.entries += 1;
+        let exchange_id = column(entry, "exchange_id").map_or_else(String::new, |value| match value {
+            Value::Text(text) => text.clone(),
+            other => other.to_string(),
+        });
+        let subject = Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
+        for what in chain_differences(entry, walk) {
+            self.differs(subject.clone(), what);
+        }
+        match Debit::from_canonical(&entry.canonical) {
+            Ok(debit) => self.debit(&subject, entry, &debit, walk),
+            Err(bad) => self.differs(subject, format!("its canonical bytes are no debit: {bad}")),
+        }
+    }
+
+    fn debit(&mut self, subject: &Subject, entry: &StoredEntry, debit: &Debit, walk: &mut Walk) {
+        match book::columns(debit) {
+            Ok(expected) => {
+                for ((name, expected), found) in COLUMNS.iter().zip(&expected).zip(&entry.columns) {
+                    if expected != found {
+                        let what = format!("column {name} is {found}, but its canonical bytes say {expected}");
+                        self.differs(subject.clone(), what);
+                    }
+                }
+            }
+            Err(why) => self.differs(subject.clone(), format!("its canonical bytes do not fit columns: {why}")),
+        }
+        if let Err(bad) = debit.prove(self.bundle) {
+            self.differs(subject.clone(), format!("does not prove itself: {bad}"));
+        }
+        if let Err(why) = walk.sums.add(&book::effect(debit)) {
+            self.differs(subject.clone(), format!("cannot be added up: {why}"));
+        }
+        let cost = i128::from(debit.cost_pax.picopax());
+        self.report.picopax += cost;
+        if let Some(card) = self.bundle.by_sha256(&debit.card_sha256) {
+            let sum = self.report.cards.entry((card.version, card.sha256)).or_default();
+            sum.entries += 1;
+            sum.picopax += cost;
+        }
+    }
+
+    fn head(&mut self, account: &AccountRow, walk: &Walk) {
+        let subject = || Subject::Account(account.name.clone());
+        if account.account_seq != walk.account_seq {
+            let what = format!(
+                "its head is number {}, but the last entry found is number {}: entries or the head were changed",
+                account.account_seq, walk.account_seq
+            );
+            self.differs(subject(), what);
+        }
+        if account.head_hash != walk.stored && account.head_hash != walk.computed {
+            let what = format!("its head's hash is {}, but its last entry's is {}", account.head_hash, walk.stored);
+            self.differs(subject(), what);
+        }
+        if account.balance != walk.sums.balance {
+            let what = format!("its balance is {}, but its entries make {}", account.balance, walk.sums.balance);
+            self.differs(subject(), what);
+        }
+    }
+
+    fn days(&mut self, account: &str, walk: &Walk, found: Vec<(String, i64)>) {
+        let mut found: BTreeMap<String, i64> = found.into_iter().collect();
+        for (day, spent) in &walk.sums.days {
+            let what = match found.remove(&day.to_string()) {
+                Some(picopax) if picopax == spent.picopax() => continue,
+                Some(picopax) => format!("its total of {day} is {picopax} picopax, but its entries make {spent} PAX"),
+                None => format!("has no total of {day}, but its entries make {spent} PAX"),
+            };
+            self.differs(Subject::Account(account.to_owned()), what);
+        }
+        for (day, picopax) in found {
+            let what = format!("has a total of {picopax} picopax on {day}, but no entry of that day");
+            self.differs(Subject::Account(account.to_owned()), what);
+        }
+    }
+}
+
+/// Checks an entry's place in the chain, and takes the next step.
+fn chain_differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
+    let mut found = Vec::new();
+    let due = walk.account_seq.saturating_add(1);
+    if entry.account_seq != due {
+        found.push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
+    }
+    if entry.prev_hash != walk.stored && entry.prev_hash != walk.computed {
+        let before = &walk.stored;
+        found.push(format!("its prev_hash is {}, but the entry before has {before}", entry.prev_hash));
+    }
+    let hash = book::entry_hash(&entry.prev_hash, entry.account_seq, entry.recorded_at, &entry.canonical);
+    walk.computed = hash.to_string();
+    if entry.entry_hash != walk.computed {
+        found.push(format!(
+            "its entry_hash is {}, but its canonical bytes, account_seq, prev_hash and recorded_at make {}",
+            entry.entry_hash, walk.computed
+        ));
+    }
+    walk.account_seq = entry.account_seq;
+    walk.stored.clone_from(&entry.entry_hash);
+    found
+}
+
+fn column<'a>(entry: &'a StoredEntry, name: &str) -> Option<&'a Value> {
+    COLUMNS.iter().position(|column| *column == name).and_then(|index| entry.columns.get(index))
+}

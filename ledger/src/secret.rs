@@ -1,0 +1,143 @@
+//! Secrets: the one that the internal listener shares with Envoy, and the tokens of callers.
+
+use std::path::Path;
+
+use pax_gateway::digest::Digest;
+
+use crate::error::Error;
+
+/// Where the shared secret is looked for, unless a file is named. Never an argument: those are in `ps`.
+pub const SECRET_ENV: &str = "PAX_LEDGER_SECRET";
+/// The shortest shared secret.
+pub const SECRET_MIN: usize = 16;
+/// The shortest token.
+pub const TOKEN_MIN: usize = 8;
+/// The longest token: it must fit a header that nobody cuts.
+pub const TOKEN_MAX: usize = 512;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// 40 × log2(62) = 238 bits.
+const TOKEN_RANDOM: usize = 40;
+const TOKEN_ID_RANDOM: usize = 16;
+
+/// The secret that callers of the internal listener must know. Only its hash is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedSecret(Digest);
+
+impl SharedSecret {
+    /// A shared secret.
+    ///
+    /// # Errors
+    /// Where it is too short, or no header could carry it.
+    pub fn new(secret: &str) -> Result<Self, Error> {
+        if secret.len() < SECRET_MIN || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Operator(format!(
+                "the shared secret must have at least {SECRET_MIN} visible ASCII characters; \
+                 make one with `openssl rand -hex 32`"
+            )));
+        }
+        Ok(Self(Digest::of(&[secret.as_bytes()])))
+    }
+
+    /// The secret of a file, or else of the environment.
+    ///
+    /// # Errors
+    /// Where there is none, or it is not fit.
+    pub fn find(file: Option<&Path>) -> Result<Self, Error> {
+        match (file, std::env::var(SECRET_ENV)) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|why| Error::Io { doing: format!("reading the secret from {}", file.display()), why })?;
+                Self::new(text.trim_end_matches(['\r', '\n']))
+            }
+            (None, Ok(secret)) => Self::new(&secret),
+            (None, Err(_)) => Err(Error::Operator(format!(
+                "the internal listener needs a shared secret: set {SECRET_ENV}, or name a file with --secret-file"
+            ))),
+        }
+    }
+
+    /// Whether a caller knows it. Takes the same time for every wrong one.
+    #[must_use]
+    pub fn is(&self, offered: &[u8]) -> bool {
+        let offered = Digest::of(&[offered]);
+        let difference = self.0.0.iter().zip(offered.0).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
+        std::hint::black_box(difference) == 0
+    }
+}
+
+/// A new token: `mtx-` and 40 characters from the system's random source.
+///
+/// # Errors
+/// Where that source fails.
+pub fn new_token() -> Result<String, Error> {
+    Ok(format!("mtx-{}", random(TOKEN_RANDOM)?))
+}
+
+/// A new token's id.
+///
+/// # Errors
+/// Where the system's random source fails.
+pub fn new_token_id() -> Result<String, Error> {
+    Ok(format!("tok_{}", random(TOKEN_ID_RANDOM)?))
+}
+
+/// What the ledger keeps of a token.
+///
+/// # Errors
+/// Where no caller could send it, or anybody could guess it.
+pub fn token_sha256(token: &str) -> Result<Digest, Error> {
+    if !(TOKEN_MIN..=TOKEN_MAX).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Error::Operator(format!(
+            "a token has {TOKEN_MIN} to {TOKEN_MAX} visible ASCII characters; without --token a random one is made"
+        )));
+    }
+    Ok(Digest::of(&[token.as_bytes()]))
+}
+
+fn random(length: usize) -> Result<String, Error> {
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0; 64];
+    while text.len() < length {
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Error::Operator(format!("the system's random source failed: {error}")))?;
+        // 248 = 4 × 62: a byte above would make the first characters likelier.
+        let fair = bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| BASE62.get(usize::from(*byte % 62)));
+        text.extend(fair.take(length - text.len()).map(|byte| char::from(*byte)));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_shared_secret_opens() {
+        let secret = SharedSecret::new("0123456789abcdef").unwrap();
+        assert!(secret.is(b"0123456789abcdef"));
+        for wrong in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!secret.is(wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_and_tokens_that_are_not_fit_are_refused() {
+        for secret in ["", "short", "0123456789 abcdef", "0123456789abcdé"] {
+            assert!(SharedSecret::new(secret).is_err(), "{secret}");
+        }
+        for token in ["", "1234567", "1234 5678", &"x".repeat(513)] {
+            assert!(token_sha256(token).is_err(), "{token}");
+        }
+        assert!(token_sha256("mtx-demo-free").is_ok());
+    }
+
+    #[test]
+    fn tokens_are_long_random_and_of_every_character() {
+        let tokens: Vec<_> = (0..100).map(|_| new_token().unwrap()).collect();
+        assert!(tokens.iter().all(|token| token.len() == 44 && token.starts_with("mtx-")));
+        assert!(tokens.iter().skip(1).all(|token| *token != tokens[0]));
+        let seen: std::collections::BTreeSet<_> = tokens.iter().flat_map(|token| token[4..].bytes()).collect();
+        assert_eq!(seen.len(), 62);
+    }
+}

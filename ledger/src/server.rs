@@ -1,0 +1,150 @@
+//! The service: two listeners, one recorder, and an orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use pax_gateway::bundle::Bundle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::internal::{self, Internal};
+use crate::api::public;
+use crate::error::Error;
+use crate::recorder::Recorder;
+use crate::secret::SharedSecret;
+use crate::store::{Location, Open, Store};
+
+/// How long connections have to end once the service is asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a service needs to start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database; made where it is missing.
+    pub database: Location,
+    /// Where filters call; port 0 takes a free one.
+    pub internal: SocketAddr,
+    /// Where callers' requests arrive; port 0 takes a free one.
+    pub public: SocketAddr,
+    /// What filters must know.
+    pub secret: SharedSecret,
+}
+
+/// A service that has its database and its ports, and does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    store: Store,
+    internal: TcpListener,
+    public: TcpListener,
+    secret: SharedSecret,
+    bundle: Arc<Bundle>,
+}
+
+impl Server {
+    /// Opens the database and takes the ports.
+    ///
+    /// # Errors
+    /// Where either fails, or the built-in rate cards have a mistake.
+    pub async fn bind(settings: Settings) -> Result<Self, Error> {
+        let bundle = embedded_bundle()?;
+        let store = Store::open(&settings.database, Open::Create).await?;
+        let internal = listen(settings.internal, "internal").await?;
+        let public = listen(settings.public, "public").await?;
+        Ok(Self { store, internal, public, secret: settings.secret, bundle })
+    }
+
+    /// The internal listener's address.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn internal_addr(&self) -> Result<SocketAddr, Error> {
+        local_addr(&self.internal)
+    }
+
+    /// The public listener's address.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn public_addr(&self) -> Result<SocketAddr, Error> {
+        local_addr(&self.public)
+    }
+
+    /// Serves until `stop` is done. Then takes no new connection, answers what it has taken, and closes the
+    /// database.
+    ///
+    /// # Errors
+    /// Where a listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let (recorder, recording) = Recorder::start(self.store.writer(), self.bundle);
+        let internal = Internal { store: self.store.clone(), recorder, secret: self.secret };
+        let (stopping, stopped) = watch::channel(false);
+        let mut serving = [
+            serve(self.internal, internal::routes(internal), stopped.clone()),
+            serve(self.public, public::routes(), stopped),
+        ];
+        let [internal, public] = &mut serving;
+        let early = tokio::select! {
+            () = stop => None,
+            ended = internal => Some(ended),
+            ended = public => Some(ended),
+        };
+        let outcome = match early {
+            None => Ok(()),
+            Some(ended) => Err(ended.map_err(std::io::Error::other).and_then(|served| served).err()),
+        };
+        tracing::info!("stopping");
+        let _ = stopping.send(true);
+        for mut task in serving {
+            if !task.is_finished() && tokio::time::timeout(GRACE, &mut task).await.is_err() {
+                tracing::warn!("a connection outlasted {GRACE:?} and is cut");
+                task.abort();
+                let _ = task.await;
+            }
+        }
+        // Connections that were cut may still hold a recorder; what they were promised is durable already.
+        if tokio::time::timeout(GRACE, recording).await.is_err() {
+            tracing::warn!("the recorder did not end in time");
+        }
+        self.store.close().await;
+        outcome.map_err(|why| Error::Io {
+            doing: "a listener ended".to_owned(),
+            why: why.unwrap_or_else(|| std::io::Error::other("for no reason given")),
+        })
+    }
+}
+
+/// The built-in rate cards.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn embedded_bundle() -> Result<Arc<Bundle>, Error> {
+    let bundle = Bundle::embedded();
+    bundle.map(Arc::new).map_err(|mistakes| Error::Operator(format!("the built-in rate cards: {mistakes}")))
+}
+
+fn serve(
+    listener: TcpListener,
+    routes: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<Result<(), std::io::Error>> {
+    tokio::spawn(async move {
+        let stop = async move {
+            // A sender that is gone is a stop too.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        axum::serve(listener, routes).with_graceful_shutdown(stop).await
+    })
+}
+
+async fn listen(address: SocketAddr, name: &str) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|why| Error::Io { doing: format!("listening on {address} (--{name})"), why })
+}
+
+fn local_addr(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|why| Error::Io { doing: "asking for a listener's address".to_owned(), why })
+}

@@ -1,0 +1,111 @@
+//! The store: the only place that knows SQL, behind plain types.
+//!
+//! [`Store`] hands out what the rest works with: administration and look-ups by itself, a [`Writer`] that
+//! records batches, a [`Snapshot`] that replays read. Today it is SQLite. PostgreSQL becomes a module beside
+//! [`sqlite`] with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
+
+pub mod location;
+pub mod sqlite;
+
+pub use location::{Location, Open};
+pub use sqlite::{Snapshot, Store, Writer};
+
+use pax_gateway::account::{Status, Tier};
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::digest::Digest;
+use pax_gateway::pax::Pax;
+
+use crate::book::{Received, Rejected, Value};
+
+/// A line of a batch, read.
+pub type Line = Result<Received, Rejected>;
+
+/// An account, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its name.
+    pub name: String,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its status.
+    pub status: Status,
+    /// When it was created.
+    pub created_at: Moment,
+    /// How many entries it has.
+    pub account_seq: i64,
+    /// The hash of the last one, as stored.
+    pub head_hash: String,
+    /// Its balance.
+    pub balance: Pax,
+}
+
+/// A token, as operators see it: neither the token nor its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Its id.
+    pub token_id: String,
+    /// Whose it is.
+    pub account: String,
+    /// What the operator called it.
+    pub label: String,
+    /// When it ceases to resolve.
+    pub expires_at: Option<Moment>,
+    /// When it was revoked.
+    pub revoked_at: Option<Moment>,
+}
+
+/// A token to be stored.
+#[derive(Clone, Debug)]
+pub struct NewToken<'a> {
+    /// Its id.
+    pub token_id: String,
+    /// Whose it is.
+    pub account: &'a str,
+    /// What the operator calls it.
+    pub label: &'a str,
+    /// SHA-256 of the token.
+    pub sha256: Digest,
+    /// When it ceases to resolve.
+    pub expires_at: Option<Moment>,
+}
+
+/// An entry as it stands in the store, believed by nobody yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its place in the order of recording.
+    pub position: i64,
+    /// What stands in [`crate::book::COLUMNS`].
+    pub columns: Vec<Value>,
+    /// Its canonical bytes.
+    pub canonical: Vec<u8>,
+    /// Its number in the account.
+    pub account_seq: i64,
+    /// The hash of the entry before.
+    pub prev_hash: String,
+    /// Its own hash.
+    pub entry_hash: String,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_at: i64,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct EntryFilter {
+    /// Only of this account.
+    pub account: Option<String>,
+    /// Only of this exchange.
+    pub exchange: Option<String>,
+    /// Only of this UTC day and later.
+    pub since: Option<UtcDay>,
+    /// Only of this UTC day and earlier.
+    pub until: Option<UtcDay>,
+}
+
+/// How many lines are in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Other bytes for an exchange that has an entry.
+    pub conflicts: i64,
+    /// No debits.
+    pub rejected: i64,
+}

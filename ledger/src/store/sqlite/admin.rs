@@ -1,0 +1,199 @@
+//! Accounts and tokens.
+
+use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::clock::Moment;
+use pax_gateway::digest::Digest;
+use pax_gateway::pax::Pax;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, failed};
+use crate::book;
+use crate::error::Error;
+use crate::store::{AccountRow, NewToken, TokenRow};
+
+const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts";
+const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at FROM tokens";
+
+impl Store {
+    /// Creates an account. `false` where there is one of that name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn create_account(&self, name: &str, tier: Tier, now: Moment) -> Result<bool, Error> {
+        let done = sqlx::query(
+            "INSERT INTO accounts (name, tier, status, created_at, account_seq, head_hash, balance_picopax) \
+             VALUES (?1, ?2, 'active', ?3, 0, ?4, 0) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name)
+        .bind(tier_text(tier))
+        .bind(to_ms(now))
+        .bind(book::genesis(name).to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(failed("created an account"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn account(&self, name: &str) -> Result<Option<AccountRow>, Error> {
+        let row = sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("looked up an account"))
+    }
+
+    /// All accounts, by name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>, Error> {
+        let rows = sqlx::query(&format!("{ACCOUNT} ORDER BY name")).fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(account_row).collect()).map_err(failed("listed accounts"))
+    }
+
+    /// Switches an account on or off. `false` where there is none of that name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn set_status(&self, name: &str, status: Status) -> Result<bool, Error> {
+        let status = if status == Status::Active { "active" } else { "disabled" };
+        let done = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(status);
+        let done = done.execute(&self.pool).await.map_err(failed("switched an account"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Stores a token. `false` where there is one of that id or hash.
+    ///
+    /// # Errors
+    /// Where the store fails, and where the account is missing.
+    pub async fn add_token(&self, token: &NewToken<'_>, now: Moment) -> Result<bool, Error> {
+        let done = sqlx::query(
+            "INSERT INTO tokens (token_id, account, label, sha256, expires_at, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )
+        .bind(&token.token_id)
+        .bind(token.account)
+        .bind(token.label)
+        .bind(token.sha256.to_string())
+        .bind(token.expires_at.map(to_ms))
+        .bind(to_ms(now))
+        .execute(&self.pool)
+        .await
+        .map_err(failed("stored a token"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Tokens, by account and creation; of one account, or all.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenRow>, Error> {
+        let sql = format!("{TOKEN} WHERE ?1 IS NULL OR account = ?1 ORDER BY account, created_at, token_id");
+        let rows = sqlx::query(&sql).bind(account).fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(token_row).collect()).map_err(failed("listed tokens"))
+    }
+
+    /// The token of this hash.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn token_by_sha256(&self, sha256: &Digest) -> Result<Option<TokenRow>, Error> {
+        let sql = format!("{TOKEN} WHERE sha256 = ?1");
+        let row = sqlx::query(&sql).bind(sha256.to_string()).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.map(|row| token_row(&row)).transpose()).map_err(failed("looked up a token"))
+    }
+
+    /// Revokes a token, for good; one that is revoked already stays as it is. `false` where there is none.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn revoke_token(&self, token_id: &str, now: Moment) -> Result<bool, Error> {
+        let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_id = ?1")
+            .bind(token_id)
+            .bind(to_ms(now))
+            .execute(&self.pool)
+            .await
+            .map_err(failed("revoked a token"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The account that a token's hash resolves to: nothing where the token is unknown, revoked or expired.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn resolve(&self, sha256: &Digest, now: Moment) -> Result<Option<Account>, Error> {
+        let row = sqlx::query(
+            "SELECT accounts.name, tier, status, token_id FROM tokens JOIN accounts ON accounts.name = tokens.account \
+             WHERE sha256 = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)",
+        )
+        .bind(sha256.to_string())
+        .bind(to_ms(now))
+        .fetch_optional(&self.pool)
+        .await;
+        let account = |row: SqliteRow| -> Result<Account, sqlx::Error> {
+            Ok(Account {
+                account: row.try_get(0)?,
+                tier: read_tier(row.try_get(1)?)?,
+                status: read_status(row.try_get(2)?)?,
+                token_id: row.try_get(3)?,
+            })
+        };
+        row.and_then(|row| row.map(account).transpose()).map_err(failed("resolved a token"))
+    }
+}
+
+pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
+    Ok(AccountRow {
+        name: row.try_get(0)?,
+        tier: read_tier(row.try_get(1)?)?,
+        status: read_status(row.try_get(2)?)?,
+        created_at: from_ms(row.try_get(3)?),
+        account_seq: row.try_get(4)?,
+        head_hash: row.try_get(5)?,
+        balance: Pax::from_picopax(row.try_get(6)?),
+    })
+}
+
+fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
+    Ok(TokenRow {
+        token_id: row.try_get(0)?,
+        account: row.try_get(1)?,
+        label: row.try_get(2)?,
+        expires_at: row.try_get::<Option<i64>, _>(3)?.map(from_ms),
+        revoked_at: row.try_get::<Option<i64>, _>(4)?.map(from_ms),
+    })
+}
+
+fn tier_text(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Free => "free",
+        Tier::Credit => "credit",
+    }
+}
+
+fn read_tier(text: &str) -> Result<Tier, sqlx::Error> {
+    match text {
+        "free" => Ok(Tier::Free),
+        "credit" => Ok(Tier::Credit),
+        other => Err(sqlx::Error::Decode(format!("{other:?} is no tier").into())),
+    }
+}
+
+fn read_status(text: &str) -> Result<Status, sqlx::Error> {
+    match text {
+        "active" => Ok(Status::Active),
+        "disabled" => Ok(Status::Disabled),
+        other => Err(sqlx::Error::Decode(format!("{other:?} is no status").into())),
+    }
+}
+
+/// A moment ends with the year 9999, so its milliseconds fit.
+pub(super) fn to_ms(moment: Moment) -> i64 {
+    i64::try_from(moment.ms()).unwrap_or(i64::MAX)
+}
+
+fn from_ms(ms: i64) -> Moment {
+    Moment::from_ms(u64::try_from(ms).unwrap_or(0))
+}

@@ -1,0 +1,162 @@
+//! The store in SQLite: one file, write-ahead log, durable on commit.
+
+mod admin;
+mod read;
+mod write;
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+
+use super::{Location, Open};
+use crate::book::Value;
+use crate::error::Error;
+
+pub use read::Snapshot;
+pub use write::Writer;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a writer waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(10);
+/// Look-ups at the same time; each has a thread of its own.
+const READERS: u32 = 4;
+
+/// An open database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    options: SqliteConnectOptions,
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens a database.
+    ///
+    /// # Errors
+    /// Where it is missing (but for [`Open::Create`]), is no ledger, or has another version's schema; each says
+    /// what to do.
+    pub async fn open(location: &Location, open: Open) -> Result<Self, Error> {
+        let path = location.path();
+        let shown = path.display();
+        if open == Open::Create {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)
+                    .map_err(|why| Error::Io { doing: format!("making the folder of {shown}"), why })?;
+            }
+        } else if !path.exists() {
+            return Err(Error::Operator(format!(
+                "there is no ledger database at {shown}; check --db (or PAX_LEDGER_DB), or make one with \
+                 `pax-ledger account create` or `pax-ledger serve`"
+            )));
+        }
+        let mut options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(open == Open::Create)
+            .busy_timeout(BUSY)
+            .foreign_keys(true)
+            .synchronous(SqliteSynchronous::Full);
+        match open {
+            Open::Create => options = options.journal_mode(SqliteJournalMode::Wal),
+            Open::Existing => {}
+            Open::Read => options = options.pragma("query_only", "ON"),
+        }
+        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
+        let store = Self { options, pool };
+        let opened = if open == Open::Create { store.migrate().await } else { store.check_schema().await };
+        opened.map_err(|why| Error::Operator(format!("cannot use {shown} as a ledger database: {why}")))?;
+        Ok(store)
+    }
+
+    /// A writer with a connection of its own. Use one at a time: writers wait for each other.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        Writer::new(self.options.clone())
+    }
+
+    /// Closes all connections; the last one folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn migrate(&self) -> Result<(), String> {
+        // Two processes may find the same empty file; the second one finds the first one's work on its next try.
+        let mut tries = 5;
+        loop {
+            match MIGRATIONS.run(&self.pool).await {
+                Ok(()) => return Ok(()),
+                Err(MigrateError::VersionMissing(version)) => {
+                    return Err(format!("its schema {version} is newer than this program; use a newer pax-ledger"));
+                }
+                Err(error) => {
+                    tries -= 1;
+                    if tries == 0 || matches!(error, MigrateError::VersionMismatch(_)) {
+                        return Err(error.to_string());
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn check_schema(&self) -> Result<(), String> {
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let found = sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success");
+        match found.fetch_one(&self.pool).await {
+            Ok(Some(version)) if version == newest => Ok(()),
+            Ok(Some(version)) if version > newest => {
+                Err(format!("its schema {version} is newer than this program's {newest}; use a newer pax-ledger"))
+            }
+            Ok(version) => Err(format!(
+                "its schema {} is older than this program's {newest}; `pax-ledger serve` brings it up to date",
+                version.unwrap_or(0)
+            )),
+            Err(error) => match error.as_database_error() {
+                Some(error) if error.message().contains("no such table") => {
+                    Err("it is a database, but not a ledger; check --db".to_owned())
+                }
+                Some(error) => Err(error.message().to_owned()),
+                None => Err(error.to_string()),
+            },
+        }
+    }
+}
+
+/// Turns a database's error into ours.
+fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |error| Error::Store { doing, why: error.to_string() }
+}
+
+/// Whether a statement broke a constraint or was refused by a trigger: its own fault, not the database's.
+fn is_refused(error: &sqlx::Error) -> bool {
+    const SQLITE_CONSTRAINT: i64 = 19;
+    let code = error.as_database_error().and_then(|error| error.code());
+    // The low byte of an extended code is the primary one.
+    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
+}
+
+/// What stands in a column, whatever it is.
+fn value(row: &SqliteRow, index: usize) -> Value {
+    let Ok(raw) = row.try_get_raw(index) else { return Value::Alien };
+    if raw.is_null() {
+        return Value::Null;
+    }
+    let kind = raw.type_info().name().to_owned();
+    let value = match kind.as_str() {
+        "INTEGER" => <i64 as Decode<Sqlite>>::decode(raw).map(Value::Int),
+        "TEXT" => <String as Decode<Sqlite>>::decode(raw).map(Value::Text),
+        _ => Ok(Value::Alien),
+    };
+    value.unwrap_or(Value::Alien)
+}
+
+/// A text that may have been changed by hand.
+fn text(row: &SqliteRow, index: usize) -> String {
+    match value(row, index) {
+        Value::Text(text) => text,
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,187 @@
+//! Reading entries: pages for `entries`, and the one snapshot that a replay reads from.
+
+use std::sync::LazyLock;
+
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{QueryBuilder, Row, Transaction};
+
+use super::admin::account_row;
+use super::{Store, failed, text, value};
+use crate::book::COLUMNS;
+use crate::error::Error;
+use crate::store::{AccountRow, EntryFilter, Quarantined, StoredEntry};
+
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    let columns = COLUMNS.join(", ");
+    format!("SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at FROM credit_ledger")
+});
+
+/// The triggers that keep tables append-only.
+const GUARDS: [&str; 6] = [
+    "credit_ledger_no_update",
+    "credit_ledger_no_delete",
+    "credit_ledger_no_replace",
+    "quarantine_no_update",
+    "quarantine_no_delete",
+    "quarantine_no_replace",
+];
+
+impl Store {
+    /// At most `limit` entries after `after`, in the order of recording. Entries never change, so pages add up
+    /// to what a single read would give.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn entries(
+        &self,
+        filter: &EntryFilter,
+        after: Option<&StoredEntry>,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT.as_str());
+        // One account is read along its chain, which is the same order and has an index.
+        match (&filter.account, after) {
+            (Some(account), after) => {
+                query.push(" WHERE account_seq > ").push_bind(after.map_or(i64::MIN, |entry| entry.account_seq));
+                query.push(" AND account = ").push_bind(account);
+            }
+            (None, after) => {
+                query.push(" WHERE rowid > ").push_bind(after.map_or(i64::MIN, |entry| entry.position));
+            }
+        }
+        if let Some(exchange) = &filter.exchange {
+            query.push(" AND exchange_id = ").push_bind(exchange);
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND utc_day >= ").push_bind(since.to_string());
+        }
+        if let Some(until) = filter.until {
+            query.push(" AND utc_day <= ").push_bind(until.to_string());
+        }
+        query.push(if filter.account.is_some() { " ORDER BY account_seq" } else { " ORDER BY rowid" });
+        query.push(" LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(&self.pool).await.map_err(failed("listed entries"))?;
+        Ok(rows.iter().map(stored_entry).collect())
+    }
+
+    /// A snapshot: everything read from it is of one moment, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let tx = self.pool.begin().await.map_err(failed("began to read"))?;
+        Ok(Snapshot { tx })
+    }
+}
+
+/// One moment of the store.
+#[derive(Debug)]
+pub struct Snapshot {
+    tx: Transaction<'static, Sqlite>,
+}
+
+impl Snapshot {
+    /// The first name after `after` that any table has as an account, whether there is one or not.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn next_account(&mut self, after: Option<&str>) -> Result<Option<String>, Error> {
+        let is_after = if after.is_some() { ">" } else { ">=" };
+        let sql = format!(
+            "SELECT min(name) FROM (SELECT min(name) AS name FROM accounts WHERE name {is_after} ?1 \
+             UNION ALL SELECT min(account) FROM credit_ledger WHERE account {is_after} ?1 \
+             UNION ALL SELECT min(account) FROM day_totals WHERE account {is_after} ?1)"
+        );
+        let name = sqlx::query_scalar(&sql).bind(after.unwrap_or_default()).fetch_one(&mut *self.tx);
+        name.await.map_err(failed("looked for accounts"))
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn account(&mut self, name: &str) -> Result<Option<AccountRow>, Error> {
+        let row = sqlx::query(
+            "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts \
+             WHERE name = ?1",
+        );
+        let row = row.bind(name).fetch_optional(&mut *self.tx).await;
+        row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("read an account"))
+    }
+
+    /// At most `limit` entries of an account after the number `after`, by number.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn entries(&mut self, account: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, Error> {
+        let sql = format!("{} WHERE account = ?1 AND account_seq > ?2 ORDER BY account_seq LIMIT ?3", *SELECT);
+        let rows = sqlx::query(&sql).bind(account).bind(after).bind(limit).fetch_all(&mut *self.tx);
+        Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
+    }
+
+    /// An account's day totals as they stand: UTC day and picopax.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, i64)>, Error> {
+        let rows = sqlx::query_as("SELECT utc_day, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day");
+        rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))
+    }
+
+    /// How many entries there are, counted without an index.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn entry_count(&mut self) -> Result<i64, Error> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM credit_ledger NOT INDEXED");
+        count.fetch_one(&mut *self.tx).await.map_err(failed("counted entries"))
+    }
+
+    /// What SQLite itself finds wrong with the file, its indices included.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn damage(&mut self) -> Result<Vec<String>, Error> {
+        let found = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *self.tx).await;
+        let mut found: Vec<String> = found.map_err(failed("checked the file"))?;
+        found.retain(|line| line != "ok");
+        Ok(found)
+    }
+
+    /// The triggers that should keep tables append-only and are missing.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn missing_guards(&mut self) -> Result<Vec<&'static str>, Error> {
+        let found = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'");
+        let found: Vec<String> = found.fetch_all(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
+        Ok(GUARDS.into_iter().filter(|guard| !found.iter().any(|name| name == guard)).collect())
+    }
+
+    /// How many lines are in quarantine.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn quarantined(&mut self) -> Result<Quarantined, Error> {
+        let row = sqlx::query(
+            "SELECT count(*) FILTER (WHERE reason = 'conflict'), count(*) FILTER (WHERE reason = 'rejected') \
+             FROM quarantine",
+        );
+        let row = row.fetch_one(&mut *self.tx).await.map_err(failed("counted the quarantine"))?;
+        let count = |index| row.try_get::<i64, _>(index).map_err(failed("counted the quarantine"));
+        Ok(Quarantined { conflicts: count(0)?, rejected: count(1)? })
+    }
+}
+
+fn stored_entry(row: &SqliteRow) -> StoredEntry {
+    let last = COLUMNS.len();
+    StoredEntry {
+        position: row.try_get(0).unwrap_or_default(),
+        columns: (1..=last).map(|index| value(row, index)).collect(),
+        canonical: row.try_get(last + 1).unwrap_or_default(),
+        account_seq: row.try_get(last + 2).unwrap_or_default(),
+        prev_hash: text(row, last + 3),
+        entry_hash: text(row, last + 4),
+        recorded_at: row.try_get(last + 5).unwrap_or_default(),
+    }
+}
