@@ -1,16 +1,29 @@
 //! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map.
 
 pub mod account;
+pub mod answer;
 pub mod bundle;
 pub mod card;
 pub mod clock;
+pub mod config;
 pub mod debit;
 pub mod digest;
 pub mod doc;
+pub mod document;
+pub mod exchange;
 pub mod exchange_id;
+pub mod head;
 pub mod json;
 mod json_text;
+pub mod outbox;
 pub mod pax;
+pub mod refusal;
+pub mod request;
+mod request_body;
+pub mod settle;
+pub mod shared;
+pub mod sse;
 mod text;
+pub mod token_cache;
 pub mod usage;
 pub mod wire;

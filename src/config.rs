@@ -1,0 +1,251 @@
+//! The filter's configuration: raw JSON to a [`Config`], every mistake named by its path.
+
+use std::collections::BTreeMap;
+
+use crate::bundle::Bundle;
+use crate::card::is_slot_name;
+use crate::doc::{self, Fields, Mistakes};
+
+/// What the filter is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the ledger is.
+    pub ledger: Ledger,
+    /// How long a resolved token is believed.
+    pub tokens: TokenTimes,
+    /// The slot of a caller that names none.
+    pub default_slot: String,
+    /// The providers by the name that rate cards use.
+    pub providers: BTreeMap<String, Provider>,
+    /// Limits in bytes.
+    pub limits: Limits,
+}
+
+/// The ledger service, as an Envoy cluster.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The cluster, whose credential injector holds the shared secret.
+    pub cluster: String,
+    /// `:authority` of callouts.
+    pub authority: String,
+    /// How long a callout may take.
+    pub timeout_ms: u64,
+}
+
+/// How long the answer to "whose token is this" is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenTimes {
+    /// An account, in milliseconds: how long a disabled account or a revoked token may still call.
+    pub ttl_ms: u64,
+    /// That nobody has the token, in milliseconds.
+    pub unknown_ttl_ms: u64,
+}
+
+/// A provider, and the conventions it follows.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// `:authority` of calls.
+    pub authority: String,
+    /// What stands before `/chat/completions`.
+    pub base_path: String,
+    /// How it reports usage in a stream.
+    pub stream_usage: StreamUsage,
+}
+
+/// How a provider reports usage in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// When asked by `stream_options.include_usage`.
+    Ask,
+    /// Always; some answer 422 to the option.
+    Always,
+}
+
+/// Limits in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest request.
+    pub request: u64,
+    /// The largest JSON answer that is held back for its cost headers.
+    pub held_answer: u64,
+}
+
+/// All that an exchange needs to know.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The configuration.
+    pub config: Config,
+    /// The rate cards.
+    pub bundle: Bundle,
+}
+
+const MIB: u64 = 1024 * 1024;
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Every mistake, with its path.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let mut fields = Fields::of(doc::parse(text)?, "", &mut mistakes);
+        let ledger = fields.object("ledger", &mut mistakes);
+        let ledger = ledger.and_then(|fields| read_ledger(fields, &mut mistakes));
+        let tokens = read_section(&mut fields, "tokens", &mut mistakes, |fields, mistakes| {
+            Some(TokenTimes {
+                ttl_ms: fields.whole_or("ttl_s", 30, 1..=3_600, mistakes)?.saturating_mul(1_000),
+                unknown_ttl_ms: fields.whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes)?.saturating_mul(1_000),
+            })
+        });
+        let default_slot = read_slot(&mut fields, &mut mistakes);
+        let providers = fields.object("providers", &mut mistakes);
+        let providers = providers.map(|fields| read_providers(fields, &mut mistakes));
+        let limits = read_section(&mut fields, "limits", &mut mistakes, |fields, mistakes| {
+            let request = fields.whole_or("request_bytes", 20 * MIB, 1_024..=256 * MIB, mistakes);
+            let held_answer = fields.whole_or("held_answer_bytes", MIB / 2, 0..=16 * MIB, mistakes);
+            Some(Limits { request: request?, held_answer: held_answer? })
+        });
+        fields.finish(&mut mistakes);
+        let config = (|| {
+            Some(Self {
+                ledger: ledger?,
+                tokens: tokens?,
+                default_slot: default_slot?,
+                providers: providers?,
+                limits: limits?,
+            })
+        })();
+        mistakes.or(config)
+    }
+}
+
+/// Reads an object that may be absent: then its defaults hold.
+fn read_section<T>(
+    fields: &mut Fields,
+    key: &str,
+    mistakes: &mut Mistakes,
+    read: impl FnOnce(&mut Fields, &mut Mistakes) -> Option<T>,
+) -> Option<T> {
+    let node = fields.optional(key).unwrap_or(doc::Node::Object(Vec::new()));
+    let mut section = Fields::of(node, &fields.path(key), mistakes);
+    let value = read(&mut section, mistakes);
+    section.finish(mistakes);
+    value
+}
+
+fn read_ledger(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Ledger> {
+    let cluster = fields.text("cluster", mistakes);
+    let authority = fields.text("authority", mistakes);
+    let timeout_ms = fields.whole_or("timeout_ms", 2_000, 10..=60_000, mistakes);
+    fields.finish(mistakes);
+    Some(Ledger { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? })
+}
+
+fn read_slot(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<String> {
+    let slot = match fields.optional("default_slot") {
+        Some(node) => doc::text(node, "default_slot", mistakes)?,
+        None => "default".to_owned(),
+    };
+    if !is_slot_name(&slot) {
+        mistakes.add("default_slot", "must be at most 64 of a-z, 0-9, '-' and '_'");
+    }
+    Some(slot)
+}
+
+fn read_providers(fields: Fields, mistakes: &mut Mistakes) -> BTreeMap<String, Provider> {
+    let mut providers = BTreeMap::new();
+    for (name, path, node) in fields.rest() {
+        let mut fields = Fields::of(node, &path, mistakes);
+        let cluster = fields.text("cluster", mistakes);
+        let authority = fields.text("authority", mistakes);
+        let base_path = fields.text("base_path", mistakes).filter(|base| {
+            let fits = base.starts_with('/') && !base.ends_with('/');
+            if !fits {
+                mistakes.add(&fields.path("base_path"), "must begin with '/' and not end with it, such as \"/v1\"");
+            }
+            fits
+        });
+        let stream_usage = match fields.text("stream_usage", mistakes).as_deref() {
+            Some("ask") => Some(StreamUsage::Ask),
+            Some("always") => Some(StreamUsage::Always),
+            Some(other) => {
+                let what = format!("must be \"ask\" or \"always\", is {other:?}");
+                mistakes.add(&fields.path("stream_usage"), what);
+                None
+            }
+            None => None,
+        };
+        fields.finish(mistakes);
+        let provider = (|| {
+            Some(Provider {
+                cluster: cluster?,
+                authority: authority?,
+                base_path: base_path?,
+                stream_usage: stream_usage?,
+            })
+        })();
+        if let Some(provider) = provider {
+            providers.insert(name, provider);
+        }
+    }
+    providers
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const GOOD: &str = r#"{
+        "ledger": {"cluster": "ledger", "authority": "ledger"},
+        "providers": {"p": {"cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask"}}
+    }"#;
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.default_slot, "default");
+        assert_eq!((config.tokens.ttl_ms, config.tokens.unknown_ttl_ms), (30_000, 5_000));
+        assert_eq!((config.limits.request, config.limits.held_answer), (20_971_520, 524_288));
+        assert_eq!(config.ledger.timeout_ms, 2_000);
+    }
+
+    #[test]
+    fn every_mistake_is_named_by_its_path_at_once() {
+        let text = r#"{
+            "ledger": {"cluster": "", "timeout_ms": 1, "secret": "x"},
+            "tokens": {"ttl_s": "30"}, "default_slot": "A B", "limits": {"request_bytes": 1.5},
+            "providers": {"p": {"cluster": "c", "base_path": "v1/", "stream_usage": "maybe"}, "q": 7},
+            "providers": {}, "extra": 1
+        }"#;
+        let mistakes = Config::parse(text).unwrap_err().to_string();
+        let expected = "\
+            providers: stands twice\n\
+            ledger.cluster: must not be empty\n\
+            ledger.authority: is missing\n\
+            ledger.timeout_ms: must be from 10 to 60000, is 1\n\
+            ledger.secret: is unknown here\n\
+            tokens.ttl_s: must be a whole number, is a string\n\
+            default_slot: must be at most 64 of a-z, 0-9, '-' and '_'\n\
+            providers.p.authority: is missing\n\
+            providers.p.base_path: must begin with '/' and not end with it, such as \"/v1\"\n\
+            providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
+            providers.q: must be an object, is a number\n\
+            providers.q.cluster: is missing\n\
+            providers.q.authority: is missing\n\
+            providers.q.base_path: is missing\n\
+            providers.q.stream_usage: is missing\n\
+            limits.request_bytes: must be a whole number, is a number that is not a whole one from 0\n\
+            providers: is unknown here\n\
+            extra: is unknown here";
+        assert_eq!(mistakes, expected);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_with_its_place() {
+        let mistakes = Config::parse("{\n  nope").unwrap_err().to_string();
+        assert!(mistakes.starts_with("is not JSON: ") && mistakes.contains("line 2"), "{mistakes}");
+    }
+}

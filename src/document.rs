@@ -1,0 +1,288 @@
+//! What the gateway reads of an answer: one JSON document (a whole answer or one chunk of a stream), pushed in
+//! pieces cut anywhere, in bounded memory.
+
+use crate::json::{Kind, Reader, Sink};
+use crate::usage::RAW_MAX;
+
+/// The longest response id that is kept.
+const ID_MAX: usize = 128;
+
+/// A raw usage, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RawUsage {
+    /// The provider said nothing.
+    #[default]
+    Absent,
+    /// It said `null`: as good as nothing, but not to be overwritten in a stream.
+    Null,
+    /// The value's bytes as received.
+    Value(Vec<u8>),
+    /// More bytes than an entry keeps.
+    TooLarge,
+}
+
+impl RawUsage {
+    /// Whether the provider said something.
+    #[must_use]
+    pub fn is_reported(&self) -> bool {
+        matches!(self, Self::Value(_) | Self::TooLarge)
+    }
+}
+
+/// What a document's `choices` (or an embedding's `data`) are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choices {
+    /// Not there, or not yet.
+    #[default]
+    Absent,
+    /// An empty list, so far.
+    Empty,
+    /// At least one.
+    Some,
+}
+
+/// What was found in a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The top-level `id`, where it is a string that an entry can keep.
+    pub id: Option<String>,
+    /// The top-level `usage`.
+    pub usage: RawUsage,
+    /// `x_groq.usage`.
+    pub groq_usage: RawUsage,
+    /// `choices`, or `data`.
+    pub choices: Choices,
+    /// Whether there is an `error` other than `null`.
+    pub error: bool,
+    /// Bytes of text that the model wrote: unescaped, without JSON framing.
+    pub text_bytes: u64,
+}
+
+impl Found {
+    /// The usage that counts: the top-level one, else Groq's.
+    #[must_use]
+    pub fn take_usage(&mut self) -> RawUsage {
+        let usage = std::mem::take(&mut self.usage);
+        if usage.is_reported() { usage } else { std::mem::take(&mut self.groq_usage) }
+    }
+}
+
+/// Reads one document.
+#[derive(Debug, Default)]
+pub struct Document {
+    json: Reader,
+    place: Place,
+    /// What was found so far.
+    pub found: Found,
+}
+
+impl Document {
+    /// Reads the next bytes; false once they are not JSON.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let base = self.json.offset();
+        let mut pass = Pass { place: &mut self.place, found: &mut self.found, bytes, base };
+        let read = self.json.push(bytes, &mut pass).is_ok();
+        pass.keep_rest();
+        read
+    }
+
+    /// Whether the document came to its end and was JSON throughout.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.json.is_done()
+    }
+
+    /// Whether it cannot become whole any more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.json.error().is_some()
+    }
+
+    /// Leaves the `id` alone: a stream's first one is enough.
+    pub fn skip_id(&mut self) {
+        self.place.skips_id = true;
+    }
+
+    /// Whether nothing was read but white space.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.json.is_fresh()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Name {
+    #[default]
+    Other,
+    Element,
+    Id,
+    Usage,
+    Groq,
+    Choices,
+    Error,
+    /// `delta` or `message`: what is inside was written by the model.
+    Said,
+    Text,
+    /// A string inside of `delta` that is framing, not text.
+    Framing,
+}
+
+/// `choices[0].delta.tool_calls[0].function.arguments` has seven levels.
+const LEVELS: usize = 8;
+
+/// Where in the document the reader is, and what it is keeping.
+#[derive(Debug, Default)]
+struct Place {
+    path: [Name; LEVELS],
+    keeping: Keeping,
+    /// Where the value being kept goes on, or begins.
+    from: u64,
+    kept: Vec<u8>,
+    too_large: bool,
+    counting: bool,
+    skips_id: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Keeping {
+    #[default]
+    Nothing,
+    Id,
+    /// The usage at this depth.
+    Usage(usize),
+}
+
+/// One push: the place, and the bytes that offsets point into.
+struct Pass<'a> {
+    place: &'a mut Place,
+    found: &'a mut Found,
+    bytes: &'a [u8],
+    base: u64,
+}
+
+impl Pass<'_> {
+    fn way(&self, depth: usize) -> &[Name] {
+        self.place.path.get(1..=depth).unwrap_or(&[])
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = RAW_MAX.saturating_sub(self.place.kept.len());
+        self.place.too_large |= bytes.len() > room;
+        self.place.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// Keeps the raw bytes from `place.from` up to `end`.
+    fn keep_up_to(&mut self, end: u64) {
+        let index = |offset: u64| usize::try_from(offset.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let raw = self.bytes.get(index(self.place.from)..index(end)).unwrap_or(&[]);
+        self.keep(raw);
+        self.place.from = end;
+    }
+
+    /// At the end of a push: what of a value that goes on is in these bytes.
+    fn keep_rest(&mut self) {
+        if matches!(self.place.keeping, Keeping::Usage(_)) {
+            let end = self.base.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX));
+            self.keep_up_to(end);
+        }
+    }
+
+    fn end_usage(&mut self, depth: usize, kind: Kind, end: u64) {
+        self.keep_up_to(end);
+        let kept = std::mem::take(&mut self.place.kept);
+        let usage = match kind {
+            Kind::Null => RawUsage::Null,
+            _ if self.place.too_large => RawUsage::TooLarge,
+            _ => RawUsage::Value(kept),
+        };
+        self.place.keeping = Keeping::Nothing;
+        if depth == 1 {
+            self.found.usage = usage;
+        } else {
+            self.found.groq_usage = usage;
+        }
+    }
+}
+
+impl Sink for Pass<'_> {
+    fn key(&mut self, depth: usize, key: &[u8], _: u64) {
+        let name = match (depth, key) {
+            (1, b"id") => Name::Id,
+            (1 | 2, b"usage") => Name::Usage,
+            (1, b"x_groq") => Name::Groq,
+            (1, b"choices" | b"data") => Name::Choices,
+            (1, b"error") => Name::Error,
+            (3, b"delta" | b"message") => Name::Said,
+            (3, b"text") => Name::Text,
+            (4.., b"role" | b"id" | b"type" | b"object") => Name::Framing,
+            _ => Name::Other,
+        };
+        if let Some(place) = self.place.path.get_mut(depth) {
+            *place = name;
+        }
+    }
+
+    fn begin(&mut self, depth: usize, kind: Kind, at: u64) {
+        let keeping = match self.way(depth) {
+            _ if self.place.keeping != Keeping::Nothing => self.place.keeping,
+            [Name::Usage] | [Name::Groq, Name::Usage] => Keeping::Usage(depth),
+            [Name::Id] if kind == Kind::String && !self.place.skips_id => Keeping::Id,
+            _ => Keeping::Nothing,
+        };
+        if keeping != self.place.keeping {
+            self.place.keeping = keeping;
+            self.place.from = at;
+            self.place.kept.clear();
+            self.place.too_large = false;
+        }
+        let (counting, choices, error) = match self.way(depth.min(LEVELS.saturating_sub(1))) {
+            [Name::Choices] if kind == Kind::Array => (false, Some(Choices::Empty), false),
+            [Name::Choices, Name::Element, inside @ ..] => {
+                let text = match inside {
+                    [Name::Said, .., Name::Framing] => false,
+                    [Name::Said, _, ..] | [Name::Text] => kind == Kind::String,
+                    _ => false,
+                };
+                (text, Some(Choices::Some), false)
+            }
+            [Name::Error] => (false, None, kind != Kind::Null),
+            _ => (false, None, false),
+        };
+        self.place.counting = counting;
+        self.found.choices = choices.unwrap_or(self.found.choices);
+        self.found.error |= error;
+        let inside = self.place.path.get_mut(depth.saturating_add(1));
+        match (kind, inside) {
+            (Kind::Array, Some(inside)) => *inside = Name::Element,
+            (Kind::Object, Some(inside)) => *inside = Name::Other,
+            _ => {}
+        }
+    }
+
+    fn piece(&mut self, bytes: &[u8]) {
+        if self.place.counting {
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.found.text_bytes = self.found.text_bytes.saturating_add(length);
+        }
+        if self.place.keeping == Keeping::Id {
+            self.keep(bytes);
+        }
+    }
+
+    fn end(&mut self, depth: usize, kind: Kind, end: u64) {
+        match self.place.keeping {
+            Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, kind, end),
+            Keeping::Id => {
+                self.place.keeping = Keeping::Nothing;
+                let id = std::mem::take(&mut self.place.kept);
+                let fits = !self.place.too_large && id.len() <= ID_MAX;
+                self.found.id = String::from_utf8(id).ok().filter(|_| fits);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "document_test.rs"]
+mod tests;

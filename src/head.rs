@@ -1,0 +1,134 @@
+//! The request's head: where it wants to go, who calls, and the headers that matter.
+
+use crate::card::is_slot_name;
+use crate::digest::Digest;
+use crate::refusal::Refusal;
+use crate::usage::Mode;
+
+/// No token is longer.
+const TOKEN_MAX: usize = 512;
+/// No label is longer.
+const LABEL_MAX: usize = 128;
+
+/// Where a request wants to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /healthz`
+    Healthz,
+    /// `GET /readyz`
+    Readyz,
+    /// A metered call.
+    Metered(Mode),
+}
+
+/// What a metered request's head says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Chat or embeddings.
+    pub mode: Mode,
+    /// SHA-256 of the bearer token.
+    pub token: Digest,
+    /// `X-Matrix-Slot`.
+    pub slot: Option<String>,
+    /// `X-Matrix-Intent-ID`.
+    pub intent_id: Option<String>,
+    /// `X-Matrix-Goal-ID`.
+    pub goal_id: Option<String>,
+    /// Headers that go upstream as they came: `accept`, `user-agent`.
+    pub passed: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Route {
+    /// The route of a method and a path. The path must match to the letter; a query is allowed, and dropped.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownRoute`], [`Refusal::MethodNotAllowed`].
+    pub fn of(method: &[u8], path: &[u8]) -> Result<Self, Refusal> {
+        let bare = path.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+        let (route, allow) = match bare {
+            b"/healthz" => (Self::Healthz, "GET"),
+            b"/readyz" => (Self::Readyz, "GET"),
+            b"/v1/chat/completions" => (Self::Metered(Mode::Chat), "POST"),
+            b"/v1/embeddings" => (Self::Metered(Mode::Embeddings), "POST"),
+            _ => return Err(Refusal::UnknownRoute),
+        };
+        if method == allow.as_bytes() { Ok(route) } else { Err(Refusal::MethodNotAllowed { allow }) }
+    }
+}
+
+impl Call {
+    /// Reads a metered request's headers, names in lowercase as Envoy gives them.
+    ///
+    /// # Errors
+    /// The first header that is wrong, or a token that is missing.
+    pub fn read<'a>(
+        mode: Mode,
+        limit_bytes: u64,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, Refusal> {
+        let mut call =
+            Self { mode, token: Digest([0; 32]), slot: None, intent_id: None, goal_id: None, passed: Vec::new() };
+        let mut authorization: Option<&[u8]> = None;
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, value) in headers {
+            if name == "authorization" || name.starts_with("x-matrix-") {
+                if seen.contains(&name) {
+                    return Err(Refusal::InvalidHeader { name: name.to_owned() });
+                }
+                seen.push(name);
+            }
+            match name {
+                "authorization" => authorization = Some(value),
+                "x-matrix-slot" => call.slot = Some(slot(value)?),
+                "x-matrix-intent-id" => call.intent_id = Some(label(name, value)?),
+                "x-matrix-goal-id" => call.goal_id = Some(label(name, value)?),
+                "x-matrix-byo-api-key" | "x-matrix-user-api-key" => return Err(Refusal::ByoNotServed),
+                "accept" => call.passed.push(("accept", value.to_vec())),
+                "user-agent" => call.passed.push(("user-agent", value.to_vec())),
+                "content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
+                    return Err(Refusal::UnsupportedEncoding);
+                }
+                "content-length" if exceeds(value, limit_bytes) => {
+                    return Err(Refusal::RequestTooLarge { limit_bytes });
+                }
+                _ => {}
+            }
+        }
+        call.token = Digest::of(&[bearer(authorization)?]);
+        Ok(call)
+    }
+}
+
+/// The token of `Bearer <token>` (RFC 6750's characters). Envoy joins a header sent twice with a comma, which
+/// no token has.
+fn bearer(value: Option<&[u8]>) -> Result<&[u8], Refusal> {
+    let value = value.ok_or(Refusal::InvalidApiKey)?;
+    if value.contains(&b',') {
+        return Err(Refusal::InvalidHeader { name: "authorization".to_owned() });
+    }
+    let (scheme, token) = value.split_at_checked(7).ok_or(Refusal::InvalidApiKey)?;
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let token = token.trim_ascii();
+    let valid = scheme.eq_ignore_ascii_case(b"bearer ") && (1..=TOKEN_MAX).contains(&token.len());
+    if valid && token.iter().all(fits) { Ok(token) } else { Err(Refusal::InvalidApiKey) }
+}
+
+fn slot(value: &[u8]) -> Result<String, Refusal> {
+    let slot = std::str::from_utf8(value).ok().filter(|slot| is_slot_name(slot));
+    slot.map(str::to_owned).ok_or(Refusal::InvalidSlot)
+}
+
+fn label(name: &str, value: &[u8]) -> Result<String, Refusal> {
+    let fits = (1..=LABEL_MAX).contains(&value.len()) && value.iter().all(|byte| (0x20..0x7f).contains(byte));
+    let label = String::from_utf8(value.to_vec()).ok().filter(|_| fits);
+    label.ok_or_else(|| Refusal::InvalidHeader { name: name.to_owned() })
+}
+
+fn exceeds(content_length: &[u8], limit_bytes: u64) -> bool {
+    let length = std::str::from_utf8(content_length).ok().and_then(|text| text.parse::<u64>().ok());
+    length.is_some_and(|length| length > limit_bytes)
+}
+
+#[cfg(test)]
+#[path = "head_test.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! The outbox: debits in host memory until the ledger has acknowledged them. They outlive a trapped VM.
+//!
+//! A ring of [`SLOTS`] values in shared data between two counters: `tail` gives each debit its number before it
+//! is written, `head` is the lowest number that may still wait. Any worker writes; one at a time, by a lease,
+//! sends. Sending twice is harmless (the ledger answers the second as it did the first), so the lease saves
+//! work and guards nothing.
+
+use crate::clock::Moment;
+use crate::shared::{SharedData, update};
+
+/// How many debits can wait.
+pub const SLOTS: u64 = 32_768;
+/// From so many on new calls are refused: the rest is for those in flight.
+pub const REFUSE_FROM: u64 = SLOTS / 2;
+/// How many debits one batch holds at most.
+pub const BATCH: usize = 256;
+/// How large a batch is at most, in bytes.
+pub const BATCH_BYTES: usize = 512 * 1024;
+/// How long a sender may be silent before another takes over.
+pub const LEASE_MS: u64 = 10_000;
+/// A number that was given out and not written for so long was lost with its VM.
+const GAP_MS: u64 = 60_000;
+
+const HEAD: &str = "pax/outbox/head";
+const TAIL: &str = "pax/outbox/tail";
+const SENDER: &str = "pax/outbox/sender";
+
+/// There is no slot left: nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// A debit that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its number.
+    pub number: u64,
+    /// Its canonical bytes.
+    pub canonical: Vec<u8>,
+}
+
+fn slot(number: u64) -> String {
+    format!("pax/outbox/{}", number.checked_rem(SLOTS).unwrap_or(0))
+}
+
+fn counter(value: &[u8]) -> u64 {
+    value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn read_counter(shared: &impl SharedData, key: &str) -> u64 {
+    shared.get(key).map_or(0, |(value, _)| counter(&value))
+}
+
+/// A slot's value: the number, then the canonical bytes; none of them once they are acknowledged.
+fn read_slot(value: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, canonical) = value.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), canonical))
+}
+
+/// How many debits wait, at most.
+#[must_use]
+pub fn waiting(shared: &impl SharedData) -> u64 {
+    // The tail first: a head that moves on meanwhile makes the count smaller, never negative.
+    let tail = read_counter(shared, TAIL);
+    tail.saturating_sub(read_counter(shared, HEAD))
+}
+
+/// Puts a debit in.
+///
+/// # Errors
+/// [`Full`] where every slot waits for the ledger.
+pub fn put(shared: &impl SharedData, canonical: &[u8]) -> Result<(), Full> {
+    let head = read_counter(shared, HEAD);
+    let number = update(shared, TAIL, |value| {
+        let number = counter(value);
+        if number.saturating_sub(head) >= SLOTS {
+            return (None, None);
+        }
+        (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
+    });
+    let number = number.flatten().ok_or(Full)?;
+    let value = [&number.to_le_bytes()[..], canonical].concat();
+    // The number is this caller's alone, so whatever version the slot has, it is the one to replace.
+    update(shared, &slot(number), |_| (Some(value.clone()), ())).ok_or(Full)?;
+    if read_counter(shared, HEAD) > number {
+        // This thread was stopped for so long that its number was given up: once more, under a new one.
+        return put(shared, canonical);
+    }
+    Ok(())
+}
+
+/// Sends what waits, one batch at a time. Each root context has one.
+#[derive(Debug)]
+pub struct Sender {
+    /// Who holds the lease: random, other than every other sender's.
+    id: u64,
+    in_flight: Vec<Waiting>,
+    gap_since: Option<(u64, Moment)>,
+    retry_at: Moment,
+    backoff_ms: u64,
+}
+
+const BACKOFF_FIRST_MS: u64 = 100;
+const BACKOFF_LAST_MS: u64 = 5_000;
+
+impl Sender {
+    /// A sender with an id of its own.
+    #[must_use]
+    pub fn new(id: u64) -> Self {
+        Self {
+            id,
+            in_flight: Vec::new(),
+            gap_since: None,
+            retry_at: Moment::from_ms(0),
+            backoff_ms: BACKOFF_FIRST_MS,
+        }
+    }
+
+    /// The next batch to send, if it is time and the lease is ours; its debits, in the order of the lines.
+    /// While it is under way there is no other.
+    pub fn next_batch(&mut self, shared: &impl SharedData, now: Moment) -> Option<&[Waiting]> {
+        if !self.in_flight.is_empty() || now < self.retry_at {
+            return None;
+        }
+        let tail = read_counter(shared, TAIL);
+        if read_counter(shared, HEAD) >= tail || !self.hold_lease(shared, now) {
+            return None;
+        }
+        self.advance(shared, tail, now);
+        self.in_flight = collect(shared, read_counter(shared, HEAD), tail);
+        (!self.in_flight.is_empty()).then_some(self.in_flight.as_slice())
+    }
+
+    /// The ledger acknowledged the batch under way, all of it.
+    pub fn acknowledged(&mut self, shared: &impl SharedData, now: Moment) {
+        for debit in std::mem::take(&mut self.in_flight) {
+            // Only this very debit: the slot may have been cleared by another sender and be taken anew.
+            let _ = update(shared, &slot(debit.number), |value| {
+                let still = read_slot(value).is_some_and(|(number, _)| number == debit.number);
+                (still.then(|| debit.number.to_le_bytes().to_vec()), ())
+            });
+        }
+        self.backoff_ms = BACKOFF_FIRST_MS;
+        self.retry_at = now;
+        let tail = read_counter(shared, TAIL);
+        self.advance(shared, tail, now);
+    }
+
+    /// The batch under way did not arrive, or its answer did not: it is sent again later, to the same byte.
+    pub fn failed(&mut self, now: Moment) {
+        self.in_flight.clear();
+        self.retry_at = now.plus_ms(self.backoff_ms);
+        self.backoff_ms = self.backoff_ms.saturating_mul(2).min(BACKOFF_LAST_MS);
+    }
+
+    /// The batch under way.
+    #[must_use]
+    pub fn in_flight(&self) -> &[Waiting] {
+        &self.in_flight
+    }
+
+    fn hold_lease(&self, shared: &impl SharedData, now: Moment) -> bool {
+        let held = update(shared, SENDER, |value| {
+            let lease = value.split_first_chunk::<8>();
+            let (holder, until) = lease.map_or((0, 0), |(id, until)| (u64::from_le_bytes(*id), counter(until)));
+            let ours = holder == self.id;
+            if !ours && now.ms() < until {
+                return (None, false);
+            }
+            if ours && now.plus_ms(LEASE_MS / 2).ms() < until {
+                return (None, true);
+            }
+            let until = now.plus_ms(LEASE_MS).ms();
+            (Some([self.id.to_le_bytes(), until.to_le_bytes()].concat()), true)
+        });
+        held.unwrap_or(false)
+    }
+
+    /// Moves the head over what was acknowledged.
+    fn advance(&mut self, shared: &impl SharedData, tail: u64, now: Moment) {
+        let head = read_counter(shared, HEAD);
+        let mut number = head;
+        while number < tail && self.is_done(shared, number, now) {
+            number = number.saturating_add(1);
+        }
+        if number > head {
+            let _ = update(shared, HEAD, |value| {
+                let further = (number > counter(value)).then(|| number.to_le_bytes().to_vec());
+                (further, ())
+            });
+        }
+    }
+
+    /// Whether nothing waits under a number below the tail. One that its slot does not hold yet was given out
+    /// a moment ago, or its VM died in between: then it is passed after [`GAP_MS`].
+    fn is_done(&mut self, shared: &impl SharedData, number: u64, now: Moment) -> bool {
+        let slot = shared.get(&slot(number));
+        match slot.as_ref().and_then(|(value, _)| read_slot(value)) {
+            Some((written, canonical)) if written == number => canonical.is_empty(),
+            Some((written, _)) if written > number => true,
+            _ => self.gap_is_old(number, now),
+        }
+    }
+
+    fn gap_is_old(&mut self, number: u64, now: Moment) -> bool {
+        match self.gap_since {
+            Some((gap, since)) if gap == number => now.since_ms(since) >= GAP_MS,
+            _ => {
+                self.gap_since = Some((number, now));
+                false
+            }
+        }
+    }
+}
+
+/// What waits from `head` up to `tail`, as much as one batch holds.
+fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
+    let mut batch = Vec::new();
+    let mut bytes = 0usize;
+    for number in head..tail {
+        let Some((value, _)) = shared.get(&slot(number)) else { continue };
+        let waits = |(written, canonical): &(u64, &[u8])| *written == number && !canonical.is_empty();
+        let Some((_, canonical)) = read_slot(&value).filter(waits) else { continue };
+        bytes = bytes.saturating_add(canonical.len());
+        if batch.len() >= BATCH || (bytes > BATCH_BYTES && !batch.is_empty()) {
+            break;
+        }
+        batch.push(Waiting { number, canonical: canonical.to_vec() });
+    }
+    batch
+}
+
+#[cfg(test)]
+#[path = "outbox_test.rs"]
+mod tests;

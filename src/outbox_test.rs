@@ -1,0 +1,136 @@
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+use super::*;
+use crate::shared::Version;
+use crate::shared::fake::Map;
+use proptest::prelude::*;
+
+fn at(ms: u64) -> Moment {
+    Moment::from_ms(ms)
+}
+
+fn texts(batch: Option<&[Waiting]>) -> Vec<String> {
+    let texts = |batch: &[Waiting]| batch.iter().map(|w| String::from_utf8(w.canonical.clone()).unwrap()).collect();
+    batch.map(texts).unwrap_or_default()
+}
+
+#[test]
+fn a_debit_stays_until_it_is_acknowledged() {
+    let shared = Map::default();
+    let mut sender = Sender::new(1);
+    assert_eq!(sender.next_batch(&shared, at(0)), None);
+    put(&shared, b"a").unwrap();
+    put(&shared, b"b").unwrap();
+    assert_eq!(texts(sender.next_batch(&shared, at(0))), ["a", "b"]);
+    assert_eq!(sender.next_batch(&shared, at(1)), None, "one batch is under way");
+    sender.failed(at(10));
+    assert_eq!(sender.next_batch(&shared, at(109)), None, "it waits before it tries again");
+    assert_eq!(texts(sender.next_batch(&shared, at(110))), ["a", "b"], "the same bytes again");
+    put(&shared, b"c").unwrap();
+    sender.acknowledged(&shared, at(111));
+    assert_eq!(waiting(&shared), 1);
+    assert_eq!(texts(sender.next_batch(&shared, at(111))), ["c"]);
+    sender.acknowledged(&shared, at(112));
+    assert_eq!((waiting(&shared), sender.next_batch(&shared, at(113))), (0, None));
+}
+
+#[test]
+fn another_sender_takes_over_from_a_dead_one() {
+    let shared = Map::default();
+    put(&shared, b"a").unwrap();
+    let (mut dead, mut heir) = (Sender::new(1), Sender::new(2));
+    assert_eq!(texts(dead.next_batch(&shared, at(0))), ["a"]);
+    assert_eq!(heir.next_batch(&shared, at(9_999)), None, "the lease holds");
+    assert_eq!(texts(heir.next_batch(&shared, at(10_000))), ["a"]);
+    heir.acknowledged(&shared, at(10_001));
+    assert_eq!(waiting(&shared), 0);
+}
+
+#[test]
+fn a_late_acknowledgement_does_not_clear_another_debit() {
+    let shared = Map::default();
+    put(&shared, b"old").unwrap();
+    let (mut slow, mut quick) = (Sender::new(1), Sender::new(2));
+    slow.next_batch(&shared, at(0)).unwrap();
+    quick.next_batch(&shared, at(20_000)).unwrap();
+    quick.acknowledged(&shared, at(20_001));
+    for _ in 1..SLOTS {
+        put(&shared, b"x").unwrap();
+        quick.next_batch(&shared, at(20_003)).unwrap();
+        quick.acknowledged(&shared, at(20_003));
+    }
+    put(&shared, b"new").unwrap();
+    slow.acknowledged(&shared, at(20_004));
+    assert_eq!(texts(quick.next_batch(&shared, at(20_005))), ["new"], "it has the slot of the old one");
+}
+
+#[test]
+fn the_outbox_is_bounded_and_drops_nothing() {
+    let shared = Map::default();
+    for n in 0..SLOTS {
+        assert_eq!(put(&shared, n.to_string().as_bytes()), Ok(()));
+    }
+    assert_eq!(put(&shared, b"one too many"), Err(Full));
+    let mut sender = Sender::new(1);
+    let mut seen = Vec::new();
+    while let Some(batch) = sender.next_batch(&shared, at(0)) {
+        assert!(batch.len() <= BATCH);
+        seen.extend(texts(Some(batch)));
+        sender.acknowledged(&shared, at(0));
+    }
+    assert_eq!(seen, (0..SLOTS).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(put(&shared, b"there is room again"), Ok(()));
+}
+
+#[test]
+fn a_number_whose_vm_died_does_not_stop_the_others_for_ever() {
+    let shared = Map::default();
+    shared.swap(TAIL, &1u64.to_le_bytes(), Version::ABSENT); // number 0 was given out and never written
+    put(&shared, b"b").unwrap();
+    let mut sender = Sender::new(1);
+    assert_eq!(texts(sender.next_batch(&shared, at(0))), ["b"], "it does not even wait for it");
+    sender.acknowledged(&shared, at(1));
+    assert_eq!(waiting(&shared), 2, "the head waits for number 0");
+    assert_eq!(sender.next_batch(&shared, at(70_000)), None);
+    assert_eq!(waiting(&shared), 0);
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_order_every_debit_is_acknowledged_and_none_is_lost(
+        steps in prop::collection::vec((0u8..6, 0usize..3), 1..200),
+    ) {
+        let shared = Map::default();
+        let mut senders = [Sender::new(1), Sender::new(2), Sender::new(3)];
+        let (mut now, mut sent, mut arrived) = (0u64, 0u32, std::collections::BTreeSet::new());
+        for (step, who) in steps {
+            let sender = &mut senders[who];
+            match step {
+                0 | 1 => {
+                    put(&shared, sent.to_string().as_bytes()).unwrap();
+                    sent += 1;
+                }
+                2 => {
+                    let _ = sender.next_batch(&shared, at(now));
+                }
+                3 => {
+                    arrived.extend(texts(Some(sender.in_flight())));
+                    sender.acknowledged(&shared, at(now));
+                }
+                4 => sender.failed(at(now)),
+                _ => *sender = Sender::new(now + 10),
+            }
+            now += 3_000;
+        }
+        for _ in 0..20 {
+            now += LEASE_MS;
+            if senders[0].in_flight().is_empty() {
+                let _ = senders[0].next_batch(&shared, at(now));
+            }
+            arrived.extend(texts(Some(senders[0].in_flight())));
+            senders[0].acknowledged(&shared, at(now));
+        }
+        prop_assert_eq!(waiting(&shared), 0);
+        prop_assert_eq!(arrived.len(), usize::try_from(sent).unwrap());
+    }
+}

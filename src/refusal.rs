@@ -1,0 +1,224 @@
+//! Every way to say no: status, stable code, and a message that tells the caller what to do next.
+
+use serde::Serialize;
+
+use crate::json::MAX_DEPTH;
+use crate::request::RequestError;
+
+/// A refusal, in OpenAI's error shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such path.
+    UnknownRoute,
+    /// The path takes another method.
+    MethodNotAllowed {
+        /// The one it takes.
+        allow: &'static str,
+    },
+    /// A header that stands twice or cannot be read.
+    InvalidHeader {
+        /// Its name.
+        name: String,
+    },
+    /// `X-Matrix-Slot` names no slot.
+    InvalidSlot,
+    /// Bring-your-own-key headers, which this version does not serve.
+    ByoNotServed,
+    /// No token, or one that nobody has.
+    InvalidApiKey,
+    /// The account was switched off.
+    AccountDisabled,
+    /// The body.
+    Body(RequestError),
+    /// The card in force does not price the model for this route.
+    ModelNotFound {
+        /// The model asked for.
+        model: String,
+    },
+    /// The body is larger than the gateway takes.
+    RequestTooLarge {
+        /// The most it takes.
+        limit_bytes: u64,
+    },
+    /// The body is compressed.
+    UnsupportedEncoding,
+    /// The ledger does not answer, or does not keep up.
+    LedgerUnavailable,
+    /// No card is in force, or the filter is not configured.
+    GatewayDisabled,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Error<'a>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoNotServed | Self::Body(_) => 400,
+            Self::InvalidApiKey => 401,
+            Self::AccountDisabled => 403,
+            Self::UnknownRoute | Self::ModelNotFound { .. } => 404,
+            Self::MethodNotAllowed { .. } => 405,
+            Self::RequestTooLarge { .. } => 413,
+            Self::UnsupportedEncoding => 415,
+            Self::LedgerUnavailable | Self::GatewayDisabled => 503,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownRoute => "unknown_route",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::InvalidHeader { .. } | Self::ByoNotServed => "invalid_header",
+            Self::InvalidSlot => "invalid_slot",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::AccountDisabled => "account_disabled",
+            Self::Body(RequestError::MissingModel) => "missing_model",
+            Self::Body(RequestError::Unpriced { .. }) => "unpriced_option",
+            Self::Body(_) => "invalid_json",
+            Self::ModelNotFound { .. } => "model_not_found",
+            Self::RequestTooLarge { .. } => "request_too_large",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::LedgerUnavailable => "ledger_unavailable",
+            Self::GatewayDisabled => "gateway_disabled",
+        }
+    }
+
+    /// OpenAI's `type` of the error.
+    fn kind(&self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// Which part of the request is meant.
+    fn param(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(RequestError::MissingModel) | Self::ModelNotFound { .. } => Some("model"),
+            Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
+            Self::Body(RequestError::WrongType { key, .. } | RequestError::Unpriced { key }) => Some(key),
+            _ => None,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::UnknownRoute => {
+                "This gateway serves POST /v1/chat/completions and POST /v1/embeddings. Check the base URL: it ends in /v1."
+                    .to_owned()
+            }
+            Self::MethodNotAllowed { allow } => format!("This path takes {allow} only."),
+            Self::InvalidHeader { name } => {
+                format!("Header {name} stands twice, is too long or has characters it cannot have. Send it once, in plain ASCII.")
+            }
+            Self::InvalidSlot => {
+                "X-Matrix-Slot must be a slot's name: at most 64 of a-z, 0-9, '-' and '_'. Leave it out for the default slot."
+                    .to_owned()
+            }
+            Self::ByoNotServed => {
+                "Calls with a provider key of your own are not served by this gateway. Leave the X-Matrix-BYO-API-Key and X-Matrix-User-API-Key headers out."
+                    .to_owned()
+            }
+            Self::InvalidApiKey => {
+                "No valid token. Send `Authorization: Bearer <token>` with a token that the gateway's operator gave you and that was not revoked."
+                    .to_owned()
+            }
+            Self::AccountDisabled => "This account is disabled. Ask the gateway's operator.".to_owned(),
+            Self::Body(error) => body_message(error),
+            Self::ModelNotFound { model } => {
+                format!("Model {model:?} has no price here for this route. Ask the gateway's operator which models it serves.")
+            }
+            Self::RequestTooLarge { limit_bytes } => {
+                format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")
+            }
+            Self::UnsupportedEncoding => {
+                "The request body is compressed. Send it without Content-Encoding.".to_owned()
+            }
+            Self::LedgerUnavailable => {
+                "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
+            }
+            Self::GatewayDisabled => "The gateway takes no calls at the moment. Try again later.".to_owned(),
+        }
+    }
+
+    /// The answer's body, in OpenAI's error shape.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let message = self.message();
+        let error =
+            Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
+        serde_json::to_vec(&Body { error }).unwrap_or_default()
+    }
+
+    /// The answer's headers beside its type: whether to try again, and how.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            // The ledger may be back in a moment: the SDK's own retry is welcome.
+            Self::LedgerUnavailable | Self::GatewayDisabled => vec![("retry-after", "2")],
+            Self::MethodNotAllowed { allow } => vec![("allow", *allow), ("x-should-retry", "false")],
+            _ => vec![("x-should-retry", "false")],
+        }
+    }
+}
+
+fn body_message(error: &RequestError) -> String {
+    match error {
+        RequestError::NotJson(error) => format!(
+            "The body is not JSON: {} (byte {}). Send one JSON object in UTF-8, nested at most {MAX_DEPTH} deep.",
+            error.what, error.at
+        ),
+        RequestError::NotAnObject => "The body must be a JSON object.".to_owned(),
+        RequestError::Twice(key) => {
+            format!("Key {key:?} stands twice in one object. Send it once, so that everybody reads the same.")
+        }
+        RequestError::Spelling(key) => {
+            format!("A key differs from {key:?} in case only. Spell it {key:?}, so that everybody reads the same.")
+        }
+        RequestError::WrongType { key, must_be } => format!("{key:?} must be {must_be}."),
+        RequestError::MissingModel => "The body names no model. Set \"model\".".to_owned(),
+        RequestError::Unpriced { key } => format!(
+            "{key:?} asks for something that changes the provider's price and that this gateway does not price. Leave it out."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_error_shape_of_openai() {
+        let refusal = Refusal::ModelNotFound { model: "a\"b".to_owned() };
+        let body: serde_json::Value = serde_json::from_slice(&refusal.body()).unwrap_or_default();
+        assert_eq!(refusal.status(), 404);
+        assert_eq!(body["error"]["code"], "model_not_found");
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        assert_eq!(body["error"]["param"], "model");
+        assert!(body["error"]["message"].as_str().is_some_and(|text| text.contains("a\\\"b")));
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        assert_eq!(Refusal::LedgerUnavailable.headers(), [("retry-after", "2")]);
+        assert_eq!(Refusal::InvalidApiKey.headers(), [("x-should-retry", "false")]);
+    }
+}

@@ -1,0 +1,222 @@
+//! The request body: what the gateway reads of it, and the two things it may rewrite.
+//!
+//! It is read as it arrives and never kept: what matters are a few keys and their places. What the gateway
+//! reads must be what the provider reads, so a key that matters may stand once, in its exact spelling; a
+//! second one, or one that only case folding makes equal, is refused.
+
+use crate::json::{JsonError, Reader};
+use crate::request_body::Body;
+use crate::usage::Mode;
+
+/// Bytes of the body, from `start` up to `end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset after the last byte.
+    pub end: u64,
+}
+
+/// What a request says of `stream_options`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamOptions {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// `null`, there.
+    Null(Span),
+    /// An object without `include_usage`; `inside` is the place after its brace.
+    Without {
+        /// Offset after the opening brace.
+        inside: u64,
+        /// Whether it has no members at all.
+        empty: bool,
+    },
+    /// An object with `include_usage`, whose value stands there.
+    With {
+        /// The value as a boolean; `null` counts as false.
+        include_usage: bool,
+        /// Where the value stands.
+        value: Span,
+    },
+}
+
+/// What the gateway knows of a request whose body it has read to the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The public model id.
+    pub model: String,
+    /// Where its value stands, quotes included.
+    pub model_span: Span,
+    /// Whether a stream is wanted.
+    pub stream: bool,
+    /// What it says of usage in the stream.
+    pub stream_options: StreamOptions,
+    /// The larger of `max_tokens` and `max_completion_tokens`.
+    pub stated_max_output: Option<u64>,
+    /// How many answers are wanted.
+    pub n: u64,
+    /// Bytes of text in it: what an estimate counts.
+    pub text_bytes: u64,
+    /// Tokens that an embeddings request gives as numbers.
+    pub given_tokens: u64,
+    /// Whether any part of a message is not text.
+    pub not_text: bool,
+    /// The body's length.
+    pub body_bytes: u64,
+}
+
+/// Why a body is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// Not JSON, or not to the end.
+    NotJson(JsonError),
+    /// Not an object.
+    NotAnObject,
+    /// A key that matters stands twice.
+    Twice(&'static str),
+    /// A key is another spelling of one that matters.
+    Spelling(&'static str),
+    /// A value has the wrong type.
+    WrongType {
+        /// Which key.
+        key: &'static str,
+        /// What it must be.
+        must_be: &'static str,
+    },
+    /// No `model`, or an empty one.
+    MissingModel,
+    /// An option that changes the provider's price, and that no card prices.
+    Unpriced {
+        /// Which key.
+        key: &'static str,
+    },
+}
+
+/// Reads a request body, cut anywhere.
+#[derive(Debug)]
+pub struct RequestReader {
+    json: Reader,
+    body: Body,
+}
+
+impl RequestReader {
+    /// A reader for one body.
+    #[must_use]
+    pub fn new(mode: Mode) -> Self {
+        Self { json: Reader::default(), body: Body::new(mode) }
+    }
+
+    /// Reads the next bytes. A mistake is told by [`RequestReader::finish`].
+    pub fn push(&mut self, bytes: &[u8]) {
+        // The reader remembers its mistake: a later push does nothing, and finish tells it.
+        let _ = self.json.push(bytes, &mut self.body);
+    }
+
+    /// How many bytes were read; a body that is wrong is counted up to its mistake.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.json.offset()
+    }
+
+    /// Says that the body is complete.
+    ///
+    /// # Errors
+    /// Why the body is refused: the first mistake in the order of its bytes.
+    pub fn finish(mut self) -> Result<Request, RequestError> {
+        let read = self.json.finish(&mut self.body);
+        if let Some(error) = self.body.error {
+            return Err(error);
+        }
+        read.map_err(RequestError::NotJson)?;
+        let body = self.body;
+        if !body.is_object {
+            return Err(RequestError::NotAnObject);
+        }
+        let model = String::from_utf8(body.model).unwrap_or_default();
+        if model.is_empty() {
+            return Err(RequestError::MissingModel);
+        }
+        Ok(Request {
+            model,
+            model_span: body.model_span,
+            stream: body.stream,
+            stream_options: body.stream_options,
+            stated_max_output: body.max_tokens.max(body.max_completion_tokens),
+            n: body.n.unwrap_or(1),
+            text_bytes: body.text_bytes,
+            given_tokens: body.given_tokens,
+            not_text: body.not_text,
+            body_bytes: self.json.offset(),
+        })
+    }
+}
+
+/// A replacement of a span of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// What is replaced; empty to insert.
+    pub span: Span,
+    /// By what.
+    pub with: Vec<u8>,
+}
+
+impl Request {
+    /// The edits that make the body ask as `upstream_model` and, for a stream, report usage; in order.
+    #[must_use]
+    pub fn edits(&self, upstream_model: Option<&str>, ask_usage: bool) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        if let Some(name) = upstream_model {
+            let with = serde_json::to_vec(name).unwrap_or_default();
+            edits.push(Edit { span: self.model_span, with });
+        }
+        if ask_usage {
+            edits.extend(self.usage_edit());
+        }
+        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+        edits
+    }
+
+    /// Whether a stream's caller asked for usage.
+    #[must_use]
+    pub fn asks_usage(&self) -> bool {
+        matches!(self.stream_options, StreamOptions::With { include_usage: true, .. })
+    }
+
+    fn usage_edit(&self) -> Option<Edit> {
+        let (span, with): (Span, &[u8]) = match self.stream_options {
+            StreamOptions::Absent => {
+                let after_model = Span { start: self.model_span.end, end: self.model_span.end };
+                (after_model, br#","stream_options":{"include_usage":true}"#)
+            }
+            StreamOptions::Null(span) => (span, br#"{"include_usage":true}"#),
+            StreamOptions::Without { inside, empty } => {
+                let first = Span { start: inside, end: inside };
+                (first, if empty { br#""include_usage":true"# } else { br#""include_usage":true,"# })
+            }
+            StreamOptions::With { include_usage: true, .. } => return None,
+            StreamOptions::With { value, .. } => (value, b"true"),
+        };
+        Some(Edit { span, with: with.to_vec() })
+    }
+}
+
+/// The body with its edits made; they must be in order and not overlap.
+#[must_use]
+pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let mut out = Vec::with_capacity(body.len().saturating_add(added));
+    let mut done = 0;
+    for edit in edits {
+        let start = usize::try_from(edit.span.start).unwrap_or(usize::MAX);
+        out.extend_from_slice(body.get(done..start).unwrap_or(&[]));
+        out.extend_from_slice(&edit.with);
+        done = usize::try_from(edit.span.end).unwrap_or(usize::MAX);
+    }
+    out.extend_from_slice(body.get(done..).unwrap_or(&[]));
+    out
+}
+
+#[cfg(test)]
+#[path = "request_test.rs"]
+mod tests;

@@ -1,0 +1,181 @@
+//! Settlement: from what was admitted and what was answered to the one debit, or to none.
+
+use std::sync::Arc;
+
+use crate::account::{Account, Funding};
+use crate::answer::Said;
+use crate::card::{Model, RateCard};
+use crate::clock::Moment;
+use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Provenance};
+use crate::document::RawUsage;
+use crate::exchange_id::ExchangeId;
+use crate::head::Call;
+use crate::pax::{Pax, Tokens};
+use crate::request::Request;
+use crate::usage::{self, Usage};
+
+/// A call that was let through: all that its debit will say of it, frozen at admission.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// The idempotency key.
+    pub exchange_id: ExchangeId,
+    /// When it was admitted: its UTC date is the day it counts on.
+    pub admitted_at: Moment,
+    /// Whom it debits.
+    pub account: Arc<Account>,
+    /// The head.
+    pub call: Call,
+    /// The slot, default included.
+    pub slot: String,
+    /// The card in force at admission; the exchange keeps it to its end.
+    pub card: Arc<RateCard>,
+    /// The public model id.
+    pub model: String,
+    /// Bytes of text in the request, for an estimate.
+    pub input_bytes: u64,
+    /// The most input there can be.
+    pub input_limit: Tokens,
+    /// The most output there can be.
+    pub output_limit: Tokens,
+}
+
+impl Admission {
+    /// The price of the model under the card of the admission.
+    #[must_use]
+    pub fn priced(&self) -> Option<&Model> {
+        self.card.models.get(&self.model)
+    }
+}
+
+/// The most tokens a request can cost, as long as the provider keeps its own limits: input, output.
+#[must_use]
+pub fn limits(request: &Request, model: &Model) -> (Tokens, Tokens) {
+    // A token is at least a byte. The model's chat template adds some: the overhead is generous.
+    const TEMPLATE_OVERHEAD: u64 = 1_024;
+    let input = match request.not_text {
+        true => model.context_window,
+        false => Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD)).min(model.context_window),
+    };
+    let stated = request.stated_max_output.map_or(model.max_output, Tokens).min(model.max_output);
+    (input, Tokens(stated.0.saturating_mul(request.n)))
+}
+
+/// How an answer ended, for its debit.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// The provider's status; none where the caller was gone before it came.
+    pub status: Option<u16>,
+    /// Whether the answer was a stream.
+    pub stream: bool,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// What it said.
+    pub said: Said,
+}
+
+/// The debit of an exchange that the provider answered with 2xx, or that it may have answered so had the
+/// caller stayed. None where the answer was nothing but an error, and where the model has no price (which
+/// admission has refused).
+#[must_use]
+pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<Debit> {
+    let Answered { status, stream, complete, said } = answered;
+    if said.only_error && !said.usage.is_reported() {
+        return None;
+    }
+    let model = admission.priced()?;
+    let ending = match (status, complete) {
+        (None, _) => Ending::NoAnswer,
+        (Some(_), true) => Ending::Complete,
+        (Some(_), false) => Ending::Cut,
+    };
+    let mut flags = Vec::new();
+    let counted = count(&said, admission, model, &mut flags);
+    flags.sort_unstable();
+    let raw = match said.usage {
+        RawUsage::Value(raw) => String::from_utf8(raw).ok(),
+        _ => None,
+    };
+    let mut debit = Debit {
+        canon_v: CANON_V,
+        kind: Kind::Debit,
+        exchange_id: admission.exchange_id,
+        account: admission.account.account.clone(),
+        tier: admission.account.tier,
+        token_id: admission.account.token_id.clone(),
+        funding: Funding::Platform,
+        slot: admission.slot.clone(),
+        intent_id: admission.call.intent_id.clone(),
+        goal_id: admission.call.goal_id.clone(),
+        mode: admission.call.mode,
+        model: admission.model.clone(),
+        provider: model.provider.clone(),
+        stream,
+        upstream_status: status,
+        response_id: said.id,
+        service_tier: None,
+        ending,
+        flags,
+        provenance: counted.provenance,
+        usage_rules: (counted.provenance == Provenance::Reported).then(|| usage::RULES.to_owned()),
+        usage: raw,
+        estimator: counted.estimate.map(|_| ESTIMATOR.to_owned()),
+        estimated_from: counted.estimate,
+        tokens_input: Tokens::ZERO,
+        tokens_cached_input: Tokens::ZERO,
+        tokens_audio_input: Tokens::ZERO,
+        tokens_output: Tokens::ZERO,
+        tokens_audio_output: Tokens::ZERO,
+        tokens_reasoning_output: Tokens::ZERO,
+        cost_pax: counted.cost,
+        rate_table_v: admission.card.version,
+        card_sha256: admission.card.sha256,
+        occurred_at: admission.admitted_at,
+        settled_at: now.max(admission.admitted_at),
+        utc_day: admission.admitted_at.day(),
+    };
+    debit.set_usage(&counted.usage);
+    Some(debit)
+}
+
+struct Counted {
+    provenance: Provenance,
+    usage: Usage,
+    estimate: Option<Estimate>,
+    cost: Pax,
+}
+
+/// Reported usage beats an estimate, as long as it can be read and paid.
+fn count(said: &Said, admission: &Admission, model: &Model, flags: &mut Vec<Flag>) -> Counted {
+    match &said.usage {
+        RawUsage::Value(raw) => match usage::read(raw, admission.call.mode) {
+            Some(reading) => {
+                if reading.cached_exceeds_input {
+                    flags.push(Flag::CachedExceedsInput);
+                }
+                if let Some(cost) = model.price(&reading.usage) {
+                    let usage = reading.usage;
+                    return Counted { provenance: Provenance::Reported, usage, estimate: None, cost };
+                }
+                flags.push(Flag::CostOutOfRange);
+            }
+            None => flags.push(Flag::UsageUnreadable),
+        },
+        RawUsage::TooLarge => flags.push(Flag::UsageTooLarge),
+        RawUsage::Absent | RawUsage::Null if said.unreadable => flags.push(Flag::AnswerUnreadable),
+        RawUsage::Absent | RawUsage::Null => {}
+    }
+    let estimate = Estimate {
+        input_bytes: admission.input_bytes,
+        output_bytes: said.text_bytes,
+        input_limit: admission.input_limit,
+        output_limit: admission.output_limit,
+    };
+    let usage = estimate.usage(model);
+    // The card was refused if its largest call did not fit an amount; n such calls saturate.
+    let cost = model.price(&usage).unwrap_or(Pax::from_picopax(i64::MAX));
+    Counted { provenance: Provenance::Estimated, usage, estimate: Some(estimate), cost }
+}
+
+#[cfg(test)]
+#[path = "settle_test.rs"]
+mod tests;

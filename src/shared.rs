@@ -1,0 +1,85 @@
+//! Envoy's shared data as the core sees it: a map in host memory that all workers see, with compare-and-swap.
+//! There is no delete; an empty value is as good as none.
+
+/// The port. Envoy implements it with host calls, tests with a map.
+pub trait SharedData {
+    /// A value and its version; nothing where it was never written.
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)>;
+
+    /// Writes the value if its version is still the given one; says whether it was.
+    fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool;
+}
+
+/// A value's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u32);
+
+impl Version {
+    /// The version of a value that was never written.
+    ///
+    /// Envoy takes a CAS of 0 for "overwrite whatever is there"; one that no value has makes an absent key and
+    /// fails for a present one.
+    pub const ABSENT: Self = Self(u32::MAX);
+
+    /// A version as Envoy gives it.
+    #[must_use]
+    pub const fn new(cas: u32) -> Self {
+        Self(cas)
+    }
+
+    /// The version as Envoy takes it.
+    #[must_use]
+    pub const fn cas(self) -> u32 {
+        self.0
+    }
+}
+
+/// How often a compare-and-swap is tried again before the caller gives up: each loss means that another
+/// worker won, so this many losses in a row do not happen.
+pub(crate) const SWAPS: u32 = 64;
+
+/// Reads a value and writes the one that `change` makes of it, until nobody came between. `change` gives
+/// nothing where the value is to stay.
+pub(crate) fn update<T>(
+    shared: &impl SharedData,
+    key: &str,
+    mut change: impl FnMut(&[u8]) -> (Option<Vec<u8>>, T),
+) -> Option<T> {
+    for _ in 0..SWAPS {
+        let (value, version) = shared.get(key).unwrap_or((Vec::new(), Version::ABSENT));
+        let (changed, result) = change(&value);
+        match changed {
+            Some(changed) if !shared.swap(key, &changed, version) => {}
+            _ => return Some(result),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::{SharedData, Version};
+
+    /// Shared data in a map, with Envoy's rules.
+    #[derive(Default)]
+    pub(crate) struct Map(pub(crate) RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+    impl SharedData for Map {
+        fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
+            self.0.borrow().get(key).map(|(value, cas)| (value.clone(), Version::new(*cas)))
+        }
+
+        fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
+            let mut map = self.0.borrow_mut();
+            let current = map.get(key).map_or(u32::MAX, |(_, cas)| *cas);
+            let fits = current == expected.cas();
+            if fits {
+                map.insert(key.to_owned(), (value.to_vec(), current.wrapping_add(1).max(1)));
+            }
+            fits
+        }
+    }
+}

@@ -1,0 +1,149 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use super::*;
+use proptest::prelude::*;
+
+const CHUNK: &str = r#"{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":"häi"}}],"usage":null}"#;
+const USAGE: &str = r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+
+/// Pushes the pieces; gives what passed and what was said.
+fn pass(pieces: &[&[u8]], takes_out: bool) -> (Vec<u8>, Stream) {
+    let mut scanner = Scanner::new(takes_out);
+    let mut passed = Vec::new();
+    for piece in pieces {
+        match scanner.push(piece) {
+            Passed::Same => passed.extend_from_slice(piece),
+            Passed::Instead(bytes) => passed.extend_from_slice(&bytes),
+        }
+        assert!(scanner.held.len() <= HELD_MAX + piece.len());
+    }
+    passed.extend_from_slice(&scanner.finish());
+    (passed, scanner.stream)
+}
+
+/// Pushes a stream whole, cut in two at every byte, and byte by byte: always the same passes.
+fn check(stream: &str, expected: &str) -> Stream {
+    let bytes = stream.as_bytes();
+    let (_, said) = pass(&[bytes], true);
+    for cut in 0..bytes.len() {
+        let (passed, again) = pass(&[&bytes[..cut], &bytes[cut..]], true);
+        assert_eq!(String::from_utf8_lossy(&passed), expected, "cut at {cut} of {stream:?}");
+        assert_eq!(format!("{again:?}"), format!("{said:?}"), "cut at {cut} of {stream:?}");
+        let (passed, again) = pass(&[&bytes[..cut], &bytes[cut..]], false);
+        assert_eq!(passed, bytes, "nothing is taken out, cut at {cut} of {stream:?}");
+        assert_eq!(format!("{again:?}"), format!("{said:?}"));
+    }
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    let (passed, again) = pass(&single, true);
+    assert_eq!(String::from_utf8_lossy(&passed), expected, "byte by byte: {stream:?}");
+    assert_eq!(format!("{again:?}"), format!("{said:?}"));
+    said
+}
+
+/// `{chunk}` and `{usage}` stand for the two kinds of event's data.
+fn fill(text: &str) -> String {
+    text.replace("{chunk}", CHUNK).replace("{usage}", USAGE)
+}
+
+#[test]
+fn exactly_the_usage_chunk_is_taken_out() {
+    for (stream, expected) in [
+        ("data: {chunk}\n\ndata: {usage}\n\ndata: [DONE]\n\n", "data: {chunk}\n\ndata: [DONE]\n\n"),
+        ("data: {chunk}\r\n\r\ndata: {usage}\r\n\r\ndata: [DONE]\r\n\r\n", "data: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n"),
+        ("data: {chunk}\r\rdata: {usage}\r\rdata: [DONE]\r\r", "data: {chunk}\r\rdata: [DONE]\r\r"),
+        ("data:{chunk}\n\ndata:{usage}\n\n", "data:{chunk}\n\n"),
+        ("data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
+        ("\u{feff}data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
+        (": hi\n\ndata: {chunk}\n\n: ping\ndata: {usage}\n\n: bye\n\n", ": hi\n\ndata: {chunk}\n\n: ping\n: bye\n\n"),
+        (": hi\r\ndata: {usage}\r\n\r\n: bye\r\n\r\n", ": hi\r\n: bye\r\n\r\n"),
+        ("event: message\nid: 7\ndata: {chunk}\n\nevent: message\nid: 8\ndata: {usage}\n\n", "event: message\nid: 7\ndata: {chunk}\n\n"),
+        ("\n\n\ndata: {chunk}\n\n\n\ndata: {usage}\n\n\n", "\n\n\ndata: {chunk}\n\n\n\n\n"),
+        ("data: {chunk}\n\ndata: {usage}", "data: {chunk}\n\n"),
+        ("data: {chunk}\n\ndata: {usage}\n", "data: {chunk}\n\n"),
+        ("data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":", "data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":"),
+        ("data: {chunk}\n\ndata: [DONE]", "data: {chunk}\n\ndata: [DONE]"),
+        ("retry: 10\n\ndata: {chunk}\n\n", "retry: 10\n\ndata: {chunk}\n\n"),
+        ("data\ndata: {usage}\n\ndatax: 1\n\n", "datax: 1\n\n"),
+        ("", ""),
+    ] {
+        check(&fill(stream), &fill(expected));
+    }
+}
+
+#[test]
+fn a_chunk_that_is_more_than_usage_stays() {
+    for data in [
+        r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+        r#"{"usage":{"prompt_tokens":1,"completion_tokens":1},"choices":[{"delta":{}}]}"#,
+        r#"{"choices":[],"usage":null}"#,
+        r#"{"choices":[],"prompt_filter_results":[]}"#,
+        r#"{"choices":[],"error":{"message":"x"},"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+        r#"{"choices":[{"delta":{"content":"{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"}}]}"#,
+        r#"{"error":{"message":"x","usage":{"prompt_tokens":1}}}"#,
+        "not json", "[DONE]", "", "{", "7",
+    ] {
+        let stream = format!("data: {data}\n\ndata: [DONE]\n\n");
+        check(&stream, &stream);
+    }
+    let stream = "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1,\ndata: \"completion_tokens\":2}}\n\n";
+    let said = check(stream, "");
+    assert!(said.usage.is_reported(), "a document may stand on several data lines");
+}
+
+#[test]
+fn the_last_usage_that_is_not_null_wins_and_text_adds_up() {
+    let said = check(
+        &fill("data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n"),
+        &fill("data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n"),
+    );
+    assert_eq!(said.usage, RawUsage::Value(br#"{"n":2}"#.to_vec()));
+    assert_eq!(said.id.as_deref(), Some("c1"));
+    assert_eq!(said.text_bytes, 4 + 1 + 4);
+    assert!(said.has_choices && !said.has_error);
+}
+
+#[test]
+fn without_blank_lines_documents_are_read_all_the_same() {
+    let stream = fill("data: {chunk}\ndata: {usage}\ndata: [DONE]\n");
+    let (passed, said) = pass(&[stream.as_bytes()], false);
+    assert_eq!(passed, stream.as_bytes());
+    assert!(said.usage.is_reported());
+}
+
+#[test]
+fn an_event_never_waits_longer_than_it_must() {
+    let mut scanner = Scanner::new(true);
+    let start = r#"data: {"id":"c1","choices":["#;
+    assert_eq!(scanner.push(start.as_bytes()), Passed::Instead(Vec::new()), "it could still be the usage chunk");
+    let released = format!("{start}{{");
+    assert_eq!(scanner.push(b"{"), Passed::Instead(released.into_bytes()), "it has a choice: it cannot be");
+    assert_eq!(scanner.push(br#""delta":{"content":"a"#), Passed::Same);
+    assert_eq!(scanner.push(b"\"}}]}\n\n"), Passed::Same);
+    let long = format!("data: {{\"x\":\"{}", "y".repeat(HELD_MAX));
+    assert_eq!(scanner.push(long.as_bytes()), Passed::Same, "an event too long to be it does not wait");
+}
+
+proptest! {
+    #[test]
+    fn any_stream_cut_anywhere_passes_the_same(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "data: ", "data:", "{chunk}", "{usage}", "\n", "\r\n", "\r", "\n\n", ": c", "event: x", "[DONE]", "{", "}", "\"", "\u{feff}", "x",
+        ]), 0..24),
+        cuts in prop::collection::vec(0usize..600, 0..5),
+    ) {
+        let text = fill(&parts.concat());
+        let bytes = text.as_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+        cuts.push(0);
+        cuts.push(bytes.len());
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        let (whole, said) = pass(&[bytes], true);
+        let (passed, again) = pass(&pieces, true);
+        prop_assert_eq!(String::from_utf8_lossy(&passed), String::from_utf8_lossy(&whole));
+        prop_assert_eq!(format!("{again:?}"), format!("{said:?}"));
+        if !text.contains(USAGE) {
+            prop_assert_eq!(&whole, bytes, "only the usage chunk may go");
+        }
+    }
+}
