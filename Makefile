@@ -1,0 +1,96 @@
+# The whole of a person's day. `make help` says what there is.
+#
+# Settings, by environment or on make's line (`make up GATEWAY_PORT=9000`): see `make help`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
+SETTINGS := GATEWAY_PORT UPSTREAM DATA_DIR CONCURRENCY ACCESS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
+            PAX_LITELLM_PRICES CARGO_TARGET_DIR
+$(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
+
+# Every recipe that builds runs with the toolchain that envoy/tools.sh found.
+RUST := . ./.tools/toolchain;
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+PROGRAMS := pax-ledger pax-standin pax-stack
+
+.PHONY: help tools wasm binaries stack demo up compose test check fmt clippy test-rust test-sdk clean
+
+help: ## What there is
+	@echo 'make TARGET [NAME=VALUE ...]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@echo
+	@echo 'Settings, by environment or on this line:'
+	@echo '  GATEWAY_PORT=10000     the port that calls are served at, on 127.0.0.1'
+	@echo '  UPSTREAM=host:port     every provider is this plain-HTTP server (a local vLLM, Ollama, llama.cpp)'
+	@echo '  DATA_DIR=./data        where the database (ledger.db) and the logs are'
+	@echo '  CONCURRENCY=2          worker threads of Envoy'
+	@echo '  ACCESS_LOG=1           a line per call, without headers, in DATA_DIR/run/PORT/envoy.log'
+	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
+
+demo: stack ## Bring everything up, make three calls, show the ledger, stop
+	@sh envoy/demo.sh
+
+up: stack ## Run the gateway in the foreground; Ctrl-C stops all of it
+	@exec dist/pax-stack up
+
+compose: stack ## Render dist/compose for docker compose, and say how to start it
+	@sh envoy/compose.sh
+
+test: stack test-rust test-sdk ## Everything: unit, property and scenario tests, real Envoy, openai SDK
+
+check: stack fmt clippy test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
+
+wasm: .tools/toolchain ## Build the release module dist/pax_gateway.wasm and print its size
+	@echo '· building the filter for wasm32'
+	@sh envoy/wasm.sh
+
+tools: ## Find or install Rust, a way to wasm32, and Envoy (into .tools/)
+	@sh envoy/tools.sh rust envoy
+
+.tools/toolchain:
+	@sh envoy/tools.sh rust
+
+binaries: .tools/toolchain ## Build the ledger, the stand-in provider and the stack's runner into dist/
+	@echo '· building the ledger, the stand-in provider and the runner'
+	@$(RUST) "$$CARGO" build --profile tools --locked $(PROGRAMS:%=--package %)
+	@mkdir -p dist
+	@for program in $(PROGRAMS); do \
+	    cmp -s $(TARGET_DIR)/tools/$$program dist/$$program || \
+	    { cp $(TARGET_DIR)/tools/$$program dist/$$program.new && mv dist/$$program.new dist/$$program; } || exit 1; \
+	done
+
+# In this order, also under -j: the tools first, and one cargo at a time.
+stack:
+	@$(MAKE) --no-print-directory tools
+	@$(MAKE) --no-print-directory wasm
+	@$(MAKE) --no-print-directory binaries
+
+test-rust: stack
+	@echo '· Rust tests'
+	@$(RUST) "$$CARGO" test --workspace --locked
+
+test-sdk: stack
+	@if [ -d tests/sdk ]; then \
+	    sh envoy/tools.sh python && echo '· the stock openai SDK through the whole stack' && \
+	    .tools/sdk/bin/pytest -q tests/sdk; \
+	fi
+
+# Debian's cargo comes without them; a checkout is still built and tested with it.
+fmt: .tools/toolchain
+	@$(RUST) if "$$CARGO" fmt --version >/dev/null 2>&1; \
+	    then echo '· formatting' && "$$CARGO" fmt --all --check; \
+	    else echo '· formatting NOT checked: this toolchain has no rustfmt'; fi
+
+clippy: .tools/toolchain
+	@$(RUST) if "$$CARGO" clippy --version >/dev/null 2>&1; \
+	    then echo '· lints' && "$$CARGO" clippy --workspace --all-targets --locked -- -D warnings; \
+	    else echo '· lints NOT checked: this toolchain has no clippy'; fi
+	@$(RUST) if "$$WASM_CARGO" clippy --version >/dev/null 2>&1; \
+	    then echo '· lints for wasm32' && sh envoy/wasm.sh clippy; \
+	    else echo '· lints for wasm32 NOT checked: this toolchain has no clippy'; fi
+
+clean: ## Remove what was built (not .tools, not the data)
+	@rm -rf dist target
