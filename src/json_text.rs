@@ -182,3 +182,7 @@ fn is_plain(word: u64) -> bool {
     let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & TOPS;
     (quote | backslash | control | (word & TOPS)) == 0
 }
+
+#[cfg(test)]
+#[path = "json_text_test.rs"]
+mod tests;
