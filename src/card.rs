@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes, Node};
-use crate::pax::{Bill, Pax, Rate, Tokens, Usd};
+use crate::pax::{AmountError, Bill, Pax, Rate, Tokens, Usd};
 use crate::usage::{Mode, Usage};
 
 /// Bytes of text a token is taken for where a provider counts nothing and the card says nothing.
@@ -15,9 +16,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 const CONTEXT_MAX: u64 = 1_000_000_000;
 
 /// A rate card's version.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct RateTableVersion(pub u32);
 
@@ -64,7 +63,8 @@ pub struct Model {
     pub mode: Mode,
     /// The provider's name for it, where it differs from the public id.
     pub upstream_model: Option<String>,
-    /// Input and output together.
+    /// The most input the provider takes (of one text, for embeddings). Some providers count the output into
+    /// it as well, others have as much input and the output on top.
     pub context_window: Tokens,
     /// Zero for embeddings.
     pub max_output: Tokens,
@@ -116,39 +116,43 @@ impl RateCard {
         let version = fields.whole("rate_table_v", 1..=u64::from(u32::MAX), &mut mistakes);
         let effective_from = fields.parsed("effective_from", &mut mistakes);
         let reason = fields.text("reason", &mut mistakes);
-        let pax_usd = fields.parsed("pax_usd", &mut mistakes).filter(|usd: &Usd| {
-            if usd.is_zero() {
-                mistakes.add("pax_usd", "must be above zero");
-            }
-            !usd.is_zero()
-        });
+        let pax_usd = fields.required("pax_usd", &mut mistakes);
+        let pax_usd = pax_usd.and_then(|node| read_usd(node, "pax_usd", &mut mistakes));
         let free_tier = fields.object("free_tier", &mut mistakes);
-        let free_tier = free_tier.and_then(|fields| read_free_tier(fields, &mut mistakes));
+        let free_tier = free_tier.map(|fields| read_free_tier(fields, &mut mistakes));
         let models = fields.object("models", &mut mistakes);
         let models = models.map(|fields| read_models(fields, pax_usd, &mut mistakes));
         fields.finish(&mut mistakes);
-        if let (Some(tier), Some(models)) = (&free_tier, &models) {
-            check_whitelist(tier, models, &mut mistakes);
+        if let (Some((_, slots)), Some(models)) = (&free_tier, &models) {
+            check_whitelist(slots, models, &mut mistakes);
         }
         let card = (|| {
+            let (daily_cap, slots) = free_tier?;
             Some(Self {
                 version: RateTableVersion(u32::try_from(version?).ok()?),
                 sha256: Digest::of(&[text.as_bytes()]),
                 effective_from: effective_from?,
                 reason: reason?,
                 pax_usd: pax_usd?,
-                free_tier: free_tier?,
-                models: models?,
+                free_tier: FreeTier { daily_cap: daily_cap?, slots },
+                models: models?.into_iter().map(|(id, model)| Some((id, model?))).collect::<Option<_>>()?,
             })
         })();
         mistakes.or(card)
     }
 }
 
-fn read_free_tier(mut fields: Fields, mistakes: &mut Mistakes) -> Option<FreeTier> {
-    let daily_cap = fields.parsed("daily_cap_pax", mistakes).filter(|cap: &Pax| {
+/// The models of each slot.
+type Slots = BTreeMap<String, Vec<String>>;
+
+fn read_free_tier(mut fields: Fields, mistakes: &mut Mistakes) -> (Option<Pax>, Slots) {
+    let cap = fields.required("daily_cap_pax", mistakes);
+    let path = fields.path("daily_cap_pax");
+    let daily_cap =
+        cap.and_then(|node| amount(node, &path, "from 0 (which blocks) to 9 million PAX", mistakes));
+    let daily_cap = daily_cap.filter(|cap: &Pax| {
         if *cap < Pax::ZERO {
-            mistakes.add(&fields.path("daily_cap_pax"), "must not be negative; 0 blocks the free tier");
+            mistakes.add(&path, "must not be negative; \"0\" blocks the free tier");
         }
         *cap >= Pax::ZERO
     });
@@ -162,7 +166,7 @@ fn read_free_tier(mut fields: Fields, mistakes: &mut Mistakes) -> Option<FreeTie
         }
     }
     fields.finish(mistakes);
-    Some(FreeTier { daily_cap: daily_cap?, slots })
+    (daily_cap, slots)
 }
 
 /// Whether a text can name a slot.
@@ -177,55 +181,66 @@ fn read_list(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {
         mistakes.add(path, "must be a list of model ids");
         return Vec::new();
     };
-    let ids = nodes.into_iter().enumerate();
-    ids.filter_map(|(index, node)| doc::text(node, &format!("{path}[{index}]"), mistakes)).collect()
+    let mut ids = Vec::new();
+    for (index, node) in nodes.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        match doc::text(node, &path, mistakes) {
+            Some(id) if ids.contains(&id) => mistakes.add(&path, format!("{id:?} stands twice: keep one")),
+            id => ids.extend(id),
+        }
+    }
+    ids
 }
 
-fn check_whitelist(tier: &FreeTier, models: &BTreeMap<String, Model>, mistakes: &mut Mistakes) {
-    for (slot, ids) in &tier.slots {
-        for (index, id) in ids.iter().enumerate() {
-            if !models.contains_key(id) {
-                let path = format!("free_tier.slots.{slot}[{index}]");
-                mistakes.add(&path, format!("{id:?} has no price in this card"));
-            }
+/// The models that the card names, priced or with a mistake of their own.
+type Models = BTreeMap<String, Option<Model>>;
+
+fn check_whitelist(slots: &Slots, models: &Models, mistakes: &mut Mistakes) {
+    for (slot, ids) in slots {
+        for id in ids.iter().filter(|id| !models.contains_key(*id)) {
+            let what = format!("{id:?} has no price in this card: add it to models, or take it out here");
+            mistakes.add(&doc::join("free_tier.slots", slot), what);
         }
     }
 }
 
-fn read_models(fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> BTreeMap<String, Model> {
+fn read_models(fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> Models {
     let mut models = BTreeMap::new();
     for (id, path, node) in fields.rest() {
         if id.is_empty() || id.len() > 256 || id.chars().any(char::is_control) {
-            mistakes.add(&path, "is no model id: use 1 to 256 printable characters");
+            mistakes.add(&path, "is no model id: use 1 to 256 bytes of printable characters");
         }
         let fields = Fields::of(node, &path, mistakes);
-        if let Some(model) = read_model(fields, pax_usd, mistakes) {
-            models.insert(id, model);
-        }
+        models.insert(id, read_model(fields, pax_usd, mistakes));
     }
     models
 }
 
-fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> Option<Model> {
-    let provider = fields.text("provider", mistakes);
-    let mode = match fields.text("mode", mistakes).as_deref() {
-        Some("chat") => Some(Mode::Chat),
-        Some("embeddings") => Some(Mode::Embeddings),
-        Some(other) => {
+fn read_mode(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Mode> {
+    match fields.text("mode", mistakes)?.as_str() {
+        "chat" => Some(Mode::Chat),
+        "embeddings" => Some(Mode::Embeddings),
+        other => {
             mistakes.add(&fields.path("mode"), format!("must be \"chat\" or \"embeddings\", is {other:?}"));
             None
         }
-        None => None,
-    };
+    }
+}
+
+fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> Option<Model> {
+    let provider = fields.text("provider", mistakes);
+    let mode = read_mode(&mut fields, mistakes);
     let upstream_model = fields.optional_text("upstream_model", mistakes);
     let context_window = fields.whole("context_window", 1..=CONTEXT_MAX, mistakes);
     let max_output = match mode {
         Some(Mode::Chat) => fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes),
-        _ => Some(0),
+        Some(Mode::Embeddings) => Some(0),
+        // Without a mode it is neither missing nor unknown.
+        None => fields.whole_or("max_output_tokens", 0, 1..=CONTEXT_MAX, mistakes),
     };
     let bytes_per_token = fields.whole_or("bytes_per_token", BYTES_PER_TOKEN, 1..=64, mistakes);
     let prices = fields.object("usd_per_mtok", mistakes);
-    let rates = prices.and_then(|prices| read_rates(prices, mode?, pax_usd?, mistakes));
+    let rates = prices.and_then(|prices| read_rates(prices, mode, pax_usd, mistakes));
     let path = fields.path("usd_per_mtok");
     fields.finish(mistakes);
     let model = Model {
@@ -239,34 +254,70 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
     };
     let most = Usage { input: model.context_window, output: model.max_output, ..Usage::default() };
     if model.price(&most).is_none() {
-        mistakes.add(&path, "makes the largest possible call cost more than 9 million PAX");
+        mistakes
+            .add(&path, "makes the largest possible call cost more than 9 million PAX: are these dollars?");
     }
     Some(model)
 }
 
-fn read_rates(mut prices: Fields, mode: Mode, pax_usd: Usd, mistakes: &mut Mistakes) -> Option<Rates> {
-    let mut rate = |prices: &mut Fields, key: &str, required: bool| -> Option<Rate> {
+/// Reads the prices. Goes on where the mode or `pax_usd` has a mistake of its own, to name those of the prices.
+fn read_rates(
+    mut prices: Fields,
+    mode: Option<Mode>,
+    pax_usd: Option<Usd>,
+    mistakes: &mut Mistakes,
+) -> Option<Rates> {
+    let mut price = |key: &str, required: bool| -> Option<(Usd, Option<Rate>)> {
         let node = if required { prices.required(key, mistakes) } else { prices.optional(key) };
         let path = prices.path(key);
-        let usd: Usd = doc::parsed(node?, &path, mistakes)?;
-        if usd.is_zero() {
-            // Nothing is ever free because a price is missing, and a zero is how a missing price looks.
-            mistakes.add(&path, "must be above zero");
-            return None;
-        }
-        Rate::derive(usd, pax_usd).map_err(|error| mistakes.add(&path, error.to_string())).ok()
+        let usd = read_usd(node?, &path, mistakes)?;
+        Some((usd, pax_usd.and_then(|pax_usd| read_rate(usd, pax_usd, &path, mistakes))))
     };
-    let input = rate(&mut prices, "input", true);
-    let cached_input = rate(&mut prices, "cached_input", false);
+    let input = price("input", true);
+    let cached_input = price("cached_input", false);
     let output = match mode {
-        Mode::Chat => rate(&mut prices, "output", true),
-        Mode::Embeddings => Some(Rate::default()),
+        Some(Mode::Embeddings) => Some(Rate::default()),
+        mode => price("output", mode.is_some()).and_then(|(_, rate)| rate),
     };
-    if cached_input > input && input.is_some() {
+    if let (Some((cached, _)), Some((input, _))) = (cached_input, input)
+        && cached > input
+    {
         mistakes.add(&prices.path("cached_input"), "must not be above the price of input");
     }
     prices.finish(mistakes);
-    Some(Rates { input: input?, cached_input, output: output? })
+    Some(Rates { input: input?.1?, cached_input: cached_input.and_then(|(_, rate)| rate), output: output? })
+}
+
+/// Nothing is ever free because a price is missing, and a zero is how a missing price looks.
+fn read_usd(node: Node, path: &str, mistakes: &mut Mistakes) -> Option<Usd> {
+    const RANGE: &str = "above 0 and at most 1000000000 US dollars";
+    let usd: Usd = amount(node, path, RANGE, mistakes)?;
+    if usd.is_zero() {
+        mistakes.add(path, format!("must be {RANGE}"));
+    }
+    (!usd.is_zero()).then_some(usd)
+}
+
+fn read_rate(usd: Usd, pax_usd: Usd, path: &str, mistakes: &mut Mistakes) -> Option<Rate> {
+    match Rate::derive(usd, pax_usd) {
+        Ok(rate) if rate != Rate::default() => return Some(rate),
+        Ok(_) => mistakes.add(path, "is so little that its rate would be 0 PAX: is it per million tokens?"),
+        Err(_) => mistakes.add(path, "makes a rate above 18 billion PAX: are it and pax_usd dollars?"),
+    }
+    None
+}
+
+/// An amount as a decimal string; `range` is what its type takes.
+fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
+where
+    T: FromStr<Err = AmountError>,
+{
+    let parsed = doc::text(node, path, mistakes)?.parse();
+    let what = |error| match error {
+        AmountError::OutOfRange => format!("must be {range}"),
+        other => other.to_string(),
+    };
+    parsed.map_err(|error| mistakes.add(path, what(error))).ok()
 }
 
 #[cfg(test)]

@@ -33,8 +33,7 @@ impl Node {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Whole(_) => "a number",
-            Self::OtherNumber => "a number that is not a whole one from 0",
+            Self::Whole(_) | Self::OtherNumber => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -107,26 +106,31 @@ pub fn parse(text: &str) -> Result<Node, Mistakes> {
 pub struct Fields {
     path: String,
     members: Vec<(String, Node)>,
+    /// Whether it was an object: of what is none, no member is missing.
+    is_object: bool,
+    /// What was asked for, so that a misspelt key is told the right ones.
+    asked: Vec<String>,
 }
 
 impl Fields {
     /// The members of `node`; none and a mistake where it is no object.
     pub fn of(node: Node, path: &str, mistakes: &mut Mistakes) -> Self {
-        let members = match node {
-            Node::Object(members) => members,
+        let (all, is_object) = match node {
+            Node::Object(members) => (members, true),
             other => {
                 mistakes.add(path, format!("must be an object, is {}", other.what()));
-                Vec::new()
+                (Vec::new(), false)
             }
         };
-        let mut seen: Vec<&str> = Vec::new();
-        for (key, _) in &members {
-            if seen.contains(&key.as_str()) {
-                mistakes.add(&join(path, key), "stands twice");
+        let mut members: Vec<(String, Node)> = Vec::new();
+        for (key, node) in all {
+            if members.iter().any(|(other, _)| *other == key) {
+                mistakes.add(&join(path, &key), "stands twice: keep one");
+            } else {
+                members.push((key, node));
             }
-            seen.push(key);
         }
-        Self { path: path.to_owned(), members }
+        Self { path: path.to_owned(), members, is_object, asked: Vec::new() }
     }
 
     /// The path of a member.
@@ -137,6 +141,7 @@ impl Fields {
 
     /// Takes a member that may be absent.
     pub fn optional(&mut self, key: &str) -> Option<Node> {
+        self.asked.push(key.to_owned());
         let place = self.members.iter().position(|(name, _)| name == key)?;
         Some(self.members.remove(place).1)
     }
@@ -144,7 +149,7 @@ impl Fields {
     /// Takes a member that must be there.
     pub fn required(&mut self, key: &str, mistakes: &mut Mistakes) -> Option<Node> {
         let node = self.optional(key);
-        if node.is_none() {
+        if node.is_none() && self.is_object {
             mistakes.add(&self.path(key), "is missing");
         }
         node
@@ -215,13 +220,18 @@ impl Fields {
     /// Names every member that nobody took.
     pub fn finish(self, mistakes: &mut Mistakes) {
         for (key, _) in &self.members {
-            mistakes.add(&join(&self.path, key), "is unknown here");
+            let known = self.asked.join(", ");
+            mistakes.add(&join(&self.path, key), format!("is unknown here; known are: {known}"));
         }
     }
 }
 
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+/// The path of a member of the object at `path`.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    // A key that would not show, or would break the line, is quoted.
+    let quoted = key.is_empty() || key.chars().any(char::is_control);
+    let key = if quoted { format!("{key:?}") } else { key.to_owned() };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 /// A string that is not empty.
@@ -229,6 +239,9 @@ pub fn text(node: Node, path: &str, mistakes: &mut Mistakes) -> Option<String> {
     match node {
         Node::Text(text) if !text.is_empty() => return Some(text),
         Node::Text(_) => mistakes.add(path, "must not be empty"),
+        other @ (Node::Whole(_) | Node::OtherNumber) => {
+            mistakes.add(path, format!("must be a string, is {}: write it in double quotes", other.what()));
+        }
         other => mistakes.add(path, format!("must be a string, is {}", other.what())),
     }
     None
@@ -256,10 +269,13 @@ pub fn whole(
     range: std::ops::RangeInclusive<u64>,
     mistakes: &mut Mistakes,
 ) -> Option<u64> {
+    let (first, last) = (range.start(), range.end());
     match node {
         Node::Whole(value) if range.contains(&value) => return Some(value),
-        Node::Whole(value) => {
-            mistakes.add(path, format!("must be from {} to {}, is {value}", range.start(), range.end()));
+        Node::Whole(value) => mistakes.add(path, format!("must be from {first} to {last}, is {value}")),
+        Node::OtherNumber => {
+            let what = format!("must be a whole number from {first} to {last}, written in digits only");
+            mistakes.add(path, what);
         }
         other => mistakes.add(path, format!("must be a whole number, is {}", other.what())),
     }
@@ -321,3 +337,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Object(members))
     }
 }
+
+#[cfg(test)]
+#[path = "doc_test.rs"]
+mod tests;

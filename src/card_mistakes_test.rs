@@ -1,0 +1,348 @@
+//! Cards with mistakes, and every word that an operator reads about them.
+
+use super::{CARD, mistakes};
+use crate::card::RateCard;
+
+/// What stands left of `→` becomes what stands right of it; the mistakes of that card follow.
+const TABLE: &str = r#"
+"reason" → "note": "", "reason"
+note: is unknown here; known are: rate_table_v, effective_from, reason, pax_usd, free_tier, models
+
+"reason" → "pax_usd": "11.43", "reason"
+pax_usd: stands twice: keep one
+
+"slots": { → "daily_cap_pax": "1", "slots": {
+free_tier.daily_cap_pax: stands twice: keep one
+
+"models": { → "models": {"gpt": {"provider": "fireworks", "mode": "embeddings", "context_window": 1, "usd_per_mtok": {"input": "1"}},
+models.gpt: stands twice: keep one
+
+"input": "0.15", → "input": "0.15", "input": "0.15",
+models.gpt.usd_per_mtok.input: stands twice: keep one
+
+"rate_table_v": 2, →
+rate_table_v: is missing
+
+_v": 2 → _v": 0
+rate_table_v: must be from 1 to 4294967295, is 0
+
+_v": 2 → _v": 4294967296
+rate_table_v: must be from 1 to 4294967295, is 4294967296
+
+_v": 2 → _v": "2"
+rate_table_v: must be a whole number, is a string
+
+_v": 2 → _v": null
+rate_table_v: must be a whole number, is null
+
+_v": 2 → _v": 2.0
+rate_table_v: must be a whole number from 1 to 4294967295, written in digits only
+
+_v": 2 → _v": -2
+rate_table_v: must be a whole number from 1 to 4294967295, written in digits only
+
+00:00:00Z → 00:00:00+01:00
+effective_from: must be a UTC time such as "2026-11-23T00:00:00Z"
+
+T00:00:00Z →
+effective_from: must be a UTC time such as "2026-11-23T00:00:00Z"
+
+2026-11-23T → 2026-02-29T
+effective_from: must be a UTC time such as "2026-11-23T00:00:00Z"
+
+"2026-11-23T00:00:00Z" → 1795392000
+effective_from: must be a string, is a number: write it in double quotes
+
+"prices of November" → ""
+reason: must not be empty
+
+"prices of November" → ["why"]
+reason: must be a string, is a list
+
+, "pax_usd": "11.43" →
+pax_usd: is missing
+
+"11.43" → 11.43
+pax_usd: must be a string, is a number: write it in double quotes
+
+"11.43" → 11
+pax_usd: must be a string, is a number: write it in double quotes
+
+"11.43" → "0"
+pax_usd: must be above 0 and at most 1000000000 US dollars
+
+"11.43" → "-11.43"
+pax_usd: must be above 0 and at most 1000000000 US dollars
+
+"11.43" → "1000000001"
+pax_usd: must be above 0 and at most 1000000000 US dollars
+
+"11.43" → "$11.43"
+pax_usd: must be a plain decimal such as "0.15", without an exponent
+
+"11.43" → "11,43"
+pax_usd: must be a plain decimal such as "0.15", without an exponent
+
+"11.43" → "0.000000000001"
+models.gpt.usd_per_mtok.input: makes a rate above 18 billion PAX: are it and pax_usd dollars?
+models.gpt.usd_per_mtok.output: makes a rate above 18 billion PAX: are it and pax_usd dollars?
+models.embed.usd_per_mtok: makes the largest possible call cost more than 9 million PAX: are these dollars?
+
+{"daily_cap_pax": "10", "slots": {"default": ["gpt", "embed"]}} → null
+free_tier: must be an object, is null
+
+"daily_cap_pax": "10", →
+free_tier.daily_cap_pax: is missing
+
+"10" → 10
+free_tier.daily_cap_pax: must be a string, is a number: write it in double quotes
+
+"10" → "-1"
+free_tier.daily_cap_pax: must not be negative; "0" blocks the free tier
+
+"10" → "1e1"
+free_tier.daily_cap_pax: must be a plain decimal such as "0.15", without an exponent
+
+"10" → "9223373"
+free_tier.daily_cap_pax: must be from 0 (which blocks) to 9 million PAX
+
+"slots": { → "slot": {}, "slots": {
+free_tier.slot: is unknown here; known are: daily_cap_pax, slots
+
+{"default": ["gpt", "embed"]} → []
+free_tier.slots: must be an object, is a list
+
+["gpt", "embed"] → "gpt"
+free_tier.slots.default: must be a list of model ids
+
+"default": [ → "Default": [
+free_tier.slots.Default: is no slot name: use at most 64 of a-z, 0-9, '-' and '_'
+
+"default": [ → "": [
+free_tier.slots."": is no slot name: use at most 64 of a-z, 0-9, '-' and '_'
+
+"default": [ → "a\nb": [
+free_tier.slots."a\nb": is no slot name: use at most 64 of a-z, 0-9, '-' and '_'
+
+"default": [ → "ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssX": [
+free_tier.slots.ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssX: is no slot name: use at most 64 of a-z, 0-9, '-' and '_'
+
+["gpt", → [5,
+free_tier.slots.default[0]: must be a string, is a number: write it in double quotes
+
+"embed"] → "gpt"]
+free_tier.slots.default[1]: "gpt" stands twice: keep one
+
+"embed"] → "gtp"]
+free_tier.slots.default: "gtp" has no price in this card: add it to models, or take it out here
+
+"embed": { → "": {
+models."": is no model id: use 1 to 256 bytes of printable characters
+free_tier.slots.default: "embed" has no price in this card: add it to models, or take it out here
+
+"embed": { → "a\tb": {
+models."a\tb": is no model id: use 1 to 256 bytes of printable characters
+free_tier.slots.default: "embed" has no price in this card: add it to models, or take it out here
+
+"models": { → "models": {"x": "0.15",
+models.x: must be an object, is a string
+
+"models": { → "models": [], "reprice": {
+models: must be an object, is a list
+reprice: is unknown here; known are: rate_table_v, effective_from, reason, pax_usd, free_tier, models
+free_tier.slots.default: "gpt" has no price in this card: add it to models, or take it out here
+free_tier.slots.default: "embed" has no price in this card: add it to models, or take it out here
+
+"provider": "nomic", →
+models.embed.provider: is missing
+
+"fireworks" → true
+models.gpt.provider: must be a string, is a boolean
+
+"fireworks" → "fireworks", "upstream_model": ""
+models.gpt.upstream_model: must not be empty
+
+"mode": "chat", →
+models.gpt.mode: is missing
+
+"chat" → "Chat"
+models.gpt.mode: must be "chat" or "embeddings", is "Chat"
+
+"chat" → "embeddings"
+models.gpt.usd_per_mtok.output: is unknown here; known are: input, cached_input
+models.gpt.max_output_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, usd_per_mtok
+
+131072 → 0
+models.gpt.context_window: must be from 1 to 1000000000, is 0
+
+131072 → 1000000001
+models.gpt.context_window: must be from 1 to 1000000000, is 1000000001
+
+131072 → 131072e0
+models.gpt.context_window: must be a whole number from 1 to 1000000000, written in digits only
+
+"max_output_tokens": 32768, →
+models.gpt.max_output_tokens: is missing
+
+8192 → 8192, "bytes_per_token": 65
+models.embed.bytes_per_token: must be from 1 to 64, is 65
+
+32768, → 32768, "max_tokens": 1,
+models.gpt.max_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, max_output_tokens, bytes_per_token, usd_per_mtok
+
+, "usd_per_mtok": {"input": "0.008"} →
+models.embed.usd_per_mtok: is missing
+
+{"input": "0.008"} → "0.008"
+models.embed.usd_per_mtok: must be an object, is a string
+
+"input": "0.15", →
+models.gpt.usd_per_mtok.input: is missing
+
+, "output": "0.60" →
+models.gpt.usd_per_mtok.output: is missing
+
+"0.008" → "0.008", "output": "1"
+models.embed.usd_per_mtok.output: is unknown here; known are: input, cached_input
+
+"0.60" → "0.60", "audio": "1"
+models.gpt.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output
+
+"0.15" → 0.15
+models.gpt.usd_per_mtok.input: must be a string, is a number: write it in double quotes
+
+"0.15" → 1
+models.gpt.usd_per_mtok.input: must be a string, is a number: write it in double quotes
+
+"0.15" → null
+models.gpt.usd_per_mtok.input: must be a string, is null
+
+"0.15" → ""
+models.gpt.usd_per_mtok.input: must not be empty
+
+"0.15" → "-0.15"
+models.gpt.usd_per_mtok.input: must be above 0 and at most 1000000000 US dollars
+
+"0.15" → "0.000"
+models.gpt.usd_per_mtok.input: must be above 0 and at most 1000000000 US dollars
+
+"0.15" → "1.5e-1"
+models.gpt.usd_per_mtok.input: must be a plain decimal such as "0.15", without an exponent
+
+"0.15" → " 0.15"
+models.gpt.usd_per_mtok.input: must be a plain decimal such as "0.15", without an exponent
+
+"0.15" → "0.1500000000000"
+models.gpt.usd_per_mtok.input: must have at most 12 decimals
+
+"0.15" → "1000000001"
+models.gpt.usd_per_mtok.input: must be above 0 and at most 1000000000 US dollars
+
+"0.15" → "1000000000"
+models.gpt.usd_per_mtok: makes the largest possible call cost more than 9 million PAX: are these dollars?
+
+"0.008" → "0.000000005"
+models.embed.usd_per_mtok.input: is so little that its rate would be 0 PAX: is it per million tokens?
+
+"0.015" → "0.150000000001"
+models.gpt.usd_per_mtok.cached_input: must not be above the price of input
+
+"0.015" → "0"
+models.gpt.usd_per_mtok.cached_input: must be above 0 and at most 1000000000 US dollars
+"#;
+
+#[test]
+fn each_mistake_is_named_with_its_path_and_what_to_do() {
+    let (mut cards, mut wrong) = (0, String::new());
+    for block in TABLE.trim_matches('\n').split("\n\n") {
+        let (change, expected) = block.split_once('\n').unwrap();
+        let (from, to) = change.split_once(" →").unwrap();
+        let said = mistakes(&[(from, to.trim_start())]);
+        if said != expected {
+            wrong.push_str(&format!("{change}\n{said}\n\n"));
+        }
+        cards += 1;
+    }
+    assert!(wrong.is_empty(), "said otherwise:\n{wrong}");
+    assert!(cards > 70);
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let many = mistakes(&[
+        ("_v\": 2", "_v\": 0"),
+        ("00:00:00Z", "00:00:00+01:00"),
+        ("\"11.43\"", "11.43"),
+        ("\"10\"", "\"ten\""),
+        ("\"embed\"]", "\"gtp\"]"),
+        ("\"chat\"", "\"audio\""),
+        ("131072", "0"),
+        ("\"0.15\"", "0.15"),
+        ("\"0.015\"", "\"-1\""),
+        ("\"0.60\"", "\"0,60\""),
+        ("\"0.008\"", "\"0\", \"per_request\": \"1\""),
+    ]);
+    let expected = r#"rate_table_v: must be from 1 to 4294967295, is 0
+effective_from: must be a UTC time such as "2026-11-23T00:00:00Z"
+pax_usd: must be a string, is a number: write it in double quotes
+free_tier.daily_cap_pax: must be a plain decimal such as "0.15", without an exponent
+models.gpt.mode: must be "chat" or "embeddings", is "audio"
+models.gpt.context_window: must be from 1 to 1000000000, is 0
+models.gpt.usd_per_mtok.input: must be a string, is a number: write it in double quotes
+models.gpt.usd_per_mtok.cached_input: must be above 0 and at most 1000000000 US dollars
+models.gpt.usd_per_mtok.output: must be a plain decimal such as "0.15", without an exponent
+models.embed.usd_per_mtok.input: must be above 0 and at most 1000000000 US dollars
+models.embed.usd_per_mtok.per_request: is unknown here; known are: input, cached_input
+free_tier.slots.default: "gtp" has no price in this card: add it to models, or take it out here"#;
+    assert_eq!(many, expected);
+}
+
+#[test]
+fn a_text_that_is_no_card_is_said_to_be_that_and_no_more() {
+    let card = CARD.trim_end();
+    for (text, what) in [
+        ("[]", "must be an object, is a list"),
+        ("\"v1.json\"", "must be an object, is a string"),
+        ("", "is not JSON: EOF while parsing a value at line 1 column 0"),
+        ("\u{feff}{}", "is not JSON: expected value at line 1 column 1"),
+        (card.strip_suffix("}").unwrap(), "is not JSON: EOF while parsing an object at line 11 column 0"),
+        (&format!("{card}\n{card}"), "is not JSON: trailing characters at line 12 column 1"),
+        (&card.replacen('2', "02", 1), "is not JSON: invalid number at line 2 column 20"),
+        (&card.replacen("11", "\\u11", 1), "is not JSON: invalid escape at line 2 column 51"),
+    ] {
+        assert_eq!(RateCard::parse(text).unwrap_err().to_string(), what);
+    }
+}
+
+#[test]
+fn a_member_under_another_name_is_unknown_and_missed() {
+    for key in [
+        "rate_table_v",
+        "effective_from",
+        "reason",
+        "pax_usd",
+        "free_tier",
+        "models",
+        "daily_cap_pax",
+        "slots",
+    ] {
+        let said = mistakes(&[(&format!("\"{key}\":"), "\"renamed\":")]);
+        assert!(
+            said.contains("renamed: is unknown here") && said.contains(&format!("{key}: is missing")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_id_may_have_256_bytes() {
+    for (len, expected) in
+        [(256, "none"), (257, "is no model id: use 1 to 256 bytes of printable characters")]
+    {
+        let id = "m".repeat(len);
+        let model =
+            r#"{"provider": "x", "mode": "embeddings", "context_window": 1, "usd_per_mtok": {"input": "1"}}"#;
+        let said = mistakes(&[("\"models\": {", &format!("\"models\": {{\"{id}\": {model}, "))]);
+        assert_eq!(said.trim_start_matches(&format!("models.{id}: ")), expected);
+    }
+}
