@@ -26,7 +26,7 @@ use crate::digest::Digest;
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route};
 use crate::refusal::Refusal;
-use crate::request::{Edit, Request, RequestError, RequestReader};
+use crate::request::{Edit, Request, RequestError, RequestReader, edited_length};
 use crate::settle::{Admission, Answered, limits, settle};
 use crate::sse::Passed;
 use crate::usage::Mode;
@@ -96,8 +96,8 @@ pub enum Effect {
     Reply(Reply),
     /// Send the request on: it does not wait any more.
     Forward(Box<Forward>),
-    /// Change the answer's head: take the provider's headers off that are not the caller's, put these on.
-    AnswerHeaders(Vec<(&'static str, String)>),
+    /// Change the answer's head before it goes on.
+    AnswerHead(AnswerHead),
     /// Let these bytes pass instead of the ones that came.
     ReplaceBody(Vec<u8>),
     /// Put the debit into the outbox.
@@ -115,6 +115,15 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What changes in an answer's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// Headers to set.
+    pub add: Vec<(&'static str, String)>,
+    /// Whether bytes may be taken out of the body, so that its length must not be told.
+    pub length_changes: bool,
+}
+
 /// How the request goes upstream.
 #[derive(Clone, Debug)]
 pub struct Forward {
@@ -124,6 +133,8 @@ pub struct Forward {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// Edits of the body; none where it goes as it came.
     pub edits: Vec<Edit>,
+    /// The body's length after them: a stale one would smuggle a second request.
+    pub content_length: u64,
 }
 
 /// One exchange.
@@ -193,6 +204,12 @@ impl Exchange {
             self.state,
             State::Resolving { body: Body::Coming(_), .. } | State::Reading { body: Body::Coming(_), .. }
         )
+    }
+
+    /// Whether the provider has the request, and has not answered yet.
+    #[must_use]
+    pub fn is_forwarded(&self) -> bool {
+        matches!(self.state, State::Forwarded(_))
     }
 
     /// Whether bytes of the answer's body are still of interest.
@@ -357,10 +374,12 @@ impl Exchange {
         let (input_limit, output_limit) = limits(&request, model);
         let streams = request.stream && call.mode == Mode::Chat;
         let asks = streams && provider.stream_usage == StreamUsage::Ask;
+        let edits = request.edits(model.upstream_model.as_deref(), asks);
         let forward = Forward {
             provider: model.provider.clone(),
             headers: upstream_headers(provider, &call),
-            edits: request.edits(model.upstream_model.as_deref(), asks),
+            content_length: edited_length(request.body_bytes, &edits),
+            edits,
         };
         let admission = Admission {
             exchange_id,
@@ -388,7 +407,7 @@ impl Exchange {
         answer: Option<Answer>,
         end: bool,
     ) -> Effects {
-        let headers = Effect::AnswerHeaders(in_flight.admission.headers());
+        let headers = Effect::AnswerHead(in_flight.answer_head());
         let Some(answer) = answer else {
             // Whatever went wrong, the provider did not serve it: nothing is charged, its answer passes.
             return vec![headers];
@@ -417,7 +436,7 @@ impl Exchange {
         let limit = self.gateway.config.limits.held_answer;
         let held = match held.map(|held| held.saturating_add(length)) {
             Some(held) if held > limit => {
-                effects.push(Effect::AnswerHeaders(in_flight.admission.headers()));
+                effects.push(Effect::AnswerHead(in_flight.answer_head()));
                 None
             }
             held => held,
@@ -438,9 +457,9 @@ fn settled(now: Moment, answering: Answering) -> Effects {
     let debit = settle(&in_flight.admission, answered, now);
     let mut effects = Vec::new();
     if held.is_some() {
-        let mut headers = in_flight.admission.headers();
-        headers.extend(debit.as_ref().map(|debit| ("x-matrix-cost-pax", debit.cost_pax.to_string())));
-        effects.push(Effect::AnswerHeaders(headers));
+        let mut head = in_flight.answer_head();
+        head.add.extend(debit.as_ref().map(|debit| ("x-matrix-cost-pax", debit.cost_pax.to_string())));
+        effects.push(Effect::AnswerHead(head));
     }
     effects.extend(record(debit));
     effects
@@ -461,13 +480,14 @@ fn replacement(passed: Passed, bytes: &[u8], tail: &[u8]) -> Option<Effect> {
     }
 }
 
-impl Admission {
-    /// The headers of every answer to the call.
-    fn headers(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("x-matrix-rate-table-version", self.card.version.to_string()),
-            ("x-matrix-exchange-id", self.exchange_id.to_string()),
-        ]
+impl InFlight {
+    /// What every answer to the call carries.
+    fn answer_head(&self) -> AnswerHead {
+        let add = vec![
+            ("x-matrix-rate-table-version", self.admission.card.version.to_string()),
+            ("x-matrix-exchange-id", self.admission.exchange_id.to_string()),
+        ];
+        AnswerHead { add, length_changes: self.takes_out }
     }
 }
 

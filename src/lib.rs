@@ -12,7 +12,11 @@ pub mod doc;
 pub mod document;
 pub mod exchange;
 pub mod exchange_id;
+#[cfg(target_arch = "wasm32")]
+pub mod filter;
 pub mod head;
+#[cfg(target_arch = "wasm32")]
+pub mod host;
 pub mod json;
 mod json_text;
 pub mod outbox;
@@ -20,6 +24,8 @@ pub mod pax;
 pub mod refusal;
 pub mod request;
 mod request_body;
+#[cfg(target_arch = "wasm32")]
+mod root;
 pub mod settle;
 pub mod shared;
 pub mod sse;

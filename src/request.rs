@@ -201,6 +201,16 @@ impl Request {
     }
 }
 
+/// The length of a body of `length` bytes after its edits.
+#[must_use]
+pub fn edited_length(length: u64, edits: &[Edit]) -> u64 {
+    edits.iter().fold(length, |length, edit| {
+        let removed = edit.span.end.saturating_sub(edit.span.start);
+        let added = u64::try_from(edit.with.len()).unwrap_or(u64::MAX);
+        length.saturating_sub(removed).saturating_add(added)
+    })
+}
+
 /// The body with its edits made; they must be in order and not overlap.
 #[must_use]
 pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {

@@ -176,3 +176,11 @@ proptest! {
         prop_assert_eq!(after, body);
     }
 }
+
+#[test]
+fn the_length_after_edits_is_the_edited_bodys() {
+    for body in [r#"{"model":"m"}"#, r#"{"stream_options":null,"model":"a long one"}"#] {
+        let edits = read(body).unwrap().edits(Some("n"), true);
+        assert_eq!(edited_length(body.len() as u64, &edits), apply(body.as_bytes(), &edits).len() as u64);
+    }
+}

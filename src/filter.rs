@@ -1,0 +1,261 @@
+//! The adapter between Envoy and the core: callbacks become events, effects become host calls. wasm32 only.
+//! It decides nothing: whether to wait is a question to the exchange's state.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use log::{error, warn};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::account::Account;
+use crate::config::Gateway;
+use crate::digest::Digest;
+use crate::exchange::{Effect, Event, Exchange, Forward, Reply, Resolution};
+use crate::host::{self, Buffer, Half, Map, Shared};
+use crate::outbox;
+use crate::token_cache;
+use crate::wire::{RESOLVE_PATH, ResolveRequest};
+
+/// One HTTP stream.
+pub struct Stream {
+    gateway: Rc<Gateway>,
+    exchange: Exchange,
+    /// The callout that asks whose token it is, and the token's digest.
+    resolving: Option<(u32, Digest)>,
+    /// How much of a paused request body was read: Envoy counts from its start.
+    request_read: usize,
+    /// How much of a held answer was read.
+    answer_read: usize,
+}
+
+impl Stream {
+    /// A stream on a configured gateway.
+    #[must_use]
+    pub fn new(gateway: Rc<Gateway>) -> Self {
+        let exchange = Exchange::new(Rc::clone(&gateway));
+        Self { gateway, exchange, resolving: None, request_read: 0, answer_read: 0 }
+    }
+
+    /// Tells the exchange what happened and does what it says. `body_size` is the size of the body that the
+    /// callback is about.
+    fn step(&mut self, event: Event<'_>, body_size: usize) {
+        for effect in self.exchange.step(host::now(), event) {
+            match effect {
+                Effect::Resolve(token) => self.resolve(token),
+                Effect::Reply(reply) => send(&reply),
+                Effect::Forward(forward) => self.forward(&forward),
+                Effect::AnswerHead(head) => {
+                    for (name, value) in &head.add {
+                        told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
+                    }
+                    if head.length_changes {
+                        // It would tell the caller to wait for bytes that were taken out.
+                        let _ = host::remove_header(Map::Answer, "content-length");
+                    }
+                }
+                Effect::ReplaceBody(bytes) => {
+                    told(host::replace_buffer(Buffer::Answer, body_size, &bytes), "replace an answer's bytes");
+                }
+                Effect::Record(debit) => match debit.to_canonical() {
+                    Ok(canonical) => keep(&canonical),
+                    Err(problem) => error!("a debit has no canonical form: {problem}"),
+                },
+            }
+        }
+    }
+
+    fn resolve(&mut self, token: Digest) {
+        if let Some(resolution) = token_cache::look_up(&Shared, &token, host::now()) {
+            return self.step(Event::Resolved(resolution), 0);
+        }
+        let ledger = &self.gateway.config.ledger;
+        let body = serde_json::to_vec(&ResolveRequest { token_sha256: token }).unwrap_or_default();
+        let callout = host::post(
+            &ledger.cluster,
+            &ledger.authority,
+            RESOLVE_PATH,
+            "application/json",
+            &body,
+            ledger.timeout_ms,
+        );
+        match callout {
+            Some(callout) => self.resolving = Some((callout, token)),
+            None => {
+                error!("cannot call the ledger: is there a cluster {:?}?", ledger.cluster);
+                self.step(Event::Resolved(Resolution::Unavailable), 0);
+            }
+        }
+    }
+
+    /// The route demands the mark, and a changed header makes Envoy choose the route: in this order.
+    fn forward(&self, forward: &Forward) {
+        let marked = host::set_filter_state("pax_provider", &forward.provider);
+        let length = forward.content_length.to_string();
+        let mut headers: Vec<(&str, &[u8])> =
+            forward.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        headers.push(("content-length", length.as_bytes()));
+        let changed = marked.and_then(|()| host::set_headers(Map::Request, &headers));
+        let edited = changed.and_then(|()| {
+            if forward.edits.is_empty() {
+                return Ok(());
+            }
+            // Envoy can only replace the whole: the one copy of a body, and only where it is rewritten.
+            let body = host::buffer(Buffer::Request, 0, usize::MAX);
+            let edited = crate::request::apply(&body, &forward.edits);
+            host::replace_buffer(Buffer::Request, body.len(), &edited)
+        });
+        told(edited, "send a request on");
+    }
+
+    fn request_action(&self) -> Action {
+        if self.exchange.request_waits() { Action::Pause } else { Action::Continue }
+    }
+
+    fn answer_action(&self) -> Action {
+        if self.exchange.answer_waits() { Action::Pause } else { Action::Continue }
+    }
+}
+
+impl Context for Stream {
+    fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
+        let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
+        let resolution = read_resolution(num_headers, body_size);
+        let times = &self.gateway.config.tokens;
+        let ttl_ms = match resolution {
+            Resolution::Account(_) => times.ttl_ms,
+            Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
+        };
+        token_cache::remember(&Shared, &token, &resolution, host::now(), ttl_ms);
+        self.step(Event::Resolved(resolution), 0);
+        if self.exchange.is_forwarded() {
+            told(host::resume(Half::Request), "let a request go on");
+        }
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        let headers = host::headers(Map::Request);
+        let Ok(random) = host::random() else {
+            error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
+            return Action::Pause;
+        };
+        let outbox_has_room = outbox::waiting(&Shared) < outbox::REFUSE_FROM;
+        self.step(Event::Head { headers: &headers, end, random, outbox_has_room }, 0);
+        self.request_action()
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if self.exchange.reads_body() {
+            let new = size.saturating_sub(self.request_read);
+            let bytes = host::buffer(Buffer::Request, self.request_read, new);
+            self.request_read = size;
+            self.step(Event::Body { bytes: &bytes, end }, size);
+        }
+        self.request_action()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if self.exchange.reads_body() {
+            self.step(Event::Body { bytes: &[], end: true }, self.request_read);
+        }
+        self.request_action()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        if self.exchange.is_forwarded() || self.exchange.reads_answer() {
+            let status = host::header(Map::Answer, ":status").unwrap_or_default();
+            let status = std::str::from_utf8(&status).ok().and_then(|text| text.parse().ok());
+            let content_type = host::header(Map::Answer, "content-type").unwrap_or_default();
+            let content_encoding = host::header(Map::Answer, "content-encoding").unwrap_or_default();
+            take_off_the_providers_own();
+            let event = Event::AnswerHead {
+                status: status.unwrap_or(0),
+                content_type: &content_type,
+                content_encoding: &content_encoding,
+                end,
+            };
+            self.step(event, 0);
+        }
+        self.answer_action()
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        if self.exchange.reads_answer() {
+            let new = size.saturating_sub(self.answer_read);
+            let bytes = host::buffer(Buffer::Answer, self.answer_read, new);
+            self.step(Event::AnswerBody { bytes: &bytes, end }, size);
+            self.answer_read = if self.exchange.answer_waits() { size } else { 0 };
+        }
+        self.answer_action()
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if self.exchange.reads_answer() {
+            self.step(Event::AnswerBody { bytes: &[], end: true }, 0);
+        }
+        self.answer_action()
+    }
+
+    fn on_log(&mut self) {
+        self.step(Event::Closed, 0);
+    }
+}
+
+/// Headers by which a provider says who its own customer is, or that only this gateway may set.
+fn take_off_the_providers_own() {
+    for (name, _) in host::headers(Map::Answer) {
+        let own = name.starts_with("x-matrix-")
+            || name == "set-cookie"
+            || name.contains("organization")
+            || name == "openai-project";
+        if own {
+            told(host::remove_header(Map::Answer, &name), "take an answer's header off");
+        }
+    }
+}
+
+fn read_resolution(num_headers: usize, body_size: usize) -> Resolution {
+    // A callout that failed has no headers at all (envoy#26485).
+    let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+    match status.as_deref() {
+        Some(b"200") => {
+            let body = host::buffer(Buffer::Callout, 0, body_size);
+            match serde_json::from_slice::<Account>(&body) {
+                Ok(account) => Resolution::Account(Arc::new(account)),
+                Err(problem) => {
+                    error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
+                    Resolution::Unavailable
+                }
+            }
+        }
+        Some(b"404") => Resolution::Unknown,
+        other => {
+            let status = other.map_or("no answer".into(), String::from_utf8_lossy);
+            warn!("the ledger did not say whose token it is: {status}");
+            Resolution::Unavailable
+        }
+    }
+}
+
+fn send(reply: &Reply) {
+    let mut headers: Vec<(&str, &[u8])> = vec![("content-type", b"application/json")];
+    headers.extend(reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+    told(host::reply(reply.status, &headers, &reply.body), "answer a caller");
+}
+
+fn keep(canonical: &[u8]) {
+    if outbox::put(&Shared, canonical).is_err() {
+        // New calls were refused long before: this needs more calls in flight than half the outbox. The line
+        // holds all it takes to record the debit by hand, and no secret.
+        error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(canonical));
+    }
+}
+
+/// A host call that fails in a phase in which it cannot fail is worth a line, never a trap.
+fn told(result: Result<(), host::Status>, what: &str) {
+    if let Err(host::Status(status)) = result {
+        error!("Envoy did not let the filter {what}: status {status}");
+    }
+}

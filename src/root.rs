@@ -1,0 +1,185 @@
+//! The filter's root context, one per worker: reads the configuration, and sends what is in the outbox.
+//! wasm32 only.
+
+use std::rc::Rc;
+
+use log::{error, info, warn};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, LogLevel};
+
+use crate::bundle::Bundle;
+use crate::config::{Config, Gateway};
+use crate::doc::Mistakes;
+use crate::filter::Stream;
+use crate::host::{self, Buffer, Map, Metric, Shared};
+use crate::outbox::{self, Sender};
+use crate::wire::{DEBITS_PATH, DebitReplies, Outcome};
+
+/// How often a root looks into the outbox: a debit is in the ledger this much after its call, and the ledger
+/// syncs once for all that came meanwhile.
+const TICK_MS: u32 = 20;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+}}
+
+#[derive(Default)]
+struct Root {
+    gateway: Option<Rc<Gateway>>,
+    sender: Option<Sender>,
+    /// The callout of the batch under way.
+    sending: Option<u32>,
+    metrics: Metrics,
+}
+
+/// Names without users: metrics never expire.
+#[derive(Default)]
+struct Metrics {
+    waiting: Option<u32>,
+    recorded: Option<u32>,
+    duplicate: Option<u32>,
+    quarantined: Option<u32>,
+    failed: Option<u32>,
+}
+
+impl Metrics {
+    fn define() -> Self {
+        Self {
+            waiting: host::define_metric(Metric::Gauge, "pax_outbox_waiting"),
+            recorded: host::define_metric(Metric::Counter, "pax_debits_recorded"),
+            duplicate: host::define_metric(Metric::Counter, "pax_debits_duplicate"),
+            quarantined: host::define_metric(Metric::Counter, "pax_debits_quarantined"),
+            failed: host::define_metric(Metric::Counter, "pax_batches_failed"),
+        }
+    }
+}
+
+fn count(metric: Option<u32>) {
+    if let Some(metric) = metric {
+        host::increment_metric(metric, 1);
+    }
+}
+
+impl Root {
+    fn configure(&mut self, text: &str) -> Result<(), Mistakes> {
+        let gateway = Gateway { config: Config::parse(text)?, bundle: Bundle::embedded()? };
+        self.gateway = Some(Rc::new(gateway));
+        Ok(())
+    }
+
+    /// Sends the next batch, one debit a line.
+    fn send(&mut self) {
+        let (Some(gateway), Some(sender)) = (&self.gateway, &mut self.sender) else { return };
+        let now = host::now();
+        let Some(batch) = sender.next_batch(&Shared, now) else { return };
+        let mut body = Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
+        for debit in batch {
+            body.extend_from_slice(&debit.canonical);
+            body.push(b'\n');
+        }
+        let ledger = &gateway.config.ledger;
+        let timeout_ms = ledger.timeout_ms;
+        self.sending = host::post(
+            &ledger.cluster,
+            &ledger.authority,
+            DEBITS_PATH,
+            "application/x-ndjson",
+            &body,
+            timeout_ms,
+        );
+        if self.sending.is_none() {
+            sender.failed(now);
+            count(self.metrics.failed);
+        }
+    }
+
+    /// What the ledger said of the batch under way: all of it, or it is sent again.
+    fn take_replies(&mut self, num_headers: usize, body_size: usize) {
+        let Some(sender) = &mut self.sender else { return };
+        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+        let body = host::buffer(Buffer::Callout, 0, body_size);
+        let replies = match status.as_deref() {
+            Some(b"200") => serde_json::from_slice::<DebitReplies>(&body).map_err(|problem| problem.to_string()),
+            Some(other) => Err(format!("status {}", String::from_utf8_lossy(other))),
+            None => Err("no answer".to_owned()),
+        };
+        let expected = sender.in_flight().len();
+        match replies {
+            Ok(replies) if replies.results.len() == expected => {
+                for reply in &replies.results {
+                    match reply.outcome {
+                        Outcome::Recorded => count(self.metrics.recorded),
+                        Outcome::Duplicate => count(self.metrics.duplicate),
+                        Outcome::Conflict | Outcome::Rejected => {
+                            count(self.metrics.quarantined);
+                            let why = reply.message.as_deref().unwrap_or("no reason given");
+                            error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
+                        }
+                    }
+                }
+                sender.acknowledged(&Shared, host::now());
+            }
+            other => {
+                let why = other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
+                warn!("the ledger did not take {expected} debits, they are sent again: {why}");
+                sender.failed(host::now());
+                count(self.metrics.failed);
+            }
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
+        if self.sending.take_if(|expected| *expected == callout).is_some() {
+            self.take_replies(num_headers, body_size);
+            // What came meanwhile goes at once: under load a batch follows a batch.
+            self.send();
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let bytes = host::buffer(Buffer::Configuration, 0, size);
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(mistakes) = self.configure(&text) {
+            for mistake in mistakes.0 {
+                error!("configuration: {mistake}");
+            }
+            return false;
+        }
+        let Ok(id) = host::random() else {
+            error!("the host gives no random bytes: wasi random_get is needed");
+            return false;
+        };
+        self.sender = Some(Sender::new(u64::from_le_bytes(id)));
+        self.metrics = Metrics::define();
+        if host::tick_every(TICK_MS).is_err() {
+            error!("the host gives no ticks, so nothing would reach the ledger");
+            return false;
+        }
+        if let Some(gateway) = &self.gateway {
+            let cards = gateway.bundle.cards();
+            let versions: Vec<String> = cards.iter().map(|card| format!("v{}", card.version)).collect();
+            info!("configured with rate cards {}", versions.join(", "));
+        }
+        true
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(metric) = self.metrics.waiting {
+            host::record_metric(metric, outbox::waiting(&Shared));
+        }
+        self.send();
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        self.gateway.as_ref().map(|gateway| Box::new(Stream::new(Rc::clone(gateway))) as Box<dyn HttpContext>)
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
