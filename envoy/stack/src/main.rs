@@ -30,13 +30,16 @@ enum Task {
 /// Settings that both commands share.
 #[derive(Args)]
 struct Common {
-    /// The gateway's port on 127.0.0.1.
-    #[arg(long, env = "GATEWAY_PORT", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
+    /// The gateway's port on 127.0.0.1; `up` takes a free one for 0.
+    #[arg(long, env = "GATEWAY_PORT", default_value_t = 10_000)]
     port: u16,
     /// HOST:PORT of a plain-HTTP server that plays every provider (a local vLLM, Ollama or llama.cpp). Without
     /// it: the real providers when one of their keys is in the environment, else the stand-in.
     #[arg(long, env = "UPSTREAM", value_name = "HOST:PORT")]
     upstream: Option<String>,
+    /// The stand-in plays every provider, whatever else is set.
+    #[arg(long)]
+    standin: bool,
     /// A line per call (no headers, no bodies) in Envoy's log.
     #[arg(long, env = "ACCESS_LOG", value_parser = clap::builder::FalseyValueParser::new())]
     access_log: bool,
@@ -92,6 +95,9 @@ fn main() -> ExitCode {
 
 /// `UPSTREAM`, else the providers when the environment has a key of one of them, else None: the stand-in.
 fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackError> {
+    if common.standin {
+        return Ok(None);
+    }
     // `UPSTREAM=` on make's line means none.
     match common.upstream.as_deref().map(str::trim) {
         Some(server) if !server.is_empty() => Ok(Some(Upstream::Server(server.to_string()))),
@@ -121,12 +127,14 @@ fn run_up(args: Up) -> Result<(), StackError> {
     watch_signals(Arc::clone(&stopping))?;
 
     let mut builder = Stack::builder()
-        .gateway_port(args.common.port)
         .data_dir(args.data_dir)
         .concurrency(args.concurrency)
         .access_log(args.common.access_log)
         .cancel_when(Arc::clone(&stopping))
         .progress(|step| println!("· {step}"));
+    if args.common.port != 0 {
+        builder = builder.gateway_port(args.common.port);
+    }
     let served = match upstream(&args.common, &layout)? {
         Some(Upstream::Server(server)) => {
             let served = format!("every provider is {server} (plain HTTP)");
