@@ -93,7 +93,7 @@ impl Rejected {
         }
         let kept = line.get(..CANON_MAX).unwrap_or(line);
         Self {
-            exchange_id: serde_json::from_slice(kept).ok().map(|id: Id| id.exchange_id),
+            exchange_id: serde_json::from_slice(line).ok().map(|id: Id| id.exchange_id),
             bytes: kept.to_vec(),
             sha256: Digest::of(&[line]),
             why: why.into(),

@@ -1,0 +1,131 @@
+use super::*;
+use pax_gateway::clock::Moment;
+
+#[path = "../../tests/common/debits.rs"]
+#[allow(dead_code)]
+mod debits;
+
+use debits::{byo, estimated, on_day, reported};
+
+fn line(debit: &Debit) -> Vec<u8> {
+    debit.to_canonical().unwrap()
+}
+
+#[test]
+fn the_chain_is_hashed_as_the_documentation_says() {
+    // printf 'pax-chain/1\ndemo' | sha256sum
+    assert_eq!(genesis("demo").to_string(), "92ea640cede140729d85d0da8b991f12faf735fd62d99a0339647ef7793aecef");
+    // printf 'pax-entry/1\n%064d\n7\n1795392000000\n{"a":1}' 0 | sha256sum
+    let hash = entry_hash(&"0".repeat(64), 7, 1_795_392_000_000, b"{\"a\":1}");
+    assert_eq!(hash.to_string(), "75368190e02b942117d6a71c37ed6811efc1789cc849e5fe41a9d99aebed94cb");
+}
+
+#[test]
+fn each_field_of_a_debit_is_a_column() {
+    let debit = reported(1, "free", Tier::Free);
+    let json = serde_json::to_value(&debit).unwrap();
+    let mut fields: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut columns = COLUMNS.map(|name| if name == "cost_picopax" { "cost_pax" } else { name });
+    fields.sort_unstable();
+    columns.sort_unstable();
+    assert_eq!(fields, columns);
+}
+
+#[test]
+fn columns_hold_what_the_debit_says() {
+    let mut debit = estimated(1, "free", Tier::Free);
+    debit.flags = vec![pax_gateway::debit::Flag::UsageUnreadable];
+    let columns = columns(&debit).unwrap();
+    let column = |name| columns[COLUMNS.iter().position(|column| *column == name).unwrap()].to_string();
+    for (name, expected) in [
+        ("canon_v", "1"),
+        ("account", "\"free\""),
+        ("tier", "\"free\""),
+        ("goal_id", "empty"),
+        ("stream", "0"),
+        ("upstream_status", "200"),
+        ("flags", "\"[\\\"usage_unreadable\\\"]\""),
+        ("usage", "empty"),
+        ("tokens_input", "1001"),
+        ("tokens_output", "101"),
+        ("utc_day", "\"2026-11-23\""),
+    ] {
+        assert_eq!(column(name), expected, "{name}");
+    }
+    assert_eq!(column("cost_picopax"), debit.cost_pax.picopax().to_string());
+}
+
+#[test]
+fn a_platform_debit_counts_against_its_day_and_on_credit_reduces_the_balance() {
+    let cost = reported(1, "a", Tier::Free).cost_pax;
+    let day = "2026-11-24".parse().unwrap();
+    for (debit, balance, counted) in [
+        (reported(1, "a", Tier::Free), Pax::ZERO, Some((day, cost))),
+        (reported(1, "a", Tier::Credit), cost, Some((day, cost))),
+        (byo(1, "a", Tier::Free), Pax::ZERO, None),
+        (byo(1, "a", Tier::Credit), Pax::ZERO, None),
+    ] {
+        assert_eq!(effect(&on_day(debit, 1)), Effect { balance, day: counted });
+    }
+}
+
+#[test]
+fn posting_chains_entries_and_adds_them_up() {
+    let (first, second) = (reported(1, "a", Tier::Credit), estimated(2, "a", Tier::Credit));
+    let mut page = Page::empty("a");
+    let one = page.post(&first, &line(&first), Moment::from_ms(5)).unwrap();
+    let two = page.post(&second, &line(&second), Moment::from_ms(5)).unwrap();
+    assert_eq!((one.account_seq, one.prev_hash), (1, genesis("a")));
+    assert_eq!((two.account_seq, two.prev_hash), (2, one.entry_hash));
+    assert_eq!((page.account_seq, page.head), (2, two.entry_hash));
+    let spent = first.cost_pax.checked_add(second.cost_pax).unwrap();
+    assert_eq!(page.days.into_iter().collect::<Vec<_>>(), [(first.utc_day, spent)]);
+    assert_eq!(page.balance, Pax::ZERO.checked_sub(spent).unwrap());
+}
+
+#[test]
+fn a_sum_that_leaves_its_range_is_refused_and_changes_nothing() {
+    let debit = reported(1, "a", Tier::Credit);
+    let mut page = Page::empty("a");
+    page.balance = Pax::from_picopax(i64::MIN);
+    let before = page.clone();
+    page.post(&debit, &line(&debit), Moment::from_ms(5)).unwrap_err();
+    assert_eq!(page, before);
+    page.balance = Pax::ZERO;
+    page.days.insert(debit.utc_day, Pax::from_picopax(i64::MAX));
+    let before = page.clone();
+    page.post(&debit, &line(&debit), Moment::from_ms(5)).unwrap_err();
+    assert_eq!(page, before);
+}
+
+#[test]
+fn lines_that_are_no_debits_are_rejected_with_their_exchange_where_it_can_be_read() {
+    let debit = reported(1, "a", Tier::Free);
+    let id = Some(debit.exchange_id);
+    let text = String::from_utf8(line(&debit)).unwrap();
+    let mut negative = debit.clone();
+    negative.cost_pax = Pax::from_picopax(-1);
+    let mut huge = debit.clone();
+    huge.tokens_input.0 = u64::MAX;
+    let mut long = debit.clone();
+    long.slot = "x".repeat(CANON_MAX);
+    for (name, line, exchange_id) in [
+        ("nothing", Vec::new(), None),
+        ("no JSON", b"hello".to_vec(), None),
+        ("not UTF-8", vec![0xff, 0xfe], None),
+        ("another object", b"{\"a\":1}".to_vec(), None),
+        ("a space too much", text.replacen(':', ": ", 1).into_bytes(), id),
+        ("a carriage return", format!("{text}\r").into_bytes(), id),
+        ("another version", text.replacen("\"canon_v\":1", "\"canon_v\":2", 1).into_bytes(), id),
+        ("a negative cost", line(&negative), id),
+        ("more tokens than a column holds", line(&huge), id),
+        ("longer than a debit may be", line(&long), id),
+    ] {
+        let rejected = read(&line).map(|_| ()).expect_err(name);
+        assert_eq!(rejected.exchange_id, exchange_id, "{name}");
+        assert_eq!(rejected.sha256, Digest::of(&[&line]), "{name}");
+        assert!(rejected.bytes.len() <= CANON_MAX && line.starts_with(&rejected.bytes), "{name}");
+        assert!(!rejected.why.is_empty(), "{name}");
+    }
+    assert_eq!(read(text.as_bytes()).unwrap().debit, debit);
+}

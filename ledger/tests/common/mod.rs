@@ -1,0 +1,160 @@
+//! What the integration tests share: a database of their own, the program as a child process, plain HTTP.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub mod debits;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use pax_gateway::account::Tier;
+use pax_gateway::debit::Debit;
+use pax_gateway::wire::DebitReply;
+use pax_ledger::book;
+use pax_ledger::replay::{Difference, Report, replay};
+use pax_ledger::store::{Location, Open, Store};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+pub const SECRET: &str = "a-secret-of-the-tests";
+
+/// A folder that is gone with its value.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pax-ledger-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+
+    pub async fn store(&self) -> Store {
+        let location = Location::Sqlite(self.database());
+        Store::open(&location, Open::Create).await.unwrap()
+    }
+
+    /// A store with the accounts `free` and `credit`.
+    pub async fn store_with_accounts(&self) -> Store {
+        let store = self.store().await;
+        assert!(store.create_account("free", Tier::Free, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account("credit", Tier::Credit, pax_ledger::now()).await.unwrap());
+        store
+    }
+
+    /// A connection past all our code, as the sqlite3 shell has one: no foreign keys.
+    pub async fn shell(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.database()).foreign_keys(false).connect().await.unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn bytes(debit: &Debit) -> Vec<u8> {
+    debit.to_canonical().unwrap()
+}
+
+/// Records lines in one transaction.
+pub async fn record(store: &Store, lines: &[Vec<u8>]) -> Vec<DebitReply> {
+    let lines: Vec<_> = lines.iter().map(|line| book::read(line)).collect();
+    let mut writer = store.writer();
+    let replies = writer.record(&lines, pax_ledger::now()).await.unwrap();
+    writer.close().await;
+    replies
+}
+
+/// Replays, and hands back all differences.
+pub async fn replayed(store: &Store) -> (Report, Vec<Difference>) {
+    let bundle = pax_ledger::server::embedded_bundle().unwrap();
+    let mut found = Vec::new();
+    let mut snapshot = store.snapshot().await.unwrap();
+    let report = replay(&mut snapshot, &bundle, &mut |difference| found.push(difference.clone())).await.unwrap();
+    assert_eq!(report.differences, u64::try_from(found.len()).unwrap());
+    (report, found)
+}
+
+/// The program.
+pub fn program(database: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pax-ledger"));
+    command.env("PAX_LEDGER_DB", database).env("PAX_LEDGER_SECRET", SECRET).env("RUST_LOG", "warn");
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(database: &Path, arguments: &[&str]) -> Output {
+    program(database).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The service as a child process; killed with its value.
+pub struct Service {
+    pub child: Child,
+    pub internal: SocketAddr,
+    pub public: SocketAddr,
+}
+
+impl Service {
+    pub fn start(database: &Path) -> Self {
+        let mut child = program(database)
+            .args(["serve", "--internal", "127.0.0.1:0", "--public", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let rest = line.trim_end().strip_prefix("listening internal=").unwrap();
+        let (internal, public) = rest.split_once(" public=").unwrap();
+        Self { child, internal: internal.parse().unwrap(), public: public.parse().unwrap() }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(done.unwrap().success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An HTTP/1.1 request over a connection of its own: status and body.
+pub fn http(address: SocketAddr, method: &str, path: &str, secret: Option<&str>, body: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let authorization = secret.map(|secret| format!("authorization: Bearer {secret}\r\n")).unwrap_or_default();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that refuses by the head may not read the body.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).unwrap();
+    let status = answer.get(9..12).unwrap_or_default().parse().unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    (status, body)
+}
