@@ -1,0 +1,328 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use super::*;
+use crate::account::Tier;
+use crate::bundle::Bundle;
+use crate::config::Config;
+use crate::debit::{Ending, Provenance};
+use proptest::prelude::*;
+
+const CONFIG: &str = r#"{
+    "ledger": {"cluster": "ledger", "authority": "ledger"},
+    "limits": {"request_bytes": 4096, "held_answer_bytes": 200},
+    "providers": {
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask"},
+        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always"}
+    }
+}"#;
+const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
+/// In force: v1, whose gpt-oss-20b costs USD 0.20 and 0.40 per million tokens.
+const NOW: &str = "2026-06-01T12:00:00Z";
+
+fn gateway() -> Rc<Gateway> {
+    Rc::new(Gateway { config: Config::parse(CONFIG).unwrap(), bundle: Bundle::embedded().unwrap() })
+}
+
+fn now() -> Moment {
+    NOW.parse().unwrap()
+}
+
+/// A driver of one exchange: does the effects that matter and keeps what they were.
+struct Drive {
+    exchange: Exchange,
+    debits: Vec<Debit>,
+    reply: Option<Reply>,
+    forward: Option<Forward>,
+    head: Option<AnswerHead>,
+    replaced: Option<Vec<u8>>,
+}
+
+impl Drive {
+    fn new() -> Self {
+        let exchange = Exchange::new(gateway());
+        Self { exchange, debits: Vec::new(), reply: None, forward: None, head: None, replaced: None }
+    }
+
+    fn step(&mut self, event: Event<'_>) -> &mut Self {
+        self.replaced = None;
+        for effect in self.exchange.step(now(), event) {
+            match effect {
+                Effect::Resolve(_) => {}
+                Effect::Reply(reply) => {
+                    assert!(self.reply.replace(reply).is_none(), "one reply is enough");
+                }
+                Effect::Forward(forward) => {
+                    assert!(self.forward.replace(*forward).is_none(), "forwarded twice");
+                }
+                Effect::AnswerHead(head) => self.head = Some(head),
+                Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
+                Effect::Record(debit) => self.debits.push(*debit),
+            }
+        }
+        self
+    }
+
+    fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
+        let headers: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        self.step(Event::Head { headers: &headers, end, random: [7; 10], outbox_has_room: true })
+    }
+
+    fn chat(&mut self) -> &mut Self {
+        self.head_of(
+            &[(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t"), ("cookie", "c")],
+            false,
+        )
+    }
+
+    fn resolved(&mut self, status: Status) -> &mut Self {
+        let account = Account {
+            account: "acme".to_owned(),
+            tier: Tier::Credit,
+            status,
+            token_id: "tok_1".to_owned(),
+        };
+        self.step(Event::Resolved(Resolution::Account(Arc::new(account))))
+    }
+
+    fn body(&mut self, text: &str) -> &mut Self {
+        self.step(Event::Body { bytes: text.as_bytes(), end: true })
+    }
+
+    /// A call that was forwarded.
+    fn forwarded(body: &str) -> Self {
+        let mut drive = Self::new();
+        drive.chat().resolved(Status::Active).body(body);
+        assert!(drive.forward.is_some(), "{:?}", drive.reply);
+        assert!(!drive.exchange.request_waits());
+        drive
+    }
+
+    fn answer_head(&mut self, status: u16, content_type: &str) -> &mut Self {
+        let content_type = content_type.as_bytes();
+        self.step(Event::AnswerHead { status, content_type, content_encoding: b"", end: false })
+    }
+
+    fn answer(&mut self, text: &str, end: bool) -> &mut Self {
+        self.step(Event::AnswerBody { bytes: text.as_bytes(), end })
+    }
+
+    fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.reply.as_ref().expect("no reply").body).unwrap();
+        format!("{} {}", self.reply.as_ref().unwrap().status, body["error"]["code"].as_str().unwrap())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let head = self.head.as_ref()?;
+        head.add.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn debit(&self) -> &Debit {
+        assert_eq!(self.debits.len(), 1, "{:?}", self.debits);
+        self.debits[0].prove(&gateway().bundle).expect("a debit proves itself");
+        &self.debits[0]
+    }
+}
+
+fn hello() -> String {
+    format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":"Hello"}}]}}"#)
+}
+
+fn stream() -> String {
+    format!(r#"{{"model":"{MODEL}","stream":true,"max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#)
+}
+
+const USAGE: &str = r#""usage":{"prompt_tokens":1000000,"completion_tokens":1000000}"#;
+
+#[test]
+fn a_json_call_is_held_priced_and_debited() {
+    let mut drive = Drive::forwarded(&hello());
+    let forward = drive.forward.clone().unwrap();
+    assert_eq!(forward.provider, "fireworks");
+    assert_eq!(forward.edits, []);
+    assert_eq!(forward.content_length, hello().len() as u64);
+    let names: Vec<&str> = forward.headers.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, [":method", ":path", ":authority", "content-type", "accept-encoding"], "an allow-list");
+    assert!(forward.headers.contains(&(":path", b"/inference/v1/chat/completions".to_vec())));
+
+    drive.answer_head(200, "application/json");
+    assert!(drive.exchange.answer_waits() && drive.head.is_none());
+    drive.answer(r#"{"id":"r1","choices":[{"message":{"content":"Hi"}}],"#, false);
+    assert!(drive.exchange.answer_waits() && drive.debits.is_empty());
+    drive.answer(&format!("{USAGE}}}"), true);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.052493439000"));
+    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
+    let debit = drive.debit();
+    assert_eq!(drive.header("x-matrix-exchange-id"), Some(debit.exchange_id.to_string().as_str()));
+    assert_eq!(debit.cost_pax.to_string(), "0.052493439000");
+    assert_eq!((debit.account.as_str(), debit.slot.as_str(), debit.token_id.as_str()), ("acme", "default", "tok_1"));
+    assert_eq!(debit.response_id.as_deref(), Some("r1"));
+    assert_eq!(debit.usage.as_deref(), Some(r#"{"prompt_tokens":1000000,"completion_tokens":1000000}"#));
+    assert_eq!((debit.provenance, debit.ending), (Provenance::Reported, Ending::Complete));
+    drive.step(Event::Closed);
+    assert_eq!(drive.debits.len(), 1, "closing settles nothing twice");
+}
+
+#[test]
+fn a_stream_reports_usage_and_the_caller_does_not_see_it() {
+    let mut drive = Drive::forwarded(&stream());
+    assert_eq!(drive.forward.as_ref().unwrap().edits.len(), 1);
+    drive.answer_head(200, "text/event-stream; charset=utf-8");
+    assert!(!drive.exchange.answer_waits(), "a stream does not wait");
+    assert!(drive.head.as_ref().unwrap().length_changes);
+    assert_eq!(drive.header("x-matrix-cost-pax"), None);
+    drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n", false);
+    assert_eq!(drive.replaced, None);
+    drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), false);
+    assert_eq!(drive.replaced.as_deref(), Some(&b""[..]));
+    drive.answer("data: [DONE]\n\n", true);
+    assert_eq!(drive.debit().tokens_output.0, 1_000_000);
+    assert!(drive.debit().stream);
+}
+
+#[test]
+fn usage_that_the_caller_asked_for_stays() {
+    let asked = stream().replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    let mut drive = Drive::forwarded(&asked);
+    assert_eq!(drive.forward.as_ref().unwrap().edits, []);
+    drive.answer_head(200, "text/event-stream");
+    assert!(!drive.head.as_ref().unwrap().length_changes);
+    drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), true);
+    assert_eq!(drive.replaced, None);
+    assert_eq!(drive.debit().tokens_input.0, 1_000_000);
+}
+
+#[test]
+fn an_answer_too_large_to_hold_passes_and_is_debited() {
+    let mut drive = Drive::forwarded(&hello());
+    drive.answer_head(200, "application/json");
+    drive.answer(r#"{"choices":[{"message":{"content":""#, false);
+    drive.answer(&"x".repeat(300), false);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
+    drive.answer(&format!(r#""}}}}],{USAGE}}}"#), true);
+    assert_eq!(drive.header("x-matrix-cost-pax"), None);
+    assert_eq!(drive.debit().cost_pax.to_string(), "0.052493439000");
+}
+
+#[test]
+fn every_ending_is_one_debit_or_none() {
+    // What happens after the call was forwarded, and what the debit says: provenance, ending, tokens.
+    type Ending<'a> = (&'a str, fn(&mut Drive), Option<&'a str>);
+    let endings: &[Ending<'_>] = &[
+        ("the caller is gone before the head", |d| { d.step(Event::Closed); }, Some("Estimated NoAnswer 3 0")),
+        ("the provider refuses", |d| { d.answer_head(429, "application/json").answer("{}", true).step(Event::Closed); }, None),
+        ("the provider breaks", |d| { d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed); }, None),
+        ("200 with an error", |d| { d.answer_head(200, "application/json").answer(r#"{"error":{"message":"x"}}"#, true); }, None),
+        ("a stream of an error", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true); }, None),
+        ("no usage", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", true); }, Some("Estimated Complete 3 2")),
+        ("cut after text", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false).step(Event::Closed); }, Some("Estimated Cut 3 2")),
+        ("cut after usage", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed); }, Some("Reported Cut 3 4")),
+        ("a held answer breaks off", |d| { d.answer_head(200, "application/json").answer(r#"{"choices":[{"message":{"content":"1234"#, false).answer_head(502, "text/plain"); }, Some("Estimated Cut 3 1")),
+        ("not JSON", |d| { d.answer_head(200, "application/json").answer("<html>", true); }, Some("Estimated Complete 3 0")),
+        ("compressed", |d| { d.step(Event::AnswerHead { status: 200, content_type: b"application/json", content_encoding: b"gzip", end: false }).answer("1234", true); }, Some("Estimated Complete 3 1")),
+        ("no body", |d| { d.step(Event::AnswerHead { status: 200, content_type: b"", content_encoding: b"", end: true }); }, Some("Estimated Complete 3 0")),
+        ("unreadable usage", |d| { d.answer_head(200, "application/json").answer(r#"{"choices":[{}],"usage":{"prompt_tokens":-1}}"#, true); }, Some("Estimated Complete 3 0")),
+    ];
+    for (name, happens, expected) in endings {
+        let mut drive = Drive::forwarded(&stream());
+        happens(&mut drive);
+        drive.step(Event::Closed);
+        let told = (!drive.debits.is_empty()).then(|| {
+            let debit = drive.debit();
+            format!("{:?} {:?} {} {}", debit.provenance, debit.ending, debit.tokens_input, debit.tokens_output)
+        });
+        assert_eq!(told.as_deref(), *expected, "{name}");
+        assert!(!drive.exchange.request_waits() && !drive.exchange.answer_waits(), "{name}: nothing hangs");
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_forwarded_and_not_debited() {
+    let call = |headers: &[(&str, &str)]| {
+        let mut drive = Drive::new();
+        drive.head_of(headers, false);
+        drive
+    };
+    let chat = [(":method", "POST"), (":path", "/v1/chat/completions")];
+    assert_eq!(call(&chat).code(), "401 invalid_api_key");
+    assert_eq!(call(&[(":method", "POST"), (":path", "/v1/completions")]).code(), "404 unknown_route");
+    assert_eq!(call(&[(":method", "GET"), (":path", "/v1/chat/completions")]).code(), "405 method_not_allowed");
+    assert_eq!(call(&[]).code(), "404 unknown_route");
+    assert_eq!(Drive::new().chat().step(Event::Resolved(Resolution::Unknown)).code(), "401 invalid_api_key");
+    assert_eq!(Drive::new().chat().step(Event::Resolved(Resolution::Unavailable)).code(), "503 ledger_unavailable");
+    assert_eq!(Drive::new().chat().resolved(Status::Disabled).code(), "403 account_disabled");
+    let body = |text: &str| Drive::new().chat().resolved(Status::Active).body(text).code();
+    assert_eq!(body(""), "400 invalid_json");
+    assert_eq!(body("{"), "400 invalid_json");
+    assert_eq!(body("{}"), "400 missing_model");
+    assert_eq!(body(r#"{"model":"nobody/knows"}"#), "404 model_not_found");
+    assert_eq!(body(r#"{"model":"nomic-ai/nomic-embed-text-v1.5"}"#), "404 model_not_found");
+    assert_eq!(body(&hello().replace("{\"model", "{\"service_tier\":\"flex\",\"model")), "400 unpriced_option");
+    assert_eq!(body(&format!("{}{}", hello(), " ".repeat(4096))), "413 request_too_large");
+    let refused = Drive::new().chat().body("{").resolved(Status::Active).code();
+    assert_eq!(refused, "400 invalid_json", "the body may come before the account");
+}
+
+#[test]
+fn at_the_outboxes_bound_new_calls_are_refused() {
+    let mut drive = Drive::new();
+    let headers = [(":method", "POST"), (":path", "/v1/embeddings"), ("authorization", "Bearer t")];
+    let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+    drive.step(Event::Head { headers: &headers, end: true, random: [0; 10], outbox_has_room: false });
+    assert_eq!(drive.code(), "503 ledger_unavailable");
+}
+
+#[test]
+fn health_needs_no_token() {
+    for path in ["/healthz", "/readyz"] {
+        let mut drive = Drive::new();
+        drive.head_of(&[(":method", "GET"), (":path", path)], true);
+        assert_eq!(drive.reply.as_ref().unwrap().body, br#"{"status":"ok"}"#);
+    }
+}
+
+#[test]
+fn a_provider_that_reports_unasked_is_not_asked() {
+    let body = stream().replace(MODEL, "mistral-small-latest");
+    let mut drive = Drive::new();
+    drive.chat().resolved(Status::Active);
+    let now: Moment = "2026-12-01T00:00:00Z".parse().unwrap();
+    let effects = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((forward.provider.as_str(), forward.edits.len()), ("mistral", 0));
+}
+
+proptest! {
+    /// Whatever happens in whatever order: never two debits, none without a forward, and one for each call that
+    /// was answered with 2xx.
+    #[test]
+    fn in_any_order_of_events_a_call_is_settled_exactly_once(steps in prop::collection::vec(0u8..12, 1..14)) {
+        let mut drive = Drive::new();
+        let mut answered = false;
+        for step in steps {
+            let was_forwarded = drive.exchange.is_forwarded();
+            match step {
+                0 => { if drive.exchange.id.is_none() { drive.chat(); } }
+                1 => { drive.resolved(Status::Active); }
+                2 => { drive.body(&stream()); }
+                3 => { drive.step(Event::Body { bytes: b"{", end: false }); }
+                4 => { drive.answer_head(200, "application/json"); answered |= was_forwarded; }
+                5 => { drive.answer_head(200, "text/event-stream"); answered |= was_forwarded; }
+                6 => { drive.answer_head(503, "text/plain"); }
+                7 => { drive.answer(&format!("{{\"choices\":[{{}}],{USAGE}}}"), false); }
+                8 => { drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", false); }
+                9 => { drive.answer("", true); }
+                10 => { drive.step(Event::Resolved(Resolution::Unknown)); }
+                _ => { drive.step(Event::Closed); }
+            }
+            prop_assert!(drive.debits.len() <= 1);
+            prop_assert!(drive.debits.is_empty() || drive.forward.is_some());
+            prop_assert!(drive.forward.is_none() || drive.reply.is_none());
+        }
+        drive.step(Event::Closed);
+        prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");
+        prop_assert!(!drive.exchange.answer_waits());
+    }
+}
