@@ -222,24 +222,19 @@ mod tests {
         }"#;
         let mistakes = Config::parse(text).unwrap_err().to_string();
         let expected = "\
-            providers: stands twice\n\
+            providers: stands twice: keep one\n\
             ledger.cluster: must not be empty\n\
             ledger.authority: is missing\n\
             ledger.timeout_ms: must be from 10 to 60000, is 1\n\
-            ledger.secret: is unknown here\n\
+            ledger.secret: is unknown here; known are: cluster, authority, timeout_ms\n\
             tokens.ttl_s: must be a whole number, is a string\n\
             default_slot: must be at most 64 of a-z, 0-9, '-' and '_'\n\
             providers.p.authority: is missing\n\
             providers.p.base_path: must begin with '/' and not end with it, such as \"/v1\"\n\
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.q: must be an object, is a number\n\
-            providers.q.cluster: is missing\n\
-            providers.q.authority: is missing\n\
-            providers.q.base_path: is missing\n\
-            providers.q.stream_usage: is missing\n\
-            limits.request_bytes: must be a whole number, is a number that is not a whole one from 0\n\
-            providers: is unknown here\n\
-            extra: is unknown here";
+            limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
+            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits";
         assert_eq!(mistakes, expected);
     }
 
