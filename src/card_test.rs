@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
 
 use super::*;
 use proptest::prelude::*;
@@ -157,18 +158,63 @@ fn what_a_card_may_be_at_its_edges() {
     }
 }
 
+/// What a value may be replaced by.
+const VALUES: &[&str] = &[
+    "null",
+    "true",
+    "0",
+    "-1",
+    "1.5",
+    "7",
+    "1e9",
+    "\"\"",
+    "\"0\"",
+    "\"0.1\"",
+    "\"-1\"",
+    "\"x\"",
+    "\"gpt\"",
+    "[]",
+    "{}",
+    "[[{}]]",
+    "\"embeddings\"",
+    "\"1000000000\"",
+    "\"0.000000000001\"",
+    "",
+    "\\",
+];
+
+/// Where the strings and numbers of a text stand.
+fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(start) = text[at..].find(|c: char| c == '"' || c.is_ascii_digit()).map(|found| at + found)
+    {
+        let rest = &text[start + 1..];
+        let len = match text.as_bytes()[start] {
+            b'"' => rest.find('"').map_or(rest.len(), |end| end + 1),
+            _ => rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()),
+        };
+        at = start + 1 + len;
+        tokens.push(start..at);
+    }
+    tokens
+}
+
 proptest! {
     #[test]
-    fn a_card_with_changed_bytes_is_read_or_its_mistakes_are_named(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), "[ -~]"), 1..4),
+    fn a_card_with_changed_values_is_read_or_its_mistakes_are_named(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(VALUES)), 1..4),
     ) {
         let mut text = CARD.to_owned();
-        for (place, with) in changes {
-            let at = place.index(text.len());
-            text.replace_range(at..=at, &with);
+        for (place, value) in changes {
+            let token = place.get(&tokens(&text)).clone();
+            text.replace_range(token, value);
         }
         match RateCard::parse(&text) {
-            Ok(card) => prop_assert!(card.models.values().all(|model| model.rates.input != Rate::default())),
+            Ok(card) => for model in card.models.values() {
+                prop_assert_ne!(model.rates.input, Rate::default());
+                prop_assert_eq!(model.rates.output == Rate::default(), model.mode == Mode::Embeddings);
+            },
             Err(mistakes) => prop_assert!(!mistakes.0.is_empty()),
         }
     }

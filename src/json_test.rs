@@ -354,12 +354,12 @@ fn what_is_wrong_is_said_with_its_place() {
 
 #[test]
 fn a_long_key_is_kept_to_its_first_64_bytes() {
-    for len in [KEY_KEPT - 1, KEY_KEPT, KEY_KEPT + 1, 5_000] {
+    for len in [63, 64, 65, 5_000] {
         let key = "k".repeat(len);
         let doc = format!("{{\"{key}\":{{\"a\":1}}}}");
         let (told, end) = read([doc.as_bytes()]);
         assert_eq!(end, Ok(()));
-        let kept = key.as_bytes()[..len.min(KEY_KEPT)].to_vec();
+        let kept = key.as_bytes()[..len.min(64)].to_vec();
         assert_eq!(told[1], Event::Key { depth: 1, key: kept, at: 1 });
         let a = Event::Key { depth: 2, key: b"a".to_vec(), at: len as u64 + 5 };
         assert_eq!(told[3], a, "the next key has nothing of it");
