@@ -55,6 +55,9 @@ struct Up {
     /// Envoy's worker threads.
     #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: u32,
+    /// More arguments for the stand-in (`pax-standin --help`), after `--`.
+    #[arg(last = true, value_name = "STANDIN_ARGS")]
+    standin_args: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args)]
@@ -70,6 +73,9 @@ struct Render {
     /// The port of the ledger's internal listener.
     #[arg(long, default_value_t = 10_002)]
     ledger_port: u16,
+    /// The stand-in's port, for when it plays the providers.
+    #[arg(long, default_value_t = 10_003)]
+    standin_port: u16,
     /// The module, as Envoy will see it. Default: dist/pax_gateway.wasm of this checkout.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -116,7 +122,8 @@ fn run_render(args: Render) -> Result<(), StackError> {
         ca_file: args.ca_file,
         access_log: args.common.access_log,
     };
-    let upstream = upstream(&args.common, &layout)?.unwrap_or(Upstream::Providers);
+    let standin = || Upstream::Server(format!("127.0.0.1:{}", args.standin_port));
+    let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
     print!("{}", render(&layout, &place, &upstream, |_| ())?);
     Ok(())
 }
@@ -129,6 +136,7 @@ fn run_up(args: Up) -> Result<(), StackError> {
     let mut builder = Stack::builder()
         .data_dir(args.data_dir)
         .concurrency(args.concurrency)
+        .standin_args(args.standin_args)
         .access_log(args.common.access_log)
         .cancel_when(Arc::clone(&stopping))
         .progress(|step| println!("· {step}"));

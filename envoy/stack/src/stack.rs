@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The filter's gauge of debits that the ledger has not acknowledged.
-const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_debits";
+const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
 
 /// The accounts of demo and tests: name, tier, token.
 const DEMO_ACCOUNTS: [(&str, &str, &str); 2] =

@@ -1,0 +1,20 @@
+#!/bin/sh
+# `make compose`: what envoy/compose.yaml mounts, rendered into dist/compose/.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p dist/compose
+
+# The ports are those of compose.yaml. Only the gateway's is published, on the host's loopback.
+dist/pax-stack render --address 0.0.0.0 --port 10000 --admin-port 10001 --ledger-port 10002 --standin-port 10003 \
+    --wasm /etc/pax/pax_gateway.wasm --ca-file /etc/ssl/certs/ca-certificates.crt >dist/compose/envoy.yaml
+# Envoy runs as a user of its own in its image. Neither file has a secret in it.
+chmod a+r dist/compose/envoy.yaml dist/pax_gateway.wasm
+
+# One secret for as long as the folder is there: Envoy and ledger may be started anew on their own.
+if [ ! -s dist/compose/secret.env ]; then
+    (umask 077 && printf 'PAX_LEDGER_SECRET=%s\n' "$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')" >dist/compose/secret.env)
+fi
+
+echo 'Rendered dist/compose/. Start it with'
+echo '  docker compose -f envoy/compose.yaml --env-file dist/compose/secret.env up'
+echo 'and end it with the same and `down` (`down --volumes` removes the ledger too).'
