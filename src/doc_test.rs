@@ -11,7 +11,8 @@ fn fields(text: &str) -> (Fields, Mistakes) {
 
 #[test]
 fn members_are_taken_once_and_what_is_left_is_named() {
-    let (mut doc, mut mistakes) = fields(r#"{"a": "x", "n": 3, "extra": 1, "more": 2, "b": {"deep": true}}"#);
+    let (mut doc, mut mistakes) =
+        fields(r#"{"a": "x", "n": 3, "extra": 1, "more": 2, "last": 3, "b": {"deep": true}}"#);
     assert_eq!(doc.text("a", &mut mistakes).as_deref(), Some("x"));
     assert_eq!(doc.whole("n", 1..=3, &mut mistakes), Some(3));
     assert_eq!(doc.optional_text("c", &mut mistakes), None);
@@ -23,7 +24,7 @@ fn members_are_taken_once_and_what_is_left_is_named() {
     let known = "is unknown here; known are: a, n, c, d, b";
     assert_eq!(
         mistakes.to_string(),
-        format!("doc.extra: {known}\ndoc.more: {known}"),
+        format!("doc.extra: {known}\ndoc.more: {known}\ndoc.last: {known}"),
         "in the order of the file"
     );
 }

@@ -83,7 +83,7 @@ fn half_a_surrogate_pair_is_a_replacement_and_what_follows_is_read() {
 proptest! {
     #[test]
     fn any_bytes_say_what_they_say_to_serde_json(
-        bytes in vec(prop_oneof![select(br#"\\u0dD8cC"bn/"#.to_vec()), any::<u8>()], 0..16),
+        bytes in vec(prop_oneof![9 => select(br#"\\u0dD8cC"bn/"#.to_vec()), 1 => any::<u8>()], 0..10),
     ) {
         let string = [&bytes, &b"\""[..]].concat();
         let by_serde_json = serde_json::from_slice::<String>(&[b"\"", &string[..]].concat());
