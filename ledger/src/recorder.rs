@@ -16,6 +16,9 @@ const QUEUE: usize = 256;
 /// No further request joins a transaction that has this many lines.
 const GROUP_LINES: usize = 1_000;
 
+/// Lines of a transaction that are named in the log.
+const TOLD: usize = 5;
+
 type Reply = Result<Vec<DebitReply>, Error>;
 
 struct Job {
@@ -81,22 +84,29 @@ async fn work(mut writer: Writer, mut queue: mpsc::Receiver<Job>, bundle: Arc<Bu
     writer.close().await;
 }
 
-/// Says in the log what an operator should look at.
+/// Says in the log what an operator should look at: the first few of a transaction, and how many more.
 fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle) {
+    let mut odd = 0_usize;
     for (line, reply) in lines.iter().zip(replies) {
-        let exchange_id = &reply.exchange_id;
-        match (reply.outcome, line) {
-            (Outcome::Recorded, Ok(received)) => {
-                if let Err(why) = received.debit.prove(bundle) {
-                    let account = &received.debit.account;
-                    tracing::warn!(exchange_id, account, %why, "recorded an entry that does not prove itself");
-                }
+        let (what, why) = match (reply.outcome, line) {
+            (Outcome::Recorded, Ok(received)) => match received.debit.prove(bundle) {
+                Ok(()) => continue,
+                Err(why) => ("recorded an entry that does not prove itself", why.to_string()),
+            },
+            (Outcome::Conflict, _) => {
+                ("a conflict went to quarantine", reply.message.clone().unwrap_or_default())
             }
-            (Outcome::Conflict | Outcome::Rejected, _) => {
-                let why = reply.message.as_deref().unwrap_or_default();
-                tracing::warn!(exchange_id, outcome = ?reply.outcome, why, "a line went to quarantine");
+            (Outcome::Rejected, _) => {
+                ("a rejected line went to quarantine", reply.message.clone().unwrap_or_default())
             }
-            _ => {}
+            _ => continue,
+        };
+        odd += 1;
+        if odd <= TOLD {
+            tracing::warn!(exchange_id = reply.exchange_id, why, "{what}");
         }
+    }
+    if odd > TOLD {
+        tracing::warn!("and {} more lines like these", odd - TOLD);
     }
 }

@@ -154,7 +154,11 @@ impl Replay<'_> {
             Some(account) => self.head(&account, &walk),
             None => self.differs(
                 Subject::Account(name.to_owned()),
-                format!("has {} entries and {} day totals, but there is no such account", walk.account_seq, days.len()),
+                format!(
+                    "has {} entries and {} day totals, but there is no such account",
+                    walk.account_seq,
+                    days.len()
+                ),
             ),
         }
         self.days(name, &walk, days);
@@ -167,7 +171,8 @@ impl Replay<'_> {
             Value::Text(text) => text.clone(),
             other => other.to_string(),
         });
-        let subject = Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
+        let subject =
+            Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
         for what in chain_differences(entry, walk) {
             self.differs(subject.clone(), what);
         }
@@ -182,12 +187,15 @@ impl Replay<'_> {
             Ok(expected) => {
                 for ((name, expected), found) in COLUMNS.iter().zip(&expected).zip(&entry.columns) {
                     if expected != found {
-                        let what = format!("column {name} is {found}, but its canonical bytes say {expected}");
+                        let what =
+                            format!("column {name} is {found}, but its canonical bytes say {expected}");
                         self.differs(subject.clone(), what);
                     }
                 }
             }
-            Err(why) => self.differs(subject.clone(), format!("its canonical bytes do not fit columns: {why}")),
+            Err(why) => {
+                self.differs(subject.clone(), format!("its canonical bytes do not fit columns: {why}"))
+            }
         }
         if let Err(bad) = debit.prove(self.bundle) {
             self.differs(subject.clone(), format!("does not prove itself: {bad}"));
@@ -214,11 +222,13 @@ impl Replay<'_> {
             self.differs(subject(), what);
         }
         if account.head_hash != walk.stored && account.head_hash != walk.computed {
-            let what = format!("its head's hash is {}, but its last entry's is {}", account.head_hash, walk.stored);
+            let what =
+                format!("its head's hash is {}, but its last entry's is {}", account.head_hash, walk.stored);
             self.differs(subject(), what);
         }
         if account.balance != walk.sums.balance {
-            let what = format!("its balance is {}, but its entries make {}", account.balance, walk.sums.balance);
+            let what =
+                format!("its balance is {}, but its entries make {}", account.balance, walk.sums.balance);
             self.differs(subject(), what);
         }
     }
@@ -228,7 +238,9 @@ impl Replay<'_> {
         for (day, spent) in &walk.sums.days {
             let what = match found.remove(&day.to_string()) {
                 Some(picopax) if picopax == spent.picopax() => continue,
-                Some(picopax) => format!("its total of {day} is {picopax} picopax, but its entries make {spent} PAX"),
+                Some(picopax) => {
+                    format!("its total of {day} is {picopax} picopax, but its entries make {spent} PAX")
+                }
                 None => format!("has no total of {day}, but its entries make {spent} PAX"),
             };
             self.differs(Subject::Account(account.to_owned()), what);
@@ -245,7 +257,8 @@ fn chain_differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
     let mut found = Vec::new();
     let due = walk.account_seq.saturating_add(1);
     if entry.account_seq != due {
-        found.push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
+        found
+            .push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
     }
     if entry.prev_hash != walk.stored && entry.prev_hash != walk.computed {
         let before = &walk.stored;

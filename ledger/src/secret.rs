@@ -46,8 +46,10 @@ impl SharedSecret {
     pub fn find(file: Option<&Path>) -> Result<Self, Error> {
         match (file, std::env::var(SECRET_ENV)) {
             (Some(file), _) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|why| Error::Io { doing: format!("reading the secret from {}", file.display()), why })?;
+                let text = std::fs::read_to_string(file).map_err(|why| Error::Io {
+                    doing: format!("reading the secret from {}", file.display()),
+                    why,
+                })?;
                 Self::new(text.trim_end_matches(['\r', '\n']))
             }
             (None, Ok(secret)) => Self::new(&secret),
@@ -102,7 +104,8 @@ fn random(length: usize) -> Result<String, Error> {
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::Operator(format!("the system's random source failed: {error}")))?;
         // 248 = 4 × 62: a byte above would make the first characters likelier.
-        let fair = bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| BASE62.get(usize::from(*byte % 62)));
+        let fair =
+            bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| BASE62.get(usize::from(*byte % 62)));
         text.extend(fair.take(length - text.len()).map(|byte| char::from(*byte)));
     }
     Ok(text)
@@ -137,7 +140,8 @@ mod tests {
         let tokens: Vec<_> = (0..100).map(|_| new_token().unwrap()).collect();
         assert!(tokens.iter().all(|token| token.len() == 44 && token.starts_with("mtx-")));
         assert!(tokens.iter().skip(1).all(|token| *token != tokens[0]));
-        let seen: std::collections::BTreeSet<_> = tokens.iter().flat_map(|token| token[4..].bytes()).collect();
+        let seen: std::collections::BTreeSet<_> =
+            tokens.iter().flat_map(|token| token[4..].bytes()).collect();
         assert_eq!(seen.len(), 62);
     }
 }

@@ -146,5 +146,7 @@ async fn listen(address: SocketAddr, name: &str) -> Result<TcpListener, Error> {
 }
 
 fn local_addr(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener.local_addr().map_err(|why| Error::Io { doing: "asking for a listener's address".to_owned(), why })
+    listener
+        .local_addr()
+        .map_err(|why| Error::Io { doing: "asking for a listener's address".to_owned(), why })
 }

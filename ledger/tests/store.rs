@@ -100,7 +100,8 @@ async fn free_debits_count_on_days_only_and_credit_debits_on_the_balance_too() {
     let folder = Folder::new();
     let store = folder.store_with_accounts().await;
     let (free, credit) = (reported(1, "free", Tier::Free), reported(2, "credit", Tier::Credit));
-    let lines = [&free, &on_day(estimated(3, "free", Tier::Free), 1), &credit, &byo(4, "credit", Tier::Credit)];
+    let lines =
+        [&free, &on_day(estimated(3, "free", Tier::Free), 1), &credit, &byo(4, "credit", Tier::Credit)];
     record(&store, &lines.map(bytes)).await;
     assert_eq!(store.account("free").await.unwrap().unwrap().balance, Pax::ZERO);
     let balance = store.account("credit").await.unwrap().unwrap().balance;
@@ -201,16 +202,26 @@ async fn entries_come_in_order_page_by_page_and_by_filter() {
     let debits: Vec<_> = debits.collect();
     record(&store, &debits).await;
     let count = |keep: fn(u64) -> bool| (0..25).filter(move |n| keep(*n)).map(|n| debits[n as usize].clone());
-    let day = |n| Some(pax_gateway::clock::Moment::from_ms(common::debits::DAY_0 + n * common::debits::DAY_MS).day());
+    let day = |n| {
+        Some(pax_gateway::clock::Moment::from_ms(common::debits::DAY_0 + n * common::debits::DAY_MS).day())
+    };
     let all = EntryFilter::default();
     let credit = EntryFilter { account: Some("credit".to_owned()), ..all.clone() };
     for (name, filter, expected) in [
         ("all", all.clone(), count(|_| true).collect::<Vec<_>>()),
         ("one account", credit.clone(), count(|n| n % 3 == 0).collect()),
-        ("one exchange", EntryFilter { exchange: Some(exchange(7).to_string()), ..all.clone() }, count(|n| n == 7).collect()),
+        (
+            "one exchange",
+            EntryFilter { exchange: Some(exchange(7).to_string()), ..all.clone() },
+            count(|n| n == 7).collect(),
+        ),
         ("from a day on", EntryFilter { since: day(1), ..all.clone() }, count(|n| n >= 10).collect()),
         ("up to a day", EntryFilter { until: day(1), ..all.clone() }, count(|n| n < 20).collect()),
-        ("all at once", EntryFilter { since: day(1), until: day(1), ..credit }, count(|n| n % 3 == 0 && n / 10 == 1).collect()),
+        (
+            "all at once",
+            EntryFilter { since: day(1), until: day(1), ..credit },
+            count(|n| n % 3 == 0 && n / 10 == 1).collect(),
+        ),
     ] {
         for limit in [1, 4, 100] {
             let (mut found, mut last) = (Vec::new(), None);

@@ -84,7 +84,10 @@ async fn one_digit_of_any_column_of_any_entry_is_found_and_named() {
         for (column, change) in &columns {
             let sql = format!("UPDATE credit_ledger SET {column} = {change} WHERE exchange_id = '{id}'");
             let (_, found) = tampered(&ledger, &sql).await;
-            assert!(found.iter().any(|difference| names_entry(difference, &id)), "{column} of {n}: {found:?}");
+            assert!(
+                found.iter().any(|difference| names_entry(difference, &id)),
+                "{column} of {n}: {found:?}"
+            );
             if !["account", "account_seq", "canonical"].contains(&column.as_str()) {
                 let others = found.iter().filter(|difference| !names_entry(difference, &id)).count();
                 assert_eq!(others, 0, "{column} of {n} is blamed on others: {found:?}");
@@ -105,7 +108,11 @@ async fn one_byte_anywhere_in_the_canonical_bytes_is_found_and_named() {
              WHERE exchange_id = '{id}'"
         );
         // `||` makes a text; a STRICT table wants its blob back.
-        let sql = sql.replacen("canonical = CAST", "canonical = CAST(CAST", 1).replacen(" WHERE exch", " AS BLOB) WHERE exch", 1);
+        let sql = sql.replacen("canonical = CAST", "canonical = CAST(CAST", 1).replacen(
+            " WHERE exch",
+            " AS BLOB) WHERE exch",
+            1,
+        );
         let (_, found) = tampered(&ledger, &sql).await;
         assert!(found.iter().any(|difference| names_entry(difference, &id)), "byte {at}: {found:?}");
     }
@@ -116,7 +123,8 @@ async fn a_deleted_entry_is_missed_wherever_it_stood() {
     let ledger = ledger().await;
     for (n, named) in [(1, "account free"), (2, "account free"), (3, "account free"), (6, "account credit")] {
         let id = exchange(n);
-        let (_, found) = tampered(&ledger, &format!("DELETE FROM credit_ledger WHERE exchange_id = '{id}'")).await;
+        let (_, found) =
+            tampered(&ledger, &format!("DELETE FROM credit_ledger WHERE exchange_id = '{id}'")).await;
         assert!(found.iter().any(|difference| difference.to_string().contains(named)), "{n}: {found:?}");
     }
 }
@@ -124,19 +132,22 @@ async fn a_deleted_entry_is_missed_wherever_it_stood() {
 #[tokio::test]
 async fn one_digit_of_a_head_a_balance_or_a_day_total_is_found_and_named() {
     let ledger = ledger().await;
-    for (account, column) in ["free", "credit"].into_iter().flat_map(|account| {
-        ["account_seq", "head_hash", "balance_picopax"].map(|column| (account, column))
-    }) {
+    for (account, column) in ["free", "credit"]
+        .into_iter()
+        .flat_map(|account| ["account_seq", "head_hash", "balance_picopax"].map(|column| (account, column)))
+    {
         let columns = changes(&ledger, "accounts").await;
         let change = &columns.iter().find(|(name, _)| name == column).unwrap().1;
         let (_, found) =
-            tampered(&ledger, &format!("UPDATE accounts SET {column} = {change} WHERE name = '{account}'")).await;
+            tampered(&ledger, &format!("UPDATE accounts SET {column} = {change} WHERE name = '{account}'"))
+                .await;
         let [difference] = found.as_slice() else { panic!("{column}: {found:?}") };
         assert_eq!(difference.subject, Subject::Account(account.to_owned()), "{column}");
     }
     for (column, change) in changes(&ledger, "day_totals").await {
         let place = "account = 'free' AND utc_day = '2026-11-24'";
-        let (_, found) = tampered(&ledger, &format!("UPDATE day_totals SET {column} = {change} WHERE {place}")).await;
+        let (_, found) =
+            tampered(&ledger, &format!("UPDATE day_totals SET {column} = {change} WHERE {place}")).await;
         let free = Subject::Account("free".to_owned());
         assert!(found.iter().any(|difference| difference.subject == free), "{column}: {found:?}");
     }
@@ -154,7 +165,10 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
         ("INSERT INTO day_totals VALUES ('', '2026-11-23', 5)", "account : has"),
     ] {
         let (_, found) = tampered(&ledger, sql).await;
-        assert!(found.iter().any(|difference| difference.to_string().starts_with(expected)), "{sql}: {found:?}");
+        assert!(
+            found.iter().any(|difference| difference.to_string().starts_with(expected)),
+            "{sql}: {found:?}"
+        );
     }
 }
 

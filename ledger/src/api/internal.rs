@@ -47,13 +47,18 @@ pub fn routes(internal: Internal) -> Router {
         .with_state(internal)
 }
 
-async fn authorize(State(secret): State<SharedSecret>, request: Request, next: Next) -> Result<Response, Error> {
+async fn authorize(
+    State(secret): State<SharedSecret>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
     let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
     let bearer = match (offered.next(), offered.next()) {
         (Some(only), None) => only.as_bytes().split_at_checked(b"Bearer ".len()),
         _ => None,
     };
-    let known = bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
+    let known =
+        bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
     if !known {
         return Err(Error::Unauthorized);
     }
@@ -71,8 +76,9 @@ async fn resolve(
     State(internal): State<Internal>,
     sent: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Account>, Error> {
-    let asked: ResolveRequest = serde_json::from_slice(&body(sent)?)
-        .map_err(|error| Error::BadRequest(format!("the body must be {{\"token_sha256\":\"<64 hex>\"}}: {error}")))?;
+    let asked: ResolveRequest = serde_json::from_slice(&body(sent)?).map_err(|error| {
+        Error::BadRequest(format!("the body must be {{\"token_sha256\":\"<64 hex>\"}}: {error}"))
+    })?;
     let account = internal.store.resolve(&asked.token_sha256, crate::now()).await?;
     account.map(Json).ok_or(Error::UnknownToken)
 }
@@ -85,7 +91,10 @@ async fn debits(
     let text = body.strip_suffix(b"\n").unwrap_or(&body);
     let lines = if text.is_empty() { Vec::new() } else { text.split(|byte| *byte == b'\n').collect() };
     if lines.len() > LINES_MAX {
-        return Err(Error::TooLarge(format!("a batch has at most {LINES_MAX} lines; this one has {}", lines.len())));
+        return Err(Error::TooLarge(format!(
+            "a batch has at most {LINES_MAX} lines; this one has {}",
+            lines.len()
+        )));
     }
     let lines = lines.into_iter().map(book::read).collect();
     Ok(Json(DebitReplies { results: internal.recorder.record(lines).await? }))

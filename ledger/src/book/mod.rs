@@ -108,7 +108,10 @@ impl Rejected {
 /// Where the line is longer than [`CANON_MAX`], is not canonical, or holds numbers that no entry can.
 pub fn read(line: &[u8]) -> Result<Received, Rejected> {
     if line.len() > CANON_MAX {
-        return Err(Rejected::new(line, format!("has {} bytes; a debit has at most {CANON_MAX}", line.len())));
+        return Err(Rejected::new(
+            line,
+            format!("has {} bytes; a debit has at most {CANON_MAX}", line.len()),
+        ));
     }
     let debit = Debit::from_canonical(line).map_err(|bad| Rejected::new(line, bad.to_string()))?;
     if debit.cost_pax < Pax::ZERO {

@@ -14,7 +14,10 @@ fn line(debit: &Debit) -> Vec<u8> {
 #[test]
 fn the_chain_is_hashed_as_the_documentation_says() {
     // printf 'pax-chain/1\ndemo' | sha256sum
-    assert_eq!(genesis("demo").to_string(), "92ea640cede140729d85d0da8b991f12faf735fd62d99a0339647ef7793aecef");
+    assert_eq!(
+        genesis("demo").to_string(),
+        "92ea640cede140729d85d0da8b991f12faf735fd62d99a0339647ef7793aecef"
+    );
     // printf 'pax-entry/1\n%064d\n7\n1795392000000\n{"a":1}' 0 | sha256sum
     let hash = entry_hash(&"0".repeat(64), 7, 1_795_392_000_000, b"{\"a\":1}");
     assert_eq!(hash.to_string(), "75368190e02b942117d6a71c37ed6811efc1789cc849e5fe41a9d99aebed94cb");

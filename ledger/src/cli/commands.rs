@@ -48,7 +48,8 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
 
 async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
     let secret = SharedSecret::find(options.secret_file.as_deref())?;
-    let handler = |kind| signal(kind).map_err(|why| Error::Io { doing: "listening for signals".to_owned(), why });
+    let handler =
+        |kind| signal(kind).map_err(|why| Error::Io { doing: "listening for signals".to_owned(), why });
     let (mut term, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let (internal, public) = (options.internal, options.public);
     let server = Server::bind(Settings { database, internal, public, secret }).await?;
@@ -75,7 +76,13 @@ async fn account(store: &Store, command: Account) -> Result<ExitCode, Error> {
             for row in store.accounts().await? {
                 let status = if row.status == Status::Active { "active" } else { "disabled" };
                 let tier = tier_text(row.tier).to_owned();
-                table.push([row.name, tier, status.to_owned(), row.account_seq.to_string(), row.balance.to_string()]);
+                table.push([
+                    row.name,
+                    tier,
+                    status.to_owned(),
+                    row.account_seq.to_string(),
+                    row.balance.to_string(),
+                ]);
             }
             print_table(&table)?;
         }
@@ -113,7 +120,9 @@ async fn token(store: &Store, command: Token) -> Result<ExitCode, Error> {
     match command {
         Token::Add { account, name, expires, token, if_missing } => {
             if name.is_empty() || name.len() > LABEL_MAX || name.chars().any(char::is_control) {
-                return Err(Error::Operator(format!("--name must have 1 to {LABEL_MAX} printable characters")));
+                return Err(Error::Operator(format!(
+                    "--name must have 1 to {LABEL_MAX} printable characters"
+                )));
             }
             if expires.is_some_and(|expires| expires <= now()) {
                 return Err(Error::Operator("--expires is in the past".to_owned()));
@@ -166,10 +175,14 @@ async fn add_token(
         (token_id, "its hash is stored, so it is shown only this once")
     } else {
         match store.token_by_sha256(&sha256).await? {
-            Some(row) if if_missing && row.account == account && is_usable(&row) => (row.token_id, "it exists already"),
+            Some(row) if if_missing && row.account == account && is_usable(&row) => {
+                (row.token_id, "it exists already")
+            }
             Some(row) if row.account == account => {
                 let (id, state) = (&row.token_id, state(&row));
-                return Err(Error::Operator(format!("this token exists already as {id} of {account} ({state})")));
+                return Err(Error::Operator(format!(
+                    "this token exists already as {id} of {account} ({state})"
+                )));
             }
             _ => return Err(Error::Operator("this token is taken; use another one".to_owned())),
         }
@@ -199,7 +212,9 @@ async fn entries(store: &Store, options: Entries) -> Result<ExitCode, Error> {
         for entry in &page {
             let line = listing::json_line(entry).map_err(|error| {
                 let number = entry.account_seq;
-                Error::Operator(format!("entry number {number} of an account is unreadable ({error}): run replay"))
+                Error::Operator(format!(
+                    "entry number {number} of an account is unreadable ({error}): run replay"
+                ))
             })?;
             writeln!(out, "{line}").map_err(printing)?;
         }
@@ -314,7 +329,8 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
-    let width = |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
+    let width =
+        |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));

@@ -28,8 +28,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve filters (resolve, debits) and callers; makes the database where it is missing
-    #[command(after_help = "The shared secret comes from the environment variable PAX_LEDGER_SECRET or from \
-        --secret-file. SIGTERM or Ctrl-C ends the service once what it has taken is durable.")]
+    #[command(
+        after_help = "The shared secret comes from the environment variable PAX_LEDGER_SECRET or from \
+        --secret-file. SIGTERM or Ctrl-C ends the service once what it has taken is durable."
+    )]
     Serve(Serve),
     /// Create, list, disable and enable accounts
     #[command(subcommand)]

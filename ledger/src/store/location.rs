@@ -43,7 +43,9 @@ impl Location {
             _ => text,
         };
         if path.is_empty() {
-            return Err(Error::Operator("--db is empty; give it a file, such as ./data/ledger.db".to_owned()));
+            return Err(Error::Operator(
+                "--db is empty; give it a file, such as ./data/ledger.db".to_owned(),
+            ));
         }
         if path.starts_with(":memory:") {
             return Err(Error::Operator("a ledger in memory would be lost; give --db a file".to_owned()));

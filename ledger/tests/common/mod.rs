@@ -80,7 +80,8 @@ pub async fn replayed(store: &Store) -> (Report, Vec<Difference>) {
     let bundle = pax_ledger::server::embedded_bundle().unwrap();
     let mut found = Vec::new();
     let mut snapshot = store.snapshot().await.unwrap();
-    let report = replay(&mut snapshot, &bundle, &mut |difference| found.push(difference.clone())).await.unwrap();
+    let report =
+        replay(&mut snapshot, &bundle, &mut |difference| found.push(difference.clone())).await.unwrap();
     assert_eq!(report.differences, u64::try_from(found.len()).unwrap());
     (report, found)
 }
@@ -88,7 +89,7 @@ pub async fn replayed(store: &Store) -> (Report, Vec<Difference>) {
 /// The program.
 pub fn program(database: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pax-ledger"));
-    command.env("PAX_LEDGER_DB", database).env("PAX_LEDGER_SECRET", SECRET).env("RUST_LOG", "warn");
+    command.env("PAX_LEDGER_DB", database).env("PAX_LEDGER_SECRET", SECRET).env("RUST_LOG", "off");
     command
 }
 
@@ -140,10 +141,17 @@ impl Drop for Service {
 }
 
 /// An HTTP/1.1 request over a connection of its own: status and body.
-pub fn http(address: SocketAddr, method: &str, path: &str, secret: Option<&str>, body: &[u8]) -> (u16, String) {
+pub fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    secret: Option<&str>,
+    body: &[u8],
+) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let authorization = secret.map(|secret| format!("authorization: Bearer {secret}\r\n")).unwrap_or_default();
+    let authorization =
+        secret.map(|secret| format!("authorization: Bearer {secret}\r\n")).unwrap_or_default();
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n"

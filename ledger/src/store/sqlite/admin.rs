@@ -12,7 +12,8 @@ use crate::book;
 use crate::error::Error;
 use crate::store::{AccountRow, NewToken, TokenRow};
 
-const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts";
+const ACCOUNT: &str =
+    "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at FROM tokens";
 
 impl Store {
@@ -40,8 +41,10 @@ impl Store {
     /// # Errors
     /// Where the store fails.
     pub async fn account(&self, name: &str) -> Result<Option<AccountRow>, Error> {
-        let row = sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(&self.pool).await;
-        row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("looked up an account"))
+        let row =
+            sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.map(|row| account_row(&row)).transpose())
+            .map_err(failed("looked up an account"))
     }
 
     /// All accounts, by name.

@@ -89,7 +89,9 @@ impl Store {
             match MIGRATIONS.run(&self.pool).await {
                 Ok(()) => return Ok(()),
                 Err(MigrateError::VersionMissing(version)) => {
-                    return Err(format!("its schema {version} is newer than this program; use a newer pax-ledger"));
+                    return Err(format!(
+                        "its schema {version} is newer than this program; use a newer pax-ledger"
+                    ));
                 }
                 Err(error) => {
                     tries -= 1;
@@ -104,12 +106,13 @@ impl Store {
 
     async fn check_schema(&self) -> Result<(), String> {
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-        let found = sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success");
+        let found =
+            sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success");
         match found.fetch_one(&self.pool).await {
             Ok(Some(version)) if version == newest => Ok(()),
-            Ok(Some(version)) if version > newest => {
-                Err(format!("its schema {version} is newer than this program's {newest}; use a newer pax-ledger"))
-            }
+            Ok(Some(version)) if version > newest => Err(format!(
+                "its schema {version} is newer than this program's {newest}; use a newer pax-ledger"
+            )),
             Ok(version) => Err(format!(
                 "its schema {} is older than this program's {newest}; `pax-ledger serve` brings it up to date",
                 version.unwrap_or(0)

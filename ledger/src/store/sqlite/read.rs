@@ -13,7 +13,9 @@ use crate::store::{AccountRow, EntryFilter, Quarantined, StoredEntry};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
-    format!("SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at FROM credit_ledger")
+    format!(
+        "SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at FROM credit_ledger"
+    )
 });
 
 /// The triggers that keep tables append-only.
@@ -42,7 +44,9 @@ impl Store {
         // One account is read along its chain, which is the same order and has an index.
         match (&filter.account, after) {
             (Some(account), after) => {
-                query.push(" WHERE account_seq > ").push_bind(after.map_or(i64::MIN, |entry| entry.account_seq));
+                query
+                    .push(" WHERE account_seq > ")
+                    .push_bind(after.map_or(i64::MIN, |entry| entry.account_seq));
                 query.push(" AND account = ").push_bind(account);
             }
             (None, after) => {
@@ -113,8 +117,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn entries(&mut self, account: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, Error> {
-        let sql = format!("{} WHERE account = ?1 AND account_seq > ?2 ORDER BY account_seq LIMIT ?3", *SELECT);
+    pub async fn entries(
+        &mut self,
+        account: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, Error> {
+        let sql =
+            format!("{} WHERE account = ?1 AND account_seq > ?2 ORDER BY account_seq LIMIT ?3", *SELECT);
         let rows = sqlx::query(&sql).bind(account).bind(after).bind(limit).fetch_all(&mut *self.tx);
         Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
     }
@@ -124,7 +134,9 @@ impl Snapshot {
     /// # Errors
     /// Where the store fails.
     pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, i64)>, Error> {
-        let rows = sqlx::query_as("SELECT utc_day, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day");
+        let rows = sqlx::query_as(
+            "SELECT utc_day, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day",
+        );
         rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))
     }
 
@@ -154,7 +166,8 @@ impl Snapshot {
     /// Where the store fails.
     pub async fn missing_guards(&mut self) -> Result<Vec<&'static str>, Error> {
         let found = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'");
-        let found: Vec<String> = found.fetch_all(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
+        let found: Vec<String> =
+            found.fetch_all(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
         Ok(GUARDS.into_iter().filter(|guard| !found.iter().any(|name| name == guard)).collect())
     }
 

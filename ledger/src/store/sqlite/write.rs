@@ -112,7 +112,8 @@ async fn record_debit(
         if canonical == received.canonical {
             return Ok(reply(&exchange_id, Outcome::Duplicate, account_seq));
         }
-        let conflict = reject(format!("entry {account_seq} of the account has other bytes for this exchange"));
+        let conflict =
+            reject(format!("entry {account_seq} of the account has other bytes for this exchange"));
         return quarantine(tx, &conflict, Outcome::Conflict, now).await;
     }
     let open = match desk.open(tx, &received.debit.account, received.debit.utc_day).await? {
@@ -157,8 +158,11 @@ impl Desk {
             None => return Ok(Err(format!("there is no account {account:?}"))),
         };
         if open.days.insert(day) {
-            let spent = sqlx::query_scalar("SELECT spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2");
-            let spent: Option<i64> = spent.bind(account).bind(day.to_string()).fetch_optional(&mut **tx).await?;
+            let spent = sqlx::query_scalar(
+                "SELECT spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
+            );
+            let spent: Option<i64> =
+                spent.bind(account).bind(day.to_string()).fetch_optional(&mut **tx).await?;
             if let Some(spent) = spent {
                 open.page.days.insert(day, Pax::from_picopax(spent));
             }
@@ -167,7 +171,10 @@ impl Desk {
     }
 }
 
-async fn load(tx: &mut Transaction<'_, Sqlite>, account: &str) -> Result<Result<OpenPage, String>, sqlx::Error> {
+async fn load(
+    tx: &mut Transaction<'_, Sqlite>,
+    account: &str,
+) -> Result<Result<OpenPage, String>, sqlx::Error> {
     let row = sqlx::query("SELECT account_seq, head_hash, balance_picopax FROM accounts WHERE name = ?1");
     let Some(row) = row.bind(account).fetch_optional(&mut **tx).await? else {
         return Ok(Err(format!("there is no account {account:?}")));
@@ -188,7 +195,11 @@ async fn find(
     found.bind(exchange_id.to_string()).fetch_optional(&mut **tx).await
 }
 
-async fn insert(tx: &mut Transaction<'_, Sqlite>, received: &Received, link: &Link) -> Result<(), sqlx::Error> {
+async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    received: &Received,
+    link: &Link,
+) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query(&INSERT);
     for column in &received.columns {
         query = match column {

@@ -1,0 +1,245 @@
+//! What the command line promises.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use common::debits::{byo, estimated, exchange, reported};
+use common::{Folder, Service, bytes, program, record, run, stderr, stdout};
+use pax_gateway::account::Tier;
+use serde_json::Value;
+
+/// Runs, and gives exit code, standard output and standard error.
+fn said(database: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = run(database, arguments);
+    (output.status.code(), stdout(&output), stderr(&output))
+}
+
+fn fill(folder: &Folder, debits: &[pax_gateway::debit::Debit]) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = folder.store_with_accounts().await;
+        record(&store, &debits.iter().map(bytes).collect::<Vec<_>>()).await;
+        store.close().await;
+    });
+}
+
+#[test]
+fn accounts_are_created_once_listed_and_switched() {
+    let folder = Folder::new();
+    let db = folder.0.join("new").join("ledger.db");
+    let create = ["account", "create", "demo-free", "--tier", "free"];
+    assert_eq!(
+        said(&db, &create),
+        (Some(0), "created account demo-free (tier free)\n".to_owned(), String::new())
+    );
+    let (code, _, error) = said(&db, &create);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("exists already") && error.contains("--if-missing"), "{error}");
+    assert_eq!(said(&db, &[&create[..], &["--if-missing"]].concat()).0, Some(0));
+    let other_tier = ["account", "create", "demo-free", "--tier", "credit", "--if-missing"];
+    assert_eq!(said(&db, &other_tier).0, Some(1));
+    assert_eq!(said(&db, &["account", "disable", "demo-free"]).0, Some(0));
+    let list = "name       tier  status    entries  balance_pax\n\
+                demo-free  free  disabled  0        0.000000000000\n";
+    assert_eq!(said(&db, &["account", "list"]).1, list);
+    assert_eq!(said(&db, &["account", "enable", "demo-free"]).0, Some(0));
+    assert!(said(&db, &["account", "list"]).1.contains("active"));
+    let (code, _, error) = said(&db, &["account", "disable", "nobody"]);
+    assert!(code == Some(1) && error.contains("no account \"nobody\""), "{error}");
+    for name in ["", "a b", "a/b", "é", &"x".repeat(129)] {
+        assert_eq!(said(&db, &["account", "create", name, "--tier", "free"]).0, Some(1), "{name:?}");
+    }
+}
+
+#[test]
+fn a_token_is_shown_once_and_stored_as_a_hash() {
+    let folder = Folder::new();
+    let db = folder.database();
+    said(&db, &["account", "create", "a", "--tier", "free"]);
+    said(&db, &["account", "create", "b", "--tier", "free"]);
+    let (code, token, note) = said(&db, &["token", "add", "a", "--name", "laptop"]);
+    assert!(code == Some(0) && token.starts_with("mtx-") && token.len() == 45, "{token}");
+    assert!(note.contains("only this once") && !note.contains(token.trim()), "{note}");
+    let everything = std::fs::read(&db).unwrap();
+    assert!(
+        !everything.windows(44).any(|window| window == token.trim().as_bytes()),
+        "the token is in the file"
+    );
+
+    let fixed = ["token", "add", "a", "--name", "demo", "--token", "mtx-demo-free"];
+    assert_eq!(said(&db, &fixed).1, "mtx-demo-free\n");
+    assert_eq!(said(&db, &fixed).0, Some(1));
+    let again = [&fixed[..], &["--if-missing"]].concat();
+    assert_eq!(said(&db, &again).1, "mtx-demo-free\n");
+    let other = ["token", "add", "b", "--name", "demo", "--token", "mtx-demo-free", "--if-missing"];
+    assert_eq!(said(&db, &other).0, Some(1));
+
+    let list = said(&db, &["token", "list", "a"]).1;
+    let id = list.lines().find(|line| line.contains("demo")).and_then(|line| line.split(' ').next()).unwrap();
+    assert!(list.contains("laptop") && !list.contains("mtx-"), "{list}");
+    assert_eq!(said(&db, &["token", "revoke", id]).0, Some(0));
+    assert!(said(&db, &["token", "list"]).1.contains("revoked"));
+    assert_eq!(said(&db, &again).0, Some(1), "a revoked token does not work, so it does not exist already");
+    for wrong in [
+        &["token", "revoke", "mtx-demo-free"][..],
+        &["token", "add", "nobody", "--name", "x"],
+        &["token", "add", "a", "--name", ""],
+        &["token", "add", "a", "--name", "x", "--token", "short"],
+        &["token", "add", "a", "--name", "x", "--expires", "2020-01-01T00:00:00Z"],
+        &["token", "list", "nobody"],
+    ] {
+        let (code, _, error) = said(&db, wrong);
+        assert!(code == Some(1) && error.starts_with("pax-ledger: "), "{wrong:?}: {error}");
+    }
+    let dated = ["token", "add", "a", "--name", "dated", "--expires", "2999-01-01T00:00:00Z"];
+    assert_eq!(said(&db, &dated).0, Some(0));
+    assert!(said(&db, &["token", "list"]).1.contains("active until 2999-01-01T00:00:00.000Z"));
+}
+
+#[test]
+fn entries_are_json_lines_with_amounts_as_texts_and_the_usage_as_received() {
+    let folder = Folder::new();
+    let debits =
+        [reported(1, "free", Tier::Free), estimated(2, "free", Tier::Free), byo(3, "credit", Tier::Credit)];
+    fill(&folder, &debits);
+    let listed = stdout(&run(&folder.database(), &["entries"]));
+    let lines: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    for (line, debit) in lines.iter().zip(&debits) {
+        let mut fields = line.as_object().unwrap().clone();
+        for own in ["account_seq", "prev_hash", "entry_hash", "recorded_at"] {
+            assert!(fields.remove(own).is_some(), "{own}");
+        }
+        // Everything but the usage is what the debit says.
+        let mut expected = serde_json::to_value(debit).unwrap();
+        expected["usage"] = fields["usage"].clone();
+        assert_eq!(Value::Object(fields), expected);
+    }
+    assert_eq!(lines[1]["usage"], Value::Null);
+    assert!(listed.contains(r#""usage":{"prompt_tokens":1001,"completion_tokens":21},"#), "{listed}");
+    let cost = format!(r#""cost_pax":"{}""#, debits[0].cost_pax);
+    assert!(listed.contains(&cost) && debits[0].cost_pax.to_string().len() == 14, "{listed}");
+    let of = |arguments: &[&str]| stdout(&run(&folder.database(), arguments)).lines().count();
+    assert_eq!(of(&["entries", "--account", "free"]), 2);
+    assert_eq!(of(&["entries", "--exchange", &exchange(3).to_string()]), 1);
+    assert_eq!(of(&["entries", "--since", "2026-11-24"]), 0);
+    assert_eq!(of(&["entries", "--until", "2026-11-23"]), 3);
+    assert_eq!(said(&folder.database(), &["entries", "--account", "nobody"]).0, Some(1));
+    assert_eq!(said(&folder.database(), &["entries", "--exchange", "17"]).0, Some(2));
+    assert_eq!(said(&folder.database(), &["entries", "--since", "yesterday"]).0, Some(2));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let folder = Folder::new();
+    let debits: Vec<_> = (0..900).map(|n| reported(n, "free", Tier::Free)).collect();
+    fill(&folder, &debits);
+    let mut child = program(&folder.database())
+        .arg("entries")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut first).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert!(first.starts_with("{\"canon_v\":1,"), "{first}");
+}
+
+#[test]
+fn replay_says_what_it_replayed_and_fails_where_anything_differs() {
+    let folder = Folder::new();
+    let debits = [reported(1, "free", Tier::Free), reported(2, "credit", Tier::Credit)];
+    fill(&folder, &debits);
+    let (code, out, error) = said(&folder.database(), &["replay"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let total = debits[0].cost_pax.checked_add(debits[1].cost_pax).unwrap();
+    let card = format!("rate card 2 (sha256 {}): 2 entries, {total} PAX\n", debits[0].card_sha256);
+    assert_eq!(
+        out,
+        format!("replayed 2 entries of 2 accounts: everything holds\ntotal cost {total} PAX\n{card}")
+    );
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut shell = folder.shell().await;
+        for sql in [
+            "DROP TRIGGER credit_ledger_no_update",
+            "UPDATE credit_ledger SET tokens_output = tokens_output + 1 WHERE account = 'free'",
+        ] {
+            sqlx::query(sql).execute(&mut shell).await.unwrap();
+        }
+    });
+    let (code, out, error) = said(&folder.database(), &["replay"]);
+    assert_eq!(code, Some(1));
+    assert!(out.starts_with("replayed 2 entries of 2 accounts: 1 DIFFERENCE\n"), "{out}");
+    assert!(error.contains(&format!("entry {} (account free, number 1)", exchange(1))), "{error}");
+    assert!(error.contains("tokens_output is 22, but its canonical bytes say 21"), "{error}");
+    assert!(error.contains("credit_ledger_no_update"), "{error}");
+}
+
+#[test]
+fn reading_commands_work_while_the_service_runs() {
+    let folder = Folder::new();
+    fill(&folder, &[reported(1, "free", Tier::Free)]);
+    let _service = Service::start(&folder.database());
+    assert_eq!(stdout(&run(&folder.database(), &["entries"])).lines().count(), 1);
+    assert_eq!(said(&folder.database(), &["replay"]).0, Some(0));
+    assert_eq!(said(&folder.database(), &["account", "create", "more", "--tier", "free"]).0, Some(0));
+}
+
+#[test]
+fn a_database_that_is_missing_or_none_of_ours_is_said_and_not_made() {
+    let folder = Folder::new();
+    let missing = folder.0.join("missing.db");
+    for arguments in [
+        &["entries"][..],
+        &["replay"],
+        &["account", "list"],
+        &["account", "disable", "a"],
+        &["token", "list"],
+        &["token", "add", "a", "--name", "x"],
+    ] {
+        let (code, out, error) = said(&missing, arguments);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(error.contains("missing.db") && error.contains("--db"), "{error}");
+    }
+    assert!(!missing.exists());
+    let junk = folder.0.join("junk.db");
+    std::fs::write(&junk, "this is no database at all, not even a little one").unwrap();
+    let (code, _, error) = said(&junk, &["replay"]);
+    assert!(code == Some(1) && error.contains("junk.db") && error.contains("not a database"), "{error}");
+    let (code, _, error) = said(Path::new("postgres://somewhere/ledger"), &["replay"]);
+    assert!(code == Some(1) && error.contains("SQLite only"), "{error}");
+    let output = program(&missing).env_remove("PAX_LEDGER_DB").arg("replay").output().unwrap();
+    assert!(stderr(&output).contains("PAX_LEDGER_DB"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["account"],
+        &["account", "create"],
+        &["account", "list"],
+        &["account", "disable"],
+        &["account", "enable"],
+        &["token"],
+        &["token", "add"],
+        &["token", "list"],
+        &["token", "revoke"],
+        &["entries"],
+        &["replay"],
+    ] {
+        let output = program(Path::new("unused")).args(command).arg("--help").output().unwrap();
+        assert!(output.status.success() && stdout(&output).contains("--db"), "{command:?}");
+        assert!(!stdout(&output).contains(common::SECRET), "{command:?} shows the secret");
+    }
+}

@@ -1,0 +1,195 @@
+//! What the service promises over HTTP, as a process of its own.
+
+mod common;
+
+use common::debits::{exchange, reported};
+use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
+use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::digest::Digest;
+use pax_gateway::wire::{DEBITS_PATH, DebitReplies, Outcome, RESOLVE_PATH};
+use pax_ledger::api::internal::{BODY_MAX, LINES_MAX};
+
+fn ledger() -> Folder {
+    let folder = Folder::new();
+    for (arguments, expected) in [
+        (&["account", "create", "free", "--tier", "free"][..], "created account free (tier free)\n"),
+        (&["token", "add", "free", "--name", "test", "--token", "mtx-test-free"], "mtx-test-free\n"),
+    ] {
+        let output = run(&folder.database(), arguments);
+        assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+    }
+    folder
+}
+
+fn resolve(service: &Service, token: &str) -> (u16, String) {
+    let body = format!("{{\"token_sha256\":\"{}\"}}", Digest::of(&[token.as_bytes()]));
+    http(service.internal, "POST", RESOLVE_PATH, Some(SECRET), body.as_bytes())
+}
+
+fn send(service: &Service, numbers: impl Iterator<Item = u64>) -> Vec<(String, Outcome)> {
+    let lines: Vec<_> = numbers.map(|n| bytes(&reported(n, "free", Tier::Free))).collect();
+    let (status, body) = http(service.internal, "POST", DEBITS_PATH, Some(SECRET), &lines.join(&b'\n'));
+    assert_eq!(status, 200, "{body}");
+    let replies: DebitReplies = serde_json::from_str(&body).unwrap();
+    replies.results.into_iter().map(|reply| (reply.exchange_id, reply.outcome)).collect()
+}
+
+#[test]
+fn a_token_resolves_to_its_account_until_it_is_revoked() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    let (status, body) = resolve(&service, "mtx-test-free");
+    let account: Account = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, account.account.as_str(), account.tier), (200, "free", Tier::Free));
+    assert_eq!(account.status, Status::Active);
+    let (status, body) = resolve(&service, "mtx-test-fre");
+    assert_eq!(status, 404);
+    assert!(body.contains("\"code\":\"unknown_token\""), "{body}");
+
+    assert!(run(&folder.database(), &["account", "disable", "free"]).status.success());
+    let (status, body) = resolve(&service, "mtx-test-free");
+    let disabled: Account = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, disabled.status), (200, Status::Disabled));
+    assert!(run(&folder.database(), &["account", "enable", "free"]).status.success());
+    assert!(run(&folder.database(), &["token", "revoke", &account.token_id]).status.success());
+    assert_eq!(resolve(&service, "mtx-test-free").0, 404);
+}
+
+#[test]
+fn nobody_without_the_secret_gets_past_the_internal_listener_and_nothing_of_it_is_public() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    let line = bytes(&reported(1, "free", Tier::Free));
+    for path in [RESOLVE_PATH, DEBITS_PATH] {
+        for secret in [None, Some(""), Some("another-secret-of-the-tests"), Some(&SECRET[1..])] {
+            let (status, body) = http(service.internal, "POST", path, secret, &line);
+            assert_eq!(status, 401, "{path} {secret:?}");
+            assert!(body.contains("\"code\":\"unauthorized\"") && !body.contains(SECRET), "{body}");
+        }
+        assert_eq!(http(service.public, "POST", path, Some(SECRET), &line).0, 404, "{path}");
+    }
+    for address in [service.internal, service.public] {
+        assert_eq!(http(address, "GET", "/healthz", None, b""), (200, "{\"status\":\"ok\"}".to_owned()));
+        assert_eq!(http(address, "GET", "/nothing", None, b"").0, 404);
+    }
+    assert_eq!(stdout(&run(&folder.database(), &["entries"])), "");
+}
+
+#[test]
+fn bodies_beyond_a_limit_are_refused_and_leave_nothing() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    let post = |body: &[u8]| http(service.internal, "POST", DEBITS_PATH, Some(SECRET), body);
+    assert_eq!(post(&vec![b'x'; BODY_MAX + 1]).0, 413);
+    let (status, body) = post(&b"x\n".repeat(LINES_MAX + 1));
+    assert_eq!(status, 413);
+    assert!(body.contains("256"), "{body}");
+    assert_eq!(post(b""), (200, "{\"results\":[]}".to_owned()));
+    let (status, body) = post(&b"x\n".repeat(LINES_MAX));
+    assert_eq!((status, body.matches("rejected").count()), (200, LINES_MAX));
+    assert_eq!(http(service.internal, "POST", RESOLVE_PATH, Some(SECRET), b"{}").0, 400);
+    assert!(stdout(&run(&folder.database(), &["replay"])).starts_with("replayed 0 entries"));
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let folder = ledger();
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        let service = Service::start(&folder.database());
+        for batch in 0..3 {
+            let first = round * 100 + batch * 10;
+            acknowledged.extend(send(&service, first..first + 7));
+        }
+        service.signal("KILL");
+    }
+    let listed = stdout(&run(&folder.database(), &["entries"]));
+    assert_eq!((acknowledged.len(), listed.lines().count()), (63, 63));
+    for (id, outcome) in &acknowledged {
+        assert!(*outcome == Outcome::Recorded && listed.contains(id), "{id}");
+    }
+    let replay = run(&folder.database(), &["replay"]);
+    assert!(replay.status.success(), "{}", stderr(&replay));
+    assert!(stdout(&replay).starts_with("replayed 63 entries of 1 accounts: everything holds\n"));
+}
+
+#[test]
+fn many_senders_at_once_are_each_answered_for_their_own_lines() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    std::thread::scope(|scope| {
+        for sender in 0..16 {
+            let service = &service;
+            scope.spawn(move || {
+                for batch in 0..5 {
+                    // Every second sender repeats what the one before it sends.
+                    let first = (sender / 2) * 1_000 + batch * 10;
+                    let replies = send(service, first..first + 5);
+                    let ids: Vec<_> = (first..first + 5).map(|n| exchange(n).to_string()).collect();
+                    assert_eq!(
+                        replies.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+                        ids.iter().collect::<Vec<_>>()
+                    );
+                    let fine = |outcome| matches!(outcome, Outcome::Recorded | Outcome::Duplicate);
+                    assert!(replies.iter().all(|(_, outcome)| fine(*outcome)), "{replies:?}");
+                }
+            });
+        }
+    });
+    let replay = stdout(&run(&folder.database(), &["replay"]));
+    assert!(replay.starts_with("replayed 200 entries of 1 accounts: everything holds\n"), "{replay}");
+}
+
+#[test]
+fn it_stops_in_order_when_asked_to() {
+    let folder = ledger();
+    for signal in ["TERM", "INT"] {
+        let mut service = Service::start(&folder.database());
+        resolve(&service, "mtx-test-free");
+        service.signal(signal);
+        assert!(service.child.wait().unwrap().success(), "{signal}");
+        assert!(!folder.database().with_extension("db-wal").exists(), "the log is folded into the file");
+    }
+}
+
+#[test]
+fn a_store_that_fails_answers_503_and_keeps_nothing() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    let shell = tokio::runtime::Runtime::new().unwrap();
+    let mut connection = shell.block_on(folder.shell());
+    let mut sql = |sql: &str| {
+        shell.block_on(sqlx::query(sql).execute(&mut connection)).unwrap();
+    };
+    sql("ALTER TABLE day_totals RENAME TO elsewhere");
+    let lines = bytes(&reported(1, "free", Tier::Free));
+    let (status, body) = http(service.internal, "POST", DEBITS_PATH, Some(SECRET), &lines);
+    assert_eq!(status, 503);
+    assert!(body.contains("send it again") && !body.contains("day_totals"), "{body}");
+    sql("ALTER TABLE elsewhere RENAME TO day_totals");
+    assert_eq!(send(&service, 1..2), [(exchange(1).to_string(), Outcome::Recorded)]);
+}
+
+#[test]
+fn it_does_not_start_without_a_proper_secret() {
+    let folder = ledger();
+    let secret_file = folder.0.join("secret");
+    std::fs::write(&secret_file, "too short\n").unwrap();
+    let file = ["--secret-file", secret_file.to_str().unwrap()];
+    for (secret, arguments, expected) in [
+        (None, &[][..], "set PAX_LEDGER_SECRET"),
+        (Some(""), &[], "at least 16"),
+        (Some("fifteen letters"), &[], "at least 16"),
+        (Some(SECRET), &file, "at least 16"),
+        (Some(SECRET), &["--secret-file", "/nowhere/secret"], "/nowhere/secret"),
+    ] {
+        let mut command = program(&folder.database());
+        command.env_remove("PAX_LEDGER_SECRET").arg("serve").args(arguments);
+        if let Some(secret) = secret {
+            command.env("PAX_LEDGER_SECRET", secret);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{secret:?} {arguments:?}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+}
