@@ -92,10 +92,12 @@ impl Stream {
     fn forward(&self, forward: &Forward) {
         let marked = host::set_filter_state("pax_provider", &forward.provider);
         let length = forward.content_length.to_string();
-        let mut headers: Vec<(&str, &[u8])> =
+        let headers: Vec<(&str, &[u8])> =
             forward.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-        headers.push(("content-length", length.as_bytes()));
-        let changed = marked.and_then(|()| host::set_headers(Map::Request, &headers));
+        let changed = marked
+            .and_then(|()| host::set_headers(Map::Request, &headers))
+            // Replacing the whole map leaves the chosen route alone; setting one header chooses anew.
+            .and_then(|()| host::set_header(Map::Request, "content-length", length.as_bytes()));
         let edited = changed.and_then(|()| {
             if forward.edits.is_empty() {
                 return Ok(());

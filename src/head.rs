@@ -34,7 +34,8 @@ pub struct Call {
     pub intent_id: Option<String>,
     /// `X-Matrix-Goal-ID`.
     pub goal_id: Option<String>,
-    /// Headers that go upstream as they came: `:scheme`, `accept`, `user-agent`.
+    /// Headers that stay as they came: `:scheme`, `x-forwarded-proto` (Envoy finds no route without it; the
+    /// route takes it off), `accept`, `user-agent`.
     pub passed: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -84,6 +85,7 @@ impl Call {
                 "x-matrix-goal-id" => call.goal_id = Some(label(name, value)?),
                 "x-matrix-byo-api-key" | "x-matrix-user-api-key" => return Err(Refusal::ByoNotServed),
                 ":scheme" => call.passed.push((":scheme", value.to_vec())),
+                "x-forwarded-proto" => call.passed.push(("x-forwarded-proto", value.to_vec())),
                 "accept" => call.passed.push(("accept", value.to_vec())),
                 "user-agent" => call.passed.push(("user-agent", value.to_vec())),
                 "content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {

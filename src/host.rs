@@ -237,7 +237,7 @@ fn write_pairs(pairs: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// Puts these headers in place of all of a map's. Envoy chooses the route anew.
+/// Puts these headers in place of all of a map's. Envoy keeps the route that it has chosen.
 pub fn set_headers(map: Map, pairs: &[(&str, &[u8])]) -> Result<(), Status> {
     let bytes = write_pairs(pairs);
     // SAFETY: the host reads the bytes during the call.
@@ -256,7 +256,7 @@ pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Sets one header.
+/// Sets one header. Of a request's, it makes Envoy choose the route anew.
 pub fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: the host reads name and value during the call.
     checked(unsafe {
