@@ -5,9 +5,14 @@ mod common;
 use common::debits::{exchange, reported};
 use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
 use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::debit::CANON_MAX;
 use pax_gateway::digest::Digest;
+use pax_gateway::outbox::{BATCH, BATCH_BYTES};
 use pax_gateway::wire::{DEBITS_PATH, DebitReplies, Outcome, RESOLVE_PATH};
 use pax_ledger::api::internal::{BODY_MAX, LINES_MAX};
+
+/// A filter's fullest batch is let in.
+const _: () = assert!(BATCH <= LINES_MAX && BATCH_BYTES + 2 * CANON_MAX < BODY_MAX);
 
 fn ledger() -> Folder {
     let folder = Folder::new();
@@ -83,7 +88,7 @@ fn bodies_beyond_a_limit_are_refused_and_leave_nothing() {
     assert_eq!(post(&vec![b'x'; BODY_MAX + 1]).0, 413);
     let (status, body) = post(&b"x\n".repeat(LINES_MAX + 1));
     assert_eq!(status, 413);
-    assert!(body.contains("256"), "{body}");
+    assert!(body.contains(&LINES_MAX.to_string()), "{body}");
     assert_eq!(post(b""), (200, "{\"results\":[]}".to_owned()));
     let (status, body) = post(&b"x\n".repeat(LINES_MAX));
     assert_eq!((status, body.matches("rejected").count()), (200, LINES_MAX));

@@ -9,7 +9,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pax_gateway::account::Account;
-use pax_gateway::debit::CANON_MAX;
 use pax_gateway::wire::{DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest};
 
 use super::{healthz, unknown_route};
@@ -19,10 +18,10 @@ use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::Store;
 
-/// The most lines of a batch.
-pub const LINES_MAX: usize = 256;
-/// The largest body: a full batch of the longest debits.
-pub const BODY_MAX: usize = LINES_MAX * (CANON_MAX + 1);
+/// The most lines of a batch; filters send fewer.
+pub const LINES_MAX: usize = 1_024;
+/// The largest body, in bytes; filters send smaller ones.
+pub const BODY_MAX: usize = 4 * 1024 * 1024;
 
 /// What the internal routes work with.
 #[derive(Clone, Debug)]
