@@ -43,7 +43,8 @@ impl Bundle {
                 }
                 Err(found) => {
                     for mistake in found.0 {
-                        let path = [*name, &mistake.path].join(if mistake.path.is_empty() { "" } else { ": " });
+                        let path =
+                            [*name, &mistake.path].join(if mistake.path.is_empty() { "" } else { ": " });
                         mistakes.add(&path, mistake.what);
                     }
                 }
@@ -94,7 +95,9 @@ fn read_lock<'a>(lock: &'a str, mistakes: &mut Mistakes) -> Vec<(&'a str, Digest
                 mistakes.add(&format!("LOCK:{number}"), format!("{name} is locked twice"));
             }
             Some(entry) => locked.push(entry),
-            None => mistakes.add(&format!("LOCK:{number}"), "must be a line of sha256sum: hash, two spaces, name"),
+            None => {
+                mistakes.add(&format!("LOCK:{number}"), "must be a line of sha256sum: hash, two spaces, name")
+            }
         }
     }
     locked

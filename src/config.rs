@@ -96,7 +96,9 @@ impl Config {
         let tokens = read_section(&mut fields, "tokens", &mut mistakes, |fields, mistakes| {
             Some(TokenTimes {
                 ttl_ms: fields.whole_or("ttl_s", 30, 1..=3_600, mistakes)?.saturating_mul(1_000),
-                unknown_ttl_ms: fields.whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes)?.saturating_mul(1_000),
+                unknown_ttl_ms: fields
+                    .whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes)?
+                    .saturating_mul(1_000),
             })
         });
         let default_slot = read_slot(&mut fields, &mut mistakes);
@@ -163,7 +165,10 @@ fn read_providers(fields: Fields, mistakes: &mut Mistakes) -> BTreeMap<String, P
         let base_path = fields.text("base_path", mistakes).filter(|base| {
             let fits = base.starts_with('/') && !base.ends_with('/');
             if !fits {
-                mistakes.add(&fields.path("base_path"), "must begin with '/' and not end with it, such as \"/v1\"");
+                mistakes.add(
+                    &fields.path("base_path"),
+                    "must begin with '/' and not end with it, such as \"/v1\"",
+                );
             }
             fits
         });

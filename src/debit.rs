@@ -201,7 +201,10 @@ impl Debit {
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, BadDebit> {
         let debit: Self = serde_json::from_slice(bytes).map_err(|error| BadDebit(error.to_string()))?;
         if debit.canon_v != CANON_V {
-            return Err(BadDebit(format!("canon_v {} is unknown; this program knows {CANON_V}", debit.canon_v)));
+            return Err(BadDebit(format!(
+                "canon_v {} is unknown; this program knows {CANON_V}",
+                debit.canon_v
+            )));
         }
         if debit.to_canonical()? != bytes {
             return Err(BadDebit("the bytes are not the canonical form of the debit they hold".to_owned()));
@@ -243,7 +246,10 @@ impl Debit {
             return wrong(format!("its card {} is not in the bundle", self.card_sha256));
         };
         if card.version != self.rate_table_v {
-            return wrong(format!("rate_table_v is {}, but its card is version {}", self.rate_table_v, card.version));
+            return wrong(format!(
+                "rate_table_v is {}, but its card is version {}",
+                self.rate_table_v, card.version
+            ));
         }
         if self.utc_day != self.occurred_at.day() {
             return wrong(format!("utc_day is {}, but it occurred at {}", self.utc_day, self.occurred_at));

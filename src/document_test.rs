@@ -28,7 +28,10 @@ fn value(text: &str) -> RawUsage {
 
 #[test]
 fn the_raw_usage_is_kept_byte_for_byte() {
-    assert_eq!(usage(r#"{"usage" : { "prompt_tokens":1, "x":[1.50, "é\n"] } }"#), value(r#"{ "prompt_tokens":1, "x":[1.50, "é\n"] }"#));
+    assert_eq!(
+        usage(r#"{"usage" : { "prompt_tokens":1, "x":[1.50, "é\n"] } }"#),
+        value(r#"{ "prompt_tokens":1, "x":[1.50, "é\n"] }"#)
+    );
     assert_eq!(usage(r#"{"us\u0061ge":{"a":1}}"#), value(r#"{"a":1}"#), "escaped keys");
     assert_eq!(usage(r#"{"usage":7}"#), value("7"));
     assert_eq!(usage(r#"{"usage":null}"#), RawUsage::Null.as_counted());
@@ -72,7 +75,10 @@ fn text_is_what_the_model_wrote() {
     for (text, bytes) in [
         (r#"{"choices":[{"message":{"role":"assistant","content":"h\u00e4i"}}]}"#, 4),
         (r#"{"choices":[{"delta":{"reasoning_content":"ab","content":"c"}},{"delta":{"content":"d"}}]}"#, 4),
-        (r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#, 8),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+            8,
+        ),
         (r#"{"choices":[{"text":"abc"}]}"#, 3),
         (r#"{"choices":[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy"}"#, 0),
         (r#"{"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]}"#, 0),

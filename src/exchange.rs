@@ -229,17 +229,22 @@ impl Exchange {
             (State::Resolving { call, body }, Event::Resolved(resolution)) => {
                 self.resolved(now, call, body, resolution)
             }
-            (State::Resolving { call, body }, Event::Body { bytes, end }) => match self.read(body, bytes, end) {
-                Ok(body) => self.stay(State::Resolving { call, body }),
-                Err(refusal) => self.refuse(&refusal),
-            },
+            (State::Resolving { call, body }, Event::Body { bytes, end }) => {
+                match self.read(body, bytes, end) {
+                    Ok(body) => self.stay(State::Resolving { call, body }),
+                    Err(refusal) => self.refuse(&refusal),
+                }
+            }
             (State::Reading { call, account, body }, Event::Body { bytes, end }) => {
                 match self.read(body, bytes, end) {
                     Ok(body) => self.admit_when_complete(now, call, account, body),
                     Err(refusal) => self.refuse(&refusal),
                 }
             }
-            (State::Forwarded(in_flight), Event::AnswerHead { status, content_type, content_encoding, end }) => {
+            (
+                State::Forwarded(in_flight),
+                Event::AnswerHead { status, content_type, content_encoding, end },
+            ) => {
                 let answer = (200..300).contains(&status).then(|| {
                     Answer::of(content_type, content_encoding, in_flight.wants_stream, in_flight.takes_out)
                 });
@@ -259,7 +264,8 @@ impl Exchange {
                 Event::Closed | Event::AnswerHead { .. },
             ) => {
                 let stream = answer.is_stream();
-                let answered = Answered { status: Some(status), stream, complete: false, said: answer.said() };
+                let answered =
+                    Answered { status: Some(status), stream, complete: false, said: answer.said() };
                 record(settle(&in_flight.admission, answered, now))
             }
             (_, Event::Closed) => Vec::new(),
@@ -346,7 +352,8 @@ impl Exchange {
             Body::Coming(_) => return self.stay(State::Reading { call, account, body }),
             Body::Complete(request) => *request,
         };
-        let admitted = request.map_err(Refusal::Body).and_then(|request| self.admit(now, call, account, request));
+        let admitted =
+            request.map_err(Refusal::Body).and_then(|request| self.admit(now, call, account, request));
         match admitted {
             Ok((in_flight, forward)) => {
                 self.state = State::Forwarded(Box::new(in_flight));
@@ -388,9 +395,9 @@ impl Exchange {
             slot: call.slot.clone().unwrap_or_else(|| config.default_slot.clone()),
             call,
             card: Arc::clone(card),
-            input_bytes: request.text_bytes.saturating_add(
-                request.given_tokens.saturating_mul(model.bytes_per_token),
-            ),
+            input_bytes: request
+                .text_bytes
+                .saturating_add(request.given_tokens.saturating_mul(model.bytes_per_token)),
             input_limit,
             output_limit,
             model: request.model.clone(),

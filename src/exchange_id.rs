@@ -83,9 +83,13 @@ mod tests {
     #[test]
     fn texts_that_are_no_ids_are_refused() {
         for text in [
-            "", "01923456-789a-4fff-bfff-ffffffffffff", "01923456-789a-7fff-cfff-ffffffffffff",
-            "01923456-789A-7fff-bfff-ffffffffffff", "01923456789a7fffbfffffffffffffff",
-            "01923456-789a-7fff-bfff-ffffffffffff0", "01923456-789a-7fff-bfff-fffffffffff",
+            "",
+            "01923456-789a-4fff-bfff-ffffffffffff",
+            "01923456-789a-7fff-cfff-ffffffffffff",
+            "01923456-789A-7fff-bfff-ffffffffffff",
+            "01923456789a7fffbfffffffffffffff",
+            "01923456-789a-7fff-bfff-ffffffffffff0",
+            "01923456-789a-7fff-bfff-fffffffffff",
         ] {
             assert_eq!(text.parse::<ExchangeId>(), Err(NotAnExchangeId), "{text}");
         }

@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 use super::*;
 use crate::account::Tier;
@@ -70,18 +76,19 @@ impl Drive {
 
     fn chat(&mut self) -> &mut Self {
         self.head_of(
-            &[(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t"), ("cookie", "c")],
+            &[
+                (":method", "POST"),
+                (":path", "/v1/chat/completions"),
+                ("authorization", "Bearer t"),
+                ("cookie", "c"),
+            ],
             false,
         )
     }
 
     fn resolved(&mut self, status: Status) -> &mut Self {
-        let account = Account {
-            account: "acme".to_owned(),
-            tier: Tier::Credit,
-            status,
-            token_id: "tok_1".to_owned(),
-        };
+        let account =
+            Account { account: "acme".to_owned(), tier: Tier::Credit, status, token_id: "tok_1".to_owned() };
         self.step(Event::Resolved(Resolution::Account(Arc::new(account))))
     }
 
@@ -108,7 +115,8 @@ impl Drive {
     }
 
     fn code(&self) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&self.reply.as_ref().expect("no reply").body).unwrap();
+        let body: serde_json::Value =
+            serde_json::from_slice(&self.reply.as_ref().expect("no reply").body).unwrap();
         format!("{} {}", self.reply.as_ref().unwrap().status, body["error"]["code"].as_str().unwrap())
     }
 
@@ -129,7 +137,9 @@ fn hello() -> String {
 }
 
 fn stream() -> String {
-    format!(r#"{{"model":"{MODEL}","stream":true,"max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#)
+    format!(
+        r#"{{"model":"{MODEL}","stream":true,"max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#
+    )
 }
 
 const USAGE: &str = r#""usage":{"prompt_tokens":1000000,"completion_tokens":1000000}"#;
@@ -156,7 +166,10 @@ fn a_json_call_is_held_priced_and_debited() {
     let debit = drive.debit();
     assert_eq!(drive.header("x-matrix-exchange-id"), Some(debit.exchange_id.to_string().as_str()));
     assert_eq!(debit.cost_pax.to_string(), "0.052493439000");
-    assert_eq!((debit.account.as_str(), debit.slot.as_str(), debit.token_id.as_str()), ("acme", "default", "tok_1"));
+    assert_eq!(
+        (debit.account.as_str(), debit.slot.as_str(), debit.token_id.as_str()),
+        ("acme", "default", "tok_1")
+    );
     assert_eq!(debit.response_id.as_deref(), Some("r1"));
     assert_eq!(debit.usage.as_deref(), Some(r#"{"prompt_tokens":1000000,"completion_tokens":1000000}"#));
     assert_eq!((debit.provenance, debit.ending), (Provenance::Reported, Ending::Complete));
@@ -183,7 +196,8 @@ fn a_stream_reports_usage_and_the_caller_does_not_see_it() {
 
 #[test]
 fn usage_that_the_caller_asked_for_stays() {
-    let asked = stream().replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    let asked =
+        stream().replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     let mut drive = Drive::forwarded(&asked);
     assert_eq!(drive.forward.as_ref().unwrap().edits, []);
     drive.answer_head(200, "text/event-stream");
@@ -211,19 +225,114 @@ fn every_ending_is_one_debit_or_none() {
     // What happens after the call was forwarded, and what the debit says: provenance, ending, tokens.
     type Ending<'a> = (&'a str, fn(&mut Drive), Option<&'a str>);
     let endings: &[Ending<'_>] = &[
-        ("the caller is gone before the head", |d| { d.step(Event::Closed); }, Some("Estimated NoAnswer 3 0")),
-        ("the provider refuses", |d| { d.answer_head(429, "application/json").answer("{}", true).step(Event::Closed); }, None),
-        ("the provider breaks", |d| { d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed); }, None),
-        ("200 with an error", |d| { d.answer_head(200, "application/json").answer(r#"{"error":{"message":"x"}}"#, true); }, None),
-        ("a stream of an error", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true); }, None),
-        ("no usage", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", true); }, Some("Estimated Complete 3 2")),
-        ("cut after text", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false).step(Event::Closed); }, Some("Estimated Cut 3 2")),
-        ("cut after usage", |d| { d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed); }, Some("Reported Cut 3 4")),
-        ("a held answer breaks off", |d| { d.answer_head(200, "application/json").answer(r#"{"choices":[{"message":{"content":"1234"#, false).answer_head(502, "text/plain"); }, Some("Estimated Cut 3 1")),
-        ("not JSON", |d| { d.answer_head(200, "application/json").answer("<html>", true); }, Some("Estimated Complete 3 0")),
-        ("compressed", |d| { d.step(Event::AnswerHead { status: 200, content_type: b"application/json", content_encoding: b"gzip", end: false }).answer("1234", true); }, Some("Estimated Complete 3 1")),
-        ("no body", |d| { d.step(Event::AnswerHead { status: 200, content_type: b"", content_encoding: b"", end: true }); }, Some("Estimated Complete 3 0")),
-        ("unreadable usage", |d| { d.answer_head(200, "application/json").answer(r#"{"choices":[{}],"usage":{"prompt_tokens":-1}}"#, true); }, Some("Estimated Complete 3 0")),
+        (
+            "the caller is gone before the head",
+            |d| {
+                d.step(Event::Closed);
+            },
+            Some("Estimated NoAnswer 3 0"),
+        ),
+        (
+            "the provider refuses",
+            |d| {
+                d.answer_head(429, "application/json").answer("{}", true).step(Event::Closed);
+            },
+            None,
+        ),
+        (
+            "the provider breaks",
+            |d| {
+                d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed);
+            },
+            None,
+        ),
+        (
+            "200 with an error",
+            |d| {
+                d.answer_head(200, "application/json").answer(r#"{"error":{"message":"x"}}"#, true);
+            },
+            None,
+        ),
+        (
+            "a stream of an error",
+            |d| {
+                d.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true);
+            },
+            None,
+        ),
+        (
+            "no usage",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", true);
+            },
+            Some("Estimated Complete 3 2"),
+        ),
+        (
+            "cut after text",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false)
+                    .step(Event::Closed);
+            },
+            Some("Estimated Cut 3 2"),
+        ),
+        (
+            "cut after usage",
+            |d| {
+                d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed);
+            },
+            Some("Reported Cut 3 4"),
+        ),
+        (
+            "a held answer breaks off",
+            |d| {
+                d.answer_head(200, "application/json")
+                    .answer(r#"{"choices":[{"message":{"content":"1234"#, false)
+                    .answer_head(502, "text/plain");
+            },
+            Some("Estimated Cut 3 1"),
+        ),
+        (
+            "not JSON",
+            |d| {
+                d.answer_head(200, "application/json").answer("<html>", true);
+            },
+            Some("Estimated Complete 3 0"),
+        ),
+        (
+            "compressed",
+            |d| {
+                d.step(Event::AnswerHead {
+                    status: 200,
+                    content_type: b"application/json",
+                    content_encoding: b"gzip",
+                    end: false,
+                })
+                .answer("1234", true);
+            },
+            Some("Estimated Complete 3 1"),
+        ),
+        (
+            "no body",
+            |d| {
+                d.step(Event::AnswerHead {
+                    status: 200,
+                    content_type: b"",
+                    content_encoding: b"",
+                    end: true,
+                });
+            },
+            Some("Estimated Complete 3 0"),
+        ),
+        (
+            "unreadable usage",
+            |d| {
+                d.answer_head(200, "application/json")
+                    .answer(r#"{"choices":[{}],"usage":{"prompt_tokens":-1}}"#, true);
+            },
+            Some("Estimated Complete 3 0"),
+        ),
     ];
     for (name, happens, expected) in endings {
         let mut drive = Drive::forwarded(&stream());
@@ -231,7 +340,10 @@ fn every_ending_is_one_debit_or_none() {
         drive.step(Event::Closed);
         let told = (!drive.debits.is_empty()).then(|| {
             let debit = drive.debit();
-            format!("{:?} {:?} {} {}", debit.provenance, debit.ending, debit.tokens_input, debit.tokens_output)
+            format!(
+                "{:?} {:?} {} {}",
+                debit.provenance, debit.ending, debit.tokens_input, debit.tokens_output
+            )
         });
         assert_eq!(told.as_deref(), *expected, "{name}");
         assert!(!drive.exchange.request_waits() && !drive.exchange.answer_waits(), "{name}: nothing hangs");
@@ -248,10 +360,16 @@ fn what_is_refused_is_not_forwarded_and_not_debited() {
     let chat = [(":method", "POST"), (":path", "/v1/chat/completions")];
     assert_eq!(call(&chat).code(), "401 invalid_api_key");
     assert_eq!(call(&[(":method", "POST"), (":path", "/v1/completions")]).code(), "404 unknown_route");
-    assert_eq!(call(&[(":method", "GET"), (":path", "/v1/chat/completions")]).code(), "405 method_not_allowed");
+    assert_eq!(
+        call(&[(":method", "GET"), (":path", "/v1/chat/completions")]).code(),
+        "405 method_not_allowed"
+    );
     assert_eq!(call(&[]).code(), "404 unknown_route");
     assert_eq!(Drive::new().chat().step(Event::Resolved(Resolution::Unknown)).code(), "401 invalid_api_key");
-    assert_eq!(Drive::new().chat().step(Event::Resolved(Resolution::Unavailable)).code(), "503 ledger_unavailable");
+    assert_eq!(
+        Drive::new().chat().step(Event::Resolved(Resolution::Unavailable)).code(),
+        "503 ledger_unavailable"
+    );
     assert_eq!(Drive::new().chat().resolved(Status::Disabled).code(), "403 account_disabled");
     let body = |text: &str| Drive::new().chat().resolved(Status::Active).body(text).code();
     assert_eq!(body(""), "400 invalid_json");
@@ -259,7 +377,10 @@ fn what_is_refused_is_not_forwarded_and_not_debited() {
     assert_eq!(body("{}"), "400 missing_model");
     assert_eq!(body(r#"{"model":"nobody/knows"}"#), "404 model_not_found");
     assert_eq!(body(r#"{"model":"nomic-ai/nomic-embed-text-v1.5"}"#), "404 model_not_found");
-    assert_eq!(body(&hello().replace("{\"model", "{\"service_tier\":\"flex\",\"model")), "400 unpriced_option");
+    assert_eq!(
+        body(&hello().replace("{\"model", "{\"service_tier\":\"flex\",\"model")),
+        "400 unpriced_option"
+    );
     assert_eq!(body(&format!("{}{}", hello(), " ".repeat(4096))), "413 request_too_large");
     let refused = Drive::new().chat().body("{").resolved(Status::Active).code();
     assert_eq!(refused, "400 invalid_json", "the body may come before the account");

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::exchange::{Effect, Event, Exchange, Forward, Reply, Resolution};
 use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::outbox;
+use crate::refusal::Refusal;
 use crate::token_cache;
 use crate::wire::{RESOLVE_PATH, ResolveRequest};
 
@@ -55,7 +56,10 @@ impl Stream {
                     }
                 }
                 Effect::ReplaceBody(bytes) => {
-                    told(host::replace_buffer(Buffer::Answer, body_size, &bytes), "replace an answer's bytes");
+                    told(
+                        host::replace_buffer(Buffer::Answer, body_size, &bytes),
+                        "replace an answer's bytes",
+                    );
                 }
                 Effect::Record(debit) => match debit.to_canonical() {
                     Ok(canonical) => keep(&canonical),
@@ -141,6 +145,11 @@ impl HttpContext for Stream {
         let headers = host::headers(Map::Request);
         let Ok(random) = host::random() else {
             error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
+            let refusal = Refusal::GatewayDisabled;
+            told(
+                host::reply(refusal.status(), &[("content-type", b"application/json")], &refusal.body()),
+                "refuse",
+            );
             return Action::Pause;
         };
         let outbox_has_room = outbox::waiting(&Shared) < outbox::REFUSE_FROM;

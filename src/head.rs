@@ -67,8 +67,14 @@ impl Call {
         limit_bytes: u64,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, Refusal> {
-        let mut call =
-            Self { mode, token: Digest([0; 32]), slot: None, intent_id: None, goal_id: None, passed: Vec::new() };
+        let mut call = Self {
+            mode,
+            token: Digest([0; 32]),
+            slot: None,
+            intent_id: None,
+            goal_id: None,
+            passed: Vec::new(),
+        };
         let mut authorization: Option<&[u8]> = None;
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in headers {

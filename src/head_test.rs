@@ -12,9 +12,22 @@ fn only_the_exact_paths_are_routes() {
     assert_eq!(Route::of(b"POST", b"/v1/chat/completions?api-version=1"), Ok(Route::Metered(Mode::Chat)));
     assert_eq!(Route::of(b"POST", b"/v1/embeddings"), Ok(Route::Metered(Mode::Embeddings)));
     for path in [
-        "", "/", "/v1", "/v1/completions", "/v1/chat/completions/", "/v1//chat/completions", "//v1/chat/completions",
-        "/V1/chat/completions", "/v1/chat/completions;x", "/v1/chat%2fcompletions", "/v1/./chat/completions",
-        "/v1/x/../chat/completions", "/v1/chat/completions#x", "/v1/chat/completions\u{e4}", "/v1/models/x", "*",
+        "",
+        "/",
+        "/v1",
+        "/v1/completions",
+        "/v1/chat/completions/",
+        "/v1//chat/completions",
+        "//v1/chat/completions",
+        "/V1/chat/completions",
+        "/v1/chat/completions;x",
+        "/v1/chat%2fcompletions",
+        "/v1/./chat/completions",
+        "/v1/x/../chat/completions",
+        "/v1/chat/completions#x",
+        "/v1/chat/completions\u{e4}",
+        "/v1/models/x",
+        "*",
     ] {
         assert_eq!(Route::of(b"POST", path.as_bytes()), Err(Refusal::UnknownRoute), "{path}");
     }
@@ -31,7 +44,16 @@ fn a_token_is_read_and_never_kept() {
     assert_eq!(read.token, Digest::of(&[b"mtx-demo-free"]));
     assert_eq!(call(&[("authorization", b"bearer mtx-demo-free")]).unwrap().token, read.token);
     let long = [b"Bearer ".as_slice(), &[b'x'; 513]].concat();
-    for wrong in [&b""[..], b"Bearer", b"Bearer ", b"Basic abc", b"Bearer a b", b"Bearer \xff\xfe", b"mtx-demo-free", &long] {
+    for wrong in [
+        &b""[..],
+        b"Bearer",
+        b"Bearer ",
+        b"Basic abc",
+        b"Bearer a b",
+        b"Bearer \xff\xfe",
+        b"mtx-demo-free",
+        &long,
+    ] {
         assert_eq!(call(&[("authorization", wrong)]), Err(Refusal::InvalidApiKey), "{wrong:?}");
     }
     assert_eq!(call(&[]), Err(Refusal::InvalidApiKey));
@@ -64,7 +86,10 @@ fn labels_are_read_and_only_listed_headers_pass() {
         ("x-forwarded-for", b"1.2.3.4"),
     ])
     .unwrap();
-    assert_eq!((read.slot.as_deref(), read.intent_id.as_deref(), read.goal_id.as_deref()), (Some("planner"), Some("i 1"), Some("g")));
+    assert_eq!(
+        (read.slot.as_deref(), read.intent_id.as_deref(), read.goal_id.as_deref()),
+        (Some("planner"), Some("i 1"), Some("g"))
+    );
     assert_eq!(read.passed, [("accept", b"*/*".to_vec()), ("user-agent", b"me".to_vec())]);
 }
 
@@ -73,6 +98,9 @@ fn bodies_that_cannot_be_read_are_refused_before_they_come() {
     let token: (&str, &[u8]) = ("authorization", b"Bearer t");
     assert_eq!(call(&[token, ("content-encoding", b"gzip")]), Err(Refusal::UnsupportedEncoding));
     assert!(call(&[token, ("content-encoding", b"identity")]).is_ok());
-    assert_eq!(call(&[token, ("content-length", b"1001")]), Err(Refusal::RequestTooLarge { limit_bytes: 1000 }));
+    assert_eq!(
+        call(&[token, ("content-length", b"1001")]),
+        Err(Refusal::RequestTooLarge { limit_bytes: 1000 })
+    );
     assert!(call(&[token, ("content-length", b"1000")]).is_ok());
 }

@@ -161,7 +161,8 @@ impl Sender {
     fn hold_lease(&self, shared: &impl SharedData, now: Moment) -> bool {
         let held = update(shared, SENDER, |value| {
             let lease = value.split_first_chunk::<8>();
-            let (holder, until) = lease.map_or((0, 0), |(id, until)| (u64::from_le_bytes(*id), counter(until)));
+            let (holder, until) =
+                lease.map_or((0, 0), |(id, until)| (u64::from_le_bytes(*id), counter(until)));
             let ours = holder == self.id;
             if !ours && now.ms() < until {
                 return (None, false);

@@ -10,7 +10,8 @@ fn at(ms: u64) -> Moment {
 }
 
 fn texts(batch: Option<&[Waiting]>) -> Vec<String> {
-    let texts = |batch: &[Waiting]| batch.iter().map(|w| String::from_utf8(w.canonical.clone()).unwrap()).collect();
+    let texts =
+        |batch: &[Waiting]| batch.iter().map(|w| String::from_utf8(w.canonical.clone()).unwrap()).collect();
     batch.map(texts).unwrap_or_default()
 }
 

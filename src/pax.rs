@@ -56,7 +56,8 @@ fn parse_scaled(text: &str, decimals: u32) -> Result<i128, AmountError> {
         Some(parts) => parts,
         None => (digits, ""),
     };
-    if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') || fraction.contains('.') {
+    if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') || fraction.contains('.')
+    {
         return Err(AmountError::NotDecimal);
     }
     let missing = u32::try_from(fraction.len()).ok().and_then(|len| decimals.checked_sub(len));
@@ -64,10 +65,7 @@ fn parse_scaled(text: &str, decimals: u32) -> Result<i128, AmountError> {
     let mut value: i128 = 0;
     for digit in whole.bytes().chain(fraction.bytes()) {
         let digit = i128::from(digit.saturating_sub(b'0'));
-        value = value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(digit))
-            .ok_or(AmountError::OutOfRange)?;
+        value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(AmountError::OutOfRange)?;
     }
     let value = 10i128
         .checked_pow(missing)

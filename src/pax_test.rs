@@ -41,7 +41,8 @@ fn a_bill_is_rounded_once_and_half_up() {
 
 #[test]
 fn texts_that_are_no_amounts_are_refused() {
-    for text in ["", ".", "1.", ".5", "+1", "1e3", " 1", "1 ", "0x1", "1.2.3", "--1", "-", "1_0", "NaN", "١"] {
+    for text in ["", ".", "1.", ".5", "+1", "1e3", " 1", "1 ", "0x1", "1.2.3", "--1", "-", "1_0", "NaN", "١"]
+    {
         assert_eq!(text.parse::<Pax>(), Err(AmountError::NotDecimal), "{text:?}");
     }
     assert_eq!("0.0000000000001".parse::<Pax>(), Err(AmountError::TooPrecise { decimals: 12 }));

@@ -162,8 +162,7 @@ impl Refusal {
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let message = self.message();
-        let error =
-            Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
+        let error = Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
         serde_json::to_vec(&Body { error }).unwrap_or_default()
     }
 
@@ -190,7 +189,9 @@ fn body_message(error: &RequestError) -> String {
             format!("Key {key:?} stands twice in one object. Send it once, so that everybody reads the same.")
         }
         RequestError::Spelling(key) => {
-            format!("A key differs from {key:?} in case only. Spell it {key:?}, so that everybody reads the same.")
+            format!(
+                "A key differs from {key:?} in case only. Spell it {key:?}, so that everybody reads the same."
+            )
         }
         RequestError::WrongType { key, must_be } => format!("{key:?} must be {must_be}."),
         RequestError::MissingModel => "The body names no model. Set \"model\".".to_owned(),

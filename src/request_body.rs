@@ -305,7 +305,8 @@ impl Sink for Body {
             if let Some(place) = self.path.get_mut(inside) {
                 *place = if kind == Kind::Array { Name::Element } else { Name::Other };
             }
-            if matches!(self.way(depth), [Name::Tools, Name::Element] | [Name::Messages, _, Name::Content, _]) {
+            if matches!(self.way(depth), [Name::Tools, Name::Element] | [Name::Messages, _, Name::Content, _])
+            {
                 self.typed = false;
             }
         }
@@ -366,4 +367,3 @@ fn folds_to(key: &[u8], exact: &[u8]) -> bool {
     }
     rest.is_empty()
 }
-

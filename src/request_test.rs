@@ -55,7 +55,10 @@ fn what_the_contract_refuses_is_refused() {
         (r#"{"model":"m","stream":true,"stream":false}"#, "twice stream"),
         (r#"{"model":"m","stream_options":1}"#, "type stream_options"),
         (r#"{"model":"m","stream_options":{"include_usage":1}}"#, "type stream_options.include_usage"),
-        (r#"{"model":"m","stream_options":{"include_usage":true,"include_usage":false}}"#, "twice include_usage"),
+        (
+            r#"{"model":"m","stream_options":{"include_usage":true,"include_usage":false}}"#,
+            "twice include_usage",
+        ),
         (r#"{"model":"m","stream_options":{"Include_Usage":true}}"#, "spelling include_usage"),
         (r#"{"model":"m","max_tokens":0}"#, "type max_tokens"),
         (r#"{"model":"m","max_tokens":1.5}"#, "type max_tokens"),
@@ -76,7 +79,10 @@ fn what_the_contract_refuses_is_refused() {
         (r#"{"model":"m","tools":[{"google_search":{}}]}"#, "unpriced tools"),
         (r#"{"model":"m","tools":[{"type":"function","type":"web_search"}]}"#, "twice type"),
         (r#"{"model":"m","tools":["x"]}"#, "unpriced tools"),
-        (r#"{"model":"m","messages":[{"content":[{"type":"input_audio","input_audio":{}}]}]}"#, "unpriced messages"),
+        (
+            r#"{"model":"m","messages":[{"content":[{"type":"input_audio","input_audio":{}}]}]}"#,
+            "unpriced messages",
+        ),
     ] {
         assert_eq!(refusal(body), expected, "{body}");
     }
@@ -88,7 +94,8 @@ fn what_the_contract_refuses_is_refused() {
 
 #[test]
 fn a_body_that_is_not_utf_8_is_refused() {
-    for body in [&b"{\"model\":\"\xff\"}"[..], b"{\"model\":\"m\",\"x\":\"\xc3\"}", b"\xff{\"model\":\"m\"}"] {
+    for body in [&b"{\"model\":\"\xff\"}"[..], b"{\"model\":\"m\",\"x\":\"\xc3\"}", b"\xff{\"model\":\"m\"}"]
+    {
         assert!(matches!(read_cut(body, 3), Err(RequestError::NotJson(_))));
     }
 }
@@ -132,13 +139,34 @@ fn rewritten(body: &str, upstream: Option<&str>) -> String {
 #[test]
 fn a_stream_is_made_to_report_usage_and_nothing_else_changes() {
     for (body, expected) in [
-        (r#"{"model":"m" , "stream":true}"#, r#"{"model":"m","stream_options":{"include_usage":true} , "stream":true}"#),
-        (r#"{"stream_options" : null,"model":"m"}"#, r#"{"stream_options" : {"include_usage":true},"model":"m"}"#),
-        (r#"{"stream_options":{ },"model":"m"}"#, r#"{"stream_options":{"include_usage":true },"model":"m"}"#),
-        (r#"{"stream_options":{"x":1},"model":"m"}"#, r#"{"stream_options":{"include_usage":true,"x":1},"model":"m"}"#),
-        (r#"{"stream_options":{"include_usage":false},"model":"m"}"#, r#"{"stream_options":{"include_usage":true},"model":"m"}"#),
-        (r#"{"stream_options":{"include_usage": null },"model":"m"}"#, r#"{"stream_options":{"include_usage": true },"model":"m"}"#),
-        (r#"{"stream_options":{"include_usage":true},"model":"m"}"#, r#"{"stream_options":{"include_usage":true},"model":"m"}"#),
+        (
+            r#"{"model":"m" , "stream":true}"#,
+            r#"{"model":"m","stream_options":{"include_usage":true} , "stream":true}"#,
+        ),
+        (
+            r#"{"stream_options" : null,"model":"m"}"#,
+            r#"{"stream_options" : {"include_usage":true},"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{ },"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true },"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{"x":1},"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true,"x":1},"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":false},"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage": null },"model":"m"}"#,
+            r#"{"stream_options":{"include_usage": true },"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
+        ),
     ] {
         assert_eq!(rewritten(body, None), expected);
     }

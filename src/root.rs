@@ -73,7 +73,8 @@ impl Root {
         let (Some(gateway), Some(sender)) = (&self.gateway, &mut self.sender) else { return };
         let now = host::now();
         let Some(batch) = sender.next_batch(&Shared, now) else { return };
-        let mut body = Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
+        let mut body =
+            Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
         for debit in batch {
             body.extend_from_slice(&debit.canonical);
             body.push(b'\n');
@@ -100,7 +101,9 @@ impl Root {
         let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
         let body = host::buffer(Buffer::Callout, 0, body_size);
         let replies = match status.as_deref() {
-            Some(b"200") => serde_json::from_slice::<DebitReplies>(&body).map_err(|problem| problem.to_string()),
+            Some(b"200") => {
+                serde_json::from_slice::<DebitReplies>(&body).map_err(|problem| problem.to_string())
+            }
             Some(other) => Err(format!("status {}", String::from_utf8_lossy(other))),
             None => Err("no answer".to_owned()),
         };
@@ -121,7 +124,8 @@ impl Root {
                 sender.acknowledged(&Shared, host::now());
             }
             other => {
-                let why = other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
+                let why =
+                    other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
                 warn!("the ledger did not take {expected} debits, they are sent again: {why}");
                 sender.failed(host::now());
                 count(self.metrics.failed);

@@ -12,7 +12,7 @@ use crate::exchange_id::ExchangeId;
 use crate::head::Call;
 use crate::pax::{Pax, Tokens};
 use crate::request::Request;
-use crate::usage::{self, Usage};
+use crate::usage::{self, Mode, Usage};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
 #[derive(Clone, Debug)]
@@ -52,9 +52,12 @@ impl Admission {
 pub fn limits(request: &Request, model: &Model) -> (Tokens, Tokens) {
     // A token is at least a byte. The model's chat template adds some: the overhead is generous.
     const TEMPLATE_OVERHEAD: u64 = 1_024;
-    let input = match request.not_text {
-        true => model.context_window,
-        false => Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD)).min(model.context_window),
+    let bytes = Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD));
+    let input = match model.mode {
+        // The window is each text's own, and a call may bring many.
+        Mode::Embeddings => bytes,
+        Mode::Chat if request.not_text => model.context_window,
+        Mode::Chat => bytes.min(model.context_window),
     };
     let stated = request.stated_max_output.map_or(model.max_output, Tokens).min(model.max_output);
     (input, Tokens(stated.0.saturating_mul(request.n)))

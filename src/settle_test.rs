@@ -1,0 +1,126 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::account::{Status, Tier};
+use crate::bundle::Bundle;
+use crate::digest::Digest;
+use crate::request::RequestReader;
+use crate::usage::Mode;
+
+const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
+
+fn card() -> Arc<RateCard> {
+    Arc::clone(Bundle::embedded().unwrap().cards().first().unwrap())
+}
+
+fn request(body: &str) -> Request {
+    let mut reader = RequestReader::new(Mode::Chat);
+    reader.push(body.as_bytes());
+    reader.finish().unwrap()
+}
+
+fn admission() -> Admission {
+    let call = Call {
+        mode: Mode::Chat,
+        token: Digest([0; 32]),
+        slot: None,
+        intent_id: Some("intent".to_owned()),
+        goal_id: None,
+        passed: Vec::new(),
+    };
+    let account = Account {
+        account: "acme".to_owned(),
+        tier: Tier::Free,
+        status: Status::Active,
+        token_id: "tok_1".to_owned(),
+    };
+    Admission {
+        exchange_id: ExchangeId::new(Moment::from_ms(1), [1; 10]),
+        admitted_at: "2026-06-01T23:59:59.999Z".parse().unwrap(),
+        account: Arc::new(account),
+        call,
+        slot: "default".to_owned(),
+        card: card(),
+        model: MODEL.to_owned(),
+        input_bytes: 400,
+        input_limit: Tokens(90),
+        output_limit: Tokens(50),
+    }
+}
+
+fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
+    let said = Said { id: None, usage, text_bytes, only_error: false, unreadable };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    let debit = settle(&admission(), answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
+    debit.prove(&Bundle::embedded().unwrap()).unwrap();
+    debit
+}
+
+fn reported(raw: &str) -> RawUsage {
+    RawUsage::Value(raw.as_bytes().to_vec())
+}
+
+#[test]
+fn a_call_that_began_yesterday_settles_on_yesterday() {
+    let debit = settled(reported(r#"{"prompt_tokens":1,"completion_tokens":2}"#), 0, false);
+    assert_eq!(debit.utc_day.to_string(), "2026-06-01");
+    assert_eq!(debit.settled_at.to_string(), "2026-06-02T00:10:00.000Z");
+    assert_eq!((debit.tier, debit.intent_id.as_deref()), (Tier::Free, Some("intent")));
+}
+
+#[test]
+fn an_estimate_is_at_most_what_was_reserved() {
+    let debit = settled(RawUsage::Absent, 10_000, false);
+    assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(50)));
+    assert_eq!(debit.flags, []);
+    let debit = settled(RawUsage::Null, 7, false);
+    assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(2)));
+    assert_eq!(debit.estimator.as_deref(), Some("bytes/1"));
+}
+
+#[test]
+fn what_was_odd_is_flagged() {
+    let flags = |usage, unreadable| settled(usage, 0, unreadable).flags;
+    let cached = r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}"#;
+    assert_eq!(flags(reported(cached), false), [Flag::CachedExceedsInput]);
+    assert_eq!(flags(reported("{}"), false), [Flag::UsageUnreadable]);
+    assert_eq!(flags(RawUsage::TooLarge, false), [Flag::UsageTooLarge]);
+    assert_eq!(flags(RawUsage::Absent, true), [Flag::AnswerUnreadable]);
+    let huge = r#"{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}"#;
+    let debit = settled(reported(huge), 4, false);
+    assert_eq!((debit.flags, debit.provenance), (vec![Flag::CostOutOfRange], Provenance::Estimated));
+    assert_eq!(debit.usage.as_deref(), Some(huge), "the raw usage is kept all the same");
+    assert_eq!(debit.tokens_output, Tokens(1));
+}
+
+#[test]
+fn nothing_but_an_error_costs_nothing() {
+    let said = Said { only_error: true, ..Said::default() };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    assert_eq!(settle(&admission(), answered, Moment::from_ms(0)), None);
+    let usage = reported(r#"{"prompt_tokens":1,"completion_tokens":2}"#);
+    let said = Said { only_error: true, usage, ..Said::default() };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    assert!(settle(&admission(), answered, Moment::from_ms(0)).is_some(), "what was counted is billed");
+}
+
+#[test]
+fn the_limits_of_a_request_are_upper_bounds() {
+    let card = card();
+    let model = card.models.get(MODEL).unwrap();
+    let bounds = |body: &str| limits(&request(body), model);
+    let body = format!(r#"{{"model":"{MODEL}","messages":[{{"content":"Hi"}}]}}"#);
+    let bytes = u64::try_from(body.len()).unwrap();
+    assert_eq!(bounds(&body), (Tokens(bytes.checked_add(1_024).unwrap()), model.max_output));
+    let stated =
+        body.replace("\"messages\"", "\"max_tokens\":7,\"max_completion_tokens\":9,\"n\":3,\"messages\"");
+    assert_eq!(bounds(&stated).1, Tokens(27), "the larger of both, for each answer");
+    let most = body.replace("\"messages\"", "\"max_tokens\":99999999,\"messages\"");
+    assert_eq!(bounds(&most).1, model.max_output);
+    let picture = body.replace("\"Hi\"", "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]");
+    assert_eq!(bounds(&picture).0, model.context_window, "a picture's tokens cannot be told from its bytes");
+    let embedder = card.models.get("nomic-ai/nomic-embed-text-v1.5").unwrap();
+    let many = format!(r#"{{"model":"m","input":[{}"x"]}}"#, r#""words","#.repeat(10_000));
+    let (input, output) = limits(&request(&many), embedder);
+    assert!(input > embedder.context_window && output == Tokens::ZERO, "the window is each text's own");
+}

@@ -200,7 +200,8 @@ impl Scanner {
             self.document.push(value);
         }
         if self.gate == Gate::Held {
-            let waiting = self.held.len().saturating_add(at.saturating_add(length).saturating_sub(out.pending));
+            let waiting =
+                self.held.len().saturating_add(at.saturating_add(length).saturating_sub(out.pending));
             let chunk_of_its_own = self.document.found.choices == Choices::Some;
             if chunk_of_its_own || self.document.is_broken() || waiting > HELD_MAX {
                 self.gate = Gate::Open;

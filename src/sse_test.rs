@@ -3,7 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const CHUNK: &str = r#"{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":"häi"}}],"usage":null}"#;
+const CHUNK: &str =
+    r#"{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":"häi"}}],"usage":null}"#;
 const USAGE: &str = r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
 
 /// Pushes the pieces; gives what passed and what was said.
@@ -49,18 +50,30 @@ fn fill(text: &str) -> String {
 fn exactly_the_usage_chunk_is_taken_out() {
     for (stream, expected) in [
         ("data: {chunk}\n\ndata: {usage}\n\ndata: [DONE]\n\n", "data: {chunk}\n\ndata: [DONE]\n\n"),
-        ("data: {chunk}\r\n\r\ndata: {usage}\r\n\r\ndata: [DONE]\r\n\r\n", "data: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n"),
+        (
+            "data: {chunk}\r\n\r\ndata: {usage}\r\n\r\ndata: [DONE]\r\n\r\n",
+            "data: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n",
+        ),
         ("data: {chunk}\r\rdata: {usage}\r\rdata: [DONE]\r\r", "data: {chunk}\r\rdata: [DONE]\r\r"),
         ("data:{chunk}\n\ndata:{usage}\n\n", "data:{chunk}\n\n"),
         ("data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
         ("\u{feff}data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
-        (": hi\n\ndata: {chunk}\n\n: ping\ndata: {usage}\n\n: bye\n\n", ": hi\n\ndata: {chunk}\n\n: ping\n: bye\n\n"),
+        (
+            ": hi\n\ndata: {chunk}\n\n: ping\ndata: {usage}\n\n: bye\n\n",
+            ": hi\n\ndata: {chunk}\n\n: ping\n: bye\n\n",
+        ),
         (": hi\r\ndata: {usage}\r\n\r\n: bye\r\n\r\n", ": hi\r\n: bye\r\n\r\n"),
-        ("event: message\nid: 7\ndata: {chunk}\n\nevent: message\nid: 8\ndata: {usage}\n\n", "event: message\nid: 7\ndata: {chunk}\n\n"),
+        (
+            "event: message\nid: 7\ndata: {chunk}\n\nevent: message\nid: 8\ndata: {usage}\n\n",
+            "event: message\nid: 7\ndata: {chunk}\n\n",
+        ),
         ("\n\n\ndata: {chunk}\n\n\n\ndata: {usage}\n\n\n", "\n\n\ndata: {chunk}\n\n\n\n\n"),
         ("data: {chunk}\n\ndata: {usage}", "data: {chunk}\n\n"),
         ("data: {chunk}\n\ndata: {usage}\n", "data: {chunk}\n\n"),
-        ("data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":", "data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":"),
+        (
+            "data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":",
+            "data: {chunk}\n\ndata: {\"choices\":[],\"usage\":{\"a\":",
+        ),
         ("data: {chunk}\n\ndata: [DONE]", "data: {chunk}\n\ndata: [DONE]"),
         ("retry: 10\n\ndata: {chunk}\n\n", "retry: 10\n\ndata: {chunk}\n\n"),
         ("data\ndata: {usage}\n\ndatax: 1\n\n", "datax: 1\n\n"),
@@ -80,12 +93,17 @@ fn a_chunk_that_is_more_than_usage_stays() {
         r#"{"choices":[],"error":{"message":"x"},"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
         r#"{"choices":[{"delta":{"content":"{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"}}]}"#,
         r#"{"error":{"message":"x","usage":{"prompt_tokens":1}}}"#,
-        "not json", "[DONE]", "", "{", "7",
+        "not json",
+        "[DONE]",
+        "",
+        "{",
+        "7",
     ] {
         let stream = format!("data: {data}\n\ndata: [DONE]\n\n");
         check(&stream, &stream);
     }
-    let stream = "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1,\ndata: \"completion_tokens\":2}}\n\n";
+    let stream =
+        "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1,\ndata: \"completion_tokens\":2}}\n\n";
     let said = check(stream, "");
     assert!(said.usage.is_reported(), "a document may stand on several data lines");
 }
@@ -93,8 +111,12 @@ fn a_chunk_that_is_more_than_usage_stays() {
 #[test]
 fn the_last_usage_that_is_not_null_wins_and_text_adds_up() {
     let said = check(
-        &fill("data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n"),
-        &fill("data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n"),
+        &fill(
+            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n",
+        ),
+        &fill(
+            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n",
+        ),
     );
     assert_eq!(said.usage, RawUsage::Value(br#"{"n":2}"#.to_vec()));
     assert_eq!(said.id.as_deref(), Some("c1"));
@@ -114,7 +136,11 @@ fn without_blank_lines_documents_are_read_all_the_same() {
 fn an_event_never_waits_longer_than_it_must() {
     let mut scanner = Scanner::new(true);
     let start = r#"data: {"id":"c1","choices":["#;
-    assert_eq!(scanner.push(start.as_bytes()), Passed::Instead(Vec::new()), "it could still be the usage chunk");
+    assert_eq!(
+        scanner.push(start.as_bytes()),
+        Passed::Instead(Vec::new()),
+        "it could still be the usage chunk"
+    );
     let released = format!("{start}{{");
     assert_eq!(scanner.push(b"{"), Passed::Instead(released.into_bytes()), "it has a choice: it cannot be");
     assert_eq!(scanner.push(br#""delta":{"content":"a"#), Passed::Same);

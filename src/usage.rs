@@ -103,7 +103,9 @@ impl Fields {
             (_, Some(prompt), Some(completion), _) => (prompt, completion),
             (_, None, Some(completion), Some(total)) => (total.checked_sub(completion)?, completion),
             (Mode::Chat, Some(prompt), None, Some(total)) => (prompt, total.checked_sub(prompt)?),
-            (Mode::Embeddings, Some(input), None, _) | (Mode::Embeddings, None, None, Some(input)) => (input, 0),
+            (Mode::Embeddings, Some(input), None, _) | (Mode::Embeddings, None, None, Some(input)) => {
+                (input, 0)
+            }
             _ => return None,
         };
         let beyond_prompt = self.total.and_then(|total| total.checked_sub(prompt)).unwrap_or(0);

@@ -16,23 +16,67 @@ fn counts(raw: &str, mode: Mode) -> String {
 #[test]
 fn usage_is_read_as_each_provider_reports_it() {
     for (name, raw, expected) in [
-        ("openai", r#"{"prompt_tokens":16,"completion_tokens":300,"total_tokens":316,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":7}}"#, "16 4 300 7"),
-        ("deepseek", r#"{"prompt_tokens":70,"completion_tokens":5,"total_tokens":75,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":6}"#, "70 64 5 0"),
-        ("both ways of cached, once", r#"{"prompt_tokens":70,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":64},"prompt_cache_hit_tokens":64}"#, "70 64 5 0"),
-        ("details without the count", r#"{"prompt_tokens":70,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":null},"prompt_cache_hit_tokens":64}"#, "70 64 5 0"),
-        ("groq", r#"{"queue_time":0.04,"prompt_tokens":45,"prompt_time":0.003,"completion_tokens":662,"completion_time":2.65,"total_tokens":707,"total_time":2.6}"#, "45 0 662 0"),
-        ("xai: reasoning outside completion", r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334,"completion_tokens_details":{"reasoning_tokens":320}}"#, "12 0 322 320"),
-        ("a total below the sum", r#"{"prompt_tokens":12,"completion_tokens":20,"total_tokens":15}"#, "12 0 20 0"),
+        (
+            "openai",
+            r#"{"prompt_tokens":16,"completion_tokens":300,"total_tokens":316,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":7}}"#,
+            "16 4 300 7",
+        ),
+        (
+            "deepseek",
+            r#"{"prompt_tokens":70,"completion_tokens":5,"total_tokens":75,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":6}"#,
+            "70 64 5 0",
+        ),
+        (
+            "both ways of cached, once",
+            r#"{"prompt_tokens":70,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":64},"prompt_cache_hit_tokens":64}"#,
+            "70 64 5 0",
+        ),
+        (
+            "details without the count",
+            r#"{"prompt_tokens":70,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":null},"prompt_cache_hit_tokens":64}"#,
+            "70 64 5 0",
+        ),
+        (
+            "groq",
+            r#"{"queue_time":0.04,"prompt_tokens":45,"prompt_time":0.003,"completion_tokens":662,"completion_time":2.65,"total_tokens":707,"total_time":2.6}"#,
+            "45 0 662 0",
+        ),
+        (
+            "xai: reasoning outside completion",
+            r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334,"completion_tokens_details":{"reasoning_tokens":320}}"#,
+            "12 0 322 320",
+        ),
+        (
+            "a total below the sum",
+            r#"{"prompt_tokens":12,"completion_tokens":20,"total_tokens":15}"#,
+            "12 0 20 0",
+        ),
         ("no completion, but a total", r#"{"prompt_tokens":12,"total_tokens":15}"#, "12 0 3 0"),
         ("no prompt, but a total", r#"{"completion_tokens":12,"total_tokens":15}"#, "3 0 12 0"),
         ("zero is a count", r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#, "0 0 0 0"),
-        ("more cached than input", r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}"#, "5 0! 1 0"),
+        (
+            "more cached than input",
+            r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}"#,
+            "5 0! 1 0",
+        ),
         ("as strings", r#"{"prompt_tokens":"5","completion_tokens":"1"}"#, "5 0 1 0"),
         ("as floats", r#"{"prompt_tokens":5.0,"completion_tokens":1.00}"#, "5 0 1 0"),
         ("escaped keys", r#"{"prompt\u005ftokens":5,"completion_tokens":1}"#, "5 0 1 0"),
-        ("a key that stands twice: the last", r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens":6}"#, "6 0 1 0"),
-        ("exact above 2^53", r#"{"prompt_tokens":9007199254740993,"completion_tokens":1}"#, "9007199254740993 0 1 0"),
-        ("decoys deeper down", r#"{"prompt_tokens":5,"completion_tokens":1,"x":{"prompt_tokens":9,"y":{"completion_tokens":9}},"z":[{"prompt_tokens":8}]}"#, "5 0 1 0"),
+        (
+            "a key that stands twice: the last",
+            r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens":6}"#,
+            "6 0 1 0",
+        ),
+        (
+            "exact above 2^53",
+            r#"{"prompt_tokens":9007199254740993,"completion_tokens":1}"#,
+            "9007199254740993 0 1 0",
+        ),
+        (
+            "decoys deeper down",
+            r#"{"prompt_tokens":5,"completion_tokens":1,"x":{"prompt_tokens":9,"y":{"completion_tokens":9}},"z":[{"prompt_tokens":8}]}"#,
+            "5 0 1 0",
+        ),
     ] {
         assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
     }
@@ -41,7 +85,13 @@ fn usage_is_read_as_each_provider_reports_it() {
 #[test]
 fn absent_is_not_zero() {
     for raw in [
-        "null", "{}", "[]", "7", "\"x\"", "", "{",
+        "null",
+        "{}",
+        "[]",
+        "7",
+        "\"x\"",
+        "",
+        "{",
         r#"{"prompt_tokens":5}"#,
         r#"{"completion_tokens":5}"#,
         r#"{"total_tokens":5}"#,
