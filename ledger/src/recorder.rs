@@ -32,12 +32,32 @@ pub struct Recorder {
     jobs: mpsc::Sender<Job>,
 }
 
+/// The task that writes.
+#[derive(Debug)]
+pub struct Recording {
+    task: JoinHandle<()>,
+    /// Never sent to: that it is gone is the message.
+    stop: oneshot::Sender<()>,
+}
+
+impl Recording {
+    /// Takes nothing more, records what waits, and closes the writer.
+    pub async fn finish(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the recorder failed");
+        }
+    }
+}
+
 impl Recorder {
-    /// Starts the task. It ends, its work done, when the last `Recorder` is gone.
+    /// Starts the task.
     #[must_use]
-    pub fn start(writer: Writer, bundle: Arc<Bundle>) -> (Self, JoinHandle<()>) {
+    pub fn start(writer: Writer, bundle: Arc<Bundle>) -> (Self, Recording) {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        (Self { jobs }, tokio::spawn(work(writer, queue, bundle)))
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(work(writer, queue, stopped, bundle));
+        (Self { jobs }, Recording { task, stop })
     }
 
     /// Records a batch and answers each line, in order. On return all of it is durable.
@@ -54,8 +74,22 @@ impl Recorder {
     }
 }
 
-async fn work(mut writer: Writer, mut queue: mpsc::Receiver<Job>, bundle: Arc<Bundle>) {
-    while let Some(job) = queue.recv().await {
+async fn work(
+    mut writer: Writer,
+    mut queue: mpsc::Receiver<Job>,
+    mut stopped: oneshot::Receiver<()>,
+    bundle: Arc<Bundle>,
+) {
+    loop {
+        let job = tokio::select! {
+            job = queue.recv() => job,
+            // What is in the queue is still handed out; `recv` ends once it is empty.
+            _ = &mut stopped, if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
+        };
+        let Some(job) = job else { break };
         let mut lines = job.lines;
         let mut shares = vec![(lines.len(), job.reply)];
         while lines.len() < GROUP_LINES

@@ -98,17 +98,14 @@ impl Server {
         };
         tracing::info!("stopping");
         let _ = stopping.send(true);
+        let deadline = tokio::time::Instant::now() + GRACE;
         for mut task in serving {
-            if !task.is_finished() && tokio::time::timeout(GRACE, &mut task).await.is_err() {
+            if !task.is_finished() && tokio::time::timeout_at(deadline, &mut task).await.is_err() {
                 tracing::warn!("a connection outlasted {GRACE:?} and is cut");
                 task.abort();
-                let _ = task.await;
             }
         }
-        // Connections that were cut may still hold a recorder; what they were promised is durable already.
-        if tokio::time::timeout(GRACE, recording).await.is_err() {
-            tracing::warn!("the recorder did not end in time");
-        }
+        recording.finish().await;
         self.store.close().await;
         outcome.map_err(|why| Error::Io {
             doing: "a listener ended".to_owned(),
