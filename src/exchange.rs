@@ -18,124 +18,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::{Account, Status};
+use crate::admit::{InFlight, admit};
 use crate::answer::Answer;
 use crate::clock::Moment;
-use crate::config::{Gateway, Provider, StreamUsage};
+use crate::config::Gateway;
 use crate::debit::Debit;
-use crate::digest::Digest;
+pub use crate::event::{AnswerHead, Effect, Event, Forward, Reply, Resolution};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route};
 use crate::refusal::Refusal;
-use crate::request::{Edit, Request, RequestError, RequestReader, edited_length};
-use crate::settle::{Admission, Answered, limits, settle};
+use crate::request::{Request, RequestError, RequestReader};
+use crate::settle::{Answered, settle};
 use crate::sse::Passed;
-use crate::usage::Mode;
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The request's head came.
-    Head {
-        /// All headers, `:method` and `:path` among them, names in lowercase.
-        headers: &'a [(String, Vec<u8>)],
-        /// Whether no body follows.
-        end: bool,
-        /// Fresh random bytes from the host, for the exchange's id.
-        random: [u8; 10],
-        /// Whether the outbox has room for one more debit.
-        outbox_has_room: bool,
-    },
-    /// The ledger (or the cache) answered whose token it is.
-    Resolved(Resolution),
-    /// More of the request's body came.
-    Body {
-        /// Only the new bytes.
-        bytes: &'a [u8],
-        /// Whether it is complete.
-        end: bool,
-    },
-    /// The answer's head came.
-    AnswerHead {
-        /// The status.
-        status: u16,
-        /// `content-type`, empty where absent.
-        content_type: &'a [u8],
-        /// `content-encoding`, empty where absent.
-        content_encoding: &'a [u8],
-        /// Whether no body follows.
-        end: bool,
-    },
-    /// More of the answer's body came.
-    AnswerBody {
-        /// Only the new bytes.
-        bytes: &'a [u8],
-        /// Whether it is complete.
-        end: bool,
-    },
-    /// Nothing more will happen: the caller, the provider or Envoy ended it.
-    Closed,
-}
-
-/// Whose token it is.
-#[derive(Clone, Debug)]
-pub enum Resolution {
-    /// This account's.
-    Account(Arc<Account>),
-    /// Nobody's.
-    Unknown,
-    /// The ledger did not say.
-    Unavailable,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Effect {
-    /// Ask whose token it is.
-    Resolve(Digest),
-    /// Answer the caller here and now.
-    Reply(Reply),
-    /// Send the request on: it does not wait any more.
-    Forward(Box<Forward>),
-    /// Change the answer's head before it goes on.
-    AnswerHead(AnswerHead),
-    /// Let these bytes pass instead of the ones that came.
-    ReplaceBody(Vec<u8>),
-    /// Put the debit into the outbox.
-    Record(Box<Debit>),
-}
-
-/// A local answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The status.
-    pub status: u16,
-    /// Headers beside `content-type: application/json`.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// What changes in an answer's head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnswerHead {
-    /// Headers to set.
-    pub add: Vec<(&'static str, String)>,
-    /// Whether bytes may be taken out of the body, so that its length must not be told.
-    pub length_changes: bool,
-}
-
-/// How the request goes upstream.
-#[derive(Clone, Debug)]
-pub struct Forward {
-    /// The provider's name: the mark that Envoy's route demands.
-    pub provider: String,
-    /// All headers it goes with, in place of the caller's.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
-    /// Edits of the body; none where it goes as it came.
-    pub edits: Vec<Edit>,
-    /// The body's length after them: a stale one would smuggle a second request.
-    pub content_length: u64,
-}
 
 /// One exchange.
 #[derive(Debug)]
@@ -165,15 +59,6 @@ enum State {
 enum Body {
     Coming(Box<RequestReader>),
     Complete(Box<Result<Request, RequestError>>),
-}
-
-#[derive(Debug)]
-struct InFlight {
-    admission: Admission,
-    /// The caller's `stream`.
-    wants_stream: bool,
-    /// Whether the usage chunk is the filter's doing.
-    takes_out: bool,
 }
 
 type Effects = Vec<Effect>;
@@ -352,8 +237,10 @@ impl Exchange {
             Body::Coming(_) => return self.stay(State::Reading { call, account, body }),
             Body::Complete(request) => *request,
         };
-        let admitted =
-            request.map_err(Refusal::Body).and_then(|request| self.admit(now, call, account, request));
+        let admitted = request.map_err(Refusal::Body).and_then(|request| {
+            let id = self.id.ok_or(Refusal::GatewayDisabled)?;
+            admit(&self.gateway, id, now, call, account, request)
+        });
         match admitted {
             Ok((in_flight, forward)) => {
                 self.state = State::Forwarded(Box::new(in_flight));
@@ -361,49 +248,6 @@ impl Exchange {
             }
             Err(refusal) => self.refuse(&refusal),
         }
-    }
-
-    fn admit(
-        &self,
-        now: Moment,
-        call: Call,
-        account: Arc<Account>,
-        request: Request,
-    ) -> Result<(InFlight, Forward), Refusal> {
-        let config = &self.gateway.config;
-        let card = self.gateway.bundle.in_force(now).ok_or(Refusal::GatewayDisabled)?;
-        let exchange_id = self.id.ok_or(Refusal::GatewayDisabled)?;
-        let model = card.models.get(&request.model).filter(|model| model.mode == call.mode);
-        let served = model.and_then(|model| Some((model, config.providers.get(&model.provider)?)));
-        let Some((model, provider)) = served else {
-            return Err(Refusal::ModelNotFound { model: request.model });
-        };
-        let (input_limit, output_limit) = limits(&request, model);
-        let streams = request.stream && call.mode == Mode::Chat;
-        let asks = streams && provider.stream_usage == StreamUsage::Ask;
-        let edits = request.edits(model.upstream_model.as_deref(), asks);
-        let forward = Forward {
-            provider: model.provider.clone(),
-            headers: upstream_headers(provider, &call),
-            content_length: edited_length(request.body_bytes, &edits),
-            edits,
-        };
-        let admission = Admission {
-            exchange_id,
-            admitted_at: now,
-            account,
-            slot: call.slot.clone().unwrap_or_else(|| config.default_slot.clone()),
-            call,
-            card: Arc::clone(card),
-            input_bytes: request
-                .text_bytes
-                .saturating_add(request.given_tokens.saturating_mul(model.bytes_per_token)),
-            input_limit,
-            output_limit,
-            model: request.model.clone(),
-        };
-        let takes_out = asks && !request.asks_usage();
-        Ok((InFlight { admission, wants_stream: streams, takes_out }, forward))
     }
 
     fn answer_head(
@@ -487,38 +331,8 @@ fn replacement(passed: Passed, bytes: &[u8], tail: &[u8]) -> Option<Effect> {
     }
 }
 
-impl InFlight {
-    /// What every answer to the call carries.
-    fn answer_head(&self) -> AnswerHead {
-        let add = vec![
-            ("x-matrix-rate-table-version", self.admission.card.version.to_string()),
-            ("x-matrix-exchange-id", self.admission.exchange_id.to_string()),
-        ];
-        AnswerHead { add, length_changes: self.takes_out }
-    }
-}
-
 fn healthy() -> Reply {
     Reply { status: 200, headers: Vec::new(), body: br#"{"status":"ok"}"#.to_vec() }
-}
-
-/// An allow-list: nothing else of the caller's head reaches a provider. The provider's key is put on by
-/// Envoy, and its answer is asked for uncompressed so that it can be read.
-fn upstream_headers(provider: &Provider, call: &Call) -> Vec<(&'static str, Vec<u8>)> {
-    let route = match call.mode {
-        Mode::Chat => "/chat/completions",
-        Mode::Embeddings => "/embeddings",
-    };
-    let path = [provider.base_path.as_str(), route].concat();
-    let mut headers = vec![
-        (":method", b"POST".to_vec()),
-        (":path", path.into_bytes()),
-        (":authority", provider.authority.clone().into_bytes()),
-        ("content-type", b"application/json".to_vec()),
-        ("accept-encoding", b"identity".to_vec()),
-    ];
-    headers.extend(call.passed.iter().cloned());
-    headers
 }
 
 #[cfg(test)]

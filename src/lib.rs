@@ -1,6 +1,7 @@
 //! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map.
 
 pub mod account;
+pub mod admit;
 pub mod answer;
 pub mod bundle;
 pub mod card;
@@ -10,6 +11,7 @@ pub mod debit;
 pub mod digest;
 pub mod doc;
 pub mod document;
+pub mod event;
 pub mod exchange;
 pub mod exchange_id;
 #[cfg(target_arch = "wasm32")]
