@@ -3,7 +3,8 @@
 //! ```text
 //! Fresh ── head ──> Resolving ── account ──> Reading ── body's end ──> Forwarded ── 2xx ──> Answering
 //!   │                   │                       │                          │                    │
-//!   └─ no ──────────────┴──────── no ───────────┴──────────> Over <── not 2xx, closed ── end, closed
+//!   └─ no ──────────────┴─ no ──> Replied <─ no ┘                          └─ not 2xx,          └─ end,
+//!                                                                             closed ──> Over <─── closed
 //! ```
 //!
 //! [`Exchange::step`] takes what happened and gives what is to be done; it calls nobody and reads no clock.
@@ -51,7 +52,9 @@ enum State {
     Forwarded(Box<InFlight>),
     /// A 2xx answer passes; `held` bytes of it wait for the cost headers, while they are not too many.
     Answering { in_flight: Box<InFlight>, status: u16, answer: Answer, held: Option<u64> },
-    /// Nothing is owed any more: refused, answered here, or settled.
+    /// Answered here: the request never goes on.
+    Replied,
+    /// Nothing is owed any more: closed or settled.
     Over,
 }
 
@@ -73,7 +76,7 @@ impl Exchange {
     /// Whether the request must not go on.
     #[must_use]
     pub fn request_waits(&self) -> bool {
-        matches!(self.state, State::Fresh | State::Resolving { .. } | State::Reading { .. })
+        matches!(self.state, State::Fresh | State::Resolving { .. } | State::Reading { .. } | State::Replied)
     }
 
     /// Whether the answer must not go on.
@@ -153,9 +156,12 @@ impl Exchange {
                     Answered { status: Some(status), stream, complete: false, said: answer.said() };
                 record(settle(&in_flight.admission, answered, now))
             }
+            (State::Replied, _) => self.stay(State::Replied),
             (_, Event::Closed) => Vec::new(),
             // Before it is forwarded, an answer is Envoy's own refusal: 413, 408. It passes.
-            (State::Resolving { .. } | State::Reading { .. }, Event::AnswerHead { .. }) => Vec::new(),
+            (State::Resolving { .. } | State::Reading { .. }, Event::AnswerHead { .. }) => {
+                self.stay(State::Replied)
+            }
             // Anything else says nothing new in that state.
             (state, _) => self.stay(state),
         }
@@ -167,11 +173,17 @@ impl Exchange {
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Effects {
-        self.state = State::Over;
+        self.state = State::Replied;
         let mut headers: Vec<_> =
             refusal.headers().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         headers.extend(self.id.map(|id| ("x-matrix-exchange-id", id.to_string())));
         vec![Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })]
+    }
+
+    fn healthy(&mut self) -> Effects {
+        self.state = State::Replied;
+        let body = br#"{"status":"ok"}"#.to_vec();
+        vec![Effect::Reply(Reply { status: 200, headers: Vec::new(), body })]
     }
 
     fn head(
@@ -186,10 +198,8 @@ impl Exchange {
             found.map_or(&[][..], |(_, value)| value.as_slice())
         };
         let mode = match Route::of(value(":method"), value(":path")) {
-            Ok(Route::Healthz) => return vec![Effect::Reply(healthy())],
-            Ok(Route::Readyz) if self.gateway.bundle.in_force(now).is_some() => {
-                return vec![Effect::Reply(healthy())];
-            }
+            Ok(Route::Healthz) => return self.healthy(),
+            Ok(Route::Readyz) if self.gateway.bundle.in_force(now).is_some() => return self.healthy(),
             Ok(Route::Readyz) => return self.refuse(&Refusal::GatewayDisabled),
             Ok(Route::Metered(mode)) => mode,
             Err(refusal) => return self.refuse(&refusal),
@@ -329,10 +339,6 @@ fn replacement(passed: Passed, bytes: &[u8], tail: &[u8]) -> Option<Effect> {
             Some(Effect::ReplaceBody(passed))
         }
     }
-}
-
-fn healthy() -> Reply {
-    Reply { status: 200, headers: Vec::new(), body: br#"{"status":"ok"}"#.to_vec() }
 }
 
 #[cfg(test)]

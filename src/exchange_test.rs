@@ -347,6 +347,7 @@ fn every_ending_is_one_debit_or_none() {
         });
         assert_eq!(told.as_deref(), *expected, "{name}");
         assert!(!drive.exchange.request_waits() && !drive.exchange.answer_waits(), "{name}: nothing hangs");
+        assert!(drive.reply.is_none(), "{name}: the provider's answer passes");
     }
 }
 
@@ -441,6 +442,7 @@ proptest! {
             prop_assert!(drive.debits.len() <= 1);
             prop_assert!(drive.debits.is_empty() || drive.forward.is_some());
             prop_assert!(drive.forward.is_none() || drive.reply.is_none());
+            prop_assert!(drive.reply.is_none() || drive.exchange.request_waits(), "a refused request stays");
         }
         drive.step(Event::Closed);
         prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");
