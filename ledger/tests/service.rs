@@ -151,6 +151,7 @@ fn it_stops_in_order_when_asked_to() {
     for signal in ["TERM", "INT"] {
         let mut service = Service::start(&folder.database());
         resolve(&service, "mtx-test-free");
+        send(&service, 0..5);
         service.signal(signal);
         assert!(service.child.wait().unwrap().success(), "{signal}");
         assert!(!folder.database().with_extension("db-wal").exists(), "the log is folded into the file");
@@ -179,12 +180,12 @@ fn a_store_that_fails_answers_503_and_keeps_nothing() {
 fn it_does_not_start_without_a_proper_secret() {
     let folder = ledger();
     let secret_file = folder.0.join("secret");
-    std::fs::write(&secret_file, "too short\n").unwrap();
+    std::fs::write(&secret_file, "fifteen-letters\n").unwrap();
     let file = ["--secret-file", secret_file.to_str().unwrap()];
     for (secret, arguments, expected) in [
         (None, &[][..], "set PAX_LEDGER_SECRET"),
         (Some(""), &[], "at least 16"),
-        (Some("fifteen letters"), &[], "at least 16"),
+        (Some("fifteen-letters"), &[], "at least 16"),
         (Some(SECRET), &file, "at least 16"),
         (Some(SECRET), &["--secret-file", "/nowhere/secret"], "/nowhere/secret"),
     ] {
