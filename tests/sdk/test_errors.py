@@ -1,0 +1,149 @@
+"""Refusals and failures: the SDK's own exceptions, with the gateway's codes, and nothing debited."""
+
+import openai
+import pytest
+
+from conftest import CHAT_MODEL, EMBEDDING_MODEL, MESSAGES, TOKEN
+from prices import cost_pax
+
+
+class Counted:
+    """The stock client, and how many requests it really sent."""
+
+    def __init__(self, stack, token: str = TOKEN):
+        self.sent = 0
+        http_client = openai.DefaultHttpxClient(event_hooks={"request": [self._count]})
+        self.client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=token, http_client=http_client)
+
+    def _count(self, _):
+        self.sent += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+
+
+@pytest.fixture
+def counted(stack):
+    with Counted(stack) as counted:
+        yield counted
+
+
+def chat(client, **options):
+    return client.chat.completions.create(**{"model": CHAT_MODEL, "messages": MESSAGES} | options)
+
+
+REFUSALS = {
+    "unknown model": (lambda c: chat(c, model="no-such-model"), openai.NotFoundError, 404, "model_not_found", "model"),
+    "no model for this route": (
+        lambda c: chat(c, model=EMBEDDING_MODEL), openai.NotFoundError, 404, "model_not_found", "model",
+    ),
+    "a route that is not served": (
+        lambda c: c.completions.create(model=CHAT_MODEL, prompt="Hello"),
+        openai.NotFoundError, 404, "unknown_route", None,
+    ),
+    "the responses API": (
+        lambda c: c.responses.create(model=CHAT_MODEL, input="Hello"), openai.NotFoundError, 404, "unknown_route", None,
+    ),
+    "GET of a metered path": (
+        lambda c: c.get("/chat/completions", cast_to=object), openai.APIStatusError, 405, "method_not_allowed", None,
+    ),
+    "a dearer service tier": (
+        lambda c: chat(c, service_tier="flex"), openai.BadRequestError, 400, "unpriced_option", "service_tier",
+    ),
+    "web search": (
+        lambda c: chat(c, web_search_options={}), openai.BadRequestError, 400, "unpriced_option", "web_search_options",
+    ),
+    "audio": (
+        lambda c: chat(c, modalities=["text", "audio"], audio={"voice": "alloy", "format": "wav"}),
+        openai.BadRequestError, 400, "unpriced_option", None,
+    ),
+    "no model": (lambda c: chat(c, model=""), openai.BadRequestError, 400, "missing_model", "model"),
+    "a wrong type": (lambda c: chat(c, model=7), openai.BadRequestError, 400, "invalid_json", "model"),
+    "a slot that is none": (
+        lambda c: chat(c, extra_headers={"X-Matrix-Slot": "no slot"}),
+        openai.BadRequestError, 400, "invalid_slot", None,
+    ),
+    "a compressed body": (
+        lambda c: chat(c, extra_headers={"Content-Encoding": "gzip"}),
+        openai.APIStatusError, 415, "unsupported_encoding", None,
+    ),
+    "a body above the limit": (
+        lambda c: chat(c, messages=[{"role": "user", "content": "x" * (20 * 1024 * 1024)}]),
+        openai.APIStatusError, 413, "request_too_large", None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_is_the_sdks_exception_and_goes_nowhere(name, counted, provider, ledger):
+    call, exception, status, code, param = REFUSALS[name]
+    with pytest.raises(exception) as caught:
+        call(counted.client)
+    error = caught.value
+    assert (error.status_code, error.code) == (status, code)
+    assert param is None or error.param == param
+    assert error.body["message"] and error.type == "invalid_request_error"
+    assert error.response.headers["x-should-retry"] == "false" and counted.sent == 1
+    assert error.response.headers["x-matrix-exchange-id"]
+    assert provider.requests() == []
+    ledger.new(0)
+
+
+def test_an_unknown_token_is_an_authentication_error(stack, provider, ledger):
+    with Counted(stack, "mtx-nobody") as counted:
+        with pytest.raises(openai.AuthenticationError) as caught:
+            chat(counted.client)
+        assert (caught.value.status_code, caught.value.code) == (401, "invalid_api_key")
+        assert caught.value.response.headers["x-should-retry"] == "false" and counted.sent == 1
+    assert provider.requests() == []
+    ledger.new(0)
+
+
+def test_a_revoked_token_and_a_disabled_account_are_refused(stack, provider, ledger):
+    def token_of(account: str) -> str:
+        created = ledger.run("account", "create", account, "--tier", "credit")
+        assert created.returncode == 0, created.stderr
+        added = ledger.run("token", "add", account, "--name", "laptop", "--token", f"mtx-{account}")
+        assert added.returncode == 0, added.stderr
+        return f"mtx-{account}"
+
+    disabled, gone = token_of("sdk-disabled"), token_of("sdk-gone")
+    assert ledger.run("account", "disable", "sdk-disabled").returncode == 0
+    with Counted(stack, gone) as counted:
+        chat(counted.client)
+    [entry] = ledger.new(1)
+    assert entry["account"] == "sdk-gone"
+    with Counted(stack, disabled) as counted, pytest.raises(openai.PermissionDeniedError) as caught:
+        chat(counted.client)
+    assert (caught.value.status_code, caught.value.code, counted.sent) == (403, "account_disabled", 1)
+    assert len(provider.requests()) == 1
+    ledger.new(1)
+
+
+def test_a_providers_error_passes_as_it_is_and_is_not_charged(counted, provider, ledger):
+    body = '{"error":{"message":"Slow down.","type":"rate_limit","param":null,"code":"provider_says_no"}}'
+    provider.behave(status=429, body=body, headers={"x-should-retry": "false"})
+    with pytest.raises(openai.RateLimitError) as caught:
+        chat(counted.client)
+    assert (caught.value.code, caught.value.body["message"]) == ("provider_says_no", "Slow down.")
+    assert caught.value.response.text == body and counted.sent == 1
+    ledger.new(0)
+
+
+def test_what_the_sdk_tries_again_is_charged_once(counted, provider, ledger):
+    provider.behave(status=503, times=2, headers={"retry-after-ms": "1"})
+    assert chat(counted.client).choices[0].message.content
+    assert counted.sent == len(provider.requests()) == 3
+    ledger.new(1)
+
+
+def test_a_stream_that_breaks_off_is_an_error_to_the_sdk_and_charged_by_estimate(client, provider, ledger):
+    provider.behave(answer="openai-chat", cut_after_bytes=900)
+    with pytest.raises(openai.APIConnectionError):
+        list(chat(client, stream=True))
+    [entry] = ledger.new(1)
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    assert entry["tokens_input"] > 0 and entry["cost_pax"] == cost_pax(entry)

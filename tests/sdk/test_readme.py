@@ -1,0 +1,94 @@
+"""README.md does what it says: its code is taken from the page and run, with nothing but the port changed."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import free_port
+from stack import ROOT, Stack, binary
+
+README = (ROOT / "README.md").read_text()
+PORT = "127.0.0.1:10000"
+
+
+def block(language: str, having: str) -> str:
+    """The one code block of that language that has these words."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    [found] = [text for text in blocks if having in text]
+    return found
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """`make up` as a new user has it, stand-in included, and a folder that looks like the checkout."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "dist").mkdir()
+    (folder / "dist/pax-ledger").symlink_to(binary("pax-ledger", "PAX_LEDGER_BIN").absolute())
+    with Stack(free_port(), folder / "data") as stack:
+        yield stack, folder
+
+
+def run(fresh, *command: str) -> str:
+    """What the command prints, without an error."""
+    env = {name: value for name, value in os.environ.items() if name != "PAX_LEDGER_DB"}
+    done = subprocess.run(command, cwd=fresh[1], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def here(fresh, text: str) -> str:
+    assert PORT in text
+    return text.replace(PORT, f"127.0.0.1:{fresh[0].port}")
+
+
+def test_the_curl_line_gets_an_answer_and_makes_an_entry(fresh):
+    before = fresh[0].ledger.from_here()
+    assert "Hello from the stand-in" in run(fresh, "sh", "-ec", here(fresh, block("sh", "curl")))
+    [entry] = before.new(1)
+    assert entry["account"] == "demo-free"
+
+
+def test_the_lines_of_python_print_two_answers_and_the_cost(fresh):
+    code = block("python", "OpenAI(")
+    assert len([line for line in code.splitlines() if line]) <= 10
+    before = fresh[0].ledger.from_here()
+    printed = run(fresh, sys.executable, "-c", here(fresh, code))
+    assert printed.count("Hello from the stand-in") == 2
+    whole, streamed = before.new(2)
+    assert (whole["stream"], streamed["stream"]) == (False, True)
+    assert f"cost: {whole['cost_pax']} PAX" in printed
+
+
+def test_the_ledgers_commands_work_while_the_gateway_runs(fresh):
+    printed = run(fresh, "sh", "-ec", block("sh", "pax-ledger"))
+    assert re.search(r"^replayed \d+ entries", printed, re.MULTILINE) and "alice" in printed
+
+
+def test_every_line_of_yaml_is_in_the_configuration_that_runs():
+    template = {line.strip().removeprefix("- ") for line in (ROOT / "envoy/envoy.yaml").read_text().splitlines()}
+    lines = [line.strip().removeprefix("- ") for line in block("yaml", "pax_gateway").splitlines()]
+    assert lines and [line for line in lines if line not in template] == []
+
+
+def test_every_make_target_link_and_metric_is_there():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
+    assert named and named <= targets
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+    defined = set(re.findall(r'"(pax_[a-z_]+)"', (ROOT / "src/root.rs").read_text()))
+    assert set(re.findall(r"`wasmcustom\.(\w+)`", README)) == defined - {"pax_gateway"}
+
+
+def test_the_table_of_the_plugins_configuration_has_the_defaults_and_limits_of_the_code():
+    numbers = r'whole_or\(\s*"(\w+)",\s*([^,]+),\s*([^,]+?)\.\.=([^,]+),'
+    found = re.findall(numbers, (ROOT / "src/config.rs").read_text())
+    assert len(found) >= 5
+    for key, *rust in found:
+        # Whole numbers, products and quotients: what Python reads as Rust does.
+        default, least, most = (eval(text.replace("/", "//"), {"MIB": 1024 * 1024}) for text in rust)
+        row = rf"^\| `[a-z]+\.{key}` \| {default} \| {least} to {most} \| "
+        assert re.search(row, README, re.MULTILINE), f"README.md has other numbers for {key}"
