@@ -15,7 +15,9 @@
 //!
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
+mod builder;
 mod error;
+mod folder;
 mod http;
 mod layout;
 mod ports;
@@ -25,8 +27,9 @@ mod render;
 mod replies;
 mod stack;
 
+pub use builder::Builder;
 pub use error::StackError;
 pub use layout::Layout;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};
 pub use render::{Place, render};
-pub use stack::{Builder, Stack};
+pub use stack::Stack;

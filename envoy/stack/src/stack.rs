@@ -1,8 +1,8 @@
-//! Starting, watching and stopping the three processes.
+//! The running stack: its three processes, watched and stopped.
 
+use crate::folder::Folder;
 use crate::process::{self, Process};
-use crate::{Layout, Place, StackError, Upstream, http, ports, render};
-use serde_json::Value;
+use crate::{Builder, Layout, StackError, Upstream, http, ports};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,207 +17,39 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// The filter's gauge of debits that the ledger has not acknowledged.
 const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
 
+/// How long it must be quiet before a stop: the gauge is set by ticks of the filter, and is 0 for a moment after a
+/// call has ended and before its debit is counted.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// The accounts of demo and tests: name, tier, token.
 const DEMO_ACCOUNTS: [(&str, &str, &str); 2] =
     [("demo-free", "free", "mtx-demo-free"), ("demo-credit", "credit", "mtx-demo-credit")];
 
-/// Settings of a stack, and how to start it. Made by [`Stack::builder`].
-pub struct Builder {
-    layout: Option<Layout>,
-    gateway_port: Option<u16>,
-    upstream: Option<Upstream>,
-    standin_args: Vec<OsString>,
-    data_dir: Option<PathBuf>,
-    concurrency: u32,
-    access_log: bool,
-    log_level: String,
-    change: Box<dyn FnOnce(&mut Value) + Send>,
-    progress: Box<dyn Fn(&str) + Send>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Builder {
-    /// Where the parts are. Default: [`Layout::find`].
-    #[must_use]
-    pub fn layout(mut self, layout: Layout) -> Self {
-        self.layout = Some(layout);
-        self
-    }
-
-    /// The gateway's port. Default: a free one.
-    #[must_use]
-    pub fn gateway_port(mut self, port: u16) -> Self {
-        self.gateway_port = Some(port);
-        self
-    }
-
-    /// One plain-HTTP server, `host:port`, that plays every provider. Default: the stand-in is started.
-    #[must_use]
-    pub fn upstream(mut self, server: impl Into<String>) -> Self {
-        self.upstream = Some(Upstream::Server(server.into()));
-        self
-    }
-
-    /// The providers themselves, over TLS, with the keys that the environment has.
-    #[must_use]
-    pub fn real_providers(mut self) -> Self {
-        self.upstream = Some(Upstream::Providers);
-        self
-    }
-
-    /// More arguments for the stand-in.
-    #[must_use]
-    pub fn standin_args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
-        self.standin_args.extend(args.into_iter().map(Into::into));
-        self
-    }
-
-    /// Where the database (`ledger.db`) and the logs are kept. Default: a temporary folder.
-    #[must_use]
-    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.data_dir = Some(dir.into());
-        self
-    }
-
-    /// Envoy's worker threads. Default: 2.
-    #[must_use]
-    pub fn concurrency(mut self, workers: u32) -> Self {
-        self.concurrency = workers;
-        self
-    }
-
-    /// A line per call (without headers) in Envoy's log.
-    #[must_use]
-    pub fn access_log(mut self, on: bool) -> Self {
-        self.access_log = on;
-        self
-    }
-
-    /// Envoy's log level, for example `info` or `warning,wasm:debug`. Default: `warning` with the filter's own
-    /// lines from `info`.
-    #[must_use]
-    pub fn log_level(mut self, level: impl Into<String>) -> Self {
-        self.log_level = level.into();
-        self
-    }
-
-    /// Changes the filter's configuration before it is rendered; for tests.
-    #[must_use]
-    pub fn change_filter_config(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
-        self.change = Box::new(change);
-        self
-    }
-
-    /// Is told what is being started.
-    #[must_use]
-    pub fn progress(mut self, tell: impl Fn(&str) + Send + 'static) -> Self {
-        self.progress = Box::new(tell);
-        self
-    }
-
-    /// Once true, starting ends with [`StackError::Cancelled`].
-    #[must_use]
-    pub fn cancel_when(mut self, cancelled: Arc<AtomicBool>) -> Self {
-        self.cancelled = cancelled;
-        self
-    }
-
-    /// Starts everything and returns once `/readyz` answers 200. Blocks for some seconds.
-    ///
-    /// # Errors
-    /// [`StackError`] says what is missing, in use, mistaken, or which process did not come up and why.
-    pub fn start(self) -> Result<Stack, StackError> {
-        let layout = self.layout.map_or_else(Layout::find, Ok)?;
-        layout.check(self.upstream.is_none())?;
-        let gateway_port = match self.gateway_port {
-            Some(port) => ports::check("127.0.0.1", port).map(|()| port)?,
-            None => ports::free()?,
-        };
-        let (folder, data_dir) = Folder::make(self.data_dir, gateway_port)?;
-        let mut stack = Stack {
-            db: data_dir.join("ledger.db"),
-            secret: ports::random_hex(32)?,
-            admin_port: ports::free()?,
-            ledger_internal_port: ports::free()?,
-            ledger_public_port: ports::free()?,
-            standin_port: None,
-            gateway_port,
-            upstream: Upstream::Providers,
-            concurrency: self.concurrency.max(1),
-            log_level: self.log_level,
-            cancelled: self.cancelled,
-            envoy: None,
-            ledger: None,
-            standin: None,
-            layout,
-            folder,
-        };
-        let tell = self.progress;
-        stack.upstream = match self.upstream {
-            Some(upstream) => upstream,
-            None => {
-                tell("starting the stand-in provider");
-                stack.start_standin(&self.standin_args)?
-            }
-        };
-        tell("starting the ledger");
-        stack.make_demo_accounts()?;
-        stack.start_ledger()?;
-        tell("starting Envoy with the filter");
-        let place = Place {
-            gateway_address: "127.0.0.1".into(),
-            gateway_port,
-            admin_port: stack.admin_port,
-            ledger_port: stack.ledger_internal_port,
-            wasm: stack.layout.wasm.clone(),
-            ca_file: None,
-            access_log: self.access_log,
-        };
-        let config = render(&stack.layout, &place, &stack.upstream, self.change)?;
-        let file = stack.config_file();
-        std::fs::write(&file, config).map_err(StackError::io("write", &file))?;
-        stack.start_envoy()?;
-        Ok(stack)
-    }
-}
-
 /// The running stack. Dropping it kills every process.
 pub struct Stack {
     // Dropped in this order: first what calls, then what is called.
-    envoy: Option<Process>,
-    ledger: Option<Process>,
-    standin: Option<Process>,
-    layout: Layout,
-    db: PathBuf,
-    secret: String,
-    gateway_port: u16,
-    admin_port: u16,
-    ledger_internal_port: u16,
-    ledger_public_port: u16,
-    standin_port: Option<u16>,
-    upstream: Upstream,
-    concurrency: u32,
-    log_level: String,
-    cancelled: Arc<AtomicBool>,
-    folder: Folder,
+    pub(crate) envoy: Option<Process>,
+    pub(crate) ledger: Option<Process>,
+    pub(crate) standin: Option<Process>,
+    pub(crate) layout: Layout,
+    pub(crate) db: PathBuf,
+    pub(crate) secret: String,
+    pub(crate) gateway_port: u16,
+    pub(crate) admin_port: u16,
+    pub(crate) ledger_internal_port: u16,
+    pub(crate) ledger_public_port: u16,
+    pub(crate) standin_port: Option<u16>,
+    pub(crate) upstream: Upstream,
+    pub(crate) concurrency: u32,
+    pub(crate) log_level: String,
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) folder: Folder,
 }
 
 impl Stack {
     /// A stack with the defaults of a test: free ports, a temporary folder, the stand-in as every provider.
     pub fn builder() -> Builder {
-        Builder {
-            layout: None,
-            gateway_port: None,
-            upstream: None,
-            standin_args: Vec::new(),
-            data_dir: None,
-            concurrency: 2,
-            access_log: false,
-            log_level: "warning,wasm:info".into(),
-            change: Box::new(|_| ()),
-            progress: Box::new(|_| ()),
-            cancelled: Arc::default(),
-        }
+        Builder::default()
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -384,22 +216,21 @@ impl Stack {
         let _ = http::ask(self.admin_port, "POST", "/healthcheck/fail");
         let _ = http::ask(self.admin_port, "POST", "/drain_listeners");
         let deadline = Instant::now() + patience;
+        let mut quiet_since = None;
         loop {
-            if self.stat("http.gateway.downstream_rq_active") == Some(0) {
-                match self.stat(OUTBOX_GAUGE) {
-                    Some(0) => return true,
-                    Some(_) => {}
-                    // A filter that does not count them: time for a few of its ticks.
-                    None => {
-                        std::thread::sleep(patience.min(Duration::from_millis(500)));
-                        return true;
-                    }
-                }
+            let quiet = self.stat("http.gateway.downstream_rq_active") == Some(0)
+                && self.stat(OUTBOX_GAUGE).is_none_or(|waiting| waiting == 0);
+            let now = Instant::now();
+            let since = *quiet_since.get_or_insert(now);
+            match quiet {
+                true if now.duration_since(since) >= QUIET => return true,
+                true => {}
+                false => quiet_since = None,
             }
-            if Instant::now() > deadline {
+            if now > deadline {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(25));
         }
     }
 
@@ -416,11 +247,11 @@ impl Stack {
         drained
     }
 
-    fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.run.join("envoy.yaml")
     }
 
-    fn start_standin(&mut self, args: &[OsString]) -> Result<Upstream, StackError> {
+    pub(crate) fn start_standin(&mut self, args: &[OsString]) -> Result<Upstream, StackError> {
         let port = ports::free()?;
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new(&self.layout.standin);
@@ -433,7 +264,7 @@ impl Stack {
         Ok(Upstream::Server(address))
     }
 
-    fn make_demo_accounts(&self) -> Result<(), StackError> {
+    pub(crate) fn make_demo_accounts(&self) -> Result<(), StackError> {
         for (name, tier, token) in DEMO_ACCOUNTS {
             let create = ["account", "create", name, "--tier", tier, "--if-missing"];
             let add = ["token", "add", name, "--name", "demo", "--token", token, "--if-missing"];
@@ -479,53 +310,5 @@ impl Stack {
             log: process.log.clone(),
             tail: process::tail(&process.log),
         })
-    }
-}
-
-/// Where a stack keeps its files.
-struct Folder {
-    run: PathBuf,
-    /// Removed at the end, unless a test is failing: then the logs are what one wants to read.
-    temporary: Option<PathBuf>,
-}
-
-impl Folder {
-    /// The folder, and the folder of the database.
-    fn make(data_dir: Option<PathBuf>, port: u16) -> Result<(Self, PathBuf), StackError> {
-        let name = format!("pax-stack-{}", ports::random_hex(6)?);
-        let temporary = data_dir.is_none().then(|| std::env::temp_dir().join(name));
-        let data = data_dir.or_else(|| temporary.clone()).unwrap_or_default();
-        let run = data.join("run").join(port.to_string());
-        make_private(&run)?;
-        let data = std::path::absolute(&data).map_err(StackError::io("find", &data))?;
-        let run = data.join("run").join(port.to_string());
-        let folder = Self { run, temporary };
-        for log in ["envoy", "ledger", "standin"] {
-            // Logs of an earlier start would be shown as this one's.
-            let _ = std::fs::remove_file(folder.log(log));
-        }
-        Ok((folder, data))
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.run.join(format!("{name}.log"))
-    }
-}
-
-/// Makes a folder that nobody else can look into: the database is in it.
-fn make_private(dir: &Path) -> Result<(), StackError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(StackError::io("make", dir))
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Some(dir) = self.temporary.take() {
-            match std::thread::panicking() {
-                true => eprintln!("the logs of the stack are kept in {}", self.run.display()),
-                false => drop(std::fs::remove_dir_all(dir)),
-            }
-        }
     }
 }

@@ -1,0 +1,187 @@
+//! Settings of a stack, and starting it.
+
+use crate::folder::Folder;
+use crate::{Layout, Place, Stack, StackError, Upstream, ports, render};
+use serde_json::Value;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Settings of a stack, and how to start it. Made by [`Stack::builder`].
+pub struct Builder {
+    layout: Option<Layout>,
+    gateway_port: Option<u16>,
+    upstream: Option<Upstream>,
+    standin_args: Vec<OsString>,
+    data_dir: Option<PathBuf>,
+    concurrency: u32,
+    access_log: bool,
+    log_level: String,
+    change: Box<dyn FnOnce(&mut Value) + Send>,
+    progress: Box<dyn Fn(&str) + Send>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            layout: None,
+            gateway_port: None,
+            upstream: None,
+            standin_args: Vec::new(),
+            data_dir: None,
+            concurrency: 2,
+            access_log: false,
+            log_level: "warning,wasm:info".into(),
+            change: Box::new(|_| ()),
+            progress: Box::new(|_| ()),
+            cancelled: Arc::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where the parts are. Default: [`Layout::find`].
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = Some(layout);
+        self
+    }
+
+    /// The gateway's port. Default: a free one.
+    #[must_use]
+    pub fn gateway_port(mut self, port: u16) -> Self {
+        self.gateway_port = Some(port);
+        self
+    }
+
+    /// One plain-HTTP server, `host:port`, that plays every provider. Default: the stand-in is started.
+    #[must_use]
+    pub fn upstream(mut self, server: impl Into<String>) -> Self {
+        self.upstream = Some(Upstream::Server(server.into()));
+        self
+    }
+
+    /// The providers themselves, over TLS, with the keys that the environment has.
+    #[must_use]
+    pub fn real_providers(mut self) -> Self {
+        self.upstream = Some(Upstream::Providers);
+        self
+    }
+
+    /// More arguments for the stand-in.
+    #[must_use]
+    pub fn standin_args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
+        self.standin_args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where the database (`ledger.db`) and the logs are kept. Default: a temporary folder.
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
+    /// Envoy's worker threads. Default: 2.
+    #[must_use]
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// A line per call (without headers) in Envoy's log.
+    #[must_use]
+    pub fn access_log(mut self, on: bool) -> Self {
+        self.access_log = on;
+        self
+    }
+
+    /// Envoy's log level, for example `info` or `warning,wasm:debug`. Default: `warning` with the filter's own
+    /// lines from `info`.
+    #[must_use]
+    pub fn log_level(mut self, level: impl Into<String>) -> Self {
+        self.log_level = level.into();
+        self
+    }
+
+    /// Changes the filter's configuration before it is rendered; for tests.
+    #[must_use]
+    pub fn change_filter_config(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.change = Box::new(change);
+        self
+    }
+
+    /// Is told what is being started.
+    #[must_use]
+    pub fn progress(mut self, tell: impl Fn(&str) + Send + 'static) -> Self {
+        self.progress = Box::new(tell);
+        self
+    }
+
+    /// Once true, starting ends with [`StackError::Cancelled`].
+    #[must_use]
+    pub fn cancel_when(mut self, cancelled: Arc<AtomicBool>) -> Self {
+        self.cancelled = cancelled;
+        self
+    }
+
+    /// Starts everything and returns once `/readyz` answers 200. Blocks for some seconds.
+    ///
+    /// # Errors
+    /// [`StackError`] says what is missing, in use, mistaken, or which process did not come up and why.
+    pub fn start(self) -> Result<Stack, StackError> {
+        let layout = self.layout.map_or_else(Layout::find, Ok)?;
+        layout.check(self.upstream.is_none())?;
+        let gateway_port = match self.gateway_port {
+            Some(port) => ports::check("127.0.0.1", port).map(|()| port)?,
+            None => ports::free()?,
+        };
+        let (folder, data_dir) = Folder::make(self.data_dir, gateway_port)?;
+        let mut stack = Stack {
+            db: data_dir.join("ledger.db"),
+            secret: ports::random_hex(32)?,
+            admin_port: ports::free()?,
+            ledger_internal_port: ports::free()?,
+            ledger_public_port: ports::free()?,
+            standin_port: None,
+            gateway_port,
+            upstream: Upstream::Providers,
+            concurrency: self.concurrency.max(1),
+            log_level: self.log_level,
+            cancelled: self.cancelled,
+            envoy: None,
+            ledger: None,
+            standin: None,
+            layout,
+            folder,
+        };
+        let tell = self.progress;
+        stack.upstream = match self.upstream {
+            Some(upstream) => upstream,
+            None => {
+                tell("starting the stand-in provider");
+                stack.start_standin(&self.standin_args)?
+            }
+        };
+        tell("starting the ledger");
+        stack.make_demo_accounts()?;
+        stack.start_ledger()?;
+        tell("starting Envoy with the filter");
+        let place = Place {
+            gateway_address: "127.0.0.1".into(),
+            gateway_port,
+            admin_port: stack.admin_port,
+            ledger_port: stack.ledger_internal_port,
+            wasm: stack.layout.wasm.clone(),
+            ca_file: None,
+            access_log: self.access_log,
+        };
+        let config = render(&stack.layout, &place, &stack.upstream, self.change)?;
+        let file = stack.config_file();
+        std::fs::write(&file, config).map_err(StackError::io("write", &file))?;
+        stack.start_envoy()?;
+        Ok(stack)
+    }
+}
