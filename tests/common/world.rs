@@ -1,0 +1,121 @@
+//! One running gateway: Envoy, the real ledger, and a stand-in provider in this process.
+
+use crate::common::http::{Answer, Connection, chat};
+use pax_stack::{Builder, Stack};
+use pax_standin::{Behaviour, Options, Received, Standin};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A token of tier credit that every stack knows: any priced model.
+pub const TOKEN: &str = "mtx-demo-credit";
+/// The model of calls that are about something else.
+pub const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
+
+/// The gateway and all around it. Dropped, it stops.
+pub struct World {
+    pub stack: Stack,
+    pub standin: Standin,
+}
+
+/// The folder of `PAX_CAPTURES`, where it is set.
+pub fn captures() -> Option<PathBuf> {
+    std::env::var_os("PAX_CAPTURES").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+impl World {
+    pub fn start() -> Self {
+        Self::start_with(|builder| builder)
+    }
+
+    pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
+        let answers = std::iter::once(pax_standin::own_answers()).chain(captures()).collect();
+        let standin = Standin::start(Options { answers, ..Options::default() }).unwrap();
+        let builder = Stack::builder().upstream(standin.addr.to_string());
+        // The config of the scenarios: one provider that is never asked to report usage.
+        let builder = builder.change_filter_config(|config| {
+            config["providers"]["mistral"]["stream_usage"] = "always".into();
+        });
+        let stack = change(builder).start().unwrap_or_else(|error| panic!("{error}"));
+        Self { stack, standin }
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.stack.gateway_port())
+    }
+
+    /// A chat call of [`TOKEN`] on a connection of its own.
+    pub fn chat(&self, body: &str) -> Answer {
+        self.connect().call(&chat(TOKEN, body))
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.standin.set_behaviour(behaviour).unwrap();
+    }
+
+    /// What the provider was sent since the last time.
+    pub fn take_received(&self) -> Vec<Received> {
+        let received = self.standin.received();
+        self.standin.clear_received();
+        received
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> Vec<Value> {
+        let lines = self.stack.ledger(["entries"]).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The entries once there are `count` of them; what there is after ten seconds otherwise.
+    pub fn entries_when(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let entries = self.entries();
+            if entries.len() >= count || Instant::now() > deadline {
+                return entries;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The one entry of an exchange, once it is there.
+    pub fn entry(&self, exchange_id: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let lines = self.stack.ledger(["entries", "--exchange", exchange_id]).unwrap();
+            let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(entries.len() < 2, "one entry per exchange: {lines}");
+            match entries.into_iter().next() {
+                Some(entry) => return entry,
+                None => assert!(Instant::now() < deadline, "exchange {exchange_id:?} has no entry"),
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// How many debits wait for the ledger.
+    pub fn waiting(&self) -> u64 {
+        self.stack.stat("wasmcustom.pax_outbox_waiting").unwrap_or(0)
+    }
+
+    /// Waits until no call is in flight and no debit waits, so that what is not in the ledger will never be.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut quiet = 0;
+        while quiet < 3 {
+            let active = self.stack.stat("http.gateway.downstream_rq_active").unwrap_or(1);
+            quiet = if active == 0 && self.waiting() == 0 { quiet + 1 } else { 0 };
+            assert!(
+                Instant::now() < deadline,
+                "calls in flight: {active}, debits waiting: {}",
+                self.waiting()
+            );
+            std::thread::sleep(Duration::from_millis(40));
+        }
+    }
+
+    /// Replays the ledger: it must agree with every entry.
+    pub fn replay(&self) -> String {
+        self.stack.ledger(["replay"]).unwrap_or_else(|error| panic!("{error}"))
+    }
+}

@@ -1,0 +1,74 @@
+//! Every scenario of this folder, natively and again in a real Envoy; `format.rs` describes their text.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod check;
+mod envoy;
+mod format;
+mod native;
+
+use common::world::World;
+use common::{case, run};
+use format::Scenario;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+fn main() -> ExitCode {
+    let world: Arc<Mutex<Option<World>>> = Arc::default();
+    let entries = Arc::new(AtomicUsize::new(0));
+    let mut cases = Vec::new();
+    let mut in_envoy = Vec::new();
+    for (file, scenario) in scenarios() {
+        let scenario = Arc::new(scenario);
+        let name = |driver| format!("{driver}: {file}: {}", scenario.name);
+        if scenario.only.as_deref() != Some("envoy") {
+            let scenario = Arc::clone(&scenario);
+            cases.push(case(name("native"), move || native::run(&scenario)));
+        }
+        if scenario.only.as_deref() != Some("native") {
+            let (world, entries, name) = (Arc::clone(&world), Arc::clone(&entries), name("envoy"));
+            in_envoy.push(case(name, move || {
+                entries.fetch_add(usize::from(scenario.expect.entry.is_some()), Ordering::Relaxed);
+                with(&world, |world| envoy::run(world, &scenario));
+            }));
+        }
+    }
+    cases.extend(in_envoy);
+    let last = Arc::clone(&world);
+    cases.push(case("envoy: nothing else was debited, and the ledger replays", move || {
+        with(&last, |world| envoy::finish(world, entries.load(Ordering::Relaxed)));
+    }));
+    let conclusion = run(cases);
+    drop(world.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    conclusion.exit_code()
+}
+
+/// The one stack, started by the first who needs it.
+fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
+    let mut world = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    run(world.get_or_insert_with(World::start));
+}
+
+/// All scenarios with the names of their files, in order.
+fn scenarios() -> Vec<(String, Scenario)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "txt")).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for path in files {
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        all.extend(format::parse(&file, &text).into_iter().map(|scenario| (file.clone(), scenario)));
+    }
+    all
+}
