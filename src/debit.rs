@@ -151,6 +151,8 @@ pub struct Debit {
     pub tokens_input: Tokens,
     /// Of the input: cached.
     pub tokens_cached_input: Tokens,
+    /// Of the input: written to the provider's cache.
+    pub tokens_cache_write_input: Tokens,
     /// Of the input: audio.
     pub tokens_audio_input: Tokens,
     /// All output, reasoning included.
@@ -218,6 +220,7 @@ impl Debit {
         Usage {
             input: self.tokens_input,
             cached_input: self.tokens_cached_input,
+            cache_write_input: self.tokens_cache_write_input,
             audio_input: self.tokens_audio_input,
             output: self.tokens_output,
             audio_output: self.tokens_audio_output,
@@ -229,6 +232,7 @@ impl Debit {
     pub fn set_usage(&mut self, usage: &Usage) {
         self.tokens_input = usage.input;
         self.tokens_cached_input = usage.cached_input;
+        self.tokens_cache_write_input = usage.cache_write_input;
         self.tokens_audio_input = usage.audio_input;
         self.tokens_output = usage.output;
         self.tokens_audio_output = usage.audio_output;

@@ -131,6 +131,7 @@ fn whatever_is_tampered_with_does_not_prove_itself() {
         (reported, v2, v1, "priced again"),
         (reported, r#""tokens_input":1200"#, r#""tokens_input":1201"#, "counted again"),
         (reported, r#""tokens_cached_input":1024"#, r#""tokens_cached_input":1023"#, "counted again"),
+        (reported, r#""tokens_cache_write_input":0"#, r#""tokens_cache_write_input":1"#, "counted again"),
         (reported, r#""tokens_audio_input":0"#, r#""tokens_audio_input":1"#, "counted again"),
         (reported, r#""tokens_output":345"#, r#""tokens_output":344"#, "counted again"),
         (reported, r#""tokens_audio_output":0"#, r#""tokens_audio_output":1"#, "counted again"),

@@ -125,6 +125,7 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         estimated_from: counted.estimate,
         tokens_input: Tokens::ZERO,
         tokens_cached_input: Tokens::ZERO,
+        tokens_cache_write_input: Tokens::ZERO,
         tokens_audio_input: Tokens::ZERO,
         tokens_output: Tokens::ZERO,
         tokens_audio_output: Tokens::ZERO,

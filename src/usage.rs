@@ -18,6 +18,8 @@ pub struct Usage {
     pub input: Tokens,
     /// Of the input: read from the provider's cache.
     pub cached_input: Tokens,
+    /// Of the input: written to the provider's cache.
+    pub cache_write_input: Tokens,
     /// Of the input: audio.
     pub audio_input: Tokens,
     /// All output: reasoning and audio included.
@@ -77,6 +79,7 @@ enum Name {
     PromptDetails,
     CompletionDetails,
     Cached,
+    CacheWrite,
     Audio,
     Reasoning,
 }
@@ -92,6 +95,7 @@ struct Fields {
     total: Option<u64>,
     cache_hit: Option<u64>,
     cached: Option<u64>,
+    cache_write: Option<u64>,
     audio_input: Option<u64>,
     audio_output: Option<u64>,
     reasoning: Option<u64>,
@@ -114,6 +118,7 @@ impl Fields {
         let usage = Usage {
             input: Tokens(prompt),
             cached_input: Tokens(if cached_exceeds_input { 0 } else { cached }),
+            cache_write_input: Tokens(self.cache_write.unwrap_or(0)),
             audio_input: Tokens(self.audio_input.unwrap_or(0)),
             output: Tokens(completion.max(beyond_prompt)),
             audio_output: Tokens(self.audio_output.unwrap_or(0)),
@@ -129,6 +134,7 @@ impl Fields {
             (1, Name::Total, _) => Some(&mut self.total),
             (1, Name::CacheHit, _) => Some(&mut self.cache_hit),
             (2, Name::PromptDetails, Name::Cached) => Some(&mut self.cached),
+            (2, Name::PromptDetails, Name::CacheWrite) => Some(&mut self.cache_write),
             (2, Name::PromptDetails, Name::Audio) => Some(&mut self.audio_input),
             (2, Name::CompletionDetails, Name::Audio) => Some(&mut self.audio_output),
             (2, Name::CompletionDetails, Name::Reasoning) => Some(&mut self.reasoning),
@@ -147,6 +153,7 @@ impl Sink for Fields {
             b"prompt_tokens_details" => Name::PromptDetails,
             b"completion_tokens_details" => Name::CompletionDetails,
             b"cached_tokens" => Name::Cached,
+            b"cache_write_tokens" => Name::CacheWrite,
             b"audio_tokens" => Name::Audio,
             b"reasoning_tokens" => Name::Reasoning,
             _ => Name::Other,

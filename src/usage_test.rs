@@ -121,3 +121,20 @@ fn embeddings_have_no_output() {
         assert_eq!(counts(raw, Mode::Embeddings), expected, "{raw}");
     }
 }
+
+#[test]
+fn the_parts_of_a_count_are_read() {
+    let raw = br#"{"prompt_tokens":9,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,
+        "audio_tokens":3},"completion_tokens_details":{"reasoning_tokens":4,"audio_tokens":5,"cached_tokens":6}}"#;
+    let usage = read(raw, Mode::Chat).unwrap().usage;
+    let expected = Usage {
+        input: Tokens(9),
+        cached_input: Tokens(1),
+        cache_write_input: Tokens(2),
+        audio_input: Tokens(3),
+        output: Tokens(8),
+        audio_output: Tokens(5),
+        reasoning_output: Tokens(4),
+    };
+    assert_eq!(usage, expected);
+}

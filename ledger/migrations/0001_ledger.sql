@@ -55,6 +55,7 @@ CREATE TABLE credit_ledger (
     estimated_from          TEXT,
     tokens_input            INTEGER,
     tokens_cached_input     INTEGER,
+    tokens_cache_write_input INTEGER,
     tokens_audio_input      INTEGER,
     tokens_output           INTEGER,
     tokens_audio_output     INTEGER,

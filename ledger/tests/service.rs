@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use common::debits::{exchange, reported};
 use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
 use pax_gateway::account::{Account, Status, Tier};
@@ -194,8 +197,14 @@ fn it_does_not_start_without_a_proper_secret() {
         if let Some(secret) = secret {
             command.env("PAX_LEDGER_SECRET", secret);
         }
-        let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{secret:?} {arguments:?}");
+        command.args(["--internal", "127.0.0.1:0", "--public", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that starts all the same says that it listens, and is not waited for.
+        let mut listening = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut listening).unwrap();
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(listening, "", "{secret:?} {arguments:?}");
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }

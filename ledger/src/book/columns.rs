@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 /// The columns that repeat a field of the debit, in the debit's order. Only `cost_picopax` is named otherwise
 /// than its field, because its unit is another.
-pub const COLUMNS: [&str; 36] = [
+pub const COLUMNS: [&str; 37] = [
     "canon_v",
     "kind",
     "exchange_id",
@@ -32,6 +32,7 @@ pub const COLUMNS: [&str; 36] = [
     "estimated_from",
     "tokens_input",
     "tokens_cached_input",
+    "tokens_cache_write_input",
     "tokens_audio_input",
     "tokens_output",
     "tokens_audio_output",

@@ -103,6 +103,7 @@ fn plain(n: u64, account: &str, tier: Tier) -> Debit {
         estimated_from: None,
         tokens_input: Tokens::ZERO,
         tokens_cached_input: Tokens::ZERO,
+        tokens_cache_write_input: Tokens::ZERO,
         tokens_audio_input: Tokens::ZERO,
         tokens_output: Tokens::ZERO,
         tokens_audio_output: Tokens::ZERO,
