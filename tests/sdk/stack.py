@@ -1,5 +1,6 @@
 """What the tests start and look at: the stack, the provider behind it, the ledger's command line."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -23,6 +24,21 @@ def binary(name: str, variable: str) -> pathlib.Path:
     path = pathlib.Path(os.environ.get(variable) or ROOT / "dist" / name)
     assert path.is_file(), f"{path} is missing: `make binaries` builds it, or name one with {variable}"
     return path
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        # One that ends meanwhile is none. The parent is the second field after the name, which may have spaces.
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def command_line(pid: int) -> list[str]:
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 class Program:
@@ -79,6 +95,16 @@ class Stack:
 
     def stop(self) -> int:
         return self.program.stop(signal.SIGINT)
+
+    @contextlib.contextmanager
+    def silent_ledger(self):
+        """An outage: the ledger is there and says nothing."""
+        [ledger] = [pid for pid in children(self.program.process.pid) if "serve" in command_line(pid)]
+        os.kill(ledger, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(ledger, signal.SIGCONT)
 
     def __enter__(self):
         return self

@@ -1,5 +1,7 @@
 """Refusals and failures: the SDK's own exceptions, with the gateway's codes, and nothing debited."""
 
+import re
+
 import openai
 import pytest
 
@@ -97,30 +99,59 @@ def test_an_unknown_token_is_an_authentication_error(stack, provider, ledger):
         with pytest.raises(openai.AuthenticationError) as caught:
             chat(counted.client)
         assert (caught.value.status_code, caught.value.code) == (401, "invalid_api_key")
+        assert caught.value.type == "authentication_error"
         assert caught.value.response.headers["x-should-retry"] == "false" and counted.sent == 1
     assert provider.requests() == []
     ledger.new(0)
 
 
-def test_a_revoked_token_and_a_disabled_account_are_refused(stack, provider, ledger):
-    def token_of(account: str) -> str:
-        created = ledger.run("account", "create", account, "--tier", "credit")
-        assert created.returncode == 0, created.stderr
-        added = ledger.run("token", "add", account, "--name", "laptop", "--token", f"mtx-{account}")
-        assert added.returncode == 0, added.stderr
-        return f"mtx-{account}"
+def account(ledger, name: str) -> tuple[str, str]:
+    """A new account with a token: the token, and the token's id."""
+    created = ledger.run("account", "create", name, "--tier", "credit")
+    assert created.returncode == 0, created.stderr
+    added = ledger.run("token", "add", name, "--name", "laptop")
+    assert added.returncode == 0, added.stderr
+    return added.stdout.strip(), re.search(r"tok_\w+", added.stderr)[0]
 
-    disabled, gone = token_of("sdk-disabled"), token_of("sdk-gone")
-    assert ledger.run("account", "disable", "sdk-disabled").returncode == 0
-    with Counted(stack, gone) as counted:
+
+def test_a_new_account_calls_a_disabled_one_and_a_revoked_token_are_refused(stack, provider, ledger):
+    token, token_id = account(ledger, "sdk-new")
+    with Counted(stack, token) as counted:
         chat(counted.client)
     [entry] = ledger.new(1)
-    assert entry["account"] == "sdk-gone"
-    with Counted(stack, disabled) as counted, pytest.raises(openai.PermissionDeniedError) as caught:
+    assert (entry["account"], entry["tier"], entry["token_id"]) == ("sdk-new", "credit", token_id)
+
+    token, _ = account(ledger, "sdk-disabled")
+    assert ledger.run("account", "disable", "sdk-disabled").returncode == 0
+    with Counted(stack, token) as counted, pytest.raises(openai.PermissionDeniedError) as caught:
         chat(counted.client)
     assert (caught.value.status_code, caught.value.code, counted.sent) == (403, "account_disabled", 1)
+
+    token, token_id = account(ledger, "sdk-revoked")
+    assert ledger.run("token", "revoke", token_id).returncode == 0
+    with Counted(stack, token) as counted, pytest.raises(openai.AuthenticationError) as caught:
+        chat(counted.client)
+    assert (caught.value.code, counted.sent) == ("invalid_api_key", 1)
     assert len(provider.requests()) == 1
     ledger.new(1)
+
+
+def test_while_the_ledger_is_silent_known_callers_are_served_and_others_may_try_again(stack, provider, ledger):
+    token, _ = account(ledger, "sdk-outage")
+    with Counted(stack) as known, Counted(stack, token) as other:
+        chat(known.client)
+        with stack.silent_ledger():
+            chat(known.client)
+            with pytest.raises(openai.InternalServerError) as caught:
+                chat(other.client.with_options(max_retries=0))
+        assert (caught.value.status_code, caught.value.code) == (503, "ledger_unavailable")
+        assert "x-should-retry" not in caught.value.response.headers
+        assert int(caught.value.response.headers["retry-after"]) > 0
+        # The ledger is back, and nobody was told meanwhile that the token is wrong.
+        chat(other.client)
+        assert (known.sent, other.sent) == (2, 2)
+    # The debit of the call in between waited.
+    assert [entry["account"] for entry in ledger.new(3)] == ["demo-free", "demo-free", "sdk-outage"]
 
 
 def test_a_providers_error_passes_as_it_is_and_is_not_charged(counted, provider, ledger):
@@ -147,3 +178,13 @@ def test_a_stream_that_breaks_off_is_an_error_to_the_sdk_and_charged_by_estimate
     [entry] = ledger.new(1)
     assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
     assert entry["tokens_input"] > 0 and entry["cost_pax"] == cost_pax(entry)
+
+
+def test_a_caller_who_hangs_up_in_a_stream_is_charged_for_what_was_sent(client, provider, ledger):
+    provider.behave(answer="openai-chat", pace_ms=100)
+    with chat(client, stream=True) as stream:
+        next(iter(stream))
+    [entry] = ledger.new(1)
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    # 25 in the whole answer, by the provider's count.
+    assert entry["tokens_output"] < 10 and entry["cost_pax"] == cost_pax(entry)
