@@ -70,7 +70,7 @@ stack:
 
 test-rust: stack
 	@echo '· Rust tests'
-	@$(RUST) "$$CARGO" test --workspace --locked
+	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once
 
 test-sdk: stack
 	@if [ -d tests/sdk ]; then \
