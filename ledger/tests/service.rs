@@ -2,8 +2,10 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::debits::{exchange, reported};
 use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
@@ -159,6 +161,25 @@ fn it_stops_in_order_when_asked_to() {
         assert!(service.child.wait().unwrap().success(), "{signal}");
         assert!(!folder.database().with_extension("db-wal").exists(), "the log is folded into the file");
     }
+}
+
+#[test]
+fn a_connection_that_never_ends_does_not_keep_it_from_stopping() {
+    let folder = ledger();
+    let mut service = Service::start(&folder.database());
+    let mut half = TcpStream::connect(service.internal).unwrap();
+    half.write_all(b"POST /internal/v1/debits HTTP/1.1\r\nhost").unwrap();
+    send(&service, 0..5);
+    service.signal("TERM");
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = service.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it waits for a connection that never ends");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success());
 }
 
 #[test]
