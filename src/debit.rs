@@ -255,6 +255,10 @@ impl Debit {
                 self.rate_table_v, card.version
             ));
         }
+        // Only that it was in force already: a later version may be dated back, and older entries stay right.
+        if card.effective_from > self.occurred_at {
+            return wrong(format!("it occurred before its card was in force, at {}", card.effective_from));
+        }
         if self.utc_day != self.occurred_at.day() {
             return wrong(format!("utc_day is {}, but it occurred at {}", self.utc_day, self.occurred_at));
         }

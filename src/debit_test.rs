@@ -163,3 +163,12 @@ fn whatever_is_tampered_with_does_not_prove_itself() {
         }
     }
 }
+
+#[test]
+fn a_debit_from_before_its_card_does_not_prove_itself() {
+    let (reported, _) = golden();
+    let earlier = changed(reported, r#""occurred_at":"2026-11-23T09"#, r#""occurred_at":"2026-11-22T09"#);
+    let earlier = changed(&earlier, r#""utc_day":"2026-11-23""#, r#""utc_day":"2026-11-22""#);
+    let why = reading(&earlier).unwrap().prove(&Bundle::embedded().unwrap()).unwrap_err();
+    assert!(why.to_string().contains("before its card was in force"), "{why}");
+}
