@@ -1,0 +1,147 @@
+//! The ledger dies, comes back, or refuses the gateway.
+
+use crate::Case;
+use crate::common::http::{Connection, chat};
+use crate::common::world::{MODEL, TOKEN, World};
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub const CASES: &[Case] = &[
+    ("while the ledger is dead known callers are served, and every debit arrives once", killed),
+    ("a caller that the ledger cannot tell is refused at once, and served when it is back", unknown_caller),
+    ("a ledger with another secret is a ledger that is down: no hang, no lost debit", wrong_secret),
+];
+
+fn body() -> String {
+    format!(r#"{{"model":"{MODEL}","messages":[]}}"#)
+}
+
+/// A caller that makes one call after another until it is stopped; gives the exchanges' ids.
+fn keep_calling(port: u16, stop: Arc<AtomicBool>) -> JoinHandle<Vec<String>> {
+    std::thread::spawn(move || {
+        let mut connection = Connection::open(port);
+        let mut ids = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let answer = connection.call(&chat(TOKEN, &body()));
+            assert_eq!(answer.status, 200, "call {}: {}", ids.len(), answer.text());
+            ids.push(answer.header("x-matrix-exchange-id"));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        ids
+    })
+}
+
+fn killed(world: &mut World) {
+    world.settle();
+    let before = world.entries().len();
+    let stop = Arc::new(AtomicBool::new(false));
+    let port = world.stack.gateway_port();
+    let callers: Vec<_> = (0..4).map(|_| keep_calling(port, Arc::clone(&stop))).collect();
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(400));
+        world.stack.kill_ledger();
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(world.waiting() > 0, "debits wait while the ledger is dead");
+        world.stack.start_ledger().unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    stop.store(true, Ordering::Relaxed);
+    let ids: Vec<String> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
+    world.settle();
+    let mut entries = BTreeMap::new();
+    for entry in world.entries() {
+        *entries.entry(entry["exchange_id"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    assert!(ids.len() > 100, "few calls are no test: {}", ids.len());
+    let missing: Vec<&String> = ids.iter().filter(|id| !entries.contains_key(*id)).collect();
+    assert!(missing.is_empty(), "{} of {} debits are lost: {missing:?}", missing.len(), ids.len());
+    assert!(entries.values().all(|count| *count == 1), "a debit stands twice");
+    assert_eq!(entries.len(), before + ids.len());
+    world.replay();
+}
+
+/// A new token that no filter has asked about.
+fn add_token(world: &World, token: &str) {
+    let add = ["token", "add", "demo-credit", "--name", token, "--token", token];
+    world.stack.ledger(add).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn refused_quickly(world: &World, token: &str) {
+    let begun = Instant::now();
+    let answer = world.connect().call(&chat(token, &body()));
+    assert_eq!(answer.refusal(), "503 ledger_unavailable");
+    assert!(answer.has_header("retry-after") && !answer.has_header("x-should-retry"));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(world.take_received().is_empty());
+}
+
+fn served_again(world: &World, token: &str) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let answer = world.connect().call(&chat(token, &body()));
+        if answer.status == 200 {
+            world.entry(&answer.header("x-matrix-exchange-id"));
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {}", answer.refusal());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn unknown_caller(world: &mut World) {
+    add_token(world, "mtx-new-1");
+    world.stack.kill_ledger();
+    refused_quickly(world, "mtx-new-1");
+    world.stack.start_ledger().unwrap();
+    served_again(world, "mtx-new-1");
+}
+
+/// A ledger on the stack's ports and database that expects another secret; killed when dropped.
+struct Stranger(Child);
+
+impl Stranger {
+    fn start(world: &World) -> Self {
+        let layout = pax_stack::Layout::find().unwrap();
+        let port = |port: u16| format!("127.0.0.1:{port}");
+        let mut command = Command::new(layout.ledger);
+        command.arg("--db").arg(world.stack.db());
+        command.args(["serve", "--internal", &port(world.stack.ledger_internal_port())]);
+        command.args(["--public", &port(world.stack.ledger_public_port())]);
+        command.env("PAX_LEDGER_SECRET", "another-secret-that-is-long-enough-for-a-ledger");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let stranger = Self(child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", world.stack.ledger_internal_port())).is_err() {
+            assert!(Instant::now() < deadline, "the other ledger does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stranger
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wrong_secret(world: &mut World) {
+    add_token(world, "mtx-new-2");
+    world.stack.kill_ledger();
+    let stranger = Stranger::start(world);
+    refused_quickly(world, "mtx-new-2");
+    // A caller that is known is served; its debit waits.
+    let answer = world.chat(&body());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(world.waiting(), 1);
+    drop(stranger);
+    world.stack.start_ledger().unwrap();
+    world.entry(&answer.header("x-matrix-exchange-id"));
+    served_again(world, "mtx-new-2");
+}
