@@ -94,11 +94,11 @@ impl Config {
         let ledger = fields.object("ledger", &mut mistakes);
         let ledger = ledger.and_then(|fields| read_ledger(fields, &mut mistakes));
         let tokens = read_section(&mut fields, "tokens", &mut mistakes, |fields, mistakes| {
+            let ttl_s = fields.whole_or("ttl_s", 30, 1..=3_600, mistakes);
+            let unknown_ttl_s = fields.whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes);
             Some(TokenTimes {
-                ttl_ms: fields.whole_or("ttl_s", 30, 1..=3_600, mistakes)?.saturating_mul(1_000),
-                unknown_ttl_ms: fields
-                    .whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes)?
-                    .saturating_mul(1_000),
+                ttl_ms: ttl_s?.saturating_mul(1_000),
+                unknown_ttl_ms: unknown_ttl_s?.saturating_mul(1_000),
             })
         });
         let default_slot = read_slot(&mut fields, &mut mistakes);
@@ -221,7 +221,7 @@ mod tests {
     fn every_mistake_is_named_by_its_path_at_once() {
         let text = r#"{
             "ledger": {"cluster": "", "timeout_ms": 1, "secret": "x"},
-            "tokens": {"ttl_s": "30"}, "default_slot": "A B", "limits": {"request_bytes": 1.5},
+            "tokens": {"ttl_s": "30", "unknown_ttl_s": 5}, "default_slot": "A B", "limits": {"request_bytes": 1.5},
             "providers": {"p": {"cluster": "c", "base_path": "v1/", "stream_usage": "maybe"}, "q": 7},
             "providers": {}, "extra": 1
         }"#;

@@ -85,6 +85,12 @@ impl Exchange {
         matches!(self.state, State::Answering { held: Some(_), .. })
     }
 
+    /// The exchange's id; none before its head came.
+    #[must_use]
+    pub fn id(&self) -> Option<ExchangeId> {
+        self.id
+    }
+
     /// Whether bytes of the request's body are still of interest.
     #[must_use]
     pub fn reads_body(&self) -> bool {

@@ -188,6 +188,11 @@ impl HttpContext for Stream {
                 end,
             };
             self.step(event, 0);
+            if let Some(id) = self.exchange.id().filter(|_| self.exchange.answer_waits()) {
+                // Should the provider break off while its head is held, Envoy answers in its place and asks no
+                // filter: by this mark it knows that the call is charged all the same, and where.
+                told(host::set_filter_state("pax_held", &id.to_string()), "mark a held answer");
+            }
         }
         self.answer_action()
     }

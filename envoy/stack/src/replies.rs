@@ -17,6 +17,9 @@ struct Reply {
     message: String,
     /// Whether the same request can succeed a moment later.
     retry: bool,
+    /// Whether it stands in for an answer that the filter held back, whose exchange is charged.
+    #[serde(default)]
+    held: bool,
 }
 
 /// The `local_reply_config` block.
@@ -40,14 +43,20 @@ fn values(reply: &Reply) -> Values<'static> {
         quoted(&reply.r#type),
         quoted(&reply.code)
     );
-    let header = match reply.retry {
+    let mut headers = vec![match reply.retry {
         true => json!({ "key": "retry-after", "value": "1" }),
         false => json!({ "key": "x-should-retry", "value": "false" }),
-    };
+    }];
+    if reply.held {
+        let id = "%FILTER_STATE(wasm.pax_held:PLAIN)%";
+        headers.push(json!({ "key": "x-matrix-exchange-id", "value": id }));
+    }
+    let action = "OVERWRITE_IF_EXISTS_OR_ADD";
+    let headers = headers.iter().map(|header| json!({ "header": header, "append_action": action }));
     Values::from([
         ("WHEN", quoted(&reply.when)),
         ("STATUS", reply.status.to_string()),
-        ("HEADER", header.to_string()),
+        ("HEADERS", headers.collect::<serde_json::Value>().to_string()),
         // Envoy reads it as a format, in which a percent sign begins a command.
         ("BODY", quoted(&body.replace('%', "%%"))),
     ])
