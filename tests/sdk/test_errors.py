@@ -180,6 +180,17 @@ def test_a_stream_that_breaks_off_is_an_error_to_the_sdk_and_charged_by_estimate
     assert entry["tokens_input"] > 0 and entry["cost_pax"] == cost_pax(entry)
 
 
+def test_an_answer_that_breaks_off_is_charged_once_and_says_where(counted, provider, ledger):
+    provider.behave(answer="openai-chat", cut_after_bytes=300)
+    with pytest.raises(openai.InternalServerError) as caught:
+        chat(counted.client)
+    assert (caught.value.status_code, caught.value.code) == (502, "upstream_cut")
+    [entry] = ledger.new(1)
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    assert caught.value.response.headers["x-matrix-exchange-id"] == entry["exchange_id"]
+    assert counted.sent == 1, "trying again would be charged again"
+
+
 def test_a_caller_who_hangs_up_in_a_stream_is_charged_for_what_was_sent(client, provider, ledger):
     provider.behave(answer="openai-chat", pace_ms=100)
     with chat(client, stream=True) as stream:
