@@ -24,11 +24,12 @@ use crate::answer::Answer;
 use crate::clock::Moment;
 use crate::config::Gateway;
 use crate::debit::Debit;
-pub use crate::event::{AnswerHead, Effect, Event, Forward, Reply, Resolution};
+use crate::event::{Effect, Event, Reply, Resolution};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route};
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestError, RequestReader};
+use crate::request::{Request, RequestError};
+use crate::request_body::RequestReader;
 use crate::settle::{Answered, settle};
 use crate::sse::Passed;
 

@@ -11,6 +11,7 @@ use crate::account::Tier;
 use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::debit::{Ending, Provenance};
+use crate::event::{AnswerHead, Forward};
 use proptest::prelude::*;
 
 const CONFIG: &str = r#"{

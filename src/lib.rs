@@ -25,7 +25,8 @@ pub mod outbox;
 pub mod pax;
 pub mod refusal;
 pub mod request;
-mod request_body;
+pub mod request_body;
+mod request_keys;
 #[cfg(target_arch = "wasm32")]
 mod root;
 pub mod settle;

@@ -1,12 +1,6 @@
-//! The request body: what the gateway reads of it, and the two things it may rewrite.
-//!
-//! It is read as it arrives and never kept: what matters are a few keys and their places. What the gateway
-//! reads must be what the provider reads, so a key that matters may stand once, in its exact spelling; a
-//! second one, or one that only case folding makes equal, is refused.
+//! The request: what the gateway knows of one, and the two things it may rewrite.
 
-use crate::json::{JsonError, Reader};
-use crate::request_body::Body;
-use crate::usage::Mode;
+use crate::json::JsonError;
 
 /// Bytes of the body, from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,65 +87,6 @@ pub enum RequestError {
     },
 }
 
-/// Reads a request body, cut anywhere.
-#[derive(Debug)]
-pub struct RequestReader {
-    json: Reader,
-    body: Body,
-}
-
-impl RequestReader {
-    /// A reader for one body.
-    #[must_use]
-    pub fn new(mode: Mode) -> Self {
-        Self { json: Reader::default(), body: Body::new(mode) }
-    }
-
-    /// Reads the next bytes. A mistake is told by [`RequestReader::finish`].
-    pub fn push(&mut self, bytes: &[u8]) {
-        // The reader remembers its mistake: a later push does nothing, and finish tells it.
-        let _ = self.json.push(bytes, &mut self.body);
-    }
-
-    /// How many bytes were read; a body that is wrong is counted up to its mistake.
-    #[must_use]
-    pub fn received(&self) -> u64 {
-        self.json.offset()
-    }
-
-    /// Says that the body is complete.
-    ///
-    /// # Errors
-    /// Why the body is refused: the first mistake in the order of its bytes.
-    pub fn finish(mut self) -> Result<Request, RequestError> {
-        let read = self.json.finish(&mut self.body);
-        if let Some(error) = self.body.error {
-            return Err(error);
-        }
-        read.map_err(RequestError::NotJson)?;
-        let body = self.body;
-        if !body.is_object {
-            return Err(RequestError::NotAnObject);
-        }
-        let model = String::from_utf8(body.model).unwrap_or_default();
-        if model.is_empty() {
-            return Err(RequestError::MissingModel);
-        }
-        Ok(Request {
-            model,
-            model_span: body.model_span,
-            stream: body.stream,
-            stream_options: body.stream_options,
-            stated_max_output: body.max_tokens.max(body.max_completion_tokens),
-            n: body.n.unwrap_or(1),
-            text_bytes: body.text_bytes,
-            given_tokens: body.given_tokens,
-            not_text: body.not_text,
-            body_bytes: self.json.offset(),
-        })
-    }
-}
-
 /// A replacement of a span of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
@@ -226,7 +161,3 @@ pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     out.extend_from_slice(body.get(done..).unwrap_or(&[]));
     out
 }
-
-#[cfg(test)]
-#[path = "request_test.rs"]
-mod tests;

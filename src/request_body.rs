@@ -1,74 +1,86 @@
-//! What a request body means, value by value: the keys that matter, where they stand, and what is wrong.
+//! Reads a request body as it arrives, cut anywhere, and never keeps it: what matters are a few keys, their
+//! places and their values.
+//!
+//! What the gateway reads must be what the provider reads, so a key that matters may stand once, in its exact
+//! spelling; a second one, or one that only case folding makes equal, is refused.
 
-use crate::json::{Kind, Sink};
-use crate::request::{RequestError, Span, StreamOptions};
+use crate::json::{Kind, Reader, Sink};
+use crate::request::{Request, RequestError, Span, StreamOptions};
+use crate::request_keys::{Name, folds_to, table};
 use crate::usage::Mode;
 
 /// No model id is longer.
 const MODEL_MAX: usize = 256;
 
-/// The keys that matter, wherever they do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Name {
-    /// Any other key.
-    #[default]
-    Other,
-    /// An element of an array.
-    Element,
-    Model,
-    Stream,
-    StreamOptions,
-    IncludeUsage,
-    MaxTokens,
-    MaxCompletionTokens,
-    N,
-    ServiceTier,
-    Messages,
-    Content,
-    Type,
-    Text,
-    Input,
-    Tools,
-    Modalities,
-    /// A key whose mere presence, unless `null`, buys something that no card prices.
-    Hosted(&'static str),
-}
-
-/// Top-level keys that matter, in their exact spelling.
-const TOP: &[(&str, Name)] = &[
-    ("model", Name::Model),
-    ("stream", Name::Stream),
-    ("stream_options", Name::StreamOptions),
-    ("max_tokens", Name::MaxTokens),
-    ("max_completion_tokens", Name::MaxCompletionTokens),
-    ("n", Name::N),
-    ("service_tier", Name::ServiceTier),
-    ("messages", Name::Messages),
-    ("input", Name::Input),
-    ("tools", Name::Tools),
-    ("modalities", Name::Modalities),
-    ("audio", Name::Hosted("audio")),
-    ("web_search_options", Name::Hosted("web_search_options")),
-    ("search_parameters", Name::Hosted("search_parameters")),
-    ("search_settings", Name::Hosted("search_settings")),
-    ("enable_search", Name::Hosted("enable_search")),
-    ("plugins", Name::Hosted("plugins")),
-];
-const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
-const IN_TOOL: &[(&str, Name)] = &[("type", Name::Type)];
-const IN_MESSAGE: &[(&str, Name)] = &[("content", Name::Content)];
-const IN_PART: &[(&str, Name)] = &[("type", Name::Type), ("text", Name::Text), ("refusal", Name::Text)];
-
 /// How deep the reader knows where it is: `messages[0].content[0].type` has five levels.
 const LEVELS: usize = 6;
 const DEEPEST: usize = LEVELS - 1;
 
+/// Reads a request body, cut anywhere.
+#[derive(Debug)]
+pub struct RequestReader {
+    json: Reader,
+    body: Body,
+}
+
+impl RequestReader {
+    /// A reader for one body.
+    #[must_use]
+    pub fn new(mode: Mode) -> Self {
+        Self { json: Reader::default(), body: Body::new(mode) }
+    }
+
+    /// Reads the next bytes. A mistake is told by [`RequestReader::finish`].
+    pub fn push(&mut self, bytes: &[u8]) {
+        // The reader remembers its mistake: a later push does nothing, and finish tells it.
+        let _ = self.json.push(bytes, &mut self.body);
+    }
+
+    /// How many bytes were read; a body that is wrong is counted up to its mistake.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.json.offset()
+    }
+
+    /// Says that the body is complete.
+    ///
+    /// # Errors
+    /// Why the body is refused: the first mistake in the order of its bytes.
+    pub fn finish(mut self) -> Result<Request, RequestError> {
+        let read = self.json.finish(&mut self.body);
+        if let Some(error) = self.body.error {
+            return Err(error);
+        }
+        read.map_err(RequestError::NotJson)?;
+        let body = self.body;
+        if !body.is_object {
+            return Err(RequestError::NotAnObject);
+        }
+        let model = String::from_utf8(body.model).unwrap_or_default();
+        if model.is_empty() {
+            return Err(RequestError::MissingModel);
+        }
+        Ok(Request {
+            model,
+            model_span: body.model_span,
+            stream: body.stream,
+            stream_options: body.stream_options,
+            stated_max_output: body.max_tokens.max(body.max_completion_tokens),
+            n: body.n.unwrap_or(1),
+            text_bytes: body.text_bytes,
+            given_tokens: body.given_tokens,
+            not_text: body.not_text,
+            body_bytes: self.json.offset(),
+        })
+    }
+}
+
 /// What has been read of a body so far.
 #[derive(Debug)]
-pub(crate) struct Body {
+struct Body {
     mode: Mode,
-    pub(crate) error: Option<RequestError>,
-    pub(crate) is_object: bool,
+    error: Option<RequestError>,
+    is_object: bool,
     /// What stands at each level: the key of the object, or [`Name::Element`].
     path: [Name; LEVELS],
     /// The keys that matter seen in the object at each level, one bit for each of its table.
@@ -79,22 +91,22 @@ pub(crate) struct Body {
     keeping: bool,
     /// Whether the value being read is text that an estimate counts.
     counting: bool,
-    pub(crate) model: Vec<u8>,
-    pub(crate) model_span: Span,
-    pub(crate) stream: bool,
-    pub(crate) stream_options: StreamOptions,
-    pub(crate) max_tokens: Option<u64>,
-    pub(crate) max_completion_tokens: Option<u64>,
-    pub(crate) n: Option<u64>,
-    pub(crate) text_bytes: u64,
-    pub(crate) given_tokens: u64,
-    pub(crate) not_text: bool,
+    model: Vec<u8>,
+    model_span: Span,
+    stream: bool,
+    stream_options: StreamOptions,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    n: Option<u64>,
+    text_bytes: u64,
+    given_tokens: u64,
+    not_text: bool,
     /// Whether the part or tool being read has said its type.
     typed: bool,
 }
 
 impl Body {
-    pub(crate) fn new(mode: Mode) -> Self {
+    fn new(mode: Mode) -> Self {
         Self {
             mode,
             error: None,
@@ -130,18 +142,6 @@ impl Body {
 
     fn wrong_type(&mut self, key: &'static str, must_be: &'static str) {
         self.refuse(RequestError::WrongType { key, must_be });
-    }
-
-    /// The keys that matter in the object whose members stand at `depth`.
-    fn table(&self, depth: usize) -> &'static [(&'static str, Name)] {
-        match (depth, self.way(depth.saturating_sub(1))) {
-            (1, _) => TOP,
-            (2, [Name::StreamOptions]) => IN_STREAM_OPTIONS,
-            (3, [Name::Tools, Name::Element]) => IN_TOOL,
-            (3, [Name::Messages, Name::Element]) => IN_MESSAGE,
-            (5, [Name::Messages, Name::Element, Name::Content, Name::Element]) => IN_PART,
-            _ => &[],
-        }
     }
 
     /// Whether the text of the value at this place is kept until it ends.
@@ -262,7 +262,7 @@ impl Sink for Body {
             *empty = false;
         }
         let mut name = Name::Other;
-        for ((exact, found), bit) in self.table(depth).iter().zip(0u32..) {
+        for ((exact, found), bit) in table(depth, self.way(depth.saturating_sub(1))).iter().zip(0u32..) {
             if !folds_to(key, exact.as_bytes()) {
                 continue;
             }
@@ -354,16 +354,6 @@ fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
-/// Whether a provider that folds case could read `key` as `exact` (lowercase ASCII). Go's `encoding/json`
-/// folds the long s and the Kelvin sign too.
-fn folds_to(key: &[u8], exact: &[u8]) -> bool {
-    let mut rest = key;
-    for expected in exact {
-        rest = match (rest, expected) {
-            ([first, rest @ ..], _) if first.to_ascii_lowercase() == *expected => rest,
-            ([0xc5, 0xbf, rest @ ..], b's') | ([0xe2, 0x84, 0xaa, rest @ ..], b'k') => rest,
-            _ => return false,
-        };
-    }
-    rest.is_empty()
-}
+#[cfg(test)]
+#[path = "request_body_test.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use super::*;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
 use crate::digest::Digest;
-use crate::request::RequestReader;
+use crate::request_body::RequestReader;
 use crate::usage::Mode;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";

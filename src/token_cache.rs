@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::account::Account;
 use crate::clock::Moment;
 use crate::digest::Digest;
-use crate::exchange::Resolution;
+use crate::event::Resolution;
 use crate::shared::{SharedData, update};
 
 const BUCKETS: u32 = 4_096;

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::*;
+use crate::request::{apply, edited_length};
 use proptest::prelude::*;
 
 fn read_cut(body: &[u8], cut: usize) -> Result<Request, RequestError> {

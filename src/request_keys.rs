@@ -1,0 +1,79 @@
+//! The keys of a request body that matter, where they matter, and what else could be read as one.
+
+/// The keys that matter, wherever they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Any other key.
+    #[default]
+    Other,
+    /// An element of an array.
+    Element,
+    Model,
+    Stream,
+    StreamOptions,
+    IncludeUsage,
+    MaxTokens,
+    MaxCompletionTokens,
+    N,
+    ServiceTier,
+    Messages,
+    Content,
+    Type,
+    Text,
+    Input,
+    Tools,
+    Modalities,
+    /// A key whose mere presence, unless `null`, buys something that no card prices.
+    Hosted(&'static str),
+}
+
+/// Top-level keys that matter, in their exact spelling.
+const TOP: &[(&str, Name)] = &[
+    ("model", Name::Model),
+    ("stream", Name::Stream),
+    ("stream_options", Name::StreamOptions),
+    ("max_tokens", Name::MaxTokens),
+    ("max_completion_tokens", Name::MaxCompletionTokens),
+    ("n", Name::N),
+    ("service_tier", Name::ServiceTier),
+    ("messages", Name::Messages),
+    ("input", Name::Input),
+    ("tools", Name::Tools),
+    ("modalities", Name::Modalities),
+    ("audio", Name::Hosted("audio")),
+    ("web_search_options", Name::Hosted("web_search_options")),
+    ("search_parameters", Name::Hosted("search_parameters")),
+    ("search_settings", Name::Hosted("search_settings")),
+    ("enable_search", Name::Hosted("enable_search")),
+    ("plugins", Name::Hosted("plugins")),
+];
+const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
+const IN_TOOL: &[(&str, Name)] = &[("type", Name::Type)];
+const IN_MESSAGE: &[(&str, Name)] = &[("content", Name::Content)];
+const IN_PART: &[(&str, Name)] = &[("type", Name::Type), ("text", Name::Text), ("refusal", Name::Text)];
+
+/// The keys that matter in the object whose members stand at `depth`, reached on this way.
+pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name)] {
+    match (depth, way) {
+        (1, _) => TOP,
+        (2, [Name::StreamOptions]) => IN_STREAM_OPTIONS,
+        (3, [Name::Tools, Name::Element]) => IN_TOOL,
+        (3, [Name::Messages, Name::Element]) => IN_MESSAGE,
+        (5, [Name::Messages, Name::Element, Name::Content, Name::Element]) => IN_PART,
+        _ => &[],
+    }
+}
+
+/// Whether a provider that folds case could read `key` as `exact` (lowercase ASCII). Go's `encoding/json`
+/// folds the long s and the Kelvin sign too.
+pub(crate) fn folds_to(key: &[u8], exact: &[u8]) -> bool {
+    let mut rest = key;
+    for expected in exact {
+        rest = match (rest, expected) {
+            ([first, rest @ ..], _) if first.to_ascii_lowercase() == *expected => rest,
+            ([0xc5, 0xbf, rest @ ..], b's') | ([0xe2, 0x84, 0xaa, rest @ ..], b'k') => rest,
+            _ => return false,
+        };
+    }
+    rest.is_empty()
+}
