@@ -29,8 +29,10 @@ pub fn call(world: &World, answer: &Answer, asks_usage: bool, seed: u64) {
     let model = answer.model(card);
     let longest = if answer.wire.len() > 20_000 { 1_500 } else { 100 };
     let write_bytes = Some(sizes(seed, longest));
+    // Paced, each write is a read of its own; unpaced, they come as the kernel has them together.
+    let pace_ms = (seed == 1 && answer.wire.len() <= 20_000).then_some(1);
     let always_usage = answer.refuses;
-    world.behave(Behaviour { write_bytes, always_usage, ..Behaviour::answer(&answer.name) });
+    world.behave(Behaviour { write_bytes, pace_ms, always_usage, ..Behaviour::answer(&answer.name) });
     let path = if answer.mode == Mode::Chat { "/v1/chat/completions" } else { "/v1/embeddings" };
     let bearer = format!("Bearer {TOKEN}");
     let body = answer.request(&model, asks_usage);

@@ -8,9 +8,10 @@ use crate::common::world::World;
 use crate::format::{Provider, Scenario};
 use pax_gateway::bundle::Bundle;
 use pax_standin::Behaviour;
+use std::collections::BTreeSet;
 
-/// Runs a scenario on a connection of its own.
-pub fn run(world: &World, scenario: &Scenario) {
+/// Runs a scenario on a connection of its own. Gives the exchange's id where it should be debited.
+pub fn run(world: &World, scenario: &Scenario) -> Option<String> {
     prepare(world, scenario);
     match &scenario.provider {
         Some(provider) => world.behave(behaviour(provider)),
@@ -44,6 +45,7 @@ pub fn run(world: &World, scenario: &Scenario) {
         seen.entry = Some(entry);
     }
     seen.check(scenario);
+    scenario.expect.entry.is_some().then_some(exchange_id)
 }
 
 /// What the ledger's operator does before the call.
@@ -83,9 +85,14 @@ fn behaviour(provider: &Provider) -> Behaviour {
     }
 }
 
-/// After all scenarios: as many entries as were expected, and the ledger agrees with each of them.
-pub fn finish(world: &World, expected: usize) {
+/// After all scenarios: no entries but those that one of them expects, and the ledger agrees with each.
+pub fn finish(world: &World, debited: &BTreeSet<String>) {
     world.settle();
-    assert_eq!(world.entries().len(), expected, "entries that no scenario expects");
+    let entries = world.entries();
+    let unexpected: Vec<_> =
+        entries.iter().filter(|entry| !debited.contains(entry["exchange_id"].as_str().unwrap())).collect();
+    assert!(unexpected.is_empty(), "debits that no scenario that passed expects: {unexpected:?}");
+    assert_eq!(entries.len(), debited.len());
+    assert!(world.take_received().is_empty(), "a request reached the provider late");
     world.replay();
 }

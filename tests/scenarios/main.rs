@@ -14,18 +14,20 @@ mod check;
 mod envoy;
 mod format;
 mod native;
+mod self_check;
 
 use common::world::World;
 use common::{case, run};
 use format::Scenario;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 fn main() -> ExitCode {
     let world: Arc<Mutex<Option<World>>> = Arc::default();
-    let entries = Arc::new(AtomicUsize::new(0));
-    let mut cases = Vec::new();
+    // The exchanges that should have an entry.
+    let debited: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let mut cases = vec![case("every line of a scenario can fail", self_check::every_line_can_fail)];
     let mut in_envoy = Vec::new();
     for (file, scenario) in scenarios() {
         let scenario = Arc::new(scenario);
@@ -35,26 +37,29 @@ fn main() -> ExitCode {
             cases.push(case(name("native"), move || native::run(&scenario)));
         }
         if scenario.only.as_deref() != Some("native") {
-            let (world, entries, name) = (Arc::clone(&world), Arc::clone(&entries), name("envoy"));
+            let (world, debited, name) = (Arc::clone(&world), Arc::clone(&debited), name("envoy"));
             in_envoy.push(case(name, move || {
-                entries.fetch_add(usize::from(scenario.expect.entry.is_some()), Ordering::Relaxed);
-                with(&world, |world| envoy::run(world, &scenario));
+                with(&world, |world| {
+                    let exchange_id = envoy::run(world, &scenario);
+                    debited.lock().unwrap_or_else(PoisonError::into_inner).extend(exchange_id);
+                });
             }));
         }
     }
     cases.extend(in_envoy);
     let last = Arc::clone(&world);
     cases.push(case("envoy: nothing else was debited, and the ledger replays", move || {
-        with(&last, |world| envoy::finish(world, entries.load(Ordering::Relaxed)));
+        let debited = debited.lock().unwrap_or_else(PoisonError::into_inner);
+        with(&last, |world| envoy::finish(world, &debited));
     }));
     let conclusion = run(cases);
-    drop(world.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    drop(world.lock().unwrap_or_else(PoisonError::into_inner).take());
     conclusion.exit_code()
 }
 
 /// The one stack, started by the first who needs it.
 fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
-    let mut world = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
     run(world.get_or_insert_with(World::start));
 }
 
