@@ -1,6 +1,7 @@
 //! The adapter between Envoy and the core: callbacks become events, effects become host calls. wasm32 only.
 //! It decides nothing: whether to wait is a question to the exchange's state.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ use crate::wire::{RESOLVE_PATH, ResolveRequest};
 /// One HTTP stream.
 pub struct Stream {
     gateway: Rc<Gateway>,
+    /// Whether the outbox had room at the root's last tick.
+    room: Rc<Cell<bool>>,
     exchange: Exchange,
     /// The callout that asks whose token it is, and the token's digest.
     resolving: Option<(u32, Digest)>,
@@ -34,9 +37,9 @@ pub struct Stream {
 impl Stream {
     /// A stream on a configured gateway.
     #[must_use]
-    pub fn new(gateway: Rc<Gateway>) -> Self {
+    pub fn new(gateway: Rc<Gateway>, room: Rc<Cell<bool>>) -> Self {
         let exchange = Exchange::new(Rc::clone(&gateway));
-        Self { gateway, exchange, resolving: None, request_read: 0, answer_read: 0 }
+        Self { gateway, room, exchange, resolving: None, request_read: 0, answer_read: 0 }
     }
 
     /// Tells the exchange what happened and does what it says. `body_size` is the size of the body that the
@@ -153,7 +156,7 @@ impl HttpContext for Stream {
             );
             return Action::Pause;
         };
-        let outbox_has_room = outbox::waiting(&Shared) < outbox::REFUSE_FROM;
+        let outbox_has_room = self.room.get();
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room }, 0);
         self.request_action()
     }
@@ -177,15 +180,17 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
         if self.exchange.is_forwarded() || self.exchange.reads_answer() {
-            let status = host::header(Map::Answer, ":status").unwrap_or_default();
-            let status = std::str::from_utf8(&status).ok().and_then(|text| text.parse().ok());
-            let content_type = host::header(Map::Answer, "content-type").unwrap_or_default();
-            let content_encoding = host::header(Map::Answer, "content-encoding").unwrap_or_default();
-            take_off_the_providers_own();
+            let headers = host::headers(Map::Answer);
+            let value = |wanted: &str| {
+                let found = headers.iter().find(|(name, _)| name == wanted);
+                found.map_or(&[][..], |(_, value)| value.as_slice())
+            };
+            let status = std::str::from_utf8(value(":status")).ok().and_then(|text| text.parse().ok());
+            take_off_the_providers_own(&headers);
             let event = Event::AnswerHead {
                 status: status.unwrap_or(0),
-                content_type: &content_type,
-                content_encoding: &content_encoding,
+                content_type: value("content-type"),
+                content_encoding: value("content-encoding"),
                 end,
             };
             self.step(event, 0);
@@ -221,14 +226,14 @@ impl HttpContext for Stream {
 }
 
 /// Headers by which a provider says who its own customer is, or that only this gateway may set.
-fn take_off_the_providers_own() {
-    for (name, _) in host::headers(Map::Answer) {
+fn take_off_the_providers_own(headers: &[(String, Vec<u8>)]) {
+    for (name, _) in headers {
         let own = name.starts_with("x-matrix-")
             || name == "set-cookie"
             || name.contains("organization")
             || name == "openai-project";
         if own {
-            told(host::remove_header(Map::Answer, &name), "take an answer's header off");
+            told(host::remove_header(Map::Answer, name), "take an answer's header off");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The filter's root context, one per worker: reads the configuration, and sends what is in the outbox.
 //! wasm32 only.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use log::{error, info, warn};
@@ -27,6 +28,9 @@ proxy_wasm::main! {{
 #[derive(Default)]
 struct Root {
     gateway: Option<Rc<Gateway>>,
+    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
+    /// the calls of a tick and those in flight.
+    room: Rc<Cell<bool>>,
     sender: Option<Sender>,
     /// The callout of the batch under way.
     sending: Option<u32>,
@@ -66,6 +70,14 @@ impl Root {
         let gateway = Gateway { config: Config::parse(text)?, bundle: Bundle::embedded()? };
         self.gateway = Some(Rc::new(gateway));
         Ok(())
+    }
+
+    fn look_into_outbox(&self) {
+        let waiting = outbox::waiting(&Shared);
+        self.room.set(waiting < outbox::REFUSE_FROM);
+        if let Some(metric) = self.metrics.waiting {
+            host::record_metric(metric, waiting);
+        }
     }
 
     /// Sends the next batch, one debit a line.
@@ -160,6 +172,7 @@ impl RootContext for Root {
         };
         self.sender = Some(Sender::new(u64::from_le_bytes(id)));
         self.metrics = Metrics::define();
+        self.look_into_outbox();
         if host::tick_every(TICK_MS).is_err() {
             error!("the host gives no ticks, so nothing would reach the ledger");
             return false;
@@ -173,14 +186,13 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some(metric) = self.metrics.waiting {
-            host::record_metric(metric, outbox::waiting(&Shared));
-        }
+        self.look_into_outbox();
         self.send();
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        self.gateway.as_ref().map(|gateway| Box::new(Stream::new(Rc::clone(gateway))) as Box<dyn HttpContext>)
+        let gateway = Rc::clone(self.gateway.as_ref()?);
+        Some(Box::new(Stream::new(gateway, Rc::clone(&self.room))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
