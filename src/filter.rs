@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::outbox;
 use crate::refusal::Refusal;
+use crate::request::pieces;
 use crate::token_cache;
 use crate::wire::{RESOLVE_PATH, ResolveRequest};
 
@@ -110,10 +111,11 @@ impl Stream {
             if forward.edits.is_empty() {
                 return Ok(());
             }
-            // Envoy can only replace the whole: the one copy of a body, and only where it is rewritten.
+            // Envoy can only replace the whole, or append: the one copy of a body in the filter's memory, and
+            // only where it is rewritten.
             let body = host::buffer(Buffer::Request, 0, usize::MAX);
-            let edited = crate::request::apply(&body, &forward.edits);
-            host::replace_buffer(Buffer::Request, body.len(), &edited)
+            host::replace_buffer(Buffer::Request, body.len(), &[])?;
+            pieces(&body, &forward.edits).try_for_each(|piece| host::append_buffer(Buffer::Request, piece))
         });
         told(edited, "send a request on");
     }

@@ -189,6 +189,12 @@ pub fn replace_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), S
     checked(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
+/// Puts `bytes` at the end of a buffer.
+pub fn append_buffer(buffer: Buffer, bytes: &[u8]) -> Result<(), Status> {
+    // A start beyond the end appends. SAFETY: the host reads the bytes during the call.
+    checked(unsafe { proxy_set_buffer_bytes(buffer as u32, usize::MAX, 0, bytes.as_ptr(), bytes.len()) })
+}
+
 /// All headers of a map. Names that are not UTF-8, which Envoy does not let in, are left out.
 #[must_use]
 pub fn headers(map: Map) -> Vec<(String, Vec<u8>)> {

@@ -146,18 +146,22 @@ pub fn edited_length(length: u64, edits: &[Edit]) -> u64 {
     })
 }
 
-/// The body with its edits made; they must be in order and not overlap.
+/// The body with its edits made, as the pieces that it consists of; edits must be in order and not overlap.
+/// Nothing is copied: a body may be large.
+pub fn pieces<'a>(body: &'a [u8], edits: &'a [Edit]) -> impl Iterator<Item = &'a [u8]> {
+    let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let mut done = 0;
+    let edited = edits.iter().flat_map(move |edit| {
+        let kept = body.get(done..index(edit.span.start)).unwrap_or(&[]);
+        done = index(edit.span.end);
+        [kept, edit.with.as_slice()]
+    });
+    let last = edits.last().map_or(0, |edit| index(edit.span.end));
+    edited.chain([body.get(last..).unwrap_or(&[])])
+}
+
+/// The body with its edits made, in one piece.
 #[must_use]
 pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
-    let mut out = Vec::with_capacity(body.len().saturating_add(added));
-    let mut done = 0;
-    for edit in edits {
-        let start = usize::try_from(edit.span.start).unwrap_or(usize::MAX);
-        out.extend_from_slice(body.get(done..start).unwrap_or(&[]));
-        out.extend_from_slice(&edit.with);
-        done = usize::try_from(edit.span.end).unwrap_or(usize::MAX);
-    }
-    out.extend_from_slice(body.get(done..).unwrap_or(&[]));
-    out
+    pieces(body, edits).collect::<Vec<_>>().concat()
 }
