@@ -27,6 +27,8 @@ pub struct Said {
     pub only_error: bool,
     /// Whether it could not be read to its end.
     pub unreadable: bool,
+    /// Whether it was served by another tier than the one that is priced.
+    pub other_tier: bool,
 }
 
 impl Answer {
@@ -87,6 +89,7 @@ impl Answer {
                 text_bytes: document.found.text_bytes,
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
+                other_tier: document.found.other_tier,
             },
             Self::Stream(scanner) => {
                 let stream = scanner.stream;
@@ -96,6 +99,7 @@ impl Answer {
                     text_bytes: stream.text_bytes,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,
+                    other_tier: stream.other_tier,
                 }
             }
             // Compressed text: its bytes are the best guess at its length that there is.

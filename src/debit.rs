@@ -67,6 +67,8 @@ pub enum Flag {
     AnswerUnreadable,
     /// The reported counts cost more than an amount can hold.
     CostOutOfRange,
+    /// The provider says that it served the call in a service tier that the card does not price.
+    ServiceTierUnpriced,
 }
 
 /// What an estimate was made from.

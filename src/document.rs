@@ -6,6 +6,8 @@ use crate::usage::RAW_MAX;
 
 /// The longest response id that is kept.
 const ID_MAX: usize = 128;
+/// What providers call the tier that a card's plain rates are for (OpenAI, Groq).
+const STANDARD_TIERS: &[&[u8]] = &[b"default", b"auto", b"standard", b"on_demand"];
 
 /// A raw usage, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Found {
     pub choices: Choices,
     /// Whether there is an `error` other than `null`.
     pub error: bool,
+    /// Whether `service_tier` names another tier than the standard one, which is the one that cards price.
+    pub other_tier: bool,
     /// Bytes of text that the model wrote: unescaped, without JSON framing.
     pub text_bytes: u64,
 }
@@ -98,7 +102,7 @@ impl Document {
         self.json.error().is_some()
     }
 
-    /// Leaves the `id` alone: a stream's first one is enough.
+    /// Leaves `id` and `service_tier` alone: a stream's first ones are enough.
     pub fn skip_id(&mut self) {
         self.place.skips_id = true;
     }
@@ -116,6 +120,7 @@ enum Name {
     Other,
     Element,
     Id,
+    Tier,
     Usage,
     Groq,
     Choices,
@@ -148,6 +153,7 @@ enum Keeping {
     #[default]
     Nothing,
     Id,
+    Tier,
     /// The usage at this depth.
     Usage(usize),
 }
@@ -208,6 +214,7 @@ impl Sink for Pass<'_> {
     fn key(&mut self, depth: usize, key: &[u8], _: u64) {
         let name = match (depth, key) {
             (1, b"id") => Name::Id,
+            (1, b"service_tier") => Name::Tier,
             (1 | 2, b"usage") => Name::Usage,
             (1, b"x_groq") => Name::Groq,
             (1, b"choices" | b"data") => Name::Choices,
@@ -227,6 +234,7 @@ impl Sink for Pass<'_> {
             _ if self.place.keeping != Keeping::Nothing => self.place.keeping,
             [Name::Usage] | [Name::Groq, Name::Usage] => Keeping::Usage(depth),
             [Name::Id] if kind == Kind::String && !self.place.skips_id => Keeping::Id,
+            [Name::Tier] if kind == Kind::String && !self.place.skips_id => Keeping::Tier,
             _ => Keeping::Nothing,
         };
         if keeping != self.place.keeping {
@@ -264,7 +272,7 @@ impl Sink for Pass<'_> {
             let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.found.text_bytes = self.found.text_bytes.saturating_add(length);
         }
-        if self.place.keeping == Keeping::Id {
+        if matches!(self.place.keeping, Keeping::Id | Keeping::Tier) {
             self.keep(bytes);
         }
     }
@@ -277,6 +285,10 @@ impl Sink for Pass<'_> {
                 let id = std::mem::take(&mut self.place.kept);
                 let fits = !self.place.too_large && id.len() <= ID_MAX;
                 self.found.id = String::from_utf8(id).ok().filter(|_| fits);
+            }
+            Keeping::Tier => {
+                self.place.keeping = Keeping::Nothing;
+                self.found.other_tier = !STANDARD_TIERS.contains(&self.place.kept.as_slice());
             }
             _ => {}
         }

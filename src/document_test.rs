@@ -94,6 +94,11 @@ fn choices_errors_and_the_id_are_seen() {
     let found = find(r#"{"id":7,"choices":[{}],"error":{"message":"x"}}"#);
     assert_eq!((found.id, found.choices, found.error), (None, Choices::Some, true));
     assert_eq!(find(r#"{"data":[{"embedding":[0.1]}]}"#).choices, Choices::Some);
+    for (tier, other) in
+        [("\"default\"", false), ("null", false), ("\"priority\"", true), ("\"fl\\u0065x\"", true)]
+    {
+        assert_eq!(find(&format!(r#"{{"service_tier":{tier},"x":"priority"}}"#)).other_tier, other, "{tier}");
+    }
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(129));
     assert_eq!(find(&long).id, None, "an id that an entry cannot keep is left out");
 }

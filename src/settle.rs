@@ -92,6 +92,9 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         (Some(_), false) => Ending::Cut,
     };
     let mut flags = Vec::new();
+    if said.other_tier {
+        flags.push(Flag::ServiceTierUnpriced);
+    }
     let counted = count(&said, admission, model, &mut flags);
     flags.sort_unstable();
     let raw = match said.usage {

@@ -49,7 +49,7 @@ fn admission() -> Admission {
 }
 
 fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
-    let said = Said { id: None, usage, text_bytes, only_error: false, unreadable };
+    let said = Said { usage, text_bytes, unreadable, ..Said::default() };
     let answered = Answered { status: Some(200), stream: true, complete: true, said };
     let debit = settle(&admission(), answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
     debit.prove(&Bundle::embedded().unwrap()).unwrap();
@@ -86,6 +86,10 @@ fn what_was_odd_is_flagged() {
     assert_eq!(flags(reported("{}"), false), [Flag::UsageUnreadable]);
     assert_eq!(flags(RawUsage::TooLarge, false), [Flag::UsageTooLarge]);
     assert_eq!(flags(RawUsage::Absent, true), [Flag::AnswerUnreadable]);
+    let said = Said { other_tier: true, ..Said::default() };
+    let answered = Answered { status: Some(200), stream: false, complete: true, said };
+    let debit = settle(&admission(), answered, Moment::from_ms(0)).unwrap();
+    assert_eq!(debit.flags, [Flag::ServiceTierUnpriced]);
     let huge = r#"{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}"#;
     let debit = settled(reported(huge), 4, false);
     assert_eq!((debit.flags, debit.provenance), (vec![Flag::CostOutOfRange], Provenance::Estimated));

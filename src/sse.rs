@@ -22,6 +22,8 @@ pub struct Stream {
     pub has_choices: bool,
     /// Whether any event was an error.
     pub has_error: bool,
+    /// Whether it was served by another tier than the one that is priced.
+    pub other_tier: bool,
 }
 
 /// What becomes of the bytes pushed.
@@ -255,6 +257,7 @@ impl Scanner {
         self.stream.text_bytes = self.stream.text_bytes.saturating_add(found.text_bytes);
         self.stream.has_choices |= found.choices == Choices::Some;
         self.stream.has_error |= found.error;
+        self.stream.other_tier |= found.other_tier;
         if self.stream.id.is_none() {
             self.stream.id = found.id.take();
         }
