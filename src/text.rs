@@ -19,3 +19,12 @@ macro_rules! serde_by_text {
 }
 
 pub(crate) use serde_by_text;
+
+/// The two lowercase hexadecimal digits of a byte. Ids and digests are written on every call, and formatting
+/// them byte by byte took longer than pricing it.
+pub(crate) const fn hex(byte: u8) -> [u8; 2] {
+    const fn digit(nibble: u8) -> u8 {
+        if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) }
+    }
+    [digit(byte >> 4), digit(byte & 0x0f)]
+}
