@@ -113,6 +113,12 @@ impl Exchange {
         matches!(self.state, State::Answering { .. })
     }
 
+    /// Whether a settlement is still to come.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.is_forwarded() || self.reads_answer()
+    }
+
     /// Takes what happened at `now`; gives what is to be done, in order.
     pub fn step(&mut self, now: Moment, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Over);

@@ -10,6 +10,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::account::Account;
+use crate::clock::Moment;
 use crate::config::Gateway;
 use crate::digest::Digest;
 use crate::event::{Effect, Event, Forward, Reply, Resolution};
@@ -33,6 +34,9 @@ pub struct Stream {
     request_read: usize,
     /// How much of a held answer was read.
     answer_read: usize,
+    /// When something was last decided. A host call costs more than reading a chunk, so the clock is asked
+    /// at heads, at ends and after a wait, and not at every piece in between.
+    now: Moment,
 }
 
 impl Stream {
@@ -40,13 +44,21 @@ impl Stream {
     #[must_use]
     pub fn new(gateway: Rc<Gateway>, room: Rc<Cell<bool>>) -> Self {
         let exchange = Exchange::new(Rc::clone(&gateway));
-        Self { gateway, room, exchange, resolving: None, request_read: 0, answer_read: 0 }
+        Self {
+            gateway,
+            room,
+            exchange,
+            resolving: None,
+            request_read: 0,
+            answer_read: 0,
+            now: Moment::default(),
+        }
     }
 
     /// Tells the exchange what happened and does what it says. `body_size` is the size of the body that the
     /// callback is about.
     fn step(&mut self, event: Event<'_>, body_size: usize) {
-        for effect in self.exchange.step(host::now(), event) {
+        for effect in self.exchange.step(self.now, event) {
             match effect {
                 Effect::Resolve(token) => self.resolve(token),
                 Effect::Reply(reply) => send(&reply),
@@ -75,7 +87,7 @@ impl Stream {
     }
 
     fn resolve(&mut self, token: Digest) {
-        if let Some(resolution) = token_cache::look_up(&Shared, &token, host::now()) {
+        if let Some(resolution) = token_cache::look_up(&Shared, &token, self.now) {
             return self.step(Event::Resolved(resolution), 0);
         }
         let ledger = &self.gateway.config.ledger;
@@ -132,13 +144,14 @@ impl Stream {
 impl Context for Stream {
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
         let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
+        self.now = host::now();
         let resolution = read_resolution(num_headers, body_size);
         let times = &self.gateway.config.tokens;
         let ttl_ms = match resolution {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
         };
-        token_cache::remember(&Shared, &token, &resolution, host::now(), ttl_ms);
+        token_cache::remember(&Shared, &token, &resolution, self.now, ttl_ms);
         self.step(Event::Resolved(resolution), 0);
         if self.exchange.is_forwarded() {
             told(host::resume(Half::Request), "let a request go on");
@@ -148,6 +161,7 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        self.now = host::now();
         let headers = host::headers(Map::Request);
         let Ok(random) = host::random() else {
             error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
@@ -165,6 +179,9 @@ impl HttpContext for Stream {
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         if self.exchange.reads_body() {
+            if end {
+                self.now = host::now();
+            }
             let new = size.saturating_sub(self.request_read);
             let bytes = host::buffer(Buffer::Request, self.request_read, new);
             self.request_read = size;
@@ -175,6 +192,7 @@ impl HttpContext for Stream {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         if self.exchange.reads_body() {
+            self.now = host::now();
             self.step(Event::Body { bytes: &[], end: true }, self.request_read);
         }
         self.request_action()
@@ -182,6 +200,9 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
         if self.exchange.is_forwarded() || self.exchange.reads_answer() {
+            if end {
+                self.now = host::now();
+            }
             let headers = host::headers(Map::Answer);
             let value = |wanted: &str| {
                 let found = headers.iter().find(|(name, _)| name == wanted);
@@ -207,6 +228,9 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         if self.exchange.reads_answer() {
+            if end {
+                self.now = host::now();
+            }
             let new = size.saturating_sub(self.answer_read);
             let bytes = host::buffer(Buffer::Answer, self.answer_read, new);
             self.step(Event::AnswerBody { bytes: &bytes, end }, size);
@@ -217,12 +241,16 @@ impl HttpContext for Stream {
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
         if self.exchange.reads_answer() {
+            self.now = host::now();
             self.step(Event::AnswerBody { bytes: &[], end: true }, 0);
         }
         self.answer_action()
     }
 
     fn on_log(&mut self) {
+        if self.exchange.owes() {
+            self.now = host::now();
+        }
         self.step(Event::Closed, 0);
     }
 }

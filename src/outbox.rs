@@ -6,7 +6,7 @@
 //! work and guards nothing.
 
 use crate::clock::Moment;
-use crate::shared::{SharedData, update};
+use crate::shared::{SharedData, Version, update};
 
 /// How many debits can wait.
 pub const SLOTS: u64 = 32_768;
@@ -36,6 +36,8 @@ pub struct Waiting {
     pub number: u64,
     /// Its canonical bytes.
     pub canonical: Vec<u8>,
+    /// The version of its slot when it was read.
+    version: Version,
 }
 
 fn slot(number: u64) -> String {
@@ -94,6 +96,8 @@ pub struct Sender {
     /// Who holds the lease: random, other than every other sender's.
     id: u64,
     in_flight: Vec<Waiting>,
+    /// The head when the batch under way was collected.
+    head_seen: u64,
     gap_since: Option<(u64, Moment)>,
     retry_at: Moment,
     backoff_ms: u64,
@@ -109,6 +113,7 @@ impl Sender {
         Self {
             id,
             in_flight: Vec::new(),
+            head_seen: 0,
             gap_since: None,
             retry_at: Moment::from_ms(0),
             backoff_ms: BACKOFF_FIRST_MS,
@@ -126,18 +131,25 @@ impl Sender {
             return None;
         }
         self.advance(shared, tail, now);
-        self.in_flight = collect(shared, read_counter(shared, HEAD), tail);
+        self.head_seen = read_counter(shared, HEAD);
+        self.in_flight = collect(shared, self.head_seen, tail);
         (!self.in_flight.is_empty()).then_some(self.in_flight.as_slice())
     }
 
     /// The ledger acknowledged the batch under way, all of it.
     pub fn acknowledged(&mut self, shared: &impl SharedData, now: Moment) {
-        for debit in std::mem::take(&mut self.in_flight) {
-            // Only this very debit: the slot may have been cleared by another sender and be taken anew.
-            let _ = update(shared, &slot(debit.number), |value| {
-                let still = read_slot(value).is_some_and(|(number, _)| number == debit.number);
-                (still.then(|| debit.number.to_le_bytes().to_vec()), ())
-            });
+        let batch = std::mem::take(&mut self.in_flight);
+        let mut cleared = self.head_seen;
+        for debit in &batch {
+            // Only as it was read: the slot may have been cleared by another sender and be taken anew.
+            let done = shared.swap(&slot(debit.number), &debit.number.to_le_bytes(), debit.version);
+            if done && debit.number == cleared {
+                cleared = cleared.saturating_add(1);
+            }
+        }
+        // Where the batch began at the head, what it cleared need not be looked at again.
+        if cleared > self.head_seen {
+            move_head(shared, cleared);
         }
         self.backoff_ms = BACKOFF_FIRST_MS;
         self.retry_at = now;
@@ -184,10 +196,7 @@ impl Sender {
             number = number.saturating_add(1);
         }
         if number > head {
-            let _ = update(shared, HEAD, |value| {
-                let further = (number > counter(value)).then(|| number.to_le_bytes().to_vec());
-                (further, ())
-            });
+            move_head(shared, number);
         }
     }
 
@@ -213,19 +222,27 @@ impl Sender {
     }
 }
 
+/// Moves the head on, never back.
+fn move_head(shared: &impl SharedData, number: u64) {
+    let _ = update(shared, HEAD, |value| {
+        let further = (number > counter(value)).then(|| number.to_le_bytes().to_vec());
+        (further, ())
+    });
+}
+
 /// What waits from `head` up to `tail`, as much as one batch holds.
 fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
     let mut batch = Vec::new();
     let mut bytes = 0usize;
     for number in head..tail {
-        let Some((value, _)) = shared.get(&slot(number)) else { continue };
+        let Some((value, version)) = shared.get(&slot(number)) else { continue };
         let waits = |(written, canonical): &(u64, &[u8])| *written == number && !canonical.is_empty();
         let Some((_, canonical)) = read_slot(&value).filter(waits) else { continue };
         bytes = bytes.saturating_add(canonical.len());
         if batch.len() >= BATCH || (bytes > BATCH_BYTES && !batch.is_empty()) {
             break;
         }
-        batch.push(Waiting { number, canonical: canonical.to_vec() });
+        batch.push(Waiting { number, canonical: canonical.to_vec(), version });
     }
     batch
 }

@@ -59,9 +59,9 @@ impl Metrics {
     }
 }
 
-fn count(metric: Option<u32>) {
-    if let Some(metric) = metric {
-        host::increment_metric(metric, 1);
+fn count(metric: Option<u32>, by: i64) {
+    if let Some(metric) = metric.filter(|_| by > 0) {
+        host::increment_metric(metric, by);
     }
 }
 
@@ -103,7 +103,7 @@ impl Root {
         );
         if self.sending.is_none() {
             sender.failed(now);
-            count(self.metrics.failed);
+            count(self.metrics.failed, 1);
         }
     }
 
@@ -123,16 +123,18 @@ impl Root {
         match replies {
             Ok(replies) if replies.results.len() == expected => {
                 for reply in &replies.results {
-                    match reply.outcome {
-                        Outcome::Recorded => count(self.metrics.recorded),
-                        Outcome::Duplicate => count(self.metrics.duplicate),
-                        Outcome::Conflict | Outcome::Rejected => {
-                            count(self.metrics.quarantined);
-                            let why = reply.message.as_deref().unwrap_or("no reason given");
-                            error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
-                        }
+                    if matches!(reply.outcome, Outcome::Conflict | Outcome::Rejected) {
+                        let why = reply.message.as_deref().unwrap_or("no reason given");
+                        error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
                     }
                 }
+                let of = |outcomes: &[Outcome]| {
+                    let replies = replies.results.iter().filter(|reply| outcomes.contains(&reply.outcome));
+                    i64::try_from(replies.count()).unwrap_or(0)
+                };
+                count(self.metrics.recorded, of(&[Outcome::Recorded]));
+                count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
+                count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
                 sender.acknowledged(&Shared, host::now());
             }
             other => {
@@ -140,7 +142,7 @@ impl Root {
                     other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
                 warn!("the ledger did not take {expected} debits, they are sent again: {why}");
                 sender.failed(host::now());
-                count(self.metrics.failed);
+                count(self.metrics.failed, 1);
             }
         }
     }
