@@ -7,7 +7,7 @@ SHELL := /bin/sh
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT UPSTREAM DATA_DIR CONCURRENCY ACCESS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
-            PAX_LITELLM_PRICES CARGO_TARGET_DIR
+            PAX_LITELLM_PRICES CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
@@ -15,7 +15,7 @@ RUST := . ./.tools/toolchain;
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-standin pax-stack
 
-.PHONY: help tools wasm binaries stack demo up compose test check fmt clippy test-rust test-sdk clean
+.PHONY: help tools wasm binaries stack demo up compose test bench check fmt clippy test-rust test-sdk clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -28,6 +28,7 @@ help: ## What there is
 	@echo '  DATA_DIR=./data        where the database (ledger.db) and the logs are'
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
 	@echo '  ACCESS_LOG=1           a line per call, without headers, in DATA_DIR/run/PORT/envoy.log'
+	@echo '  BENCH_CALLS=100000     how many calls make bench watches the memory over; BENCH_ROUNDS=7'
 	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
 
 demo: stack ## Bring everything up, make three calls, show the ledger, stop
@@ -40,6 +41,12 @@ compose: stack ## Render dist/compose for docker compose, and say how to start i
 	@sh envoy/compose.sh
 
 test: stack test-rust test-sdk ## Everything: unit, property and scenario tests, real Envoy, openai SDK
+
+bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
+	@echo '· building the benchmark'
+	@sh envoy/wasm.sh bench
+	@$(RUST) "$$CARGO" build --profile tools --locked --package pax-bench
+	@$(TARGET_DIR)/tools/pax-bench
 
 check: stack fmt clippy test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
 

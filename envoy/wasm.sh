@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
-# With one argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead.
+# `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way.
+# With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead.
 set -eu
 cd "$(dirname "$0")/.."
 . ./.tools/toolchain
@@ -20,6 +21,17 @@ else
     std=
 fi
 
+if [ "$1" = bench ]; then
+    mkdir -p dist/bench
+    # Beside the gateway's own artifacts, but not among them: the two are not one workspace.
+    filters=${CARGO_TARGET_DIR:-target}/bench-filters
+    for name in empty copy; do
+        "$WASM_CARGO" rustc $std --manifest-path tests/bench/filters/Cargo.toml --target-dir "$filters" \
+            --package bench-$name --lib --crate-type cdylib --target $target --release --locked
+        cp "$filters/$target/release/bench_$name.wasm" dist/bench/$name.wasm
+    done
+    exit
+fi
 if [ "$1" != rustc ]; then
     "$WASM_CARGO" "$1" $std --package pax-gateway --lib --target $target --locked -- -D warnings
     exit

@@ -19,6 +19,7 @@ pub struct Builder {
     access_log: bool,
     log_level: String,
     change: Box<dyn FnOnce(&mut Value) + Send>,
+    change_envoy: Box<dyn FnOnce(String) -> Result<String, StackError> + Send>,
     progress: Box<dyn Fn(&str) + Send>,
     cancelled: Arc<AtomicBool>,
 }
@@ -35,6 +36,7 @@ impl Default for Builder {
             access_log: false,
             log_level: "warning,wasm:info".into(),
             change: Box::new(|_| ()),
+            change_envoy: Box::new(Ok),
             progress: Box::new(|_| ()),
             cancelled: Arc::default(),
         }
@@ -113,6 +115,17 @@ impl Builder {
         self
     }
 
+    /// Changes Envoy's whole configuration after it was rendered; for benchmarks, which compare this Envoy with one
+    /// that differs in one thing. `GET /readyz` must still come to answer 200.
+    #[must_use]
+    pub fn change_envoy_config(
+        mut self,
+        change: impl FnOnce(String) -> Result<String, StackError> + Send + 'static,
+    ) -> Self {
+        self.change_envoy = Box::new(change);
+        self
+    }
+
     /// Is told what is being started.
     #[must_use]
     pub fn progress(mut self, tell: impl Fn(&str) + Send + 'static) -> Self {
@@ -178,7 +191,7 @@ impl Builder {
             ca_file: None,
             access_log: self.access_log,
         };
-        let config = render(&stack.layout, &place, &stack.upstream, self.change)?;
+        let config = (self.change_envoy)(render(&stack.layout, &place, &stack.upstream, self.change)?)?;
         let file = stack.config_file();
         std::fs::write(&file, config).map_err(StackError::io("write", &file))?;
         stack.start_envoy()?;

@@ -1,0 +1,143 @@
+//! `pax-bench`: what the gateway costs. One Envoy worker on one core, callers, provider and ledger on another;
+//! bare Envoy, an empty filter, one that copies bodies and the gateway in turn, in the same rounds, so that a
+//! busy machine is busy for all of them. CPU is the Envoy process's own.
+//!
+//! Settings, by environment: `BENCH_ROUNDS` (7; at least 5 for numbers to keep), `BENCH_CALLS` (100000) for the
+//! memory. Prints Markdown, writes `dist/bench.json`. Exits non-zero when a call failed, or was not recorded.
+
+mod cpu;
+mod http;
+mod load;
+mod measure;
+mod report;
+mod upstream;
+mod variant;
+mod work;
+
+use report::Report;
+use std::process::ExitCode;
+use variant::{Running, Variant};
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A stack did not start, or its ledger does not agree.
+    #[error(transparent)]
+    Stack(#[from] pax_stack::StackError),
+    /// The system refused something.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A call failed, or something is not as it must be.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl BenchError {
+    /// For `map_err`.
+    pub fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+fn main() -> ExitCode {
+    match setting("BENCH_ROUNDS", 7).and_then(|rounds| run(rounds, setting("BENCH_CALLS", 100_000)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn setting(name: &str, default: u64) -> Result<u64, BenchError> {
+    match std::env::var(name) {
+        Err(_) => Ok(default),
+        Ok(text) if text.is_empty() => Ok(default),
+        Ok(text) => match text.parse() {
+            Ok(value) if value > 0 => Ok(value),
+            _ => Err(BenchError::Failed(format!("{name} is a number from 1 on, not {text:?}"))),
+        },
+    }
+}
+
+fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
+    let cores = cpu::cores();
+    let (ours, envoys) = match cores.as_slice() {
+        [first, .., last] => (*last, *first),
+        _ => return Err(BenchError::Failed("two cores are needed: one for Envoy, one for all else".into())),
+    };
+    // Before anything is started: what is started stays here too, until it is put elsewhere.
+    cpu::pin_self(ours)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(BenchError::system("start the callers"))?;
+    let before = cpu::load_average();
+
+    let report = runtime.block_on(async {
+        let upstream = upstream::start().await?.to_string();
+        let mut all = Vec::new();
+        for variant in Variant::ALL {
+            eprintln!("· starting {}", variant.name());
+            let upstream = upstream.clone();
+            // Starting blocks, and the provider has to answer meanwhile.
+            let started = tokio::task::spawn_blocking(move || variant.start(&upstream)).await;
+            let started = started.map_err(|error| BenchError::Failed(error.to_string()))??;
+            cpu::pin_process(started.envoy, envoys)?;
+            all.push(started);
+        }
+        measure_all(&all, rounds, calls, before).await
+    })?;
+
+    println!("{}", report.markdown());
+    println!("{}", report.memory_line());
+    for line in report.marks() {
+        println!("{line}");
+    }
+    println!("load average before and after: {} / {}", report.load[0], report.load[1]);
+    let file = pax_stack::Layout::find()?.root.join("dist/bench.json");
+    let text = format!("{:#}\n", report.json());
+    std::fs::write(&file, text).map_err(BenchError::system("write dist/bench.json"))
+}
+
+async fn measure_all(all: &[Running], rounds: u64, calls: u64, before: String) -> Result<Report, BenchError> {
+    let mut samples = Vec::new();
+    // One round that does not count: caches, pools and V8's optimizer.
+    for round in 0..=rounds {
+        eprintln!(
+            "· {}",
+            if round == 0 { "warming up".into() } else { format!("round {round} of {rounds}") }
+        );
+        measure::round(all, round, &mut samples).await?;
+    }
+    samples.retain(|sample| sample.round > 0);
+    let idle_ns_per_s = measure::idle(all).await?;
+    let resident_kib = all.iter().map(|it| cpu::resident_kib(it.envoy)).collect::<Result<_, _>>()?;
+    let gateway = all.iter().find(|it| it.variant == Variant::Gateway);
+    let gateway = gateway.ok_or_else(|| BenchError::Failed("the gateway does not run".into()))?;
+    eprintln!("· memory over {calls} calls");
+    let memory = measure::memory(gateway, calls).await?;
+    check_ledger(gateway)?;
+    let load = [before, cpu::load_average()];
+    Ok(Report { rounds, samples, idle_ns_per_s, resident_kib, memory, load })
+}
+
+/// Every call that came back is an entry, and the ledger proves every entry.
+fn check_ledger(gateway: &Running) -> Result<(), BenchError> {
+    let stat = |name: &str| gateway.stack.stat(name).unwrap_or(0);
+    let answered = stat("http.gateway.downstream_rq_2xx");
+    let recorded = stat("wasmcustom.pax_debits_recorded");
+    let replay = gateway.stack.ledger(["replay"])?;
+    eprintln!("· {recorded} debits recorded; {}", replay.lines().last().unwrap_or_default());
+    let odd = ["wasmcustom.pax_debits_duplicate", "wasmcustom.pax_debits_quarantined"];
+    // One answer is that of /readyz, and the stack asks until it is 200.
+    if recorded + 1 != answered || odd.iter().any(|name| stat(name) != 0) {
+        return Err(BenchError::Failed(format!(
+            "{answered} answers (one of them to /readyz), and {recorded} debits recorded: they should differ by one"
+        )));
+    }
+    Ok(())
+}

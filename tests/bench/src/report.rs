@@ -1,0 +1,300 @@
+//! From samples to the table and the JSON file. Ratios are whole thousandths: nothing here needs a float.
+
+use crate::measure::{Memory, Sample, WORKLOADS, Workload};
+use crate::variant::Variant;
+use crate::work::{CHUNKS, Kind};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Everything that was measured.
+pub struct Report {
+    /// How many rounds.
+    pub rounds: u64,
+    /// Each round's.
+    pub samples: Vec<Sample>,
+    /// CPU nanoseconds per idle second, in the order of [`Variant::ALL`].
+    pub idle_ns_per_s: Vec<u64>,
+    /// Resident after all rounds, in KiB, in the order of [`Variant::ALL`].
+    pub resident_kib: Vec<u64>,
+    /// The gateway's over many calls.
+    pub memory: Memory,
+    /// The load averages before and after.
+    pub load: [String; 2],
+}
+
+/// What is looked at in a sample.
+type Measure = fn(&Sample) -> u64;
+
+/// A median, and the least and the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    median: u64,
+    least: u64,
+    most: u64,
+}
+
+fn spread(mut values: Vec<u64>) -> Spread {
+    values.sort_unstable();
+    let at = |index: usize| values.get(index).copied().unwrap_or(0);
+    let upper = values.len() / 2;
+    let lower = values.len().saturating_sub(1) / 2;
+    Spread {
+        median: u64::midpoint(at(lower), at(upper)),
+        least: at(0),
+        most: at(values.len().saturating_sub(1)),
+    }
+}
+
+/// A mark of the project: so many thousandths of another variant's CPU at most.
+struct Mark {
+    kind: Kind,
+    against: Variant,
+    most: u64,
+}
+
+const MARKS: [Mark; 2] = [
+    Mark { kind: Kind::Json, against: Variant::Empty, most: 1_350 },
+    Mark { kind: Kind::Stream, against: Variant::Bare, most: 1_150 },
+];
+
+fn times(thousandths: u64) -> String {
+    let hundredths = (thousandths + 5) / 10;
+    format!("{}.{:02} x", hundredths / 100, hundredths % 100)
+}
+
+fn micros(nanoseconds: u64) -> String {
+    let tenths = (nanoseconds + 50) / 100;
+    format!("{}.{} µs", tenths / 10, tenths % 10)
+}
+
+fn mib(kib: u64) -> String {
+    let tenths = kib * 10 / 1024;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+/// What one call is divided by, and what the table calls it.
+fn unit(workload: &Workload) -> (u64, &'static str) {
+    match workload.kind {
+        Kind::Json => (1, "JSON, per call"),
+        Kind::Stream | Kind::Burst => (CHUNKS, "stream, per chunk"),
+    }
+}
+
+impl Report {
+    fn of(&self, workload: usize, variant: Variant, value: Measure) -> Vec<u64> {
+        let fits = |sample: &&Sample| sample.workload == workload && sample.variant == variant;
+        self.samples.iter().filter(fits).map(value).collect()
+    }
+
+    /// Round by round one variant's value in thousandths of another's.
+    fn ratio(&self, workload: usize, of: Variant, to: Variant, value: Measure) -> Spread {
+        let of = self.of(workload, of, value);
+        let to = self.of(workload, to, value);
+        spread(of.iter().zip(to).map(|(of, to)| of * 1_000 / to.max(1)).collect())
+    }
+
+    /// The tables, in Markdown.
+    pub fn markdown(&self) -> String {
+        let mut out = String::from(
+            "| Envoy's CPU | connections | bare Envoy | empty wasm filter | one that copies bodies | the gateway | \
+             the gateway, to the empty filter |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        );
+        let cpu = |sample: &Sample| sample.cpu_ns_per_call;
+        for (index, workload) in WORKLOADS.iter().enumerate() {
+            let (parts, name) = unit(workload);
+            let bare = spread(self.of(index, Variant::Bare, cpu)).median / parts;
+            let _ = write!(out, "| {name} | {} | {}", workload.connections, micros(bare));
+            for variant in [Variant::Empty, Variant::Copy] {
+                let _ = write!(out, " | {}", times(self.ratio(index, variant, Variant::Bare, cpu).median));
+            }
+            for to in [Variant::Bare, Variant::Empty] {
+                let it = self.ratio(index, Variant::Gateway, to, cpu);
+                let _ = write!(
+                    out,
+                    " | **{}** ({} to {})",
+                    times(it.median),
+                    times(it.least).trim_end_matches(" x"),
+                    times(it.most).trim_end_matches(" x")
+                );
+            }
+            out.push_str(" |\n");
+        }
+        out.push('\n');
+        out.push_str(&self.markdown_times());
+        out
+    }
+
+    fn markdown_times(&self) -> String {
+        let mut out = String::from(
+            "| First byte of the body | connections | bare Envoy | empty wasm filter | one that copies bodies | \
+             the gateway |\n| --- | --- | --- | --- | --- | --- |\n",
+        );
+        let first = |sample: &Sample| sample.first_byte_ns;
+        for (index, workload) in WORKLOADS.iter().enumerate() {
+            let name = if workload.kind == Kind::Json { "JSON" } else { "stream" };
+            let bare = spread(self.of(index, Variant::Bare, first)).median;
+            let _ = write!(out, "| {name} | {} | {}", workload.connections, micros(bare));
+            for variant in [Variant::Empty, Variant::Copy, Variant::Gateway] {
+                let _ = write!(out, " | {}", times(self.ratio(index, variant, Variant::Bare, first).median));
+            }
+            out.push_str(" |\n");
+        }
+        out.push_str(
+            "\n| Otherwise | bare Envoy | empty wasm filter | one that copies bodies | the gateway |\n",
+        );
+        out.push_str("| --- | --- | --- | --- | --- |\n| CPU per second without a call");
+        for idle in &self.idle_ns_per_s {
+            let _ = write!(out, " | {}", micros(*idle));
+        }
+        out.push_str(" |\n| JSON calls per second, 32 connections");
+        for variant in Variant::ALL {
+            let _ = write!(out, " | {}", spread(self.of(1, variant, |sample| sample.calls_per_s)).median);
+        }
+        out.push_str(" |\n| resident memory");
+        for kib in &self.resident_kib {
+            let _ = write!(out, " | {}", mib(*kib));
+        }
+        out.push_str(" |\n");
+        out
+    }
+
+    /// What the memory did: at the start, half-way and at the end of the many calls.
+    pub fn memory_line(&self) -> String {
+        let samples = &self.memory.samples;
+        let at = |index: usize| samples.get(index).copied().unwrap_or_default();
+        let (start, half, end) = (at(0), at(samples.len() / 2), at(samples.len().saturating_sub(1)));
+        let grown = end.1.saturating_sub(half.1);
+        // A hundredth is what an allocator does by itself.
+        let verdict = if grown * 100 <= half.1 { "flat" } else { "GROWING" };
+        format!(
+            "memory over {} calls: {} before, {} after {}, {} at the end: {verdict}",
+            end.0,
+            mib(start.1),
+            mib(half.1),
+            half.0,
+            mib(end.1)
+        )
+    }
+
+    /// One line for each mark and number of connections.
+    pub fn marks(&self) -> Vec<String> {
+        let cpu = |sample: &Sample| sample.cpu_ns_per_call;
+        let mut lines = Vec::new();
+        for (index, workload) in WORKLOADS.iter().enumerate() {
+            for mark in MARKS.iter().filter(|mark| mark.kind == workload.kind) {
+                let is = self.ratio(index, Variant::Gateway, mark.against, cpu).median;
+                let (_, name) = unit(workload);
+                lines.push(format!(
+                    "mark: {name} at {} connections at most {} {}: {} ({})",
+                    workload.connections,
+                    times(mark.most),
+                    mark.against.name(),
+                    times(is),
+                    if is <= mark.most { "met" } else { "MISSED" }
+                ));
+            }
+        }
+        lines
+    }
+
+    /// All of it, every sample too.
+    pub fn json(&self) -> Value {
+        let sample = |sample: &Sample| {
+            let workload = WORKLOADS.get(sample.workload);
+            json!({
+                "round": sample.round,
+                "workload": workload.map(|it| if it.kind == Kind::Json { "json" } else { "stream" }),
+                "connections": workload.map(|it| it.connections),
+                "variant": sample.variant.key(),
+                "cpu_ns_per_call": sample.cpu_ns_per_call,
+                "first_byte_ns": sample.first_byte_ns,
+                "calls_per_s": sample.calls_per_s,
+            })
+        };
+        let by_variant = |values: &[u64]| -> Value {
+            Variant::ALL.iter().zip(values).map(|(variant, value)| (variant.key(), *value)).collect()
+        };
+        json!({
+            "rounds": self.rounds,
+            "chunks_per_stream": CHUNKS,
+            "load_average_before": self.load[0],
+            "load_average_after": self.load[1],
+            "ratios_thousandths": self.ratios(),
+            "idle_cpu_ns_per_s": by_variant(&self.idle_ns_per_s),
+            "resident_kib": by_variant(&self.resident_kib),
+            "memory": {
+                "calls_and_resident_kib": self.memory.samples,
+                "wall_ms": u64::try_from(self.memory.wall.as_millis()).unwrap_or(u64::MAX),
+            },
+            "samples": self.samples.iter().map(sample).collect::<Vec<Value>>(),
+        })
+    }
+
+    fn ratios(&self) -> Vec<Value> {
+        let measures: [(&str, Measure); 2] =
+            [("cpu", |sample| sample.cpu_ns_per_call), ("first_byte", |sample| sample.first_byte_ns)];
+        let mut all = Vec::new();
+        for (index, workload) in WORKLOADS.iter().enumerate() {
+            for (measure, value) in measures {
+                for (of, to) in [
+                    (Variant::Empty, Variant::Bare),
+                    (Variant::Copy, Variant::Bare),
+                    (Variant::Gateway, Variant::Bare),
+                    (Variant::Gateway, Variant::Empty),
+                    (Variant::Gateway, Variant::Copy),
+                ] {
+                    let it = self.ratio(index, of, to, value);
+                    all.push(json!({
+                        "workload": if workload.kind == Kind::Json { "json" } else { "stream" },
+                        "connections": workload.connections,
+                        "measure": measure,
+                        "of": of.key(), "to": to.key(),
+                        "median": it.median, "least": it.least, "most": it.most,
+                    }));
+                }
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_or_between_the_middle_two() {
+        assert_eq!(spread(vec![5, 1, 9]), Spread { median: 5, least: 1, most: 9 });
+        assert_eq!(spread(vec![4, 1, 9, 6]), Spread { median: 5, least: 1, most: 9 });
+    }
+
+    #[test]
+    fn a_ratio_is_of_the_same_round() {
+        let sample = |round, variant, cpu_ns_per_call| Sample {
+            round,
+            workload: 0,
+            variant,
+            cpu_ns_per_call,
+            first_byte_ns: 1,
+            calls_per_s: 1,
+        };
+        // A machine that was twice as slow in the second round: the ratio does not see it.
+        let report = Report {
+            rounds: 2,
+            samples: vec![
+                sample(0, Variant::Bare, 100),
+                sample(0, Variant::Gateway, 150),
+                sample(1, Variant::Gateway, 300),
+                sample(1, Variant::Bare, 200),
+            ],
+            idle_ns_per_s: vec![],
+            resident_kib: vec![],
+            memory: Memory { samples: vec![], wall: std::time::Duration::ZERO },
+            load: [String::new(), String::new()],
+        };
+        let ratio = report.ratio(0, Variant::Gateway, Variant::Bare, |sample| sample.cpu_ns_per_call);
+        assert_eq!(ratio, Spread { median: 1_500, least: 1_500, most: 1_500 });
+        assert_eq!(times(1_345), "1.35 x");
+        assert_eq!(times(1_344), "1.34 x");
+    }
+}

@@ -1,0 +1,118 @@
+//! What is compared: the gateway, and the same Envoy with less in it.
+
+use crate::{BenchError, cpu};
+use pax_stack::{Layout, Stack, StackError};
+use serde_yaml_ng::Value;
+
+/// The variants, in the order of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// No filter but the router.
+    Bare,
+    /// A filter that does nothing.
+    Empty,
+    /// A filter that copies bodies.
+    Copy,
+    /// The gateway.
+    Gateway,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bare, Self::Empty, Self::Copy, Self::Gateway];
+
+    /// In a table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare Envoy",
+            Self::Empty => "empty wasm filter",
+            Self::Copy => "wasm filter that copies bodies",
+            Self::Gateway => "the gateway",
+        }
+    }
+
+    /// In JSON.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Empty => "empty",
+            Self::Copy => "copy",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// Starts this variant with one worker, before that provider.
+    ///
+    /// # Errors
+    /// [`BenchError::Stack`].
+    pub fn start(self, upstream: &str) -> Result<Running, BenchError> {
+        let mut layout = Layout::find()?;
+        let modules = layout.root.join("dist/bench");
+        match self {
+            Self::Empty => layout.wasm = modules.join("empty.wasm"),
+            Self::Copy => layout.wasm = modules.join("copy.wasm"),
+            Self::Bare | Self::Gateway => {}
+        }
+        let builder = Stack::builder().layout(layout).upstream(upstream).concurrency(1);
+        let stack = match self {
+            Self::Gateway => builder,
+            _ => builder.change_envoy_config(move |yaml| self.less(&yaml)),
+        };
+        let stack = stack.start()?;
+        let envoy = stack.processes().into_iter().find(|(name, _)| *name == "Envoy");
+        let (_, envoy) = envoy.ok_or_else(|| BenchError::Failed("Envoy does not run".into()))?;
+        Ok(Running { variant: self, stack, envoy })
+    }
+
+    /// The gateway's own configuration with one route, which nothing has to be marked for, and for bare Envoy
+    /// without the filter.
+    fn less(self, yaml: &str) -> Result<String, StackError> {
+        let odd =
+            |what: &str| StackError::Config(format!("envoy/envoy.yaml, as the benchmark reads it: {what}"));
+        let mut config: Value = serde_yaml_ng::from_str(yaml).map_err(|error| odd(&error.to_string()))?;
+        let manager =
+            &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_sequence_mut();
+        let routes = routes.ok_or_else(|| odd("no routes"))?;
+        let provider = routes.first_mut().ok_or_else(|| odd("no route"))?;
+        let mark = provider["match"].as_mapping_mut().and_then(|rule| rule.remove("filter_state"));
+        mark.ok_or_else(|| odd("the first route asks for no mark"))?;
+        routes.truncate(1);
+        if self == Self::Bare {
+            let filters = manager["http_filters"].as_sequence_mut().ok_or_else(|| odd("no http_filters"))?;
+            filters.retain(|filter| filter["name"].as_str() != Some("pax_gateway"));
+            if filters.len() != 1 {
+                return Err(odd("not the gateway's filter and the router"));
+            }
+        }
+        serde_yaml_ng::to_string(&config).map_err(|error| odd(&error.to_string()))
+    }
+}
+
+/// A variant that runs.
+pub struct Running {
+    /// Which one.
+    pub variant: Variant,
+    /// All of it.
+    pub stack: Stack,
+    /// Envoy's process id.
+    pub envoy: u32,
+}
+
+impl Running {
+    /// Envoy's CPU time so far, in nanoseconds.
+    ///
+    /// # Errors
+    /// [`BenchError::System`] when it is gone.
+    pub fn cpu_ns(&self) -> Result<u64, BenchError> {
+        cpu::time_ns(self.envoy)
+    }
+
+    /// How many debits wait for the ledger; none where there is no gateway.
+    pub fn waiting(&self) -> u64 {
+        match self.variant {
+            Variant::Gateway => self.stack.stat("wasmcustom.pax_outbox_waiting").unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
