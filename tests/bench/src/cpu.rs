@@ -1,6 +1,7 @@
 //! Which core a process runs on, how long it ran, and how much memory it holds.
 
 use crate::BenchError;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The cores that this process may use, in order.
@@ -73,6 +74,18 @@ pub fn time_ns(pid: u32) -> Result<u64, BenchError> {
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Ok(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The CPU time of each thread of a process so far, by the thread's name, in nanoseconds; nothing where the
+/// kernel does not say.
+pub fn thread_times_ns(pid: u32) -> BTreeMap<String, u64> {
+    let mut times = BTreeMap::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let read = |name: &str| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let time = read("schedstat").split(' ').next().and_then(|time| time.parse().ok()).unwrap_or(0);
+        *times.entry(read("comm").trim().to_string()).or_insert(0) += time;
+    }
+    times
 }
 
 /// The resident memory of a process, in KiB.

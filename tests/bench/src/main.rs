@@ -9,6 +9,7 @@ mod cpu;
 mod http;
 mod load;
 mod measure;
+mod profile;
 mod report;
 mod upstream;
 mod variant;
@@ -45,7 +46,15 @@ impl BenchError {
 }
 
 fn main() -> ExitCode {
-    match setting("BENCH_ROUNDS", 7).and_then(|rounds| run(rounds, setting("BENCH_CALLS", 100_000)?)) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.split_first() {
+        Some((first, rest)) if first == "profile" => profile::run(rest),
+        Some((other, _)) => {
+            Err(BenchError::Failed(format!("{other:?} is unknown: there is `profile`, or nothing")))
+        }
+        None => setting("BENCH_ROUNDS", 7).and_then(|rounds| run(rounds, setting("BENCH_CALLS", 100_000)?)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -65,16 +74,21 @@ fn setting(name: &str, default: u64) -> Result<u64, BenchError> {
     }
 }
 
-fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
+/// Puts this process on one core, and says which one is Envoy's. Before anything is started: what is started stays
+/// here too, until it is put elsewhere.
+fn prepare() -> Result<(tokio::runtime::Runtime, usize), BenchError> {
     let cores = cpu::cores();
     let (ours, envoys) = match cores.as_slice() {
         [first, .., last] => (*last, *first),
         _ => return Err(BenchError::Failed("two cores are needed: one for Envoy, one for all else".into())),
     };
-    // Before anything is started: what is started stays here too, until it is put elsewhere.
     cpu::pin_self(ours)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(BenchError::system("start the callers"))?;
+    Ok((runtime.map_err(BenchError::system("start the callers"))?, envoys))
+}
+
+fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
+    let (runtime, envoys) = prepare()?;
     let before = cpu::load_average();
 
     let report = runtime.block_on(async {
@@ -82,12 +96,7 @@ fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
         let mut all = Vec::new();
         for variant in Variant::ALL {
             eprintln!("· starting {}", variant.name());
-            let upstream = upstream.clone();
-            // Starting blocks, and the provider has to answer meanwhile.
-            let started = tokio::task::spawn_blocking(move || variant.start(&upstream)).await;
-            let started = started.map_err(|error| BenchError::Failed(error.to_string()))??;
-            cpu::pin_process(started.envoy, envoys)?;
-            all.push(started);
+            all.push(Running::start(variant, &upstream, envoys).await?);
         }
         measure_all(&all, rounds, calls, before).await
     })?;

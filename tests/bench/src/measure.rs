@@ -24,7 +24,7 @@ pub struct Workload {
 pub const WORKLOADS: [Workload; 4] = [
     Workload { kind: Kind::Json, connections: 1, calls: 3_000 },
     Workload { kind: Kind::Json, connections: 32, calls: 6_000 },
-    Workload { kind: Kind::Stream, connections: 1, calls: 10 },
+    Workload { kind: Kind::Stream, connections: 1, calls: 16 },
     Workload { kind: Kind::Stream, connections: 32, calls: 256 },
 ];
 

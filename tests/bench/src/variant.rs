@@ -45,7 +45,7 @@ impl Variant {
     ///
     /// # Errors
     /// [`BenchError::Stack`].
-    pub fn start(self, upstream: &str) -> Result<Running, BenchError> {
+    fn start(self, upstream: &str) -> Result<Running, BenchError> {
         let mut layout = Layout::find()?;
         let modules = layout.root.join("dist/bench");
         match self {
@@ -100,6 +100,19 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts a variant before that provider, its Envoy on that core.
+    ///
+    /// # Errors
+    /// [`BenchError`] when it does not start.
+    pub async fn start(variant: Variant, upstream: &str, core: usize) -> Result<Self, BenchError> {
+        let upstream = upstream.to_string();
+        // Starting blocks, and the provider has to answer meanwhile.
+        let started = tokio::task::spawn_blocking(move || variant.start(&upstream)).await;
+        let started = started.map_err(|error| BenchError::Failed(error.to_string()))??;
+        cpu::pin_process(started.envoy, core)?;
+        Ok(started)
+    }
+
     /// Envoy's CPU time so far, in nanoseconds.
     ///
     /// # Errors
