@@ -159,7 +159,8 @@ fn it_stops_in_order_when_asked_to() {
         send(&service, 0..5);
         service.signal(signal);
         assert!(service.child.wait().unwrap().success(), "{signal}");
-        assert!(!folder.database().with_extension("db-wal").exists(), "the log is folded into the file");
+        let log = std::fs::metadata(folder.database().with_extension("db-wal"));
+        assert!(log.is_err() || log.is_ok_and(|log| log.len() == 0), "the log is folded into the file");
     }
 }
 

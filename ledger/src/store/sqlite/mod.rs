@@ -10,7 +10,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+use sqlx::{ConnectOptions, Connection, Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use super::{Location, Open};
 use crate::book::Value;
@@ -77,9 +77,22 @@ impl Store {
         Writer::new(self.options.clone())
     }
 
-    /// Closes all connections; the last one folds the write-ahead log into the file.
+    /// Closes all connections and folds the write-ahead log into the file. SQLite leaves that to the last
+    /// connection, but two that close at the same moment each leave it to the other: so one more does it.
     pub async fn close(&self) {
         self.pool.close().await;
+        let options = self.pool.connect_options();
+        for _ in 0..20 {
+            let Ok(mut connection) = options.as_ref().connect().await else { return };
+            let checkpoint = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)");
+            let busy = checkpoint.fetch_one(&mut connection).await;
+            // What cannot be folded now stays in the log, where it is as durable; the next one to open it does.
+            let _ = connection.close().await;
+            if !matches!(busy, Ok(1)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     async fn migrate(&self) -> Result<(), String> {
