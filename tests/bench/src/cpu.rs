@@ -101,6 +101,17 @@ pub fn resident_kib(pid: u32) -> Result<u64, BenchError> {
     number.ok_or_else(|| BenchError::Failed(format!("{path} has no VmRSS: the process is ending")))
 }
 
+/// The CPU time that the whole machine has used so far, all cores, in nanoseconds, with what the hypervisor took:
+/// counted in ticks of 10 ms.
+pub fn machine_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    // user nice system idle iowait irq softirq steal
+    let ticks: Vec<u64> = line.split_ascii_whitespace().skip(1).filter_map(|it| it.parse().ok()).collect();
+    let busy = |(index, ticks): (usize, &u64)| if index == 3 || index == 4 { 0 } else { *ticks };
+    ticks.iter().take(8).enumerate().map(busy).sum::<u64>() * 10_000_000
+}
+
 /// The load averages, as the system writes them.
 pub fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

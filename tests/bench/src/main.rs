@@ -106,7 +106,7 @@ fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
     for line in report.marks() {
         println!("{line}");
     }
-    println!("load average before and after: {} / {}", report.load[0], report.load[1]);
+    println!("{}", report.others_line());
     let file = pax_stack::Layout::find()?.root.join("dist/bench.json");
     let text = format!("{:#}\n", report.json());
     std::fs::write(&file, text).map_err(BenchError::system("write dist/bench.json"))

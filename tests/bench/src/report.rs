@@ -197,6 +197,16 @@ impl Report {
         lines
     }
 
+    /// What others used of the machine: the median of all samples, and the most.
+    pub fn others_line(&self) -> String {
+        let others = spread(self.samples.iter().map(|sample| sample.others_thousandths).collect());
+        format!(
+            "others used {} thousandths of a core in the middle sample, {} in the worst; load average before and \
+             after: {} / {}",
+            others.median, others.most, self.load[0], self.load[1]
+        )
+    }
+
     /// All of it, every sample too.
     pub fn json(&self) -> Value {
         let sample = |sample: &Sample| {
@@ -209,6 +219,7 @@ impl Report {
                 "cpu_ns_per_call": sample.cpu_ns_per_call,
                 "first_byte_ns": sample.first_byte_ns,
                 "calls_per_s": sample.calls_per_s,
+                "others_thousandths": sample.others_thousandths,
             })
         };
         let by_variant = |values: &[u64]| -> Value {
@@ -277,6 +288,7 @@ mod tests {
             cpu_ns_per_call,
             first_byte_ns: 1,
             calls_per_s: 1,
+            others_thousandths: 0,
         };
         // A machine that was twice as slow in the second round: the ratio does not see it.
         let report = Report {
