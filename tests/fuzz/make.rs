@@ -1,0 +1,316 @@
+//! Makes cases: documents, requests, usages and streams in the shapes that matter, and mutations of all of them.
+
+use crate::Kind;
+use crate::random::Random;
+
+const KEYS: &[&str] = &[
+    "model",
+    "stream",
+    "stream_options",
+    "include_usage",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "service_tier",
+    "messages",
+    "content",
+    "type",
+    "text",
+    "input",
+    "tools",
+    "modalities",
+    "audio",
+    "plugins",
+    "enable_search",
+    "id",
+    "usage",
+    "x_groq",
+    "choices",
+    "data",
+    "error",
+    "delta",
+    "message",
+    "role",
+    "object",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "prompt_cache_hit_tokens",
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "cached_tokens",
+    "cache_write_tokens",
+    "audio_tokens",
+    "reasoning_tokens",
+    "x",
+];
+const STRINGS: &[&str] = &[
+    "",
+    "a",
+    "text",
+    "function",
+    "image_url",
+    "auto",
+    "default",
+    "flex",
+    "user",
+    "gpt-5",
+    "häppchen \u{1f600}",
+    "\\u0041\\ud83d\\ude00\\n",
+    "\\\"usage\\\":{\\\"prompt_tokens\\\":1}",
+    "data: x",
+    "12",
+    "12.0",
+    "-3",
+    "1e3",
+];
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "7",
+    "12.0",
+    "12.5",
+    "-1",
+    "-0",
+    "1e3",
+    "0.0e-1",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551616",
+    "123456789012345678901234567890",
+    "1E400",
+];
+/// Bytes that are likely to change what a text means.
+const BYTES: &[u8] = b"{}[]\",:\\u0dD8cC9eE+-. \t\r\ntfn1\xc3\xa4\xed\xa0\xff\x00";
+
+fn space(random: &mut Random) -> &'static str {
+    if random.once_in(6) { random.pick(&[" ", "\n", "\t \r\n", "  "]) } else { "" }
+}
+
+/// A key as its quoted text: now and then in another case, with an escape, or very long.
+fn key(random: &mut Random) -> String {
+    let key = random.pick(KEYS);
+    match random.below(24) {
+        0 => format!("\"{}\"", key.to_uppercase()),
+        1 => format!("\"{}\"", key.replace('s', "\u{17f}").replace('k', "\u{212a}")),
+        2 => format!("\"\\u{:04x}{}\"", u32::from(key.as_bytes()[0]), &key[1..]),
+        3 => format!("\"{}\"", key.repeat(12)),
+        _ => format!("\"{key}\""),
+    }
+}
+
+pub fn value(random: &mut Random, depth: usize) -> String {
+    match random.below(if depth > 5 { 5 } else { 8 }) {
+        0 => random.pick(&["null", "true", "false"]).to_owned(),
+        1 | 2 => random.pick(NUMBERS).to_owned(),
+        3 | 4 => format!("\"{}\"", random.pick(STRINGS)),
+        5 => {
+            let items: Vec<String> = (0..random.below(4)).map(|_| value(random, depth + 1)).collect();
+            format!("[{}{}]", items.join(","), space(random))
+        }
+        _ => {
+            let members: Vec<(String, String)> =
+                (0..random.below(5)).map(|_| (key(random), value(random, depth + 1))).collect();
+            object(random, &members)
+        }
+    }
+}
+
+fn object(random: &mut Random, members: &[(String, String)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(key, value)| format!("{}{key}{}:{value}", space(random), space(random)))
+        .collect();
+    format!("{{{}{}}}", members.join(","), space(random))
+}
+
+/// Members, each there most of the time, in any order, and now and then another one or one twice.
+fn members(random: &mut Random, likely: &[(&str, String)]) -> String {
+    let mut made: Vec<(String, String)> = Vec::new();
+    for (name, value) in likely {
+        if !random.once_in(4) {
+            made.push((format!("\"{name}\""), value.clone()));
+        }
+    }
+    if random.once_in(3) {
+        made.push((key(random), value(random, 2)));
+    }
+    if random.once_in(10) && !made.is_empty() {
+        let twice = made[random.below(made.len())].clone();
+        made.push(twice);
+    }
+    for index in (1..made.len()).rev() {
+        made.swap(index, random.below(index + 1));
+    }
+    object(random, &made)
+}
+
+fn or_any(random: &mut Random, likely: String) -> String {
+    if random.once_in(12) { value(random, 2) } else { likely }
+}
+
+fn number(random: &mut Random) -> String {
+    if random.once_in(4) { value(random, 4) } else { random.below(5_000).to_string() }
+}
+
+pub fn usage(random: &mut Random) -> String {
+    let details = |random: &mut Random| {
+        let likely = [
+            ("cached_tokens", number(random)),
+            ("audio_tokens", number(random)),
+            ("reasoning_tokens", number(random)),
+            ("cache_write_tokens", number(random)),
+        ];
+        let made = members(random, &likely);
+        or_any(random, made)
+    };
+    let likely = [
+        ("prompt_tokens", number(random)),
+        ("completion_tokens", number(random)),
+        ("total_tokens", number(random)),
+        ("prompt_cache_hit_tokens", number(random)),
+        ("prompt_tokens_details", details(random)),
+        ("completion_tokens_details", details(random)),
+    ];
+    let made = members(random, &likely);
+    or_any(random, made)
+}
+
+fn request(random: &mut Random) -> String {
+    let part = members(random, &[("type", "\"text\"".into()), ("text", "\"hä\\u00e4\"".into())]);
+    let content = if random.once_in(2) { format!("[{part}]") } else { "\"Hello\"".into() };
+    let message = members(random, &[("role", "\"user\"".into()), ("content", content)]);
+    let asks = random.pick(&["true", "false", "null", "1"]).to_owned();
+    let options = members(random, &[("include_usage", asks)]);
+    let options = if random.once_in(3) { random.pick(&["null", "{}", "[]"]).into() } else { options };
+    let maximum = number(random);
+    let mut likely: Vec<(&str, String)> = vec![
+        ("model", or_any(random, "\"gpt-5\"".into())),
+        ("stream", random.pick(&["true", "true", "false", "null"]).into()),
+        ("messages", or_any(random, format!("[{message}]"))),
+    ];
+    for (key, value) in [
+        ("stream_options", options),
+        ("max_tokens", maximum),
+        ("n", random.pick(&["1", "3", "null", "0", "1.0"]).into()),
+        ("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]".into()),
+        ("modalities", random.pick(&["[\"text\"]", "[]", "[\"audio\"]"]).into()),
+        ("input", "[\"a\",[1,2]]".into()),
+    ] {
+        if random.once_in(3) {
+            likely.push((key, value));
+        }
+    }
+    members(random, &likely)
+}
+
+pub fn document(random: &mut Random) -> String {
+    let said = format!("\"{}\"", random.pick(STRINGS));
+    let delta = members(random, &[("role", "\"assistant\"".into()), ("content", said)]);
+    let choice = members(random, &[("index", "0".into()), ("delta", delta)]);
+    let choices = if random.once_in(2) { "[]".to_owned() } else { format!("[{choice}]") };
+    let mut likely = vec![("id", "\"c1\"".to_owned()), ("choices", or_any(random, choices))];
+    match random.below(4) {
+        0 => likely.push(("usage", "null".into())),
+        1 | 2 => likely.push(("usage", usage(random))),
+        _ => {}
+    }
+    if random.once_in(8) {
+        likely.push(("x_groq", format!("{{\"usage\":{}}}", usage(random))));
+    }
+    if random.once_in(8) {
+        likely.push(("error", random.pick(&["null", "{\"message\":\"x\"}", "\"x\""]).into()));
+    }
+    if random.once_in(16) {
+        likely.push(("data", random.pick(&["[]", "[{}]", "7"]).into()));
+    }
+    members(random, &likely)
+}
+
+fn stream(random: &mut Random) -> String {
+    let end = random.pick(&["\n", "\n", "\r\n", "\r"]);
+    let mut out = String::new();
+    if random.once_in(12) {
+        out.push('\u{feff}');
+    }
+    for _ in 0..random.below(6) {
+        for _ in 0..random.below(3) {
+            if random.once_in(3) {
+                out.push_str(random.pick(&[
+                    ": ping",
+                    "event: message",
+                    "id: 7",
+                    "retry: 3",
+                    "data",
+                    "datax: 1",
+                    ":",
+                ]));
+                out.push_str(end);
+            }
+        }
+        match random.below(8) {
+            0 => out.push_str("data: [DONE]"),
+            1 => {
+                // A document on several data lines.
+                out.push_str("data: ");
+                out.push_str(&document(random).replacen(',', &format!(",{end}data:"), 1));
+            }
+            2 => out.push_str(&format!("data: {{\"choices\":[],\"usage\":{}}}", usage(random))),
+            3 if random.once_in(40) => {
+                let padding = "y".repeat(16_000 + random.below(800));
+                out.push_str(&format!("data: {{\"x\":\"{padding}\",\"choices\":[],\"usage\":{{\"n\":1}}}}"));
+            }
+            _ => {
+                out.push_str(random.pick(&["data: ", "data:", "data:  "]));
+                out.push_str(&document(random).replace(['\n', '\r'], " "));
+            }
+        }
+        out.push_str(end);
+        if !random.once_in(12) {
+            out.push_str(if random.once_in(10) { "\n" } else { end });
+        }
+    }
+    out
+}
+
+/// A case of this kind.
+pub fn make(random: &mut Random, kind: Kind) -> Vec<u8> {
+    let text = match kind {
+        Kind::Json => value(random, 0),
+        Kind::Chat | Kind::Embeddings => request(random),
+        Kind::Document => document(random),
+        Kind::Usage => usage(random),
+        Kind::Stream => stream(random),
+    };
+    let mut bytes = text.into_bytes();
+    if random.once_in(2) {
+        mutate(random, &mut bytes);
+    }
+    bytes
+}
+
+/// Changes a few places: bytes put in, taken out, turned, doubled, moved.
+pub fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len() + 1);
+        let end = (at + 1 + random.below(24)).min(bytes.len());
+        match random.below(7) {
+            0 => bytes.insert(at, BYTES[random.below(BYTES.len())]),
+            1 if at < bytes.len() => drop(bytes.remove(at)),
+            2 if at < bytes.len() => bytes[at] = BYTES[random.below(BYTES.len())],
+            3 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            4 if at < end => drop(bytes.drain(at..end)),
+            5 if at < end => {
+                let piece = bytes[at..end].to_vec();
+                let place = random.below(bytes.len() + 1);
+                bytes.splice(place..place, piece);
+            }
+            6 if random.once_in(20) => {
+                let open = random.pick(&["[", "{\"x\":"]);
+                let deep = open.repeat(120 + random.below(16));
+                bytes.splice(at..at, deep.into_bytes());
+            }
+            _ => {}
+        }
+    }
+}
