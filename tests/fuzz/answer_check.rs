@@ -254,6 +254,10 @@ fn end_event(bytes: &[u8], event: &[Line<'_>], out: &mut Vec<u8>) -> Option<()> 
     };
     let values: Vec<Vec<u8>> = event.iter().filter_map(data).collect();
     let last_data = event.iter().rev().find(|line| data(line).is_some());
+    // Known: a data line after a whole document begins another one, even an empty line.
+    if (1..values.len()).any(|count| crate::serde_json_accepts(&values[..count].join(&b'\n'))) {
+        return None;
+    }
     let whole = read(&values.join(&b'\n'));
     let usage_only = match &whole {
         Some(tree) if tree.depth() > pax_gateway::json::MAX_DEPTH => false,
