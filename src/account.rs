@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pax::Pax;
+
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,4 +45,7 @@ pub struct Account {
     pub status: Status,
     /// The token that was resolved, by the ledger's id: not the token, not its hash.
     pub token_id: String,
+    /// How much it may spend in a UTC day, where that is not the rate card's default. Zero blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_cap_pax: Option<Pax>,
 }

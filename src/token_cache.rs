@@ -108,6 +108,7 @@ mod tests {
             tier: Tier::Free,
             status: Status::Active,
             token_id: "tok_1".to_owned(),
+            daily_cap_pax: None,
         }))
     }
 

@@ -2,17 +2,31 @@
 //!
 //! | call | body | answer |
 //! | --- | --- | --- |
-//! | `POST` [`RESOLVE_PATH`] | [`ResolveRequest`] | 200 [`Account`](crate::account::Account), 404 unknown, revoked or expired |
+//! | `POST` [`RESOLVE_PATH`] | [`ResolveRequest`] | 200 [`Resolved`], 404 unknown, revoked or expired |
+//! | `POST` [`STANDINGS_PATH`] | [`StandingsRequest`] | 200 [`StandingsReply`], item by item |
 //! | `POST` [`DEBITS_PATH`] | canonical debits, one a line ([`crate::debit`]) | 200 [`DebitReplies`], item by item |
+//!
+//! Callers' own requests for their balance and entries go to the ledger's public listener, which Envoy routes to;
+//! the filter says there who calls, by [`IDENTITY_HEADER`].
 //!
 //! Unknown fields of an answer are passed over, so that a ledger can be updated before its filters.
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
+use crate::clock::UtcDay;
 use crate::digest::Digest;
+use crate::pax::Pax;
 
 /// Resolves a token.
 pub const RESOLVE_PATH: &str = "/internal/v1/resolve";
+/// Tells where accounts stand.
+pub const STANDINGS_PATH: &str = "/internal/v1/standings";
+/// The most accounts that one [`StandingsRequest`] asks for.
+pub const STANDINGS_MAX: usize = 256;
+/// Whose balance or entries are asked for, on the ledger's public listener: set by the filter, which lets nothing
+/// of the caller's own head through.
+pub const IDENTITY_HEADER: &str = "x-pax-account";
 /// Records debits.
 pub const DEBITS_PATH: &str = "/internal/v1/debits";
 
@@ -21,6 +35,52 @@ pub const DEBITS_PATH: &str = "/internal/v1/debits";
 pub struct ResolveRequest {
     /// SHA-256 of the token; the token itself never leaves the filter.
     pub token_sha256: Digest,
+    /// The filter's UTC day: the one whose spending it wants to know.
+    pub utc_day: UtcDay,
+}
+
+/// Whose token it is, and where the account stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The account.
+    pub account: Account,
+    /// Its spending on the day that was asked for.
+    pub standing: Standing,
+}
+
+/// What an account has spent on a day, by its entries up to a number. Of two standings the one with the higher
+/// number is the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The UTC day.
+    pub utc_day: UtcDay,
+    /// What the account's entries of that day cost on platform funding.
+    pub spent_pax: Pax,
+    /// The number of the account's last entry, of whatever day; 0 where it has none.
+    pub account_seq: u64,
+}
+
+/// Asks where accounts stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StandingsRequest {
+    /// At most [`STANDINGS_MAX`].
+    pub asks: Vec<StandingAsk>,
+}
+
+/// Asks where one account stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StandingAsk {
+    /// Its name.
+    pub account: String,
+    /// The filter's UTC day.
+    pub utc_day: UtcDay,
+}
+
+/// Where accounts stand, in the order in which they were asked for; none for an account that there is not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StandingsReply {
+    /// One for each ask.
+    pub standings: Vec<Option<Standing>>,
 }
 
 /// What became of a debit. Whatever it is, the debit need not be sent again.
@@ -47,6 +107,10 @@ pub struct DebitReply {
     /// The entry's place in the account's chain, where there is an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_seq: Option<u64>,
+    /// Where the account stands on the debit's day, with this debit in it; the number is that of the last entry
+    /// that it counts. There where there is an entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
     /// Why not, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
