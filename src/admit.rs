@@ -1,26 +1,34 @@
-//! Admission: who may call what, at which price, through which provider. The gate (whitelist, cap, holds) has
-//! its place here.
+//! Admission: who may call what, at which price, through which provider, and what is set aside for it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::account::Account;
+use crate::account::{Account, Funding, Tier};
+use crate::cap::Daily;
+use crate::card::{Model, RateCard};
 use crate::clock::Moment;
-use crate::config::{Gateway, Provider, StreamUsage};
-use crate::event::{AnswerHead, Forward};
+use crate::config::{Config, Credits, Gateway, Provider, StreamUsage};
+use crate::event::{AnswerHead, CREDITS_MARK, Forward};
 use crate::exchange_id::ExchangeId;
-use crate::head::Call;
+use crate::head::{Call, OwnKey};
+use crate::pax::{Pax, Tokens};
 use crate::refusal::Refusal;
-use crate::request::{Request, edited_length};
+use crate::request::{Request, RequestError, Rewrite, edited_length};
 use crate::settle::{Admission, limits};
 use crate::usage::Mode;
+use crate::wire::IDENTITY_HEADER;
 
-/// A call that was let through and is not settled.
+/// Tokens that an output has at most where neither the caller nor a card says: a bound for an estimate that costs
+/// nothing.
+const UNKNOWN_OUTPUT: u64 = 1_000_000_000;
+
+/// A call that may go on, and is not settled.
 #[derive(Debug)]
 pub struct InFlight {
     /// What its debit will say.
-    pub admission: Admission,
-    /// The caller's `stream`.
-    pub wants_stream: bool,
+    pub admission: Rc<Admission>,
+    /// The account's daily cap; none where it has none.
+    pub cap: Option<Pax>,
     /// Whether the usage chunk is the filter's doing.
     pub takes_out: bool,
 }
@@ -35,71 +43,199 @@ impl InFlight {
         ];
         AnswerHead { add, length_changes: self.takes_out }
     }
+
+    /// The refusal of a reservation that does not fit.
+    #[must_use]
+    pub fn exceeds(&self, daily: Daily) -> Refusal {
+        Refusal::DailyCapExceeded {
+            spent: daily.spent,
+            reserved: daily.reserved,
+            needed: self.admission.reservation.unwrap_or_default(),
+            limit: self.cap.unwrap_or_default(),
+            resets_at: self.admission.admitted_at.day().next().start(),
+        }
+    }
 }
 
-/// Lets a call through, or refuses it: finds the card in force, the model's price and its provider, and how
-/// the request goes upstream.
+/// What an answer says of the account's day: what is spent, this call included, and what is left of the cap.
+/// What other calls have reserved is not spent.
+pub fn daily_headers((daily, cap): (Daily, Pax)) -> [(&'static str, String); 2] {
+    let left = cap.checked_sub(daily.spent).unwrap_or_default().max(Pax::ZERO);
+    [
+        ("x-matrix-daily-spent-pax", daily.spent.to_string()),
+        ("x-matrix-daily-remaining-pax", left.to_string()),
+    ]
+}
+
+/// How a caller's request for its own balance or entries goes to the ledger: nothing of its head but the path, and
+/// who it is.
+#[must_use]
+pub fn to_the_ledger(credits: &Credits, call: &Call, account: &Account) -> Forward {
+    let mut headers = vec![
+        (":method".to_owned(), b"GET".to_vec()),
+        (":path".to_owned(), call.path.clone()),
+        (":authority".to_owned(), credits.authority.clone().into_bytes()),
+    ];
+    headers.extend(call.passed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    headers.push((IDENTITY_HEADER.to_owned(), account.account.clone().into_bytes()));
+    Forward { mark: CREDITS_MARK.to_owned(), headers, edits: Vec::new(), content_length: None }
+}
+
+/// How much an account may spend on a day under a card; none for one that no cap holds.
+#[must_use]
+pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
+    match account.tier {
+        Tier::Free => Some(account.daily_cap_pax.unwrap_or(card.free_tier.daily_cap)),
+        Tier::Credit => None,
+    }
+}
+
+/// Lets a call through to the gate, or refuses it: finds the card in force, the model's price and its provider,
+/// what the call could cost, and how the request goes upstream.
 ///
 /// # Errors
-/// [`Refusal::ModelNotFound`], [`Refusal::GatewayDisabled`].
+/// [`Refusal::ModelNotFound`], [`Refusal::ModelNotAllowed`], [`Refusal::GatewayDisabled`], and
+/// [`RequestError::Unpriced`].
 pub fn admit(
     gateway: &Gateway,
     exchange_id: ExchangeId,
     now: Moment,
-    call: Call,
-    account: Arc<Account>,
+    (call, mode): (&Call, Mode),
+    account: &Arc<Account>,
     request: Request,
 ) -> Result<(InFlight, Forward), Refusal> {
     let config = &gateway.config;
     let card = gateway.bundle.in_force(now).ok_or(Refusal::GatewayDisabled)?;
-    let model = card.models.get(&request.model).filter(|model| model.mode == call.mode);
-    let served = model.and_then(|model| Some((model, config.providers.get(&model.provider)?)));
-    let Some((model, provider)) = served else {
+    let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
+    let Some(served) = serve(config, card, mode, call.own_key.as_ref(), &request.model) else {
         return Err(Refusal::ModelNotFound { model: request.model });
     };
-    let (input_limit, output_limit) = limits(&request, model);
-    let streams = request.stream && call.mode == Mode::Chat;
-    let asks = streams && provider.stream_usage == StreamUsage::Ask;
-    let edits = request.edits(model.upstream_model.as_deref(), asks);
+    let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
+    if funding == Funding::Platform {
+        check(card, account, slot, &request)?;
+    }
+    let streams = request.stream && mode == Mode::Chat;
+    let rewrite = rewrite(config, &served, funding, mode, streams);
+    let edits = request.edits(&rewrite);
+    let clamp = rewrite.max_output.map(|(_, tokens)| tokens);
+    let (input_limit, output_limit) = match served.model {
+        Some(model) => limits(&request, model, clamp),
+        None => {
+            let output = request.stated_max_output.unwrap_or(UNKNOWN_OUTPUT);
+            (Tokens(request.body_bytes), Tokens(output.saturating_mul(request.n).min(UNKNOWN_OUTPUT)))
+        }
+    };
+    let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
+    let reservation =
+        cap.and_then(|_| served.model).map(|model| model.ceiling(input_limit, output_limit));
+    let bytes_per_token = crate::card::bytes_per_token(served.model);
+    let takes_out = rewrite.asks_usage && !request.asks_usage();
     let forward = Forward {
-        provider: model.provider.clone(),
-        headers: upstream_headers(provider, &call),
-        content_length: edited_length(request.body_bytes, &edits),
+        mark: served.name.to_owned(),
+        headers: upstream_headers(served.provider, call, mode),
+        content_length: Some(edited_length(request.body_bytes, &edits)),
         edits,
     };
     let admission = Admission {
         exchange_id,
         admitted_at: now,
-        account,
-        slot: call.slot.clone().unwrap_or_else(|| config.default_slot.clone()),
-        call,
+        account: Arc::clone(account),
+        funding,
+        slot: slot.to_owned(),
+        intent_id: call.intent_id.clone(),
+        goal_id: call.goal_id.clone(),
+        mode,
+        wants_stream: streams,
         card: Arc::clone(card),
+        provider: served.name.to_owned(),
         input_bytes: request
             .text_bytes
-            .saturating_add(request.given_tokens.saturating_mul(model.bytes_per_token)),
+            .saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
         input_limit,
         output_limit,
-        model: request.model.clone(),
+        model: request.model,
+        reservation,
     };
-    let takes_out = asks && !request.asks_usage();
-    Ok((InFlight { admission, wants_stream: streams, takes_out }, forward))
+    Ok((InFlight { admission: Rc::new(admission), cap, takes_out }, forward))
 }
 
-/// An allow-list: nothing else of the caller's head reaches a provider. The provider's key is put on by
-/// Envoy, and its answer is asked for uncompressed so that it can be read.
-fn upstream_headers(provider: &Provider, call: &Call) -> Vec<(&'static str, Vec<u8>)> {
-    let route = match call.mode {
+/// Who serves a model, and its price where the card has one.
+struct Served<'a> {
+    name: &'a str,
+    provider: &'a Provider,
+    model: Option<&'a Model>,
+}
+
+/// The card says who serves a model. With a key of its own a caller may name one that the card does not know and
+/// a provider's id patterns do.
+fn serve<'a>(
+    config: &'a Config,
+    card: &'a RateCard,
+    mode: Mode,
+    own_key: Option<&OwnKey>,
+    id: &str,
+) -> Option<Served<'a>> {
+    let model = card.models.get(id).filter(|model| model.mode == mode);
+    let priced = model.and_then(|model| {
+        let (name, provider) = config.providers.get_key_value(&model.provider)?;
+        Some(Served { name, provider, model: Some(model) })
+    });
+    let known_by_its_id = || {
+        let (name, provider) = config.provider_of(id)?;
+        Some(Served { name, provider, model: None })
+    };
+    priced.or_else(|| own_key.and_then(|_| known_by_its_id()))
+}
+
+/// What the platform pays for must be priced, and for the free tier on the slot's whitelist.
+fn check(card: &RateCard, account: &Account, slot: &str, request: &Request) -> Result<(), Refusal> {
+    if account.tier == Tier::Free && !card.is_free(slot, &request.model) {
+        return Err(Refusal::ModelNotAllowed { model: request.model.clone(), slot: slot.to_owned() });
+    }
+    match request.unpriced {
+        Some(key) => Err(Refusal::Body(RequestError::Unpriced { key })),
+        None => Ok(()),
+    }
+}
+
+fn rewrite<'a>(
+    config: &Config,
+    served: &Served<'a>,
+    funding: Funding,
+    mode: Mode,
+    streams: bool,
+) -> Rewrite<'a> {
+    let upstream_model = served.model.and_then(|model| model.upstream_model.as_deref());
+    // A caller that pays the provider itself needs no smaller maximum than the provider's.
+    let clamps = mode == Mode::Chat && funding == Funding::Platform;
+    let clamp = config.gate.clamp_output_tokens.filter(|_| clamps);
+    let smaller = clamp.filter(|tokens| served.model.is_some_and(|model| *tokens < model.max_output.0));
+    Rewrite {
+        upstream_model,
+        asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
+        max_output: smaller.map(|tokens| (served.provider.output_maximum, tokens)),
+    }
+}
+
+/// An allow-list: nothing else of the caller's head reaches a provider. The platform's key is put on by Envoy,
+/// the caller's own here, and the answer is asked for uncompressed so that it can be read.
+fn upstream_headers(provider: &Provider, call: &Call, mode: Mode) -> Vec<(String, Vec<u8>)> {
+    let route = match mode {
         Mode::Chat => "/chat/completions",
         Mode::Embeddings => "/embeddings",
     };
     let path = [provider.base_path.as_str(), route].concat();
     let mut headers = vec![
-        (":method", b"POST".to_vec()),
-        (":path", path.into_bytes()),
-        (":authority", provider.authority.clone().into_bytes()),
-        ("content-type", b"application/json".to_vec()),
-        ("accept-encoding", b"identity".to_vec()),
+        (":method".to_owned(), b"POST".to_vec()),
+        (":path".to_owned(), path.into_bytes()),
+        (":authority".to_owned(), provider.authority.clone().into_bytes()),
+        ("content-type".to_owned(), b"application/json".to_vec()),
+        ("accept-encoding".to_owned(), b"identity".to_vec()),
     ];
-    headers.extend(call.passed.iter().cloned());
+    headers.extend(call.passed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    if let Some(key) = &call.own_key {
+        let value = [provider.credential.prefix.as_bytes(), key.reveal()].concat();
+        headers.push((provider.credential.header.clone(), value));
+    }
     headers
 }

@@ -98,14 +98,31 @@ impl Model {
         bill.total()
     }
 
-    /// How many tokens an estimate takes so many bytes of text for.
+    /// What a call of so many tokens costs at most, whatever rule of the card applies: each token at its dearest
+    /// rate. An amount that leaves the range of [`Pax`] is its largest.
     #[must_use]
-    pub fn tokens_of_bytes(&self, bytes: u64) -> Tokens {
-        Tokens(bytes.div_ceil(self.bytes_per_token.max(1)))
+    pub fn ceiling(&self, input: Tokens, output: Tokens) -> Pax {
+        let dearest = self.rates.cached_input.map_or(self.rates.input, |cached| cached.max(self.rates.input));
+        let mut bill = Bill::default();
+        bill.add(input, dearest);
+        bill.add(output, self.rates.output);
+        bill.total().unwrap_or(Pax::MAX)
     }
 }
 
+/// Bytes of text that an estimate takes for one token; the default where the card does not know the model.
+#[must_use]
+pub fn bytes_per_token(model: Option<&Model>) -> u64 {
+    model.map_or(BYTES_PER_TOKEN, |model| model.bytes_per_token).max(1)
+}
+
 impl RateCard {
+    /// Whether the free tier may call a model in a slot.
+    #[must_use]
+    pub fn is_free(&self, slot: &str, model: &str) -> bool {
+        self.free_tier.slots.get(slot).is_some_and(|ids| ids.iter().any(|id| id == model))
+    }
+
     /// Reads a card.
     ///
     /// # Errors

@@ -62,6 +62,19 @@ impl Moment {
 }
 
 impl UtcDay {
+    /// The day so many days after 1970-01-01.
+    #[must_use]
+    pub const fn from_days(days: u32) -> Self {
+        Self { days: days as u64 }
+    }
+
+    /// Days since 1970-01-01.
+    #[must_use]
+    pub fn days(self) -> u32 {
+        // A moment ends with the year 9999: fewer than three million days.
+        u32::try_from(self.days).unwrap_or(u32::MAX)
+    }
+
     /// The first moment of the day.
     #[must_use]
     pub fn start(self) -> Moment {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::bundle::Bundle;
 use crate::card::is_slot_name;
+use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
+use crate::request::OutputMaximum;
 
 /// What the filter is told.
 #[derive(Clone, Debug)]
@@ -19,6 +21,31 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Limits in bytes.
     pub limits: Limits,
+    /// How the free tier's cap is kept.
+    pub gate: Gate,
+    /// The ledger's public listener, which answers callers' requests for their balance and entries; none where
+    /// they are not served.
+    pub credits: Option<Credits>,
+    /// The kill switch: no calls are taken.
+    pub disabled: bool,
+}
+
+/// How the free tier's cap is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// How often the ledger is asked where active accounts stand, in milliseconds.
+    pub sync_ms: u64,
+    /// The output's maximum that is written into a request that states none; none to reserve for the model's own.
+    pub clamp_output_tokens: Option<u64>,
+}
+
+/// The ledger's public listener, as an Envoy cluster.
+#[derive(Clone, Debug)]
+pub struct Credits {
+    /// The cluster, whose credential injector holds the shared secret.
+    pub cluster: String,
+    /// `:authority` of requests to it.
+    pub authority: String,
 }
 
 /// The ledger service, as an Envoy cluster.
@@ -52,6 +79,21 @@ pub struct Provider {
     pub base_path: String,
     /// How it reports usage in a stream.
     pub stream_usage: StreamUsage,
+    /// Which field carries the output's maximum.
+    pub output_maximum: OutputMaximum,
+    /// How a caller's own key is sent.
+    pub credential: Credential,
+    /// Which models it serves beside those of the cards.
+    pub model_patterns: Vec<String>,
+}
+
+/// How a key is sent to a provider.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The header.
+    pub header: String,
+    /// What stands before the key.
+    pub prefix: String,
 }
 
 /// How a provider reports usage in a stream.
@@ -81,9 +123,23 @@ pub struct Gateway {
     pub bundle: Bundle,
 }
 
+impl Gateway {
+    /// Whether calls are taken: not under the kill switch, and not before the first card is in force.
+    #[must_use]
+    pub fn takes_calls(&self, now: Moment) -> bool {
+        !self.config.disabled && self.bundle.in_force(now).is_some()
+    }
+}
+
 const MIB: u64 = 1024 * 1024;
 
 impl Config {
+    /// The provider that serves a model by its id patterns.
+    #[must_use]
+    pub fn provider_of(&self, _model: &str) -> Option<(&str, &Provider)> {
+        None
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors
@@ -109,6 +165,12 @@ impl Config {
             let held_answer = fields.whole_or("held_answer_bytes", MIB / 2, 0..=16 * MIB, mistakes);
             Some(Limits { request: request?, held_answer: held_answer? })
         });
+        let gate = read_section(&mut fields, "gate", &mut mistakes, read_gate);
+        let credits = match fields.optional("credits") {
+            Some(node) => read_credits(Fields::of(node, "credits", &mut mistakes), &mut mistakes).map(Some),
+            None => Some(None),
+        };
+        let disabled = fields.flag_or("disabled", false, &mut mistakes);
         fields.finish(&mut mistakes);
         let config = (|| {
             Some(Self {
@@ -117,6 +179,9 @@ impl Config {
                 default_slot: default_slot?,
                 providers: providers?,
                 limits: limits?,
+                gate: gate?,
+                credits: credits?,
+                disabled: disabled?,
             })
         })();
         mistakes.or(config)
@@ -135,6 +200,36 @@ fn read_section<T>(
     let value = read(&mut section, mistakes);
     section.finish(mistakes);
     value
+}
+
+fn read_gate(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Gate> {
+    const CLAMP: &str = "clamp_output_tokens";
+    let sync_s = fields.whole_or("sync_s", 5, 1..=60, mistakes);
+    let clamps = match fields.optional_text("when_unbounded", mistakes).as_deref() {
+        None | Some("reserve_limit") => false,
+        Some("clamp") => true,
+        Some(other) => {
+            let what = format!("must be \"reserve_limit\" or \"clamp\", is {other:?}");
+            mistakes.add(&fields.path("when_unbounded"), what);
+            return None;
+        }
+    };
+    let clamp_output_tokens = match clamps {
+        true => Some(fields.whole(CLAMP, 1..=1_000_000_000, mistakes)?),
+        false if fields.optional(CLAMP).is_some() => {
+            mistakes.add(&fields.path(CLAMP), "stands without \"when_unbounded\": \"clamp\"");
+            None
+        }
+        false => None,
+    };
+    Some(Gate { sync_ms: sync_s?.saturating_mul(1_000), clamp_output_tokens })
+}
+
+fn read_credits(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Credits> {
+    let cluster = fields.text("cluster", mistakes);
+    let authority = fields.text("authority", mistakes);
+    fields.finish(mistakes);
+    Some(Credits { cluster: cluster?, authority: authority? })
 }
 
 fn read_ledger(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Ledger> {
@@ -189,6 +284,9 @@ fn read_providers(fields: Fields, mistakes: &mut Mistakes) -> BTreeMap<String, P
                 authority: authority?,
                 base_path: base_path?,
                 stream_usage: stream_usage?,
+                output_maximum: OutputMaximum::default(),
+                credential: Credential { header: "authorization".to_owned(), prefix: "Bearer ".to_owned() },
+                model_patterns: Vec::new(),
             })
         })();
         if let Some(provider) = provider {

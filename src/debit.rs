@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Funding, Tier};
 use crate::bundle::Bundle;
-use crate::card::{Model, RateTableVersion};
+use crate::card::{Model, RateTableVersion, bytes_per_token};
 use crate::clock::{Moment, UtcDay};
 use crate::digest::Digest;
 use crate::exchange_id::ExchangeId;
@@ -51,6 +51,8 @@ pub enum Ending {
     Cut,
     /// The caller was gone before the answer's head.
     NoAnswer,
+    /// The VM that had the call died; how the call ended is not known.
+    Orphaned,
 }
 
 /// What was odd about an exchange, in the order in which a debit lists it.
@@ -86,12 +88,13 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The estimated counts.
+    /// The estimated counts, at so many bytes of text a token.
     #[must_use]
-    pub fn usage(&self, model: &Model) -> Usage {
+    pub fn usage(&self, bytes_per_token: u64) -> Usage {
+        let tokens = |bytes: u64| Tokens(bytes.div_ceil(bytes_per_token.max(1)));
         Usage {
-            input: model.tokens_of_bytes(self.input_bytes).min(self.input_limit),
-            output: model.tokens_of_bytes(self.output_bytes).min(self.output_limit),
+            input: tokens(self.input_bytes).min(self.input_limit),
+            output: tokens(self.output_bytes).min(self.output_limit),
             ..Usage::default()
         }
     }
@@ -264,18 +267,20 @@ impl Debit {
         if self.utc_day != self.occurred_at.day() {
             return wrong(format!("utc_day is {}, but it occurred at {}", self.utc_day, self.occurred_at));
         }
-        let Some(model) = card.models.get(&self.model) else {
-            return wrong(format!("its card does not price model {:?}", self.model));
-        };
-        if model.provider != self.provider || model.mode != self.mode {
-            return wrong(format!("its card has another provider or mode for model {:?}", self.model));
+        let model = card.models.get(&self.model).filter(|model| model.mode == self.mode);
+        // With a key of its own a caller may call what the card does not price, of whatever provider.
+        if self.funding == Funding::Platform && model.is_none_or(|model| model.provider != self.provider) {
+            return wrong(format!(
+                "its card does not price model {:?} for this route and provider",
+                self.model
+            ));
         }
         let counted = self.count(model)?;
         if counted != self.usage() {
             return wrong(format!("counted again, its tokens are {counted:?}, not {:?}", self.usage()));
         }
         let cost = match self.funding {
-            Funding::Platform => model.price(&counted),
+            Funding::Platform => model.and_then(|model| model.price(&counted)),
             Funding::Byo => Some(Pax::ZERO),
         };
         match cost {
@@ -285,14 +290,14 @@ impl Debit {
         }
     }
 
-    fn count(&self, model: &Model) -> Result<Usage, BadDebit> {
+    fn count(&self, model: Option<&Model>) -> Result<Usage, BadDebit> {
         match (self.provenance, &self.usage, &self.estimated_from) {
             (Provenance::Reported, Some(raw), None) if self.usage_rules.as_deref() == Some(usage::RULES) => {
                 let reading = usage::read(raw.as_bytes(), self.mode);
                 reading.map(|r| r.usage).ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))
             }
             (Provenance::Estimated, _, Some(from)) if self.estimator.as_deref() == Some(ESTIMATOR) => {
-                Ok(from.usage(model))
+                Ok(from.usage(bytes_per_token(model)))
             }
             _ => Err(BadDebit("its provenance does not fit its usage and estimate".to_owned())),
         }

@@ -208,6 +208,18 @@ impl Fields {
         parsed(node, &self.path(key), mistakes)
     }
 
+    /// Takes `true` or `false`, or the default where it is absent.
+    pub fn flag_or(&mut self, key: &str, default: bool, mistakes: &mut Mistakes) -> Option<bool> {
+        match self.optional(key) {
+            None => Some(default),
+            Some(Node::Bool(flag)) => Some(flag),
+            Some(other) => {
+                mistakes.add(&self.path(key), format!("must be true or false, is {}", other.what()));
+                None
+            }
+        }
+    }
+
     /// Takes all members left, in the order of the file: key, path and value of each.
     pub fn rest(self) -> impl Iterator<Item = (String, String, Node)> {
         let path = self.path;

@@ -1,11 +1,20 @@
 //! The words between an exchange and the adapter: what happened, and what is to be done.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::account::Account;
+use crate::account::{Account, Status};
+use crate::cap::Daily;
+use crate::clock::UtcDay;
 use crate::debit::Debit;
 use crate::digest::Digest;
+use crate::pax::Pax;
+use crate::refusal::Refusal;
 use crate::request::Edit;
+use crate::settle::Admission;
+
+/// The mark of requests that the ledger answers; no provider can be named so.
+pub const CREDITS_MARK: &str = "pax/credits";
 
 /// What happened.
 #[derive(Debug)]
@@ -48,6 +57,10 @@ pub enum Event<'a> {
         /// Whether it is complete.
         end: bool,
     },
+    /// What came of [`Effect::Open`], at once.
+    Opened(Opened),
+    /// [`Effect::Settle`] is done: where the account's day stands now, where it has a cap.
+    Settled(Option<Daily>),
     /// Nothing more will happen: the caller, the provider or Envoy ended it.
     Closed,
 }
@@ -63,11 +76,53 @@ pub enum Resolution {
     Unavailable,
 }
 
+impl Resolution {
+    /// The account, where it may call.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountDisabled`], [`Refusal::InvalidApiKey`], [`Refusal::LedgerUnavailable`].
+    pub fn active(self) -> Result<Arc<Account>, Refusal> {
+        match self {
+            Self::Account(account) if account.status == Status::Active => Ok(account),
+            Self::Account(_) => Err(Refusal::AccountDisabled),
+            Self::Unknown => Err(Refusal::InvalidApiKey),
+            Self::Unavailable => Err(Refusal::LedgerUnavailable),
+        }
+    }
+}
+
+/// Whether a call may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// Its in-flight record is kept, and its reservation made.
+    Done,
+    /// Its reservation does not fit the daily cap.
+    Exceeded(Daily),
+    /// The ledger has to be asked anew where the account stands.
+    Unknown,
+    /// There is no room for it now.
+    Busy,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Ask whose token it is.
-    Resolve(Digest),
+    /// Ask whose token it is, and where the account stands on that day.
+    Resolve {
+        /// SHA-256 of the token.
+        token: Digest,
+        /// The day.
+        utc_day: UtcDay,
+        /// Whether what is remembered of it is not enough.
+        fresh: bool,
+    },
+    /// Keep an in-flight record of the call and make its reservation; answer with [`Event::Opened`] at once.
+    Open {
+        /// The call.
+        admission: Rc<Admission>,
+        /// The account's daily cap; none where it has none.
+        cap: Option<Pax>,
+    },
     /// Answer the caller here and now.
     Reply(Reply),
     /// Send the request on: it does not wait any more.
@@ -76,8 +131,16 @@ pub enum Effect {
     AnswerHead(AnswerHead),
     /// Let these bytes pass instead of the ones that came.
     ReplaceBody(Vec<u8>),
-    /// Put the debit into the outbox.
-    Record(Box<Debit>),
+    /// Put the debit into the outbox and in the place of the reservation, and take the in-flight record out; answer
+    /// with [`Event::Settled`] at once.
+    Settle {
+        /// The call.
+        admission: Rc<Admission>,
+        /// Its debit.
+        debit: Box<Debit>,
+    },
+    /// Nothing is owed: give the reservation back, and take the in-flight record out.
+    Release(Rc<Admission>),
 }
 
 /// A local answer.
@@ -103,12 +166,12 @@ pub struct AnswerHead {
 /// How the request goes upstream.
 #[derive(Clone, Debug)]
 pub struct Forward {
-    /// The provider's name: the mark that Envoy's route demands.
-    pub provider: String,
+    /// The mark that Envoy's route demands: the provider's name, or [`CREDITS_MARK`].
+    pub mark: String,
     /// All headers it goes with, in place of the caller's.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub headers: Vec<(String, Vec<u8>)>,
     /// Edits of the body; none where it goes as it came.
     pub edits: Vec<Edit>,
-    /// The body's length after them: a stale one would smuggle a second request.
-    pub content_length: u64,
+    /// The body's length after them: a stale one would smuggle a second request. None where no body is expected.
+    pub content_length: Option<u64>,
 }

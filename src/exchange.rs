@@ -1,10 +1,12 @@
 //! The life of an exchange: one metered call from its first header to its settlement, as a value.
 //!
 //! ```text
-//! Fresh ── head ──> Resolving ── account ──> Reading ── body's end ──> Forwarded ── 2xx ──> Answering
-//!   │                   │                       │                          │                    │
-//!   └─ no ──────────────┴─ no ──> Replied <─ no ┘                          └─ not 2xx,          └─ end,
-//!                                                                             closed ──> Over <─── closed
+//! Fresh ── head ──> Resolving ── account ──> Reading ── body's end ──> Opening ── opened ──> Forwarded
+//!   │                   │ │                     │                        │ ^                   │    │
+//!   └─ no ──────────────┤ └─ credits ─> Over    └─ no ──> Replied <─ no ─┘ └─ ask again        │   2xx
+//!                       └─ no, models ──────────────────────┘                                  │    v
+//!                                                           Over <── not 2xx, closed ──────────┘ Answering
+//!                                                            ^─── settled ── Settling <── end, closed ─┘
 //! ```
 //!
 //! [`Exchange::step`] takes what happened and gives what is to be done; it calls nobody and reads no clock.
@@ -13,25 +15,25 @@
 //! the rest happens.
 //!
 //! Later stages have their place: the free tier's reservation and the credit tier's hold stand between
-//! Reading and Forwarded, as a state of their own.
+
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::account::{Account, Status};
-use crate::admit::{InFlight, admit};
+use crate::account::Account;
+use crate::admit::{InFlight, admit, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::clock::Moment;
 use crate::config::Gateway;
-use crate::debit::Debit;
-use crate::event::{Effect, Event, Reply, Resolution};
+use crate::digest::Digest;
+use crate::event::{AnswerHead, Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange_id::ExchangeId;
-use crate::head::{Call, Route};
+use crate::head::{Call, Route, Wanted};
+use crate::models;
+use crate::pax::Pax;
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestError};
-use crate::request_body::RequestReader;
-use crate::settle::{Answered, settle};
-use crate::sse::Passed;
+use crate::request_body::Body;
+use crate::settle::{Admission, Answered, settle};
 
 /// One exchange.
 #[derive(Debug)]
@@ -49,20 +51,19 @@ enum State {
     Resolving { call: Call, body: Body },
     /// The account is known; the body is not complete.
     Reading { call: Call, account: Arc<Account>, body: Body },
+    /// It may go on as soon as its record is kept and its reservation made. `asked`: the ledger was asked anew where
+    /// the account stands.
+    Opening { in_flight: Box<InFlight>, forward: Box<Forward>, token: Digest, asked: bool },
     /// The provider has it.
     Forwarded(Box<InFlight>),
     /// A 2xx answer passes; `held` bytes of it wait for the cost headers, while they are not too many.
     Answering { in_flight: Box<InFlight>, status: u16, answer: Answer, held: Option<u64> },
+    /// Its debit is being put into the outbox; then the held head goes on with what it says.
+    Settling { head: AnswerHead, cap: Option<Pax> },
     /// Answered here: the request never goes on.
     Replied,
     /// Nothing is owed any more: closed or settled.
     Over,
-}
-
-#[derive(Debug)]
-enum Body {
-    Coming(Box<RequestReader>),
-    Complete(Box<Result<Request, RequestError>>),
 }
 
 type Effects = Vec<Effect>;
@@ -77,13 +78,20 @@ impl Exchange {
     /// Whether the request must not go on.
     #[must_use]
     pub fn request_waits(&self) -> bool {
-        matches!(self.state, State::Fresh | State::Resolving { .. } | State::Reading { .. } | State::Replied)
+        matches!(
+            self.state,
+            State::Fresh
+                | State::Resolving { .. }
+                | State::Reading { .. }
+                | State::Opening { .. }
+                | State::Replied
+        )
     }
 
     /// Whether the answer must not go on.
     #[must_use]
     pub fn answer_waits(&self) -> bool {
-        matches!(self.state, State::Answering { held: Some(_), .. })
+        matches!(self.state, State::Answering { held: Some(_), .. } | State::Settling { .. })
     }
 
     /// The exchange's id; none before its head came.
@@ -131,23 +139,29 @@ impl Exchange {
                 self.resolved(now, call, body, resolution)
             }
             (State::Resolving { call, body }, Event::Body { bytes, end }) => {
-                match self.read(body, bytes, end) {
+                match body.read(bytes, end, self.gateway.config.limits.request) {
                     Ok(body) => self.stay(State::Resolving { call, body }),
                     Err(refusal) => self.refuse(&refusal),
                 }
             }
             (State::Reading { call, account, body }, Event::Body { bytes, end }) => {
-                match self.read(body, bytes, end) {
+                match body.read(bytes, end, self.gateway.config.limits.request) {
                     Ok(body) => self.admit_when_complete(now, call, account, body),
                     Err(refusal) => self.refuse(&refusal),
                 }
+            }
+            (State::Opening { in_flight, forward, token, asked }, Event::Opened(opened)) => {
+                self.opened(opened, (in_flight, forward, token, asked))
+            }
+            (State::Opening { in_flight, forward, token, .. }, Event::Resolved(resolution)) => {
+                self.asked_again(resolution, in_flight, forward, token)
             }
             (
                 State::Forwarded(in_flight),
                 Event::AnswerHead { status, content_type, content_encoding, end },
             ) => {
                 let answer = (200..300).contains(&status).then(|| {
-                    Answer::of(content_type, content_encoding, in_flight.wants_stream, in_flight.takes_out)
+                    Answer::of(content_type, content_encoding, in_flight.admission.wants_stream, in_flight.takes_out)
                 });
                 self.answer_head(now, in_flight, status, answer, end)
             }
@@ -156,8 +170,8 @@ impl Exchange {
             }
             // Before the answer's head: the provider may have done the work, so the input is charged.
             (State::Forwarded(in_flight), Event::Closed) => {
-                let answered = Answered { stream: in_flight.wants_stream, ..Answered::default() };
-                record(settle(&in_flight.admission, answered, now))
+                let answered = Answered { stream: in_flight.admission.wants_stream, ..Answered::default() };
+                vec![settlement(&in_flight.admission, answered, now).0]
             }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
             (
@@ -167,14 +181,19 @@ impl Exchange {
                 let stream = answer.is_stream();
                 let answered =
                     Answered { status: Some(status), stream, complete: false, said: answer.said() };
-                record(settle(&in_flight.admission, answered, now))
+                vec![settlement(&in_flight.admission, answered, now).0]
+            }
+            (State::Settling { mut head, cap }, Event::Settled(daily)) => {
+                head.add.extend(daily.zip(cap).into_iter().flat_map(daily_headers));
+                vec![Effect::AnswerHead(head)]
             }
             (State::Replied, _) => self.stay(State::Replied),
             (_, Event::Closed) => Vec::new(),
             // Before it is forwarded, an answer is Envoy's own refusal: 413, 408. It passes.
-            (State::Resolving { .. } | State::Reading { .. }, Event::AnswerHead { .. }) => {
-                self.stay(State::Replied)
-            }
+            (
+                State::Resolving { .. } | State::Reading { .. } | State::Opening { .. },
+                Event::AnswerHead { .. },
+            ) => self.stay(State::Replied),
             // Anything else says nothing new in that state.
             (state, _) => self.stay(state),
         }
@@ -193,9 +212,8 @@ impl Exchange {
         vec![Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })]
     }
 
-    fn healthy(&mut self) -> Effects {
+    fn reply(&mut self, body: Vec<u8>) -> Effects {
         self.state = State::Replied;
-        let body = br#"{"status":"ok"}"#.to_vec();
         vec![Effect::Reply(Reply { status: 200, headers: Vec::new(), body })]
     }
 
@@ -210,48 +228,50 @@ impl Exchange {
             let found = headers.iter().find(|(name, _)| name == wanted);
             found.map_or(&[][..], |(_, value)| value.as_slice())
         };
-        let mode = match Route::of(value(":method"), value(":path")) {
-            Ok(Route::Healthz) => return self.healthy(),
-            Ok(Route::Readyz) if self.gateway.bundle.in_force(now).is_some() => return self.healthy(),
+        let config = &self.gateway.config;
+        let wanted = match Route::of(value(":method"), value(":path")) {
+            Ok(Route::Healthz) if config.disabled => return self.reply(br#"{"status":"disabled"}"#.to_vec()),
+            Ok(Route::Healthz) => return self.reply(br#"{"status":"ok"}"#.to_vec()),
+            Ok(Route::Readyz) if self.gateway.takes_calls(now) => {
+                return self.reply(br#"{"status":"ok"}"#.to_vec());
+            }
             Ok(Route::Readyz) => return self.refuse(&Refusal::GatewayDisabled),
-            Ok(Route::Metered(mode)) => mode,
+            Ok(Route::Wanted(Wanted::Credits)) if config.credits.is_none() => {
+                return self.refuse(&Refusal::UnknownRoute);
+            }
+            Ok(Route::Wanted(_)) if config.disabled => return self.refuse(&Refusal::GatewayDisabled),
+            Ok(Route::Wanted(wanted)) => wanted,
             Err(refusal) => return self.refuse(&refusal),
         };
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        let call = match Call::read(mode, self.gateway.config.limits.request, pairs) {
-            Ok(call) if outbox_has_room => call,
+        let call = match (Call::read(wanted, config.limits.request, pairs), wanted) {
             // At the outbox's bound new calls are refused, so that no debit is ever dropped.
-            Ok(_) => return self.refuse(&Refusal::LedgerUnavailable),
-            Err(refusal) => return self.refuse(&refusal),
+            (Ok(_), Wanted::Metered(_)) if !outbox_has_room => {
+                return self.refuse(&Refusal::LedgerUnavailable);
+            }
+            (Ok(call), _) => call,
+            (Err(refusal), _) => return self.refuse(&refusal),
         };
         let token = call.token;
-        let reader = RequestReader::new(mode);
-        let body = match end {
-            true => Body::Complete(Box::new(reader.finish())),
-            false => Body::Coming(Box::new(reader)),
-        };
-        self.state = State::Resolving { call, body };
-        vec![Effect::Resolve(token)]
-    }
-
-    fn read(&self, body: Body, bytes: &[u8], end: bool) -> Result<Body, Refusal> {
-        let Body::Coming(mut reader) = body else { return Ok(body) };
-        reader.push(bytes);
-        let limit_bytes = self.gateway.config.limits.request;
-        if reader.received() > limit_bytes {
-            return Err(Refusal::RequestTooLarge { limit_bytes });
-        }
-        Ok(if end { Body::Complete(Box::new(reader.finish())) } else { Body::Coming(reader) })
+        self.state = State::Resolving { call, body: Body::new(wanted.mode(), end) };
+        vec![Effect::Resolve { token, utc_day: now.day(), fresh: false }]
     }
 
     fn resolved(&mut self, now: Moment, call: Call, body: Body, resolution: Resolution) -> Effects {
-        match resolution {
-            Resolution::Account(account) if account.status == Status::Active => {
-                self.admit_when_complete(now, call, account, body)
+        match (resolution.active(), call.wanted) {
+            (Ok(account), Wanted::Metered(_)) => self.admit_when_complete(now, call, account, body),
+            (Ok(account), Wanted::Models) => {
+                let Some(card) = self.gateway.bundle.in_force(now) else {
+                    return self.refuse(&Refusal::GatewayDisabled);
+                };
+                let list = models::list(&self.gateway.config, card, &account, call.slot.as_deref());
+                self.reply(list)
             }
-            Resolution::Account(_) => self.refuse(&Refusal::AccountDisabled),
-            Resolution::Unknown => self.refuse(&Refusal::InvalidApiKey),
-            Resolution::Unavailable => self.refuse(&Refusal::LedgerUnavailable),
+            (Ok(account), Wanted::Credits) => match &self.gateway.config.credits {
+                Some(credits) => vec![Effect::Forward(Box::new(to_the_ledger(credits, &call, &account)))],
+                None => self.refuse(&Refusal::UnknownRoute),
+            },
+            (Err(refusal), _) => self.refuse(&refusal),
         }
     }
 
@@ -260,14 +280,63 @@ impl Exchange {
             Body::Coming(_) => return self.stay(State::Reading { call, account, body }),
             Body::Complete(request) => *request,
         };
+        let mode = call.wanted.mode();
         let admitted = request.map_err(Refusal::Body).and_then(|request| {
             let id = self.id.ok_or(Refusal::GatewayDisabled)?;
-            admit(&self.gateway, id, now, call, account, request)
+            admit(&self.gateway, id, now, (&call, mode), &account, request)
         });
         match admitted {
             Ok((in_flight, forward)) => {
-                self.state = State::Forwarded(Box::new(in_flight));
-                vec![Effect::Forward(Box::new(forward))]
+                self.open(Box::new(in_flight), Box::new(forward), call.token, false)
+            }
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    fn open(
+        &mut self,
+        in_flight: Box<InFlight>,
+        forward: Box<Forward>,
+        token: Digest,
+        asked: bool,
+    ) -> Effects {
+        let open = Effect::Open { admission: Rc::clone(&in_flight.admission), cap: in_flight.cap };
+        self.state = State::Opening { in_flight, forward, token, asked };
+        vec![open]
+    }
+
+    fn opened(
+        &mut self,
+        opened: Opened,
+        (in_flight, forward, token, asked): (Box<InFlight>, Box<Forward>, Digest, bool),
+    ) -> Effects {
+        match opened {
+            Opened::Done => {
+                self.state = State::Forwarded(in_flight);
+                vec![Effect::Forward(forward)]
+            }
+            Opened::Exceeded(daily) => self.refuse(&in_flight.exceeds(daily)),
+            // Forgotten, or another day: the ledger knows. Asked once, it must.
+            Opened::Unknown if !asked => {
+                let utc_day = in_flight.admission.admitted_at.day();
+                self.state = State::Opening { in_flight, forward, token, asked: true };
+                vec![Effect::Resolve { token, utc_day, fresh: true }]
+            }
+            Opened::Unknown | Opened::Busy => self.refuse(&Refusal::LedgerUnavailable),
+        }
+    }
+
+    fn asked_again(
+        &mut self,
+        resolution: Resolution,
+        mut in_flight: Box<InFlight>,
+        forward: Box<Forward>,
+        token: Digest,
+    ) -> Effects {
+        match resolution.active() {
+            Ok(account) => {
+                in_flight.cap = daily_cap(&account, &in_flight.admission.card);
+                self.open(in_flight, forward, token, true)
             }
             Err(refusal) => self.refuse(&refusal),
         }
@@ -284,10 +353,10 @@ impl Exchange {
         let headers = Effect::AnswerHead(in_flight.answer_head());
         let Some(answer) = answer else {
             // Whatever went wrong, the provider did not serve it: nothing is charged, its answer passes.
-            return vec![headers];
+            return vec![headers, Effect::Release(in_flight.admission)];
         };
         if end {
-            return settled(now, (in_flight, status, answer, Some(0)));
+            return self.settled(now, (in_flight, status, answer, Some(0)));
         }
         if answer.is_stream() {
             self.state = State::Answering { in_flight, status, answer, held: None };
@@ -301,9 +370,10 @@ impl Exchange {
         let passed = answer.push(bytes);
         if end {
             let tail = answer.finish();
-            let mut effects = settled(now, (in_flight, status, answer, held));
-            effects.extend(replacement(passed, bytes, &tail));
-            return effects;
+            let replaced = passed.replacing(bytes, &tail).map(Effect::ReplaceBody);
+            let settled = self.settled(now, (in_flight, status, answer, held));
+            // The bytes first: what a settlement says comes back at once.
+            return replaced.into_iter().chain(settled).collect();
         }
         let mut effects = Vec::new();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -315,42 +385,37 @@ impl Exchange {
             }
             held => held,
         };
-        effects.extend(replacement(passed, bytes, &[]));
+        effects.extend(passed.replacing(bytes, &[]).map(Effect::ReplaceBody));
         self.state = State::Answering { in_flight, status, answer, held };
         effects
+    }
+
+    /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
+    fn settled(&mut self, now: Moment, answering: Answering) -> Effects {
+        let (in_flight, status, answer, held) = answering;
+        let stream = answer.is_stream();
+        let answered = Answered { status: Some(status), stream, complete: true, said: answer.said() };
+        let (settlement, cost) = settlement(&in_flight.admission, answered, now);
+        let Some(_) = held else { return vec![settlement] };
+        let mut head = in_flight.answer_head();
+        let Some(cost) = cost else { return vec![settlement, Effect::AnswerHead(head)] };
+        head.add.push(("x-matrix-cost-pax", cost.to_string()));
+        self.state = State::Settling { head, cap: in_flight.cap };
+        vec![settlement]
     }
 }
 
 type Answering = (Box<InFlight>, u16, Answer, Option<u64>);
 
-/// The answer came to its end: one debit, or none, and the cost on an answer that was held for it.
-fn settled(now: Moment, answering: Answering) -> Effects {
-    let (in_flight, status, answer, held) = answering;
-    let stream = answer.is_stream();
-    let answered = Answered { status: Some(status), stream, complete: true, said: answer.said() };
-    let debit = settle(&in_flight.admission, answered, now);
-    let mut effects = Vec::new();
-    if held.is_some() {
-        let mut head = in_flight.answer_head();
-        head.add.extend(debit.as_ref().map(|debit| ("x-matrix-cost-pax", debit.cost_pax.to_string())));
-        effects.push(Effect::AnswerHead(head));
-    }
-    effects.extend(record(debit));
-    effects
-}
-
-fn record(debit: Option<Debit>) -> Effects {
-    debit.map(|debit| Effect::Record(Box::new(debit))).into_iter().collect()
-}
-
-fn replacement(passed: Passed, bytes: &[u8], tail: &[u8]) -> Option<Effect> {
-    match passed {
-        Passed::Same if tail.is_empty() => None,
-        Passed::Same => Some(Effect::ReplaceBody([bytes, tail].concat())),
-        Passed::Instead(mut passed) => {
-            passed.extend_from_slice(tail);
-            Some(Effect::ReplaceBody(passed))
+/// One debit, or nothing but the reservation's release; and the cost.
+fn settlement(admission: &Rc<Admission>, answered: Answered, now: Moment) -> (Effect, Option<Pax>) {
+    let admission = Rc::clone(admission);
+    match settle(&admission, answered, now) {
+        Some(debit) => {
+            let cost = debit.cost_pax;
+            (Effect::Settle { admission, debit: Box::new(debit) }, Some(cost))
         }
+        None => (Effect::Release(admission), None),
     }
 }
 

@@ -21,6 +21,20 @@ impl ExchangeId {
     }
 }
 
+/// The last eight bytes of an exchange's id: 62 of the host's random bits, and enough to tell the open exchanges
+/// of one account apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(pub u64);
+
+impl ExchangeId {
+    /// The exchange's tag.
+    #[must_use]
+    pub const fn tag(self) -> Tag {
+        let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h] = self.0;
+        Tag(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [b'-'; 36];

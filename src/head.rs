@@ -17,15 +17,60 @@ pub enum Route {
     Healthz,
     /// `GET /readyz`
     Readyz,
-    /// A metered call.
-    Metered(Mode),
+    /// Whatever needs to know who calls.
+    Wanted(Wanted),
 }
 
-/// What a metered request's head says.
+/// What a caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A metered call.
+    Metered(Mode),
+    /// `GET /v1/models`: the models it may use.
+    Models,
+    /// `GET /v1/credits`, `GET /v1/credits/ledger`: its own balance and entries, from the ledger.
+    Credits,
+}
+
+impl Wanted {
+    /// How a body is read; one that is not expected is read like a chat call's, and means nothing.
+    #[must_use]
+    pub fn mode(self) -> Mode {
+        match self {
+            Self::Metered(mode) => mode,
+            Self::Models | Self::Credits => Mode::Chat,
+        }
+    }
+}
+
+/// The caller's own provider key. It goes upstream as that provider's credential and nowhere else, so it has no
+/// way into a text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnKey(Vec<u8>);
+
+impl OwnKey {
+    /// The key, to be put into the request for the provider.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnKey(..)")
+    }
+}
+
+/// What the head of a request says that needs to know who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Chat or embeddings.
-    pub mode: Mode,
+    /// What it wants.
+    pub wanted: Wanted,
+    /// `:path`, query included, where the ledger answers it.
+    pub path: Vec<u8>,
+    /// The caller's own provider key.
+    pub own_key: Option<OwnKey>,
     /// SHA-256 of the bearer token.
     pub token: Digest,
     /// `X-Matrix-Slot`.
@@ -49,8 +94,10 @@ impl Route {
         let (route, allow) = match bare {
             b"/healthz" => (Self::Healthz, "GET"),
             b"/readyz" => (Self::Readyz, "GET"),
-            b"/v1/chat/completions" => (Self::Metered(Mode::Chat), "POST"),
-            b"/v1/embeddings" => (Self::Metered(Mode::Embeddings), "POST"),
+            b"/v1/chat/completions" => (Self::Wanted(Wanted::Metered(Mode::Chat)), "POST"),
+            b"/v1/embeddings" => (Self::Wanted(Wanted::Metered(Mode::Embeddings)), "POST"),
+            b"/v1/models" => (Self::Wanted(Wanted::Models), "GET"),
+            b"/v1/credits" | b"/v1/credits/ledger" => (Self::Wanted(Wanted::Credits), "GET"),
             _ => return Err(Refusal::UnknownRoute),
         };
         if method == allow.as_bytes() { Ok(route) } else { Err(Refusal::MethodNotAllowed { allow }) }
@@ -58,17 +105,19 @@ impl Route {
 }
 
 impl Call {
-    /// Reads a metered request's headers, names in lowercase as Envoy gives them.
+    /// Reads a request's headers, names in lowercase as Envoy gives them.
     ///
     /// # Errors
     /// The first header that is wrong, or a token that is missing.
     pub fn read<'a>(
-        mode: Mode,
+        wanted: Wanted,
         limit_bytes: u64,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, Refusal> {
         let mut call = Self {
-            mode,
+            wanted,
+            path: Vec::new(),
+            own_key: None,
             token: Digest([0; 32]),
             slot: None,
             intent_id: None,
@@ -76,6 +125,7 @@ impl Call {
             passed: Vec::new(),
         };
         let mut authorization: Option<&[u8]> = None;
+        let (mut byo, mut user_key) = (None, None);
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in headers {
             if name == "authorization" || name.starts_with("x-matrix-") {
@@ -89,7 +139,9 @@ impl Call {
                 "x-matrix-slot" => call.slot = Some(slot(value)?),
                 "x-matrix-intent-id" => call.intent_id = Some(label(name, value)?),
                 "x-matrix-goal-id" => call.goal_id = Some(label(name, value)?),
-                "x-matrix-byo-api-key" | "x-matrix-user-api-key" => return Err(Refusal::ByoNotServed),
+                "x-matrix-byo-api-key" => byo = Some(value),
+                "x-matrix-user-api-key" => user_key = Some(value),
+                ":path" if wanted == Wanted::Credits => call.path = value.to_vec(),
                 ":scheme" => call.passed.push((":scheme", value.to_vec())),
                 "x-forwarded-proto" => call.passed.push(("x-forwarded-proto", value.to_vec())),
                 "accept" => call.passed.push(("accept", value.to_vec())),
@@ -104,8 +156,38 @@ impl Call {
             }
         }
         call.token = Digest::of(&[bearer(authorization)?]);
+        call.own_key = own_key(byo, user_key)?;
         Ok(call)
     }
+}
+
+/// The caller's own key: in `X-Matrix-BYO-API-Key` itself, or in `X-Matrix-User-API-Key` where that says yes. A key
+/// without a yes is refused: whoever sends one does not want to be charged.
+fn own_key(byo: Option<&[u8]>, user_key: Option<&[u8]>) -> Result<Option<OwnKey>, Refusal> {
+    let is = |value: &[u8], words: &[&str]| {
+        words.iter().any(|word| value.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let (name, key) = match (byo, user_key) {
+        (None, None) => return Ok(None),
+        (Some(no), None) if is(no, &["false", "0", "no"]) => return Ok(None),
+        (Some(yes), Some(key)) if is(yes, &["true", "1", "yes"]) => ("x-matrix-user-api-key", key),
+        (Some(yes), None) if is(yes, &["true", "1", "yes", ""]) => return Err(Refusal::ByoMissingKey),
+        (Some(key), None) => ("x-matrix-byo-api-key", key),
+        (None, Some(_)) => return Err(Refusal::ByoMissingKey),
+        // Two keys, or a no beside a key: it is not for us to choose.
+        (Some(_), Some(_)) => {
+            return Err(Refusal::InvalidHeader { name: "x-matrix-byo-api-key".to_owned() });
+        }
+    };
+    let key = key.trim_ascii();
+    if key.is_empty() {
+        return Err(Refusal::ByoMissingKey);
+    }
+    // One header sent twice is joined with a comma, which no key has.
+    let fits = |byte: &u8| byte.is_ascii_graphic() && *byte != b',';
+    let valid = key.len() <= TOKEN_MAX && key.iter().all(fits);
+    let key = valid.then(|| OwnKey(key.to_vec()));
+    key.map(Some).ok_or_else(|| Refusal::InvalidHeader { name: name.to_owned() })
 }
 
 /// The token of `Bearer <token>` (RFC 6750's characters). Envoy joins a header sent twice with a comma, which

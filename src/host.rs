@@ -373,4 +373,9 @@ impl SharedData for Shared {
         };
         status == OK
     }
+
+    fn put(&self, key: &str, value: &[u8]) {
+        // Envoy takes a CAS of 0 for "overwrite". SAFETY: the host reads key and value during the call.
+        let _ = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };
+    }
 }

@@ -4,6 +4,8 @@ pub mod account;
 pub mod admit;
 pub mod answer;
 pub mod bundle;
+pub mod cap;
+mod cap_place;
 pub mod card;
 pub mod clock;
 pub mod config;
@@ -16,11 +18,14 @@ pub mod exchange;
 pub mod exchange_id;
 #[cfg(target_arch = "wasm32")]
 pub mod filter;
+pub mod gate;
 pub mod head;
 #[cfg(target_arch = "wasm32")]
 pub mod host;
+pub mod in_flight;
 pub mod json;
 mod json_text;
+pub mod models;
 pub mod outbox;
 pub mod pax;
 pub mod refusal;

@@ -5,7 +5,9 @@
 //! sends. Sending twice is harmless (the ledger answers the second as it did the first), so the lease saves
 //! work and guards nothing.
 
-use crate::clock::Moment;
+use crate::cap::Claim;
+use crate::clock::{Moment, UtcDay};
+use crate::exchange_id::{ExchangeId, Tag};
 use crate::shared::{SharedData, Version, update};
 
 /// How many debits can wait.
@@ -36,8 +38,19 @@ pub struct Waiting {
     pub number: u64,
     /// Its canonical bytes.
     pub canonical: Vec<u8>,
+    /// What stands for it in its account's day.
+    claim: Option<(String, UtcDay, Tag)>,
     /// The version of its slot when it was read.
     version: Version,
+}
+
+impl Waiting {
+    /// What stands for it in its account's day; none where nothing was reserved.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        let (account, utc_day, tag) = self.claim.as_ref()?;
+        Some(Claim { account, utc_day: *utc_day, tag: *tag })
+    }
 }
 
 fn slot(number: u64) -> String {
@@ -52,10 +65,45 @@ fn read_counter(shared: &impl SharedData, key: &str) -> u64 {
     shared.get(key).map_or(0, |(value, _)| counter(&value))
 }
 
-/// A slot's value: the number, then the canonical bytes; none of them once they are acknowledged.
+/// A slot's value: the number; then, until it is acknowledged, the claim (one byte of length, the account's name,
+/// four bytes of day, eight of tag; a zero for none) and the canonical bytes.
 fn read_slot(value: &[u8]) -> Option<(u64, &[u8])> {
-    let (number, canonical) = value.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*number), canonical))
+    let (number, rest) = value.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), rest))
+}
+
+type OwnedClaim = (String, UtcDay, Tag);
+
+/// The claim and the canonical bytes of a slot that waits.
+fn read_waiting(rest: &[u8]) -> Option<(Option<OwnedClaim>, &[u8])> {
+    let (length, rest) = rest.split_first()?;
+    if *length == 0 {
+        return Some((None, rest));
+    }
+    let (account, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (day, rest) = rest.split_first_chunk::<4>()?;
+    let (tag, canonical) = rest.split_first_chunk::<8>()?;
+    let day = UtcDay::from_days(u32::from_le_bytes(*day));
+    let account = str::from_utf8(account).ok()?.to_owned();
+    Some((Some((account, day, Tag(u64::from_le_bytes(*tag)))), canonical))
+}
+
+fn write_slot(number: u64, claim: Option<&Claim<'_>>, canonical: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(canonical.len().saturating_add(320));
+    value.extend_from_slice(&number.to_le_bytes());
+    // The ledger takes no longer name; without its claim a debit is a debit all the same.
+    let claim = claim.and_then(|claim| Some((u8::try_from(claim.account.len()).ok()?, claim)));
+    match claim {
+        Some((length, claim)) => {
+            value.push(length);
+            value.extend_from_slice(claim.account.as_bytes());
+            value.extend_from_slice(&claim.utc_day.days().to_le_bytes());
+            value.extend_from_slice(&claim.tag.0.to_le_bytes());
+        }
+        None => value.push(0),
+    }
+    value.extend_from_slice(canonical);
+    value
 }
 
 /// How many debits wait, at most.
@@ -70,7 +118,11 @@ pub fn waiting(shared: &impl SharedData) -> u64 {
 ///
 /// # Errors
 /// [`Full`] where every slot waits for the ledger.
-pub fn put(shared: &impl SharedData, canonical: &[u8]) -> Result<(), Full> {
+pub fn put(
+    shared: &impl SharedData,
+    claim: Option<&Claim<'_>>,
+    canonical: &[u8],
+) -> Result<(), Full> {
     let head = read_counter(shared, HEAD);
     let number = update(shared, TAIL, |value| {
         let number = counter(value);
@@ -80,12 +132,12 @@ pub fn put(shared: &impl SharedData, canonical: &[u8]) -> Result<(), Full> {
         (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
     });
     let number = number.flatten().ok_or(Full)?;
-    let value = [&number.to_le_bytes()[..], canonical].concat();
+    let value = write_slot(number, claim, canonical);
     // The number is this caller's alone, so whatever version the slot has, it is the one to replace.
     update(shared, &slot(number), |_| (Some(value.clone()), ())).ok_or(Full)?;
     if read_counter(shared, HEAD) > number {
         // This thread was stopped for so long that its number was given up: once more, under a new one.
-        return put(shared, canonical);
+        return put(shared, claim, canonical);
     }
     Ok(())
 }
@@ -230,19 +282,37 @@ fn move_head(shared: &impl SharedData, number: u64) {
     });
 }
 
+/// What waits in a slot under a number.
+fn waiting_at(value: &[u8], number: u64) -> Option<(Option<OwnedClaim>, &[u8])> {
+    let (written, rest) = read_slot(value)?;
+    read_waiting(rest).filter(|_| written == number)
+}
+
+/// Whether a debit of this exchange waits. Looks at all that wait: for what happens hardly ever.
+#[must_use]
+pub fn holds(shared: &impl SharedData, exchange_id: &ExchangeId) -> bool {
+    let id = exchange_id.to_string();
+    let (head, tail) = (read_counter(shared, HEAD), read_counter(shared, TAIL));
+    (head..tail).any(|number| {
+        let Some((value, _)) = shared.get(&slot(number)) else { return false };
+        let canonical = waiting_at(&value, number).map_or(&[][..], |(_, canonical)| canonical);
+        // The id stands at the front of the canonical form.
+        canonical.windows(id.len()).take(64).any(|window| window == id.as_bytes())
+    })
+}
+
 /// What waits from `head` up to `tail`, as much as one batch holds.
 fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
     let mut batch = Vec::new();
     let mut bytes = 0usize;
     for number in head..tail {
         let Some((value, version)) = shared.get(&slot(number)) else { continue };
-        let waits = |(written, canonical): &(u64, &[u8])| *written == number && !canonical.is_empty();
-        let Some((_, canonical)) = read_slot(&value).filter(waits) else { continue };
+        let Some((claim, canonical)) = waiting_at(&value, number) else { continue };
         bytes = bytes.saturating_add(canonical.len());
         if batch.len() >= BATCH || (bytes > BATCH_BYTES && !batch.is_empty()) {
             break;
         }
-        batch.push(Waiting { number, canonical: canonical.to_vec(), version });
+        batch.push(Waiting { number, canonical: canonical.to_vec(), claim, version });
     }
     batch
 }

@@ -98,6 +98,8 @@ pub struct Pax(i64);
 impl Pax {
     /// No PAX.
     pub const ZERO: Self = Self(0);
+    /// The largest amount.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// An amount from picopax.
     #[must_use]

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::clock::Moment;
 use crate::json::MAX_DEPTH;
+use crate::pax::Pax;
 use crate::request::RequestError;
 
 /// A refusal, in OpenAI's error shape.
@@ -22,8 +24,8 @@ pub enum Refusal {
     },
     /// `X-Matrix-Slot` names no slot.
     InvalidSlot,
-    /// Bring-your-own-key headers, which this version does not serve.
-    ByoNotServed,
+    /// A call with the caller's own provider key, and no key.
+    ByoMissingKey,
     /// No token, or one that nobody has.
     InvalidApiKey,
     /// The account was switched off.
@@ -34,6 +36,26 @@ pub enum Refusal {
     ModelNotFound {
         /// The model asked for.
         model: String,
+    },
+    /// The free tier's whitelist of the slot does not have the model.
+    ModelNotAllowed {
+        /// The model asked for.
+        model: String,
+        /// The slot.
+        slot: String,
+    },
+    /// What a call could cost does not fit the account's daily cap any more.
+    DailyCapExceeded {
+        /// What was spent today.
+        spent: Pax,
+        /// What calls in flight have reserved.
+        reserved: Pax,
+        /// What this call could cost at most.
+        needed: Pax,
+        /// The cap.
+        limit: Pax,
+        /// When the next UTC day begins.
+        resets_at: Moment,
     },
     /// The body is larger than the gateway takes.
     RequestTooLarge {
@@ -59,6 +81,18 @@ struct Error<'a> {
     r#type: &'a str,
     param: Option<&'a str>,
     code: &'a str,
+    #[serde(flatten)]
+    cap: Option<Cap>,
+}
+
+/// What a refusal over the daily cap says beside its message.
+#[derive(Serialize)]
+struct Cap {
+    spent_pax: Pax,
+    reserved_pax: Pax,
+    needed_pax: Pax,
+    limit_pax: Pax,
+    resets_at: Moment,
 }
 
 impl Refusal {
@@ -66,13 +100,14 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoNotServed | Self::Body(_) => 400,
+            Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoMissingKey | Self::Body(_) => 400,
             Self::InvalidApiKey => 401,
-            Self::AccountDisabled => 403,
+            Self::AccountDisabled | Self::ModelNotAllowed { .. } => 403,
             Self::UnknownRoute | Self::ModelNotFound { .. } => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTooLarge { .. } => 413,
             Self::UnsupportedEncoding => 415,
+            Self::DailyCapExceeded { .. } => 429,
             Self::LedgerUnavailable | Self::GatewayDisabled => 503,
         }
     }
@@ -83,7 +118,8 @@ impl Refusal {
         match self {
             Self::UnknownRoute => "unknown_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::InvalidHeader { .. } | Self::ByoNotServed => "invalid_header",
+            Self::InvalidHeader { .. } => "invalid_header",
+            Self::ByoMissingKey => "byo_missing_key",
             Self::InvalidSlot => "invalid_slot",
             Self::InvalidApiKey => "invalid_api_key",
             Self::AccountDisabled => "account_disabled",
@@ -91,6 +127,8 @@ impl Refusal {
             Self::Body(RequestError::Unpriced { .. }) => "unpriced_option",
             Self::Body(_) => "invalid_json",
             Self::ModelNotFound { .. } => "model_not_found",
+            Self::ModelNotAllowed { .. } => "model_not_allowed",
+            Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::LedgerUnavailable => "ledger_unavailable",
@@ -103,6 +141,7 @@ impl Refusal {
         match self.status() {
             401 => "authentication_error",
             403 => "permission_error",
+            429 => "insufficient_quota",
             500.. => "server_error",
             _ => "invalid_request_error",
         }
@@ -111,7 +150,9 @@ impl Refusal {
     /// Which part of the request is meant.
     fn param(&self) -> Option<&'static str> {
         match self {
-            Self::Body(RequestError::MissingModel) | Self::ModelNotFound { .. } => Some("model"),
+            Self::Body(RequestError::MissingModel)
+            | Self::ModelNotFound { .. }
+            | Self::ModelNotAllowed { .. } => Some("model"),
             Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
             Self::Body(RequestError::WrongType { key, .. } | RequestError::Unpriced { key }) => Some(key),
             _ => None,
@@ -121,7 +162,7 @@ impl Refusal {
     fn message(&self) -> String {
         match self {
             Self::UnknownRoute => {
-                "This gateway serves POST /v1/chat/completions and POST /v1/embeddings. Check the base URL: it ends in /v1."
+                "This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /v1/credits and GET /v1/credits/ledger. Check the base URL: it ends in /v1."
                     .to_owned()
             }
             Self::MethodNotAllowed { allow } => format!("This path takes {allow} only."),
@@ -132,8 +173,8 @@ impl Refusal {
                 "X-Matrix-Slot must be a slot's name: at most 64 of a-z, 0-9, '-' and '_'. Leave it out for the default slot."
                     .to_owned()
             }
-            Self::ByoNotServed => {
-                "Calls with a provider key of your own are not served by this gateway. Leave the X-Matrix-BYO-API-Key and X-Matrix-User-API-Key headers out."
+            Self::ByoMissingKey => {
+                "A call with a provider key of your own needs the key: send it in X-Matrix-BYO-API-Key, or send X-Matrix-BYO-API-Key: true and the key in X-Matrix-User-API-Key."
                     .to_owned()
             }
             Self::InvalidApiKey => {
@@ -143,7 +184,13 @@ impl Refusal {
             Self::AccountDisabled => "This account is disabled. Ask the gateway's operator.".to_owned(),
             Self::Body(error) => body_message(error),
             Self::ModelNotFound { model } => {
-                format!("Model {model:?} has no price here for this route. Ask the gateway's operator which models it serves.")
+                format!("Model {model:?} has no price here for this route. GET /v1/models lists those that you may use.")
+            }
+            Self::ModelNotAllowed { model, slot } => {
+                format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models, or call it with a provider key of your own in X-Matrix-BYO-API-Key.")
+            }
+            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => {
+                format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. Lower max_tokens, wait until {resets_at}, or call with a provider key of your own in X-Matrix-BYO-API-Key.")
             }
             Self::RequestTooLarge { limit_bytes } => {
                 format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")
@@ -162,7 +209,18 @@ impl Refusal {
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let message = self.message();
-        let error = Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
+        let cap = match self {
+            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => Some(Cap {
+                spent_pax: *spent,
+                reserved_pax: *reserved,
+                needed_pax: *needed,
+                limit_pax: *limit,
+                resets_at: *resets_at,
+            }),
+            _ => None,
+        };
+        let error =
+            Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code(), cap };
         serde_json::to_vec(&Body { error }).unwrap_or_default()
     }
 

@@ -35,6 +35,36 @@ pub enum StreamOptions {
     },
 }
 
+/// Where a request says `null` for its output's maximum, which is as good as saying nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NullMaxima {
+    /// The `null` of `max_tokens`.
+    pub max_tokens: Option<Span>,
+    /// The `null` of `max_completion_tokens`.
+    pub max_completion_tokens: Option<Span>,
+}
+
+/// Which field carries the output's maximum towards a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputMaximum {
+    /// `max_tokens`
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`
+    MaxCompletionTokens,
+}
+
+/// What is written into a request, beside what its caller said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite<'a> {
+    /// The provider's name for the model.
+    pub upstream_model: Option<&'a str>,
+    /// Whether a stream is to report usage.
+    pub asks_usage: bool,
+    /// An output's maximum, where the caller stated none.
+    pub max_output: Option<(OutputMaximum, u64)>,
+}
+
 /// What the gateway knows of a request whose body it has read to the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -48,6 +78,10 @@ pub struct Request {
     pub stream_options: StreamOptions,
     /// The larger of `max_tokens` and `max_completion_tokens`.
     pub stated_max_output: Option<u64>,
+    /// Where it says `null` for one of them.
+    pub null_maxima: NullMaxima,
+    /// The first option that changes the provider's price and that no card prices.
+    pub unpriced: Option<&'static str>,
     /// How many answers are wanted.
     pub n: u64,
     /// Bytes of text in it: what an estimate counts.
@@ -97,19 +131,37 @@ pub struct Edit {
 }
 
 impl Request {
-    /// The edits that make the body ask as `upstream_model` and, for a stream, report usage; in order.
+    /// The edits that a rewrite makes of the body; in order.
     #[must_use]
-    pub fn edits(&self, upstream_model: Option<&str>, ask_usage: bool) -> Vec<Edit> {
+    pub fn edits(&self, rewrite: &Rewrite<'_>) -> Vec<Edit> {
         let mut edits = Vec::new();
-        if let Some(name) = upstream_model {
+        if let Some(name) = rewrite.upstream_model {
             let with = serde_json::to_vec(name).unwrap_or_default();
             edits.push(Edit { span: self.model_span, with });
         }
-        if ask_usage {
+        if rewrite.asks_usage {
             edits.extend(self.usage_edit());
+        }
+        if let Some((field, tokens)) = rewrite.max_output.filter(|_| self.stated_max_output.is_none()) {
+            edits.push(self.maximum_edit(field, tokens));
         }
         edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits
+    }
+
+    /// A `null` gives way: beside it the key would stand twice.
+    fn maximum_edit(&self, field: OutputMaximum, tokens: u64) -> Edit {
+        let (key, null) = match field {
+            OutputMaximum::MaxTokens => ("max_tokens", self.null_maxima.max_tokens),
+            OutputMaximum::MaxCompletionTokens => {
+                ("max_completion_tokens", self.null_maxima.max_completion_tokens)
+            }
+        };
+        let after_model = Span { start: self.model_span.end, end: self.model_span.end };
+        match null {
+            Some(span) => Edit { span, with: tokens.to_string().into_bytes() },
+            None => Edit { span: after_model, with: format!(",\"{key}\":{tokens}").into_bytes() },
+        }
     }
 
     /// Whether a stream's caller asked for usage.

@@ -5,7 +5,8 @@
 //! spelling; a second one, or one that only case folding makes equal, is refused.
 
 use crate::json::{Kind, Reader, Sink};
-use crate::request::{Request, RequestError, Span, StreamOptions};
+use crate::refusal::Refusal;
+use crate::request::{NullMaxima, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{Name, folds_to, table};
 use crate::usage::Mode;
 
@@ -20,14 +21,14 @@ const DEEPEST: usize = LEVELS - 1;
 #[derive(Debug)]
 pub struct RequestReader {
     json: Reader,
-    body: Body,
+    body: Reading,
 }
 
 impl RequestReader {
     /// A reader for one body.
     #[must_use]
     pub fn new(mode: Mode) -> Self {
-        Self { json: Reader::default(), body: Body::new(mode) }
+        Self { json: Reader::default(), body: Reading::new(mode) }
     }
 
     /// Reads the next bytes. A mistake is told by [`RequestReader::finish`].
@@ -66,6 +67,8 @@ impl RequestReader {
             stream: body.stream,
             stream_options: body.stream_options,
             stated_max_output: body.max_tokens.max(body.max_completion_tokens),
+            null_maxima: body.null_maxima,
+            unpriced: body.unpriced,
             n: body.n.unwrap_or(1),
             text_bytes: body.text_bytes,
             given_tokens: body.given_tokens,
@@ -75,9 +78,43 @@ impl RequestReader {
     }
 }
 
+/// A body that comes, or has come.
+#[derive(Debug)]
+pub enum Body {
+    /// It comes.
+    Coming(Box<RequestReader>),
+    /// It has come; what it says, or why it is refused.
+    Complete(Box<Result<Request, RequestError>>),
+}
+
+impl Body {
+    /// A body of which nothing has come yet; `end` where there is none.
+    #[must_use]
+    pub fn new(mode: Mode, end: bool) -> Self {
+        let reader = RequestReader::new(mode);
+        match end {
+            true => Self::Complete(Box::new(reader.finish())),
+            false => Self::Coming(Box::new(reader)),
+        }
+    }
+
+    /// Reads more of it.
+    ///
+    /// # Errors
+    /// [`Refusal::RequestTooLarge`] beyond `limit_bytes`.
+    pub fn read(self, bytes: &[u8], end: bool, limit_bytes: u64) -> Result<Self, Refusal> {
+        let Self::Coming(mut reader) = self else { return Ok(self) };
+        reader.push(bytes);
+        if reader.received() > limit_bytes {
+            return Err(Refusal::RequestTooLarge { limit_bytes });
+        }
+        Ok(if end { Self::Complete(Box::new(reader.finish())) } else { Self::Coming(reader) })
+    }
+}
+
 /// What has been read of a body so far.
 #[derive(Debug)]
-struct Body {
+struct Reading {
     mode: Mode,
     error: Option<RequestError>,
     is_object: bool,
@@ -97,6 +134,8 @@ struct Body {
     stream_options: StreamOptions,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
+    null_maxima: NullMaxima,
+    unpriced: Option<&'static str>,
     n: Option<u64>,
     text_bytes: u64,
     given_tokens: u64,
@@ -105,7 +144,7 @@ struct Body {
     typed: bool,
 }
 
-impl Body {
+impl Reading {
     fn new(mode: Mode) -> Self {
         Self {
             mode,
@@ -123,6 +162,8 @@ impl Body {
             stream_options: StreamOptions::Absent,
             max_tokens: None,
             max_completion_tokens: None,
+            null_maxima: NullMaxima::default(),
+            unpriced: None,
             n: None,
             text_bytes: 0,
             given_tokens: 0,
@@ -138,6 +179,10 @@ impl Body {
 
     fn refuse(&mut self, error: RequestError) {
         self.error.get_or_insert(error);
+    }
+
+    fn unpriced(&mut self, key: &'static str) {
+        self.unpriced.get_or_insert(key);
     }
 
     fn wrong_type(&mut self, key: &'static str, must_be: &'static str) {
@@ -174,7 +219,7 @@ impl Body {
                 let key = *key;
                 // `enable_search: false` buys nothing.
                 if kind != Kind::False {
-                    self.refuse(RequestError::Unpriced { key });
+                    self.unpriced(key);
                 }
             }
             ([Name::StreamOptions], Kind::Object) => {
@@ -202,6 +247,10 @@ impl Body {
             (Name::Stream, Kind::False | Kind::Null) => {}
             (Name::Stream, _) => self.wrong_type("stream", "true or false"),
             (Name::StreamOptions, Kind::Null) => self.stream_options = StreamOptions::Null(span),
+            (Name::MaxTokens, Kind::Null) => self.null_maxima.max_tokens = Some(span),
+            (Name::MaxCompletionTokens, Kind::Null) => {
+                self.null_maxima.max_completion_tokens = Some(span);
+            }
             (Name::MaxTokens, _) => self.max_tokens = self.count("max_tokens", kind),
             (Name::MaxCompletionTokens, _) => {
                 self.max_completion_tokens = self.count("max_completion_tokens", kind);
@@ -210,7 +259,7 @@ impl Body {
             (Name::ServiceTier, Kind::Null) => {}
             // What the provider does where the caller says nothing is what the card prices.
             (Name::ServiceTier, Kind::String) if matches!(self.value.as_slice(), b"auto" | b"default") => {}
-            (Name::ServiceTier, _) => self.refuse(RequestError::Unpriced { key: "service_tier" }),
+            (Name::ServiceTier, _) => self.unpriced("service_tier"),
             _ => {}
         }
     }
@@ -232,7 +281,7 @@ impl Body {
     fn tool_type(&mut self, kind: Kind) {
         self.typed = true;
         if kind != Kind::String || !matches!(self.value.as_slice(), b"function" | b"custom") {
-            self.refuse(RequestError::Unpriced { key: "tools" });
+            self.unpriced("tools");
         }
     }
 
@@ -241,7 +290,7 @@ impl Body {
         match (kind, self.value.as_slice()) {
             (Kind::String, b"text" | b"refusal") => {}
             (Kind::String, b"input_audio" | b"audio_url") => {
-                self.refuse(RequestError::Unpriced { key: "messages" });
+                self.unpriced("messages");
             }
             _ => self.not_text = true,
         }
@@ -249,12 +298,12 @@ impl Body {
 
     fn modality(&mut self, kind: Kind) {
         if kind != Kind::String || self.value.as_slice() != b"text" {
-            self.refuse(RequestError::Unpriced { key: "modalities" });
+            self.unpriced("modalities");
         }
     }
 }
 
-impl Sink for Body {
+impl Sink for Reading {
     fn key(&mut self, depth: usize, key: &[u8], _: u64) {
         if let (2, [Name::StreamOptions], StreamOptions::Without { empty, .. }) =
             (depth, self.path.get(1..2).unwrap_or(&[]), &mut self.stream_options)
@@ -336,7 +385,7 @@ impl Sink for Body {
             [Name::Modalities, Name::Element] => self.modality(kind),
             [Name::Tools, Name::Element, Name::Type] => self.tool_type(kind),
             [Name::Tools, Name::Element] if !self.typed || kind != Kind::Object => {
-                self.refuse(RequestError::Unpriced { key: "tools" });
+                self.unpriced("tools");
             }
             [Name::Messages, Name::Element, Name::Content, Name::Element, Name::Type] => self.part_type(kind),
             [Name::Messages, Name::Element, Name::Content, Name::Element] => {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::account::{Account, Funding};
 use crate::answer::Said;
-use crate::card::{Model, RateCard};
+use crate::card::{Model, RateCard, bytes_per_token};
 use crate::clock::Moment;
 use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Provenance};
 use crate::document::RawUsage;
 use crate::exchange_id::ExchangeId;
-use crate::head::Call;
 use crate::pax::{Pax, Tokens};
 use crate::request::Request;
 use crate::usage::{self, Mode, Usage};
@@ -23,33 +22,47 @@ pub struct Admission {
     pub admitted_at: Moment,
     /// Whom it debits.
     pub account: Arc<Account>,
-    /// The head.
-    pub call: Call,
+    /// Whose provider key pays.
+    pub funding: Funding,
     /// The slot, default included.
     pub slot: String,
+    /// `X-Matrix-Intent-ID`.
+    pub intent_id: Option<String>,
+    /// `X-Matrix-Goal-ID`.
+    pub goal_id: Option<String>,
+    /// Chat or embeddings.
+    pub mode: Mode,
+    /// Whether the caller asked for a stream.
+    pub wants_stream: bool,
     /// The card in force at admission; the exchange keeps it to its end.
     pub card: Arc<RateCard>,
     /// The public model id.
     pub model: String,
+    /// Who serves it.
+    pub provider: String,
     /// Bytes of text in the request, for an estimate.
     pub input_bytes: u64,
     /// The most input there can be.
     pub input_limit: Tokens,
     /// The most output there can be.
     pub output_limit: Tokens,
+    /// What is set aside of the account's daily cap; none where it has none.
+    pub reservation: Option<Pax>,
 }
 
 impl Admission {
-    /// The price of the model under the card of the admission.
+    /// The price of the model under the card of the admission. A call with the caller's own key may be for a model
+    /// that the card does not know.
     #[must_use]
     pub fn priced(&self) -> Option<&Model> {
-        self.card.models.get(&self.model)
+        self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
     }
 }
 
-/// The most tokens a request can cost, as long as the provider keeps its own limits: input, output.
+/// The most tokens a request can cost, as long as the provider keeps its own limits: input, output. `clamp` is the
+/// output's maximum that is written into a request that states none.
 #[must_use]
-pub fn limits(request: &Request, model: &Model) -> (Tokens, Tokens) {
+pub fn limits(request: &Request, model: &Model, clamp: Option<u64>) -> (Tokens, Tokens) {
     // A token is at least a byte. The model's chat template adds some: the overhead is generous.
     const TEMPLATE_OVERHEAD: u64 = 1_024;
     let bytes = Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD));
@@ -59,7 +72,7 @@ pub fn limits(request: &Request, model: &Model) -> (Tokens, Tokens) {
         Mode::Chat if request.not_text => model.context_window,
         Mode::Chat => bytes.min(model.context_window),
     };
-    let stated = request.stated_max_output.map_or(model.max_output, Tokens).min(model.max_output);
+    let stated = request.stated_max_output.or(clamp).map_or(model.max_output, Tokens).min(model.max_output);
     (input, Tokens(stated.0.saturating_mul(request.n)))
 }
 
@@ -85,7 +98,10 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
     if said.only_error && !said.usage.is_reported() {
         return None;
     }
-    let model = admission.priced()?;
+    let model = admission.priced();
+    if model.is_none() && admission.funding == Funding::Platform {
+        return None;
+    }
     let ending = match (status, complete) {
         (None, _) => Ending::NoAnswer,
         (Some(_), true) => Ending::Complete,
@@ -108,13 +124,13 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         account: admission.account.account.clone(),
         tier: admission.account.tier,
         token_id: admission.account.token_id.clone(),
-        funding: Funding::Platform,
+        funding: admission.funding,
         slot: admission.slot.clone(),
-        intent_id: admission.call.intent_id.clone(),
-        goal_id: admission.call.goal_id.clone(),
-        mode: admission.call.mode,
+        intent_id: admission.intent_id.clone(),
+        goal_id: admission.goal_id.clone(),
+        mode: admission.mode,
         model: admission.model.clone(),
-        provider: model.provider.clone(),
+        provider: admission.provider.clone(),
         stream,
         upstream_status: status,
         response_id: said.id,
@@ -152,14 +168,19 @@ struct Counted {
 }
 
 /// Reported usage beats an estimate, as long as it can be read and paid.
-fn count(said: &Said, admission: &Admission, model: &Model, flags: &mut Vec<Flag>) -> Counted {
+fn count(said: &Said, admission: &Admission, model: Option<&Model>, flags: &mut Vec<Flag>) -> Counted {
+    // A caller's own key pays the provider itself: the tokens are recorded and cost nothing.
+    let price = |usage: &Usage| match (admission.funding, model) {
+        (Funding::Byo, _) => Some(Pax::ZERO),
+        (Funding::Platform, model) => model.and_then(|model| model.price(usage)),
+    };
     match &said.usage {
-        RawUsage::Value(raw) => match usage::read(raw, admission.call.mode) {
+        RawUsage::Value(raw) => match usage::read(raw, admission.mode) {
             Some(reading) => {
                 if reading.cached_exceeds_input {
                     flags.push(Flag::CachedExceedsInput);
                 }
-                if let Some(cost) = model.price(&reading.usage) {
+                if let Some(cost) = price(&reading.usage) {
                     let usage = reading.usage;
                     return Counted { provenance: Provenance::Reported, usage, estimate: None, cost };
                 }
@@ -177,9 +198,9 @@ fn count(said: &Said, admission: &Admission, model: &Model, flags: &mut Vec<Flag
         input_limit: admission.input_limit,
         output_limit: admission.output_limit,
     };
-    let usage = estimate.usage(model);
+    let usage = estimate.usage(bytes_per_token(model));
     // The card was refused if its largest call did not fit an amount; n such calls saturate.
-    let cost = model.price(&usage).unwrap_or(Pax::from_picopax(i64::MAX));
+    let cost = price(&usage).unwrap_or(Pax::MAX);
     Counted { provenance: Provenance::Estimated, usage, estimate: Some(estimate), cost }
 }
 

@@ -8,6 +8,9 @@ pub trait SharedData {
 
     /// Writes the value if its version is still the given one; says whether it was.
     fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool;
+
+    /// Writes the value, whatever is there: for keys that only the caller writes.
+    fn put(&self, key: &str, value: &[u8]);
 }
 
 /// A value's version.
@@ -80,6 +83,12 @@ pub(crate) mod fake {
                 map.insert(key.to_owned(), (value.to_vec(), current.wrapping_add(1).max(1)));
             }
             fits
+        }
+
+        fn put(&self, key: &str, value: &[u8]) {
+            let mut map = self.0.borrow_mut();
+            let current = map.get(key).map_or(u32::MAX, |(_, cas)| *cas);
+            map.insert(key.to_owned(), (value.to_vec(), current.wrapping_add(1).max(1)));
         }
     }
 }

@@ -35,6 +35,21 @@ pub enum Passed {
     Instead(Vec<u8>),
 }
 
+impl Passed {
+    /// What passes in the place of `bytes`, with `tail` after it; none where they pass as they came.
+    #[must_use]
+    pub fn replacing(self, bytes: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Same if tail.is_empty() => None,
+            Self::Same => Some([bytes, tail].concat()),
+            Self::Instead(mut passed) => {
+                passed.extend_from_slice(tail);
+                Some(passed)
+            }
+        }
+    }
+}
+
 /// Where in a line the scanner is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {

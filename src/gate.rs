@@ -1,0 +1,251 @@
+//! What a call owes in shared data, and in which order it is written, so that a VM may die between any two writes:
+//! its in-flight record ([`crate::in_flight`]), its reservation ([`crate::cap`]), its debit ([`crate::outbox`]).
+//!
+//! | | first | then | last |
+//! | --- | --- | --- | --- |
+//! | [`open`] | record | reservation | the call goes on |
+//! | [`settle`] | debit | reservation becomes spending | record |
+//! | [`release`] | reservation | record | |
+//! | [`acknowledged`] | spending becomes what the ledger says | the outbox's slot | |
+//!
+//! A record without its reservation is of a call that never went on, or of one whose debit was acknowledged: who
+//! finds it ([`orphan`]) owes nothing. One with its reservation may have been answered: it is charged by estimate.
+//! A debit that was put into the outbox twice has one exchange id, and becomes one entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, Funding};
+use crate::bundle::Bundle;
+use crate::cap::{self, Acknowledged, Claim, Daily, Reserved};
+use crate::clock::Moment;
+use crate::debit::{BadDebit, Debit, Ending};
+use crate::digest::Digest;
+use crate::event::Opened;
+use crate::exchange_id::ExchangeId;
+use crate::in_flight::{Lane, Slot};
+use crate::outbox::{self, Waiting};
+use crate::pax::{Pax, Tokens};
+use crate::settle::{Admission, Answered, settle as settle_debit};
+use crate::shared::SharedData;
+use crate::usage::Mode;
+use crate::wire::{DebitReply, Standing};
+
+/// An in-flight record, as it stands in shared data.
+#[derive(Serialize)]
+struct Record<'a> {
+    exchange_id: ExchangeId,
+    admitted_at: Moment,
+    account: &'a Account,
+    funding: Funding,
+    slot: &'a str,
+    intent_id: Option<&'a str>,
+    goal_id: Option<&'a str>,
+    mode: Mode,
+    wants_stream: bool,
+    card_sha256: Digest,
+    model: &'a str,
+    provider: &'a str,
+    input_bytes: u64,
+    input_limit: Tokens,
+    output_limit: Tokens,
+    reservation: Option<Pax>,
+}
+
+/// The same, read.
+#[derive(Deserialize)]
+struct OwnedRecord {
+    exchange_id: ExchangeId,
+    admitted_at: Moment,
+    account: Account,
+    funding: Funding,
+    slot: String,
+    intent_id: Option<String>,
+    goal_id: Option<String>,
+    mode: Mode,
+    wants_stream: bool,
+    card_sha256: Digest,
+    model: String,
+    provider: String,
+    input_bytes: u64,
+    input_limit: Tokens,
+    output_limit: Tokens,
+    reservation: Option<Pax>,
+}
+
+fn write(admission: &Admission) -> Vec<u8> {
+    let record = Record {
+        exchange_id: admission.exchange_id,
+        admitted_at: admission.admitted_at,
+        account: &admission.account,
+        funding: admission.funding,
+        slot: &admission.slot,
+        intent_id: admission.intent_id.as_deref(),
+        goal_id: admission.goal_id.as_deref(),
+        mode: admission.mode,
+        wants_stream: admission.wants_stream,
+        card_sha256: admission.card.sha256,
+        model: &admission.model,
+        provider: &admission.provider,
+        input_bytes: admission.input_bytes,
+        input_limit: admission.input_limit,
+        output_limit: admission.output_limit,
+        reservation: admission.reservation,
+    };
+    serde_json::to_vec(&record).unwrap_or_default()
+}
+
+fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
+    let record: OwnedRecord =
+        serde_json::from_slice(bytes).map_err(|error| BadDebit(format!("no in-flight record: {error}")))?;
+    let card = bundle.by_sha256(&record.card_sha256);
+    let card = card.ok_or_else(|| BadDebit(format!("its card {} is not known", record.card_sha256)))?;
+    Ok(Admission {
+        exchange_id: record.exchange_id,
+        admitted_at: record.admitted_at,
+        account: Arc::new(record.account),
+        funding: record.funding,
+        slot: record.slot,
+        intent_id: record.intent_id,
+        goal_id: record.goal_id,
+        mode: record.mode,
+        wants_stream: record.wants_stream,
+        card: Arc::clone(card),
+        model: record.model,
+        provider: record.provider,
+        input_bytes: record.input_bytes,
+        input_limit: record.input_limit,
+        output_limit: record.output_limit,
+        reservation: record.reservation,
+    })
+}
+
+/// What stands for a call in its account's day; none where nothing was reserved.
+fn claim(admission: &Admission) -> Option<Claim<'_>> {
+    let of = |_| Claim {
+        account: &admission.account.account,
+        utc_day: admission.admitted_at.day(),
+        tag: admission.exchange_id.tag(),
+    };
+    admission.reservation.map(of)
+}
+
+/// Keeps a call's in-flight record and makes its reservation: from then on exactly one [`settle`] or [`release`] is
+/// owed, with the record's place.
+pub fn open(
+    shared: &impl SharedData,
+    lane: &mut Lane,
+    admission: &Admission,
+    limit: Option<Pax>,
+    now: Moment,
+) -> Result<Slot, Opened> {
+    let slot = lane.put(shared, &write(admission)).ok_or(Opened::Busy)?;
+    let reserved = match (claim(admission), admission.reservation, limit) {
+        (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
+        _ => Reserved::Done,
+    };
+    let refused = match reserved {
+        Reserved::Done => return Ok(slot),
+        Reserved::Exceeded(daily) => Opened::Exceeded(daily),
+        Reserved::Unknown => Opened::Unknown,
+        Reserved::Busy => Opened::Busy,
+    };
+    lane.clear(shared, slot);
+    Err(refused)
+}
+
+/// Puts a call's debit into the outbox, its cost in the place of its reservation, and takes its record out. Gives
+/// where the account's day stands then.
+///
+/// # Errors
+/// [`outbox::Full`]: nothing was written.
+pub fn settle(
+    shared: &impl SharedData,
+    lane: &mut Lane,
+    slot: Slot,
+    admission: &Admission,
+    (canonical, cost): (&[u8], Pax),
+) -> Result<Option<Daily>, outbox::Full> {
+    let claim = claim(admission);
+    outbox::put(shared, claim.as_ref(), canonical)?;
+    let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
+    lane.clear(shared, slot);
+    Ok(daily)
+}
+
+/// Gives a call's reservation back, and takes its record out: nothing is owed for it.
+pub fn release(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission: &Admission) {
+    if let Some(claim) = claim(admission) {
+        cap::release(shared, &claim);
+    }
+    lane.clear(shared, slot);
+}
+
+/// What became of a dead VM's record.
+#[derive(Debug)]
+pub enum Orphan {
+    /// It is charged by estimate: this debit is in the outbox.
+    Charged(Box<Debit>),
+    /// Nothing is owed.
+    Nothing,
+    /// The outbox is full: later.
+    Later,
+    /// It cannot be read: said to the operator, and given up.
+    Unreadable(BadDebit),
+}
+
+/// Settles a dead VM's record by estimate, once: who does it again puts in the same bytes.
+pub fn orphan(shared: &impl SharedData, bundle: &Bundle, record: &[u8]) -> Orphan {
+    let admission = match read(bundle, record) {
+        Ok(admission) => admission,
+        Err(problem) => return Orphan::Unreadable(problem),
+    };
+    let claim = claim(&admission);
+    if claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
+        return Orphan::Nothing;
+    }
+    // What the answer said died with the VM: the input is charged. Its end is not known, so it is its beginning.
+    let answered = Answered { stream: admission.wants_stream, ..Answered::default() };
+    let Some(mut debit) = settle_debit(&admission, answered, admission.admitted_at) else {
+        return Orphan::Nothing;
+    };
+    debit.ending = Ending::Orphaned;
+    let canonical = match debit.to_canonical() {
+        Ok(canonical) => canonical,
+        Err(problem) => return Orphan::Unreadable(problem),
+    };
+    // Its VM may have died just after it put the true debit in: that one stands.
+    if outbox::holds(shared, &admission.exchange_id) {
+        return Orphan::Nothing;
+    }
+    if outbox::put(shared, claim.as_ref(), &canonical).is_err() {
+        return Orphan::Later;
+    }
+    if let Some(claim) = &claim {
+        cap::settle(shared, claim, debit.cost_pax);
+    }
+    Orphan::Charged(Box::new(debit))
+}
+
+/// Takes in what the ledger said of a batch: each account's debits in one step. Before the outbox forgets them.
+pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[DebitReply]) {
+    let mut accounts: BTreeMap<&str, Vec<Acknowledged>> = BTreeMap::new();
+    for (waiting, reply) in batch.iter().zip(replies) {
+        let Some(claim) = waiting.claim() else { continue };
+        let standing: Option<Standing> = reply.standing;
+        accounts.entry(claim.account).or_default().push(Acknowledged {
+            tag: claim.tag,
+            utc_day: claim.utc_day,
+            standing,
+        });
+    }
+    for (account, debits) in accounts {
+        cap::acknowledged(shared, account, &debits);
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_test.rs"]
+mod tests;

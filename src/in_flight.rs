@@ -1,0 +1,189 @@
+//! In-flight records: what is known of every call that a provider has, in host memory, so that a dead VM leaves
+//! no call unrecorded and no reservation behind.
+//!
+//! Each VM has a **lane**: a row of keys that only it writes, so that a record costs one host call. The lane's
+//! owner says once a second that it lives (its *beat*): that is the lease of all its records, however long their
+//! streams are. Others watch. A lane whose beat stands still for [`DEAD_MS`], as seen by a watcher that was awake
+//! all the while, is dead: one of them takes it over, settles what it finds, and frees it. Should the taker die
+//! too, the lane stands still again.
+
+use crate::clock::Moment;
+use crate::shared::{SharedData, Version};
+
+/// How many VMs can live at once: one for each worker and the main thread, and those that are being reloaded.
+pub const LANES: u32 = 1_024;
+/// How many records a lane has room for.
+pub const RECORDS: u32 = 65_536;
+/// How often an owner says that it lives.
+pub const BEAT_MS: u64 = 1_000;
+/// How long a beat stands still before its VM counts as dead.
+pub const DEAD_MS: u64 = 10_000;
+/// A watcher that has not looked for so long was not awake: what it saw before says nothing.
+const ASLEEP_MS: u64 = 3_000;
+
+/// A record's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    lane: u32,
+    number: u32,
+}
+
+/// This VM's lane.
+#[derive(Debug)]
+pub struct Lane {
+    number: u32,
+    vm: u64,
+    /// Places that were used and are free again.
+    free: Vec<u32>,
+    /// The first place that was never used.
+    next: u32,
+}
+
+fn lane_key(lane: u32) -> String {
+    format!("pax/lane/{lane}")
+}
+
+fn record_key(lane: u32, slot: u32) -> String {
+    format!("pax/open/{lane}/{slot}")
+}
+
+/// A lane's value: whose it is, and its last beat. Empty for a lane that is free.
+fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
+    let (vm, beat) = value.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*vm), u64::from_le_bytes(*beat.first_chunk::<8>()?)))
+}
+
+fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
+    let mut value = [0; 16];
+    let bytes = vm.to_le_bytes().into_iter().chain(now.ms().to_le_bytes());
+    value.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    value
+}
+
+impl Lane {
+    /// Takes the lowest lane that is free, for a VM with a random id of its own. None where all are taken.
+    pub fn take(shared: &impl SharedData, vm: u64, now: Moment) -> Option<Self> {
+        (0..LANES).find_map(|number| {
+            let key = lane_key(number);
+            let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
+            let free = read_lane(&value).is_none();
+            let taken = free && shared.swap(&key, &lane_value(vm, now), version);
+            taken.then(|| Self { number, vm, free: Vec::new(), next: 0 })
+        })
+    }
+
+    /// Says that this VM lives. False where it was taken for dead and its lane is another's: then it needs a new
+    /// one, and the calls that are open in this one are settled already.
+    #[must_use]
+    pub fn beat(&self, shared: &impl SharedData, now: Moment) -> bool {
+        let key = lane_key(self.number);
+        let Some((value, version)) = shared.get(&key) else { return false };
+        let ours = read_lane(&value).is_some_and(|(vm, _)| vm == self.vm);
+        // A lost swap means that somebody else took it this very moment.
+        ours && shared.swap(&key, &lane_value(self.vm, now), version)
+    }
+
+    /// Keeps a record. None where the lane is full.
+    pub fn put(&mut self, shared: &impl SharedData, record: &[u8]) -> Option<Slot> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.next < RECORDS => {
+                let slot = self.next;
+                self.next = slot.saturating_add(1);
+                slot
+            }
+            None => return None,
+        };
+        shared.put(&record_key(self.number, slot), record);
+        Some(Slot { lane: self.number, number: slot })
+    }
+
+    /// Takes a record out. One of a lane that this VM has lost is another's by now.
+    pub fn clear(&mut self, shared: &impl SharedData, slot: Slot) {
+        if slot.lane == self.number {
+            shared.put(&record_key(self.number, slot.number), &[]);
+            self.free.push(slot.number);
+        }
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        usize::try_from(self.next).unwrap_or(usize::MAX).saturating_sub(self.free.len())
+    }
+}
+
+/// Watches the lanes of others.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Lane, whose it is, its beat, and since when it stands so.
+    seen: Vec<(u32, u64, u64, Moment)>,
+    looked: Moment,
+}
+
+/// A dead VM's lane, taken over.
+#[derive(Debug)]
+pub struct Dead {
+    number: u32,
+    vm: u64,
+}
+
+impl Watch {
+    /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`].
+    pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Moment) -> Option<Dead> {
+        // A process that was stopped for a while, or whose clock was set, must not take everybody for dead.
+        if now < self.looked || now.since_ms(self.looked) > ASLEEP_MS {
+            self.seen.clear();
+        }
+        self.looked = now;
+        let mut seen = Vec::with_capacity(self.seen.len());
+        let mut dead = None;
+        for number in 0..LANES {
+            let Some((value, version)) = shared.get(&lane_key(number)) else { break };
+            let Some((owner, beat)) = read_lane(&value) else { continue };
+            let before = self.seen.iter().find(|(lane, vm, at, _)| (*lane, *vm, *at) == (number, owner, beat));
+            let since = before.map_or(now, |(.., since)| *since);
+            let stands_still = now.since_ms(since) >= DEAD_MS;
+            if stands_still && dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version) {
+                dead = Some(Dead { number, vm });
+                continue;
+            }
+            seen.push((number, owner, beat, since));
+        }
+        self.seen = seen;
+        dead
+    }
+}
+
+impl Dead {
+    /// Hands every record of the lane to `settle`, which says whether it is done with; those are taken out. Frees
+    /// the lane once none is left. Gives how many were done with.
+    pub fn sweep(self, shared: &impl SharedData, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
+        let (mut done, mut all) = (0usize, true);
+        for slot in 0..RECORDS {
+            let key = record_key(self.number, slot);
+            let Some((record, _)) = shared.get(&key) else { break };
+            if record.is_empty() {
+                continue;
+            }
+            if settle(&record) {
+                shared.put(&key, &[]);
+                done = done.saturating_add(1);
+            } else {
+                all = false;
+            }
+        }
+        let key = lane_key(self.number);
+        if let Some((value, version)) = shared.get(&key).filter(|_| all)
+            && read_lane(&value).is_some_and(|(vm, _)| vm == self.vm)
+        {
+            // Lost: another took this VM for dead, and sweeps too.
+            let _ = shared.swap(&key, &[], version);
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+#[path = "in_flight_test.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+//! `GET /v1/models`: what this caller may use in this slot, in OpenAI's list shape, with rates.
+
+use serde::Serialize;
+
+use crate::account::{Account, Tier};
+use crate::card::{Model, RateCard, RateTableVersion};
+use crate::config::Config;
+use crate::pax::{Pax, Rate};
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'a str,
+    data: Vec<Item<'a>>,
+    /// The card in force.
+    rate_table_v: RateTableVersion,
+    /// What the account may spend in a UTC day; absent where no cap holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daily_cap_pax: Option<Pax>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    object: &'a str,
+    /// When the card came into force, in seconds since 1970: no provider's date is known here.
+    created: u64,
+    owned_by: &'a str,
+    mode: crate::usage::Mode,
+    context_window: u64,
+    max_output_tokens: u64,
+    pax_per_mtok: Rates,
+    rate_table_v: RateTableVersion,
+}
+
+#[derive(Serialize)]
+struct Rates {
+    input: Rate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_input: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Rate>,
+}
+
+/// The answer's body: for the free tier the slot's whitelist, for others every priced model, as far as their
+/// providers are configured.
+#[must_use]
+pub fn list(config: &Config, card: &RateCard, account: &Account, slot: Option<&str>) -> Vec<u8> {
+    let slot = slot.unwrap_or(&config.default_slot);
+    let may = |(id, model): &(&String, &Model)| {
+        let served = config.providers.contains_key(&model.provider);
+        served && (account.tier != Tier::Free || card.is_free(slot, id))
+    };
+    let list = List {
+        object: "list",
+        data: card.models.iter().filter(may).map(|(id, model)| item(card, id, model)).collect(),
+        rate_table_v: card.version,
+        daily_cap_pax: crate::admit::daily_cap(account, card),
+    };
+    serde_json::to_vec(&list).unwrap_or_default()
+}
+
+fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
+    Item {
+        id,
+        object: "model",
+        created: card.effective_from.ms().checked_div(1_000).unwrap_or(0),
+        owned_by: &model.provider,
+        mode: model.mode,
+        context_window: model.context_window.0,
+        max_output_tokens: model.max_output.0,
+        pax_per_mtok: Rates {
+            input: model.rates.input,
+            cached_input: model.rates.cached_input,
+            output: Some(model.rates.output).filter(|rate| *rate != Rate::default()),
+        },
+        rate_table_v: card.version,
+    }
+}
