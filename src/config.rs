@@ -337,7 +337,7 @@ mod tests {
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits";
+            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled";
         assert_eq!(mistakes, expected);
     }
 
