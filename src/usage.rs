@@ -165,8 +165,12 @@ impl Sink for Fields {
         }
     }
 
-    fn begin(&mut self, _: usize, _: Kind, _: u64) {
+    fn begin(&mut self, depth: usize, kind: Kind, _: u64) {
         self.digits = Digits::default();
+        // What stands in a list has no key: not the one of an object before it.
+        if depth == 1 && matches!(kind, Kind::Object | Kind::Array) {
+            self.inner = Name::Other;
+        }
     }
 
     fn piece(&mut self, bytes: &[u8]) {

@@ -77,6 +77,11 @@ fn usage_is_read_as_each_provider_reports_it() {
             r#"{"prompt_tokens":5,"completion_tokens":1,"x":{"prompt_tokens":9,"y":{"completion_tokens":9}},"z":[{"prompt_tokens":8}]}"#,
             "5 0 1 0",
         ),
+        (
+            "details that are a list have no keys: not those of the details before",
+            r#"{"prompt_tokens":9,"completion_tokens":1,"completion_tokens_details":{"cached_tokens":0},"prompt_tokens_details":[7]}"#,
+            "9 0 1 0",
+        ),
     ] {
         assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
     }
