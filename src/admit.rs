@@ -80,6 +80,7 @@ pub fn admit(
         input_limit,
         output_limit,
         model: request.model.clone(),
+        usage_rules: provider.usage_rules,
     };
     let takes_out = asks && !request.asks_usage();
     Ok((InFlight { admission, wants_stream: streams, takes_out }, forward))

@@ -23,6 +23,7 @@ pub mod json;
 mod json_text;
 pub mod outbox;
 pub mod pax;
+pub mod provider;
 pub mod refusal;
 pub mod request;
 pub mod request_body;

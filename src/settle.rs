@@ -12,7 +12,7 @@ use crate::exchange_id::ExchangeId;
 use crate::head::Call;
 use crate::pax::{Pax, Tokens};
 use crate::request::Request;
-use crate::usage::{self, Mode, Usage};
+use crate::usage::{Mode, Rules, Usage};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Admission {
     pub card: Arc<RateCard>,
     /// The public model id.
     pub model: String,
+    /// How its provider's raw usage is read.
+    pub usage_rules: Rules,
     /// Bytes of text in the request, for an estimate.
     pub input_bytes: u64,
     /// The most input there can be.
@@ -122,7 +124,8 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         ending,
         flags,
         provenance: counted.provenance,
-        usage_rules: (counted.provenance == Provenance::Reported).then(|| usage::RULES.to_owned()),
+        usage_rules: (counted.provenance == Provenance::Reported)
+            .then(|| admission.usage_rules.name().to_owned()),
         usage: raw,
         estimator: counted.estimate.map(|_| ESTIMATOR.to_owned()),
         estimated_from: counted.estimate,
@@ -154,7 +157,7 @@ struct Counted {
 /// Reported usage beats an estimate, as long as it can be read and paid.
 fn count(said: &Said, admission: &Admission, model: &Model, flags: &mut Vec<Flag>) -> Counted {
     match &said.usage {
-        RawUsage::Value(raw) => match usage::read(raw, admission.call.mode) {
+        RawUsage::Value(raw) => match admission.usage_rules.read(raw, admission.call.mode) {
             Some(reading) => {
                 if reading.cached_exceeds_input {
                     flags.push(Flag::CachedExceedsInput);

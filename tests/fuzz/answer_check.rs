@@ -3,7 +3,7 @@
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::document::{Choices, Document, Found, RawUsage};
-use pax_gateway::usage::{self, Mode, RAW_MAX};
+use pax_gateway::usage::{Mode, RAW_MAX, Rules};
 
 /// The usage that a document's value stands for.
 pub fn raw_usage(value: Option<&Value>) -> RawUsage {
@@ -55,8 +55,10 @@ pub fn has_choices(tree: &Value) -> bool {
 }
 
 pub fn usage(bytes: &[u8]) -> Result<(), String> {
-    for mode in [Mode::Chat, Mode::Embeddings] {
-        let told = usage::read(bytes, mode);
+    for (rules, mode) in
+        Rules::ALL.into_iter().flat_map(|rules| [(rules, Mode::Chat), (rules, Mode::Embeddings)])
+    {
+        let told = rules.read(bytes, mode);
         let Some(tree) = read(bytes) else {
             let reads = crate::serde_json_accepts(bytes);
             return if told.is_none() || reads { Ok(()) } else { Err(format!("no JSON, and yet {told:?}")) };
@@ -72,7 +74,11 @@ pub fn usage(bytes: &[u8]) -> Result<(), String> {
             let counts = counts.map(|tokens| tokens.0);
             (counts, usage.audio_output.0, usage.reasoning_output.0, reading.cached_exceeds_input)
         });
-        equal("the usage", &told, &counted(&tree, mode))?;
+        let expected = match rules {
+            Rules::OpenAi1 => counted(&tree, mode),
+            Rules::Additional1 => counted_beside(&tree, mode),
+        };
+        equal(rules.name(), &told, &expected)?;
     }
     Ok(())
 }
@@ -90,9 +96,15 @@ fn count(value: Option<&Value>) -> Option<u64> {
     whole.parse::<u64>().ok().filter(|count| i64::try_from(*count).is_ok())
 }
 
+/// A count in the details of this name.
+fn inner(tree: &Value, outer: &str, name: &str) -> Option<u64> {
+    count(tree.get(outer).and_then(|details| details.get(name)))
+}
+
+/// `openai/1`: the parts of the input are inside of it.
 fn counted(tree: &Value, mode: Mode) -> Option<Counts> {
     let top = |name: &str| count(tree.get(name));
-    let inner = |outer: &str, name: &str| count(tree.get(outer).and_then(|details| details.get(name)));
+    let inner = |outer: &str, name: &str| inner(tree, outer, name);
     let (prompt, completion, total) = (top("prompt_tokens"), top("completion_tokens"), top("total_tokens"));
     let input = match (prompt, completion, total) {
         (Some(prompt), _, _) => prompt,
@@ -121,4 +133,22 @@ fn counted(tree: &Value, mode: Mode) -> Option<Counts> {
     ];
     let details = "completion_tokens_details";
     Some((counts, zero(details, "audio_tokens"), zero(details, "reasoning_tokens"), exceeds))
+}
+
+/// `additional/1`: what was cached is beside the prompt.
+fn counted_beside(tree: &Value, mode: Mode) -> Option<Counts> {
+    let first = |names: [&str; 2]| names.iter().find_map(|name| count(tree.get(name)));
+    let prompt = |name: &str| inner(tree, "prompt_tokens_details", name);
+    let cached = count(tree.get("cache_read_input_tokens")).or(prompt("cached_tokens")).unwrap_or(0);
+    let written =
+        count(tree.get("cache_creation_input_tokens")).or(prompt("cache_write_tokens")).unwrap_or(0);
+    // Of 64 bits each, in 128.
+    let beside =
+        first(["prompt_tokens", "input_tokens"]).map(u128::from)? + u128::from(cached) + u128::from(written);
+    let input = i64::try_from(beside).ok()?.unsigned_abs();
+    let stated = first(["completion_tokens", "output_tokens"]).or((mode == Mode::Embeddings).then_some(0))?;
+    let output = stated.max(count(tree.get("total_tokens")).unwrap_or(0).saturating_sub(input));
+    let completion = |name: &str| inner(tree, "completion_tokens_details", name).unwrap_or(0);
+    let counts = [input, cached, written, prompt("audio_tokens").unwrap_or(0), output];
+    Some((counts, completion("audio_tokens"), completion("reasoning_tokens"), false))
 }

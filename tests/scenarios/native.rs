@@ -25,13 +25,14 @@ fn config() -> Config {
             "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage
         })
     };
-    let config = serde_json::json!({
+    let mut config = serde_json::json!({
         "ledger": {"cluster": "ledger", "authority": "ledger"},
         "providers": {
             "fireworks": provider("ask"), "openai": provider("ask"), "groq": provider("ask"),
             "deepseek": provider("ask"), "together": provider("ask"), "mistral": provider("always")
         }
     });
+    config["providers"]["together"]["usage_rules"] = "additional/1".into();
     Config::parse(&config.to_string()).unwrap()
 }
 
