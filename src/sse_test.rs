@@ -198,6 +198,22 @@ fn an_event_never_waits_longer_than_it_must() {
     }
 }
 
+#[test]
+fn long_events_pass_as_they_came_and_the_usage_chunk_between_them_goes() {
+    for size in [1_000, 15_000, HELD_MAX, 1_000_000] {
+        let text = "ä".repeat(size / 2);
+        let long = format!(r#"data: {{"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#);
+        let stream = format!("{long}\n\ndata: {USAGE}\n\n{long}\n\n");
+        let expected = format!("{long}\n\n{long}\n\n");
+        for piece in [1, 1_021, 65_536, stream.len()] {
+            let pieces: Vec<&[u8]> = stream.as_bytes().chunks(piece).collect();
+            let (passed, said) = pass(&pieces, true);
+            assert!(passed == expected.as_bytes(), "{size} bytes in pieces of {piece}");
+            assert!(said.usage.is_reported() && said.text_bytes == u64::try_from(2 * text.len()).unwrap());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_stream_cut_anywhere_passes_the_same(
