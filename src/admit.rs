@@ -155,6 +155,7 @@ pub fn admit(
         output_limit,
         model: request.model,
         reservation,
+        usage_rules: served.provider.usage_rules,
     };
     Ok((InFlight { admission: Rc::new(admission), cap, takes_out }, forward))
 }

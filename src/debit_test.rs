@@ -146,6 +146,7 @@ fn whatever_is_tampered_with_does_not_prove_itself() {
         (reported, r#""provenance":"reported""#, r#""provenance":"estimated""#, "provenance"),
         (estimated, r#""provenance":"estimated""#, r#""provenance":"reported""#, "provenance"),
         (reported, r#""usage_rules":"openai/1""#, r#""usage_rules":"openai/9""#, "provenance"),
+        (reported, r#""usage_rules":"openai/1""#, r#""usage_rules":"additional/1""#, "counted again"),
         (reported, r#""usage_rules":"openai/1""#, r#""usage_rules":null"#, "provenance"),
         (estimated, r#""estimator":"bytes/1""#, r#""estimator":"bytes/9""#, "provenance"),
         (reported, "gpt-oss-120b", "gpt-oss-121b", "does not price"),

@@ -28,6 +28,7 @@ mod json_text;
 pub mod models;
 pub mod outbox;
 pub mod pax;
+pub mod provider;
 pub mod refusal;
 pub mod request;
 pub mod request_body;

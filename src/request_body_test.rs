@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::*;
-use crate::request::{OutputMaximum, Rewrite, apply, edited_length};
+use crate::provider::OutputMaximum;
+use crate::request::{Rewrite, apply, edited_length};
 use proptest::prelude::*;
 
 fn read_cut(body: &[u8], cut: usize) -> Result<Request, RequestError> {

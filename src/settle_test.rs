@@ -40,6 +40,7 @@ fn admission() -> Admission {
         reservation: None,
         card: card(),
         model: MODEL.to_owned(),
+        usage_rules: Rules::OpenAi1,
         input_bytes: 400,
         input_limit: Tokens(90),
         output_limit: Tokens(50),
