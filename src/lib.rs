@@ -41,4 +41,6 @@ pub mod sse;
 mod text;
 pub mod token_cache;
 pub mod usage;
+#[cfg(target_arch = "wasm32")]
+mod vm;
 pub mod wire;
