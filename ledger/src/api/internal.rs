@@ -2,16 +2,18 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pax_gateway::account::Account;
-use pax_gateway::wire::{DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest};
+use pax_gateway::wire::{
+    DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH,
+    StandingsReply, StandingsRequest,
+};
+use serde::de::DeserializeOwned;
 
-use super::{healthz, unknown_route};
+use super::{authorize, healthz, unknown_route};
 use crate::book;
 use crate::error::Error;
 use crate::recorder::Recorder;
@@ -38,7 +40,9 @@ pub struct Internal {
 pub fn routes(internal: Internal) -> Router {
     Router::new()
         .route(RESOLVE_PATH, post(resolve))
+        .route(STANDINGS_PATH, post(standings))
         .route(DEBITS_PATH, post(debits))
+        .method_not_allowed_fallback(post_only)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
         .route("/healthz", get(healthz))
@@ -46,22 +50,8 @@ pub fn routes(internal: Internal) -> Router {
         .with_state(internal)
 }
 
-async fn authorize(
-    State(secret): State<SharedSecret>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Error> {
-    let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
-    let bearer = match (offered.next(), offered.next()) {
-        (Some(only), None) => only.as_bytes().split_at_checked(b"Bearer ".len()),
-        _ => None,
-    };
-    let known =
-        bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
-    if !known {
-        return Err(Error::Unauthorized);
-    }
-    Ok(next.run(request).await)
+async fn post_only() -> Error {
+    Error::MethodNotAllowed { allow: "POST" }
 }
 
 fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
@@ -71,15 +61,35 @@ fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
     })
 }
 
+/// A body that is JSON. `shape` says how it must look.
+fn json<T: DeserializeOwned>(sent: Result<Bytes, BytesRejection>, shape: &str) -> Result<T, Error> {
+    serde_json::from_slice(&body(sent)?)
+        .map_err(|error| Error::BadRequest(format!("the body must be {shape}: {error}")))
+}
+
 async fn resolve(
     State(internal): State<Internal>,
     sent: Result<Bytes, BytesRejection>,
-) -> Result<Json<Account>, Error> {
-    let asked: ResolveRequest = serde_json::from_slice(&body(sent)?).map_err(|error| {
-        Error::BadRequest(format!("the body must be {{\"token_sha256\":\"<64 hex>\"}}: {error}"))
-    })?;
-    let account = internal.store.resolve(&asked.token_sha256, crate::now()).await?;
-    account.map(Json).ok_or(Error::UnknownToken)
+) -> Result<Json<Resolved>, Error> {
+    let shape = "{\"token_sha256\":\"<64 hex>\",\"utc_day\":\"YYYY-MM-DD\"}";
+    let asked: ResolveRequest = json(sent, shape)?;
+    let resolved = internal.store.resolve(&asked.token_sha256, asked.utc_day, crate::now()).await?;
+    resolved.map(Json).ok_or(Error::UnknownToken)
+}
+
+async fn standings(
+    State(internal): State<Internal>,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Json<StandingsReply>, Error> {
+    let shape = "{\"asks\":[{\"account\":\"<name>\",\"utc_day\":\"YYYY-MM-DD\"}]}";
+    let StandingsRequest { asks } = json(sent, shape)?;
+    if asks.len() > STANDINGS_MAX {
+        return Err(Error::TooLarge(format!(
+            "a question asks for at most {STANDINGS_MAX} standings; this one asks for {}",
+            asks.len()
+        )));
+    }
+    Ok(Json(StandingsReply { standings: internal.store.standings(&asks).await? }))
 }
 
 async fn debits(

@@ -37,6 +37,23 @@ pub struct AccountRow {
     pub head_hash: String,
     /// Its balance.
     pub balance: Pax,
+    /// What it may spend in a UTC day, where that is not the rate card's default.
+    pub daily_cap: Option<Pax>,
+}
+
+/// What an account may spend, and has spent on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credits {
+    /// Its tier.
+    pub tier: Tier,
+    /// Its status.
+    pub status: Status,
+    /// Its balance.
+    pub balance: Pax,
+    /// What it may spend in a UTC day, where that is not the rate card's default.
+    pub daily_cap: Option<Pax>,
+    /// What its entries of the day cost on platform funding.
+    pub spent: Pax,
 }
 
 /// A token, as operators see it: neither the token nor its hash.
@@ -99,6 +116,37 @@ pub struct EntryFilter {
     pub since: Option<UtcDay>,
     /// Only of this UTC day and earlier.
     pub until: Option<UtcDay>,
+}
+
+/// In which order an account's entries are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By falling number.
+    NewestFirst,
+    /// By rising number.
+    OldestFirst,
+}
+
+/// Which of an account's own entries to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFilter {
+    /// In which order.
+    pub order: Order,
+    /// Only those that come after the entry of this number, in that order.
+    pub after: Option<i64>,
+    /// Only of this UTC day and later.
+    pub since: Option<UtcDay>,
+    /// Only of this UTC day and earlier.
+    pub until: Option<UtcDay>,
+}
+
+/// An entry, for its account's owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnEntry {
+    /// Its number in the account.
+    pub account_seq: i64,
+    /// Its canonical bytes.
+    pub canonical: Vec<u8>,
 }
 
 /// How many lines are in quarantine.
