@@ -98,6 +98,8 @@ pub struct Sender {
     in_flight: Vec<Waiting>,
     /// The head when the batch under way was collected.
     head_seen: u64,
+    /// Whether that batch left something behind: then the next one need not wait for a tick.
+    more: bool,
     gap_since: Option<(u64, Moment)>,
     retry_at: Moment,
     backoff_ms: u64,
@@ -114,6 +116,7 @@ impl Sender {
             id,
             in_flight: Vec::new(),
             head_seen: 0,
+            more: false,
             gap_since: None,
             retry_at: Moment::from_ms(0),
             backoff_ms: BACKOFF_FIRST_MS,
@@ -132,7 +135,7 @@ impl Sender {
         }
         self.advance(shared, tail, now);
         self.head_seen = read_counter(shared, HEAD);
-        self.in_flight = collect(shared, self.head_seen, tail);
+        (self.in_flight, self.more) = collect(shared, self.head_seen, tail);
         (!self.in_flight.is_empty()).then_some(self.in_flight.as_slice())
     }
 
@@ -162,6 +165,12 @@ impl Sender {
         self.in_flight.clear();
         self.retry_at = now.plus_ms(self.backoff_ms);
         self.backoff_ms = self.backoff_ms.saturating_mul(2).min(BACKOFF_LAST_MS);
+    }
+
+    /// Whether more waited than the last batch held.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 
     /// The batch under way.
@@ -230,8 +239,8 @@ fn move_head(shared: &impl SharedData, number: u64) {
     });
 }
 
-/// What waits from `head` up to `tail`, as much as one batch holds.
-fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
+/// What waits from `head` up to `tail`, as much as one batch holds, and whether that is not all of it.
+fn collect(shared: &impl SharedData, head: u64, tail: u64) -> (Vec<Waiting>, bool) {
     let mut batch = Vec::new();
     let mut bytes = 0usize;
     for number in head..tail {
@@ -240,11 +249,11 @@ fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
         let Some((_, canonical)) = read_slot(&value).filter(waits) else { continue };
         bytes = bytes.saturating_add(canonical.len());
         if batch.len() >= BATCH || (bytes > BATCH_BYTES && !batch.is_empty()) {
-            break;
+            return (batch, true);
         }
         batch.push(Waiting { number, canonical: canonical.to_vec(), version });
     }
-    batch
+    (batch, false)
 }
 
 #[cfg(test)]

@@ -77,6 +77,8 @@ fn the_outbox_is_bounded_and_drops_nothing() {
     while let Some(batch) = sender.next_batch(&shared, at(0)) {
         assert!(batch.len() <= BATCH);
         seen.extend(texts(Some(batch)));
+        let all = seen.len() == usize::try_from(SLOTS).unwrap();
+        assert_eq!(sender.has_more(), !all, "a full batch says that it left something behind");
         sender.acknowledged(&shared, at(0));
     }
     assert_eq!(seen, (0..SLOTS).map(|n| n.to_string()).collect::<Vec<_>>());
