@@ -15,18 +15,51 @@ use crate::config::Gateway;
 use crate::digest::Digest;
 use crate::event::{Effect, Event, Forward, Reply, Resolution};
 use crate::exchange::Exchange;
-use crate::host::{self, Buffer, Half, Map, Shared};
-use crate::outbox;
+use crate::host::{self, Buffer, Half, Map, Random, Shared};
+use crate::outbox::Writer;
 use crate::refusal::Refusal;
 use crate::request::pieces;
-use crate::token_cache;
+use crate::token_cache::{self, Near};
 use crate::wire::{RESOLVE_PATH, ResolveRequest};
+
+/// What all streams of one root context share.
+#[derive(Debug)]
+pub struct Worker {
+    gateway: Rc<Gateway>,
+    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
+    /// the calls of a tick and those in flight.
+    pub room: Cell<bool>,
+    /// Whether there ever was a stream: the main thread's root has none.
+    pub serves: Cell<bool>,
+    tokens: Near,
+    random: Random,
+    outbox: Writer,
+}
+
+impl Worker {
+    /// A worker that has served nobody yet.
+    #[must_use]
+    pub fn new(gateway: Rc<Gateway>) -> Self {
+        Self {
+            gateway,
+            room: Cell::new(false),
+            serves: Cell::new(false),
+            tokens: Near::default(),
+            random: Random::default(),
+            outbox: Writer::default(),
+        }
+    }
+
+    /// The configuration and the cards.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}
 
 /// One HTTP stream.
 pub struct Stream {
-    gateway: Rc<Gateway>,
-    /// Whether the outbox had room at the root's last tick.
-    room: Rc<Cell<bool>>,
+    worker: Rc<Worker>,
     exchange: Exchange,
     /// The callout that asks whose token it is, and the token's digest.
     resolving: Option<(u32, Digest)>,
@@ -42,17 +75,9 @@ pub struct Stream {
 impl Stream {
     /// A stream on a configured gateway.
     #[must_use]
-    pub fn new(gateway: Rc<Gateway>, room: Rc<Cell<bool>>) -> Self {
-        let exchange = Exchange::new(Rc::clone(&gateway));
-        Self {
-            gateway,
-            room,
-            exchange,
-            resolving: None,
-            request_read: 0,
-            answer_read: 0,
-            now: Moment::default(),
-        }
+    pub fn new(worker: Rc<Worker>) -> Self {
+        let exchange = Exchange::new(Rc::clone(&worker.gateway));
+        Self { worker, exchange, resolving: None, request_read: 0, answer_read: 0, now: Moment::default() }
     }
 
     /// Tells the exchange what happened and does what it says. `body_size` is the size of the body that the
@@ -79,7 +104,7 @@ impl Stream {
                     );
                 }
                 Effect::Record(debit) => match debit.to_canonical() {
-                    Ok(canonical) => keep(&canonical),
+                    Ok(canonical) => self.keep(&canonical),
                     Err(problem) => error!("a debit has no canonical form: {problem}"),
                 },
             }
@@ -87,10 +112,10 @@ impl Stream {
     }
 
     fn resolve(&mut self, token: Digest) {
-        if let Some(resolution) = token_cache::look_up(&Shared, &token, self.now) {
+        if let Some(resolution) = self.worker.tokens.look_up(&Shared, &token, self.now) {
             return self.step(Event::Resolved(resolution), 0);
         }
-        let ledger = &self.gateway.config.ledger;
+        let ledger = &self.worker.gateway.config.ledger;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256: token }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
@@ -132,6 +157,14 @@ impl Stream {
         told(edited, "send a request on");
     }
 
+    fn keep(&self, canonical: &[u8]) {
+        if self.worker.outbox.put(&Shared, canonical, self.now, host::now).is_err() {
+            // New calls were refused long before: this needs more calls in flight than half the outbox. The
+            // line holds all it takes to record the debit by hand, and no secret.
+            error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(canonical));
+        }
+    }
+
     fn request_action(&self) -> Action {
         if self.exchange.request_waits() { Action::Pause } else { Action::Continue }
     }
@@ -146,7 +179,7 @@ impl Context for Stream {
         let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
         self.now = host::now();
         let resolution = read_resolution(num_headers, body_size);
-        let times = &self.gateway.config.tokens;
+        let times = &self.worker.gateway.config.tokens;
         let ttl_ms = match resolution {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
@@ -163,7 +196,7 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         self.now = host::now();
         let headers = host::headers(Map::Request);
-        let Ok(random) = host::random() else {
+        let Ok(random) = self.worker.random.take() else {
             error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
             let refusal = Refusal::GatewayDisabled;
             told(
@@ -172,7 +205,7 @@ impl HttpContext for Stream {
             );
             return Action::Pause;
         };
-        let outbox_has_room = self.room.get();
+        let outbox_has_room = self.worker.room.get();
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room }, 0);
         self.request_action()
     }
@@ -295,14 +328,6 @@ fn send(reply: &Reply) {
     let mut headers: Vec<(&str, &[u8])> = vec![("content-type", b"application/json")];
     headers.extend(reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     told(host::reply(reply.status, &headers, &reply.body), "answer a caller");
-}
-
-fn keep(canonical: &[u8]) {
-    if outbox::put(&Shared, canonical).is_err() {
-        // New calls were refused long before: this needs more calls in flight than half the outbox. The line
-        // holds all it takes to record the debit by hand, and no secret.
-        error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(canonical));
-    }
 }
 
 /// A host call that fails in a phase in which it cannot fail is worth a line, never a trap.

@@ -5,8 +5,10 @@
 //! sends. Sending twice is harmless (the ledger answers the second as it did the first), so the lease saves
 //! work and guards nothing.
 
+use std::cell::Cell;
+
 use crate::clock::Moment;
-use crate::shared::{SharedData, Version, update};
+use crate::shared::{SharedData, Version, numbered, update};
 
 /// How many debits can wait.
 pub const SLOTS: u64 = 32_768;
@@ -41,7 +43,7 @@ pub struct Waiting {
 }
 
 fn slot(number: u64) -> String {
-    format!("pax/outbox/{}", number.checked_rem(SLOTS).unwrap_or(0))
+    numbered("pax/outbox/", number.checked_rem(SLOTS).unwrap_or(0))
 }
 
 fn counter(value: &[u8]) -> u64 {
@@ -58,36 +60,57 @@ fn read_slot(value: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*number), canonical))
 }
 
-/// How many debits wait, at most.
+/// From which number on debits may wait, and how many, at most.
 #[must_use]
-pub fn waiting(shared: &impl SharedData) -> u64 {
+pub fn waiting_from(shared: &impl SharedData) -> (u64, u64) {
     // The tail first: a head that moves on meanwhile makes the count smaller, never negative.
     let tail = read_counter(shared, TAIL);
-    tail.saturating_sub(read_counter(shared, HEAD))
+    let head = read_counter(shared, HEAD);
+    (head, tail.saturating_sub(head))
 }
 
-/// Puts a debit in.
-///
-/// # Errors
-/// [`Full`] where every slot waits for the ledger.
-pub fn put(shared: &impl SharedData, canonical: &[u8]) -> Result<(), Full> {
-    let head = read_counter(shared, HEAD);
-    let number = update(shared, TAIL, |value| {
-        let number = counter(value);
-        if number.saturating_sub(head) >= SLOTS {
-            return (None, None);
+/// Puts debits in. Each VM has one.
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// The head as it once was. It only moves on, so there is at least as much room as counted from here.
+    head: Cell<u64>,
+}
+
+impl Writer {
+    /// Puts a debit in, at `now`. `clock` says how late it is afterwards.
+    ///
+    /// # Errors
+    /// [`Full`] where every slot waits for the ledger.
+    pub fn put(
+        &self,
+        shared: &impl SharedData,
+        canonical: &[u8],
+        now: Moment,
+        clock: impl Fn() -> Moment,
+    ) -> Result<(), Full> {
+        let number = update(shared, TAIL, |value| {
+            let number = counter(value);
+            if number.saturating_sub(self.head.get()) >= SLOTS {
+                self.head.set(read_counter(shared, HEAD));
+            }
+            if number.saturating_sub(self.head.get()) >= SLOTS {
+                return (None, None);
+            }
+            (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
+        });
+        let number = number.flatten().ok_or(Full)?;
+        let value = [&number.to_le_bytes()[..], canonical].concat();
+        // The number is this caller's alone, so whatever the slot holds, it is to be replaced.
+        if !shared.set(&slot(number), &value) {
+            return Err(Full);
         }
-        (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
-    });
-    let number = number.flatten().ok_or(Full)?;
-    let value = [&number.to_le_bytes()[..], canonical].concat();
-    // The number is this caller's alone, so whatever version the slot has, it is the one to replace.
-    update(shared, &slot(number), |_| (Some(value.clone()), ())).ok_or(Full)?;
-    if read_counter(shared, HEAD) > number {
-        // This thread was stopped for so long that its number was given up: once more, under a new one.
-        return put(shared, canonical);
+        let late = clock().since_ms(now) >= GAP_MS / 2;
+        if late && read_counter(shared, HEAD) > number {
+            // This thread was stopped for so long that its number was given up: once more, under a new one.
+            return self.put(shared, canonical, clock(), clock);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Sends what waits, one batch at a time. Each root context has one.

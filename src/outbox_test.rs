@@ -9,6 +9,15 @@ fn at(ms: u64) -> Moment {
     Moment::from_ms(ms)
 }
 
+/// A writer that knows nothing yet, on a thread that is never stopped.
+fn put(shared: &Map, canonical: &[u8]) -> Result<(), Full> {
+    Writer::default().put(shared, canonical, at(0), || at(0))
+}
+
+fn waiting(shared: &Map) -> u64 {
+    waiting_from(shared).1
+}
+
 fn texts(batch: Option<&[Waiting]>) -> Vec<String> {
     let texts =
         |batch: &[Waiting]| batch.iter().map(|w| String::from_utf8(w.canonical.clone()).unwrap()).collect();
@@ -96,6 +105,39 @@ fn a_number_whose_vm_died_does_not_stop_the_others_for_ever() {
     assert_eq!(waiting(&shared), 2, "the head waits for number 0");
     assert_eq!(sender.next_batch(&shared, at(70_000)), None);
     assert_eq!(waiting(&shared), 0);
+}
+
+#[test]
+fn a_writer_that_was_stopped_for_too_long_writes_again_under_a_new_number() {
+    let shared = Map::default();
+    let passed = |head: u64| {
+        let version = shared.get(HEAD).map_or(Version::ABSENT, |(_, version)| version);
+        assert!(shared.swap(HEAD, &head.to_le_bytes(), version));
+    };
+    let times = Cell::new(0);
+    let stopped = || {
+        times.set(times.get() + 1);
+        if times.get() == 1 {
+            passed(1); // its number 0 was given up meanwhile
+        }
+        at(70_000)
+    };
+    Writer::default().put(&shared, b"late", at(0), stopped).unwrap();
+    assert_eq!(waiting(&shared), 1, "under number 1");
+    assert_eq!(texts(Sender::new(1).next_batch(&shared, at(70_001))), ["late"]);
+}
+
+#[test]
+fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
+    let shared = Map::default();
+    let (writer, mut sender) = (Writer::default(), Sender::new(1));
+    for _ in 0..SLOTS {
+        writer.put(&shared, b"x", at(0), || at(0)).unwrap();
+    }
+    assert_eq!(writer.put(&shared, b"y", at(0), || at(0)), Err(Full));
+    sender.next_batch(&shared, at(0)).unwrap();
+    sender.acknowledged(&shared, at(0));
+    assert_eq!(writer.put(&shared, b"y", at(0), || at(0)), Ok(()));
 }
 
 proptest! {
