@@ -2,7 +2,8 @@
 
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
-use pax_gateway::request::{Request, RequestError, apply, edited_length};
+use pax_gateway::provider::OutputMaximum;
+use pax_gateway::request::{Request, RequestError, Rewrite, apply, edited_length};
 use pax_gateway::request_body::RequestReader;
 use pax_gateway::usage::Mode;
 
@@ -44,8 +45,8 @@ pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
     };
     let problem = if tree.depth() > pax_gateway::json::MAX_DEPTH { Some("too deep") } else { refused(&tree) };
     match (&told, problem) {
-        (Err(_), Some(_)) => Ok(()),
-        (Ok(request), None) => accepted(bytes, &tree, request, mode),
+        (Err(_), Some(_)) | (Ok(Request { unpriced: Some(_), .. }), Some(_)) => Ok(()),
+        (Ok(request), None) if request.unpriced.is_none() => accepted(bytes, &tree, request, mode),
         _ => Err(format!("should be refused because of {problem:?}, and is {told:?}")),
     }
 }
@@ -147,9 +148,15 @@ fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result
     equal("maximum", &request.stated_max_output, &count("max_tokens").max(count("max_completion_tokens")))?;
     equal("n", &request.n, &count("n").unwrap_or(1))?;
     equal("bytes", &request.body_bytes, &u64::try_from(bytes.len()).unwrap())?;
-    for (model, ask) in [(None, true), (Some("a \"model\" \u{e4}"), false), (Some("m"), true), (None, false)]
-    {
-        let edits = request.edits(model, ask);
+    use OutputMaximum::{MaxCompletionTokens, MaxTokens};
+    for (model, ask, maximum) in [
+        (None, true, None),
+        (Some("a \"model\" \u{e4}"), false, Some((MaxTokens, 7))),
+        (Some("m"), true, Some((MaxCompletionTokens, 8))),
+        (None, false, Some((MaxTokens, 9))),
+    ] {
+        let rewrite = Rewrite { upstream_model: model, asks_usage: ask, max_output: maximum };
+        let edits = request.edits(&rewrite);
         let made = apply(bytes, &edits);
         let length = edited_length(request.body_bytes, &edits);
         equal("length", &length, &u64::try_from(made.len()).unwrap())?;
@@ -160,6 +167,10 @@ fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result
         if ask {
             expected["stream_options"]["include_usage"] = true.into();
         }
+        let written = maximum.filter(|_| request.stated_max_output.is_none());
+        if let Some((field, tokens)) = written {
+            expected[field.name()] = tokens.into();
+        }
         let rewritten: serde_json::Value = serde_json::from_slice(&made).map_err(|error| {
             format!("rewritten ({model:?}, {ask}) it is no JSON: {error}: {}", made.escape_ascii())
         })?;
@@ -168,6 +179,8 @@ fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result
         reader.push(&made);
         let again = reader.finish().map_err(|error| format!("rewritten it is refused: {error:?}"))?;
         equal("asks when rewritten", &again.asks_usage(), &(ask || request.asks_usage()))?;
+        let maximum = written.map(|(_, tokens)| tokens).or(request.stated_max_output);
+        equal("maximum when rewritten", &again.stated_max_output, &maximum)?;
         equal("text bytes when rewritten", &again.text_bytes, &request.text_bytes)?;
         equal("model when rewritten", &again.model.as_str(), &model.unwrap_or(&request.model))?;
     }

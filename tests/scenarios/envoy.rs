@@ -58,6 +58,7 @@ fn prepare(world: &World, scenario: &Scenario) {
                 ledger(&["account", "create", name, "--tier", tier]);
                 ledger(&["token", "add", name, "--name", token, "--token", token]);
             }
+            ["cap", name, pax] => drop(ledger(&["account", "cap", name, pax])),
             ["disable", name] => drop(ledger(&["account", "disable", name])),
             ["revoke", token] => {
                 // A token is listed by its id; the label is the token here.

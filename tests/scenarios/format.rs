@@ -7,7 +7,7 @@
 //! clock 2026-06-01T12:00:00Z                 natively only; this is the default, under which card v1 is in force
 //! only envoy                                 or `only native`: what the other driver cannot show
 //! ledger account NAME TIER TOKEN             an account of its own
-//! ledger disable NAME · ledger revoke TOKEN
+//! ledger disable NAME · ledger revoke TOKEN · ledger cap NAME PAX
 //! client POST /v1/chat/completions
 //! client as TOKEN                            a header: Bearer TOKEN
 //! client header NAME: VALUE                  as it stands; \xNN \r \n \\ are bytes

@@ -2,6 +2,7 @@
 //! known before the body or after it, and the answer cut in two at every byte.
 
 use crate::check::{Request, Seen};
+use crate::common::memory::Gatekeeper;
 use crate::common::prices::first_two_cards;
 use crate::format::{Provider, Scenario};
 use pax_gateway::account::{Account, Status, Tier};
@@ -81,6 +82,7 @@ struct Drive<'a> {
     now: Moment,
     gateway: Rc<Gateway>,
     exchange: Exchange,
+    gate: Gatekeeper,
     token: Option<Digest>,
     reply: Option<Reply>,
     forward: Option<Forward>,
@@ -96,6 +98,7 @@ impl<'a> Drive<'a> {
             variant,
             now: scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap(),
             exchange: Exchange::new(Rc::clone(&gateway)),
+            gate: Gatekeeper::new(scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap()),
             gateway,
             token: None,
             reply: None,
@@ -108,20 +111,23 @@ impl<'a> Drive<'a> {
 
     fn step(&mut self, event: Event<'_>) {
         for effect in self.exchange.step(self.now, event) {
+            if let Effect::Settle { debit, .. } = &effect {
+                debit.prove(&self.gateway.bundle).unwrap();
+                let entry = serde_json::from_slice(&debit.to_canonical().unwrap()).unwrap();
+                assert!(self.seen.entry.replace(entry).is_none(), "debited twice");
+            }
+            if let Some(event) = self.gate.does(&effect, self.now) {
+                self.step(event);
+            }
             match effect {
-                Effect::Resolve(token) => self.token = Some(token),
+                Effect::Resolve { token, .. } => self.token = Some(token),
                 Effect::Reply(reply) => assert!(self.reply.replace(reply).is_none(), "answered twice"),
                 Effect::Forward(forward) => {
                     assert!(self.forward.replace(*forward).is_none(), "forwarded twice");
                 }
                 Effect::AnswerHead(head) => self.head = Some(head),
                 Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
-                Effect::Record(debit) => {
-                    debit.prove(&self.gateway.bundle).unwrap();
-                    let canonical = debit.to_canonical().unwrap();
-                    let entry = serde_json::from_slice(&canonical).unwrap();
-                    assert!(self.seen.entry.replace(entry).is_none(), "debited twice");
-                }
+                Effect::Open { .. } | Effect::Settle { .. } | Effect::Release(_) => {}
             }
         }
     }
@@ -163,6 +169,7 @@ impl<'a> Drive<'a> {
             both => panic!("neither answered nor forwarded, or both: {both:?}"),
         }
         assert!(!self.exchange.answer_waits(), "the answer waits");
+        assert!(!self.gate.owes(), "a record is left behind");
         self.seen
     }
 
@@ -173,6 +180,9 @@ impl<'a> Drive<'a> {
             .into_iter()
             .find(|(known, _)| Digest::of(&[known.as_bytes()]) == token)
             .map_or(Resolution::Unknown, |(_, account)| Resolution::Account(Arc::new(account)));
+        if let Resolution::Account(account) = &resolution {
+            self.gate.knows(&account.account, self.now);
+        }
         self.step(Event::Resolved(resolution));
     }
 
@@ -194,10 +204,10 @@ impl<'a> Drive<'a> {
         // `:scheme` and the like are not headers on the wire, and the authority is its `host`.
         let headers = forward.headers.iter().filter(|(name, _)| !name.starts_with(':'));
         let mut headers: Vec<(String, String)> = headers
-            .map(|(name, value)| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned()))
+            .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
             .collect();
         headers.push(("host".to_owned(), value(":authority")));
-        headers.push(("content-length".to_owned(), forward.content_length.to_string()));
+        headers.extend(forward.content_length.map(|length| ("content-length".to_owned(), length.to_string())));
         let line = format!("{} {}", value(":method"), value(":path"));
         self.seen.upstream = Some(Request { line, headers, body: apply(body, &forward.edits) });
         let provider = self.scenario.provider.as_ref().expect("a provider that answers");
@@ -273,6 +283,10 @@ fn accounts(acts: &[Vec<String>]) -> BTreeMap<String, Account> {
                 disabled.for_each(|account| account.status = Status::Disabled);
             }
             ["revoke", token] => drop(accounts.remove(*token)),
+            ["cap", name, pax] => {
+                let capped = accounts.values_mut().filter(|account| account.account == *name);
+                capped.for_each(|account| account.daily_cap_pax = Some(pax.parse().unwrap()));
+            }
             other => panic!("the ledger does not know {other:?}"),
         }
     }

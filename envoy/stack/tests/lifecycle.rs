@@ -86,6 +86,7 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         gateway_port: 10_000,
         admin_port: 10_001,
         ledger_port: 10_002,
+        ledger_public_port: 10_003,
         wasm: layout.wasm.clone(),
         ca_file: None,
         access_log: true,

@@ -1,0 +1,87 @@
+//! Shared data in a map, and what the adapter does with the gate's effects, without an Envoy.
+
+use pax_gateway::clock::Moment;
+use pax_gateway::event::{Effect, Event, Opened};
+use pax_gateway::in_flight::{Lane, Slot};
+use pax_gateway::outbox::Writer;
+use pax_gateway::shared::{SharedData, Version};
+use pax_gateway::{cap, gate, wire::Standing};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// Shared data, with Envoy's rules.
+#[derive(Default)]
+pub struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl SharedData for Memory {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
+        self.0.borrow().get(key).map(|(value, cas)| (value.clone(), Version::new(*cas)))
+    }
+
+    fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
+        let mut map = self.0.borrow_mut();
+        let current = map.get(key).map_or(u32::MAX, |(_, cas)| *cas);
+        let fits = current == expected.cas();
+        if fits {
+            map.insert(key.to_owned(), (value.to_vec(), current.wrapping_add(1).max(1)));
+        }
+        fits
+    }
+}
+
+/// One worker's share of the gate.
+pub struct Gatekeeper {
+    shared: Memory,
+    lane: Lane,
+    outbox: Writer,
+    slot: Option<Slot>,
+}
+
+impl Gatekeeper {
+    pub fn new(now: Moment) -> Self {
+        let shared = Memory::default();
+        let lane = Lane::take(&shared, 1, now).unwrap();
+        Self { shared, lane, outbox: Writer::new(), slot: None }
+    }
+
+    /// The ledger has said that an account has spent nothing today.
+    pub fn knows(&self, account: &str, now: Moment) {
+        let standing = Standing { utc_day: now.day(), spent_pax: "0".parse().unwrap(), account_seq: 0 };
+        cap::learn(&self.shared, account, &standing, now);
+    }
+
+    /// Does an effect of the gate's; gives what is to be told to the exchange at once.
+    pub fn does(&mut self, effect: &Effect, now: Moment) -> Option<Event<'static>> {
+        match effect {
+            Effect::Open { admission, cap } => {
+                let opened = match gate::open(&self.shared, &mut self.lane, admission, *cap, now) {
+                    Ok(slot) => {
+                        assert!(self.slot.replace(slot).is_none(), "opened twice");
+                        Opened::Done
+                    }
+                    Err(refused) => refused,
+                };
+                Some(Event::Opened(opened))
+            }
+            Effect::Settle { admission, debit } => {
+                let canonical = debit.to_canonical().unwrap();
+                let slot = self.slot.take().expect("settled twice, or never opened");
+                let outbox = (&self.outbox, now, || now);
+                let of = (canonical.as_slice(), debit.cost_pax);
+                let daily = gate::settle(&self.shared, (&mut self.lane, slot), outbox, admission, of);
+                Some(Event::Settled(daily.unwrap()))
+            }
+            Effect::Release(admission) => {
+                let slot = self.slot.take().expect("released twice, or never opened");
+                gate::release(&self.shared, &mut self.lane, slot, admission);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether something is still owed.
+    pub fn owes(&self) -> bool {
+        self.slot.is_some() || self.lane.open() > 0
+    }
+}
