@@ -63,7 +63,14 @@ fn main() -> ExitCode {
 /// The one stack, started by the first who needs it.
 fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
     let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-    run(world.get_or_insert_with(World::start));
+    run(world.get_or_insert_with(|| {
+        // As native.rs has it: one provider whose cached tokens are additional.
+        World::start_with(|builder| {
+            builder.change_filter_config(|config| {
+                config["providers"]["together"]["usage_rules"] = "additional/1".into();
+            })
+        })
+    }));
 }
 
 /// All scenarios with the names of their files, in order.

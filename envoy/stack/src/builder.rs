@@ -108,10 +108,14 @@ impl Builder {
         self
     }
 
-    /// Changes the filter's configuration before it is rendered; for tests.
+    /// Changes the filter's configuration before it is rendered, after what was to be changed before; for tests.
     #[must_use]
     pub fn change_filter_config(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
-        self.change = Box::new(change);
+        let before = self.change;
+        self.change = Box::new(move |config| {
+            before(config);
+            change(config);
+        });
         self
     }
 
