@@ -1,5 +1,6 @@
 #!/bin/sh
-# `make demo`: the whole stack, three calls as a person would make them, what the ledger wrote, and the end.
+# `make demo`: the whole stack, calls as a person would make them and calls that the gate refuses, what the ledger wrote,
+# and the end.
 # Everything is temporary: a free port, a folder that is removed, the stand-in as every provider.
 set -eu
 cd "$(dirname "$0")/.."
@@ -40,22 +41,33 @@ done
 sed -n '/^·/p' "$work/up.log"
 echo "ready at $url"
 
-# call TITLE PATH BODY [CURL OPTION]: shows the command, runs it, checks the status, shows the answer.
+token=mtx-demo-free
+expected=200
+
+# call TITLE PATH BODY [CURL OPTION...]: shows the command, runs it, checks the status, shows the answer.
 call() {
     step "$1"
-    note "\$ curl ${4:+$4 }$url$2 \\"
-    note "    -H 'Authorization: Bearer mtx-demo-free' -H 'Content-Type: application/json' \\"
-    note "    -d '$3'"
+    path=$2 body=$3
+    shift 3
+    note "\$ curl $url$path -H 'Authorization: Bearer $token' -H 'Content-Type: application/json' \\"
+    note "    ${*:+$(printf '%s ' "$@" | sed "s/-H \(.*\) $/-H '\1' /")}-d '$body'"
     # The headers go to a file, so that a stream is shown as it comes.
-    # shellcheck disable=SC2086
-    curl --silent --show-error --max-time 60 --dump-header "$work/head" ${4:-} "$url$2" \
-        -H 'Authorization: Bearer mtx-demo-free' -H 'Content-Type: application/json' -d "$3" |
+    curl --silent --show-error --max-time 60 --dump-header "$work/head" "$@" "$url$path" \
+        -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$body" |
         tee "$work/body" | sed -u -e '/^$/d' -e 's/^data: {"id":.*"choices":/data: {... "choices":/' \
             -e 's/^\(data: .*\),"usage":.*/\1 ...}/'
     echo
     grep -i '^x-matrix' "$work/head" | tr -d '\r' | sed 's/^/  /' || true
     status=$(sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p' "$work/head")
-    [ "$status" = 200 ] || fail "the call was answered $status"
+    [ "$status" = "$expected" ] || fail "the call was answered $status, not $expected"
+}
+
+# get TITLE PATH: the same without a body.
+get() {
+    step "$1"
+    note "\$ curl $url$2 -H 'Authorization: Bearer $token'"
+    curl --silent --show-error --fail --max-time 60 "$url$2" -H "Authorization: Bearer $token" >"$work/body" ||
+        fail "the call failed"
 }
 
 chat='{"model":"accounts/fireworks/models/gpt-oss-120b","messages":[{"role":"user","content":"Say hello"}]'
@@ -72,11 +84,64 @@ call '4. An embedding' /v1/embeddings \
     '{"model":"nomic-ai/nomic-embed-text-v1.5","input":"A call, priced and debited"}'
 grep -q '"embedding"' "$work/body" || fail "the answer has no embedding"
 
-step '5. What the ledger wrote: one entry for each call'
-note '$ pax-ledger entries'
 export PAX_LEDGER_DB="$work/data/ledger.db"
+
+step '5. The gate: which models this caller may use in the slot "planner", and at which rates'
+note "\$ curl $url/v1/models -H 'Authorization: Bearer $token' -H 'X-Matrix-Slot: planner'"
+curl --silent --show-error --fail --max-time 60 "$url/v1/models" -H "Authorization: Bearer $token" \
+    -H 'X-Matrix-Slot: planner' >"$work/body" || fail "no list of models"
+sed -e 's/},{"id"/},\n{"id"/g' "$work/body" |
+    sed -n 's/.*"id":"\([^"]*\)".*"pax_per_mtok":{\([^}]*\)}.*/  \1  \2/p' | tr -d '"'
+echo
+
+expected=403
+call '6. A model that is not on the list is refused' /v1/chat/completions \
+    '{"model":"accounts/fireworks/models/gpt-oss-20b","messages":[{"role":"user","content":"Say hello"}]}'
+
+expected=200
+call '7. With a provider key of the caller'"'"'s own it is not: the caller pays the provider, and the call costs 0 PAX' \
+    /v1/chat/completions \
+    '{"model":"accounts/fireworks/models/gpt-oss-20b","messages":[{"role":"user","content":"Say hello"}]}' \
+    -H 'X-Matrix-BYO-API-Key: sk-my-own-key'
+tr -d '\r' <"$work/head" | grep -qi '^x-matrix-cost-pax: 0\.0*$' || fail "the call with an own key was charged"
+
+step '8. A daily cap that has room for two calls, and a third one'
+note '$ pax-ledger account create small --tier free --daily-cap 0.0036'
+dist/pax-ledger account create small --tier free --daily-cap 0.0036
+token=$(dist/pax-ledger token add small --name demo 2>/dev/null)
+note '(A call without max_tokens may cost the 32,768 tokens that the model can answer: so much is set aside while it runs.
+Two run here for a moment at the same time.)'
+slow='{"model":"accounts/fireworks/models/gpt-oss-120b","messages":[{"role":"user","content":"Say hello"}],"stream":true}'
+running=
+for n in 1 2; do
+    curl --silent --no-buffer --max-time 60 "$url/v1/chat/completions" -H "Authorization: Bearer $token" \
+        -H 'Content-Type: application/json' -d "$slow" --output "$work/slow$n" &
+    running="$running $!"
+done
 waited=0
-while dist/pax-ledger entries >"$work/entries" && [ "$(wc -l <"$work/entries")" -lt 3 ] && [ $waited -lt 100 ]; do
+until [ -s "$work/slow1" ] && [ -s "$work/slow2" ]; do
+    waited=$((waited + 1))
+    [ $waited -lt 200 ] || fail "the two calls did not begin"
+    sleep 0.02
+done
+expected=429
+call 'The third, meanwhile:' /v1/chat/completions "$chat}"
+for pid in $running; do wait "$pid" || fail "one of the two calls failed"; done
+expected=200
+call 'And when they are done, for what they really cost:' /v1/chat/completions "$chat}"
+
+sleep 0.3
+get "9. The caller's own credits" /v1/credits
+sed -e 's/[{}]//g' -e 's/,"/\n"/g' "$work/body" | sed -e 's/^/  /' -e 's/"//g' -e 's/:/  /'
+grep -q '"account":"small"' "$work/body" || fail "these are not the caller's credits"
+echo
+get '... and its own entries' '/v1/credits/ledger?format=csv'
+cut -d, -f1,2,7,18,22,25 "$work/body" | sed 's/^/  /'
+
+step '10. What the ledger wrote: one entry for each call that went to the provider'
+note '$ pax-ledger entries'
+waited=0
+while dist/pax-ledger entries >"$work/entries" && [ "$(wc -l <"$work/entries")" -lt 7 ] && [ $waited -lt 100 ]; do
     waited=$((waited + 1))
     sleep 0.1
 done
@@ -84,18 +149,18 @@ done
 field() { printf '%s\n' "$entry" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 while IFS= read -r entry; do
     echo
-    for name in exchange_id account model provider tokens_input tokens_output cost_pax rate_table_v provenance; do
+    for name in exchange_id account funding model tokens_input tokens_output cost_pax rate_table_v provenance; do
         printf '  %-14s %s\n' $name "$(field $name)"
     done
 done <"$work/entries"
 count=$(($(wc -l <"$work/entries")))
-[ $count -eq 3 ] || fail "the ledger has $count entries, not 3"
+[ $count -eq 7 ] || fail "the ledger has $count entries, not 7"
 
-step '6. Replay: every chain, every price and every sum again, from the entries alone'
+step '11. Replay: every chain, every price and every sum again, from the entries alone'
 note '$ pax-ledger replay'
 dist/pax-ledger replay || fail "the replay found a difference"
 
-step '7. Stop'
+step '12. Stop'
 kill -TERM "$stack"
 wait "$stack" || { stack=; fail "the stack did not stop in order"; }
 stack=

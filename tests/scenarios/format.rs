@@ -133,7 +133,7 @@ impl Scenario {
         match (who, word) {
             ("clock", _) => self.clock = Some(what.to_owned()),
             ("only", "envoy" | "native") => self.only = Some(what.to_owned()),
-            ("ledger", "account" | "disable" | "revoke") => {
+            ("ledger", "account" | "disable" | "revoke" | "cap") => {
                 self.ledger.push(what.split(' ').map(str::to_owned).collect());
             }
             ("client", "as") => {
