@@ -88,8 +88,13 @@ impl Drive {
     }
 
     fn resolved(&mut self, status: Status) -> &mut Self {
-        let account =
-            Account { account: "acme".to_owned(), tier: Tier::Credit, status, token_id: "tok_1".to_owned() };
+        let account = Account {
+            account: "acme".to_owned(),
+            tier: Tier::Credit,
+            status,
+            token_id: "tok_1".to_owned(),
+            daily_cap_pax: None,
+        };
         self.step(Event::Resolved(Resolution::Account(Arc::new(account))))
     }
 

@@ -9,7 +9,6 @@ use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::account::Account;
 use crate::clock::Moment;
 use crate::config::Gateway;
 use crate::digest::Digest;
@@ -20,7 +19,7 @@ use crate::outbox;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::token_cache;
-use crate::wire::{RESOLVE_PATH, ResolveRequest};
+use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -91,7 +90,8 @@ impl Stream {
             return self.step(Event::Resolved(resolution), 0);
         }
         let ledger = &self.gateway.config.ledger;
-        let body = serde_json::to_vec(&ResolveRequest { token_sha256: token }).unwrap_or_default();
+        let request = ResolveRequest { token_sha256: token, utc_day: self.now.day() };
+        let body = serde_json::to_vec(&request).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
             &ledger.authority,
@@ -274,8 +274,8 @@ fn read_resolution(num_headers: usize, body_size: usize) -> Resolution {
     match status.as_deref() {
         Some(b"200") => {
             let body = host::buffer(Buffer::Callout, 0, body_size);
-            match serde_json::from_slice::<Account>(&body) {
-                Ok(account) => Resolution::Account(Arc::new(account)),
+            match serde_json::from_slice::<Resolved>(&body) {
+                Ok(resolved) => Resolution::Account(Arc::new(resolved.account)),
                 Err(problem) => {
                     error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
                     Resolution::Unavailable

@@ -33,6 +33,7 @@ fn admission() -> Admission {
         tier: Tier::Free,
         status: Status::Active,
         token_id: "tok_1".to_owned(),
+        daily_cap_pax: None,
     };
     Admission {
         exchange_id: ExchangeId::new(Moment::from_ms(1), [1; 10]),

@@ -42,8 +42,8 @@ fn accounts_are_created_once_listed_and_switched() {
     let other_tier = ["account", "create", "demo-free", "--tier", "credit", "--if-missing"];
     assert_eq!(said(&db, &other_tier).0, Some(1));
     assert_eq!(said(&db, &["account", "disable", "demo-free"]).0, Some(0));
-    let list = "name       tier  status    entries  balance_pax\n\
-                demo-free  free  disabled  0        0.000000000000\n";
+    let list = "name       tier  status    entries  balance_pax     daily_cap_pax\n\
+                demo-free  free  disabled  0        0.000000000000  default\n";
     assert_eq!(said(&db, &["account", "list"]).1, list);
     assert_eq!(said(&db, &["account", "enable", "demo-free"]).0, Some(0));
     assert!(said(&db, &["account", "list"]).1.contains("active"));
@@ -52,6 +52,75 @@ fn accounts_are_created_once_listed_and_switched() {
     for name in ["", "a b", "a/b", "é", &"x".repeat(129)] {
         assert_eq!(said(&db, &["account", "create", name, "--tier", "free"]).0, Some(1), "{name:?}");
     }
+}
+
+#[test]
+fn a_daily_cap_is_set_exactly_and_taken_back_and_only_tier_free_has_one() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let cap_of = |name: &str| {
+        let list = said(&db, &["account", "list"]).1;
+        let line = list.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.split_whitespace().last().unwrap_or_default().to_owned()
+    };
+    let create = ["account", "create", "capped", "--tier", "free", "--daily-cap", "0.000000000001"];
+    let (code, out, _) = said(&db, &create);
+    assert_eq!(code, Some(0));
+    assert_eq!(out, "created account capped (tier free, daily cap 0.000000000001 PAX)\n");
+    assert_eq!(cap_of("capped"), "0.000000000001");
+    for (cap, shown) in [
+        ("2.5", "2.500000000000"),
+        ("0", "0.000000000000"),
+        ("default", "default"),
+        ("9223372.036854775807", "9223372.036854775807"),
+    ] {
+        let (code, out, error) = said(&db, &["account", "cap", "capped", cap]);
+        assert!(code == Some(0) && out.contains("until their caches expire"), "{cap}: {out}{error}");
+        assert_eq!(cap_of("capped"), shown, "{cap}");
+    }
+    // What cannot be: each says why, and changes nothing.
+    for (cap, why) in [
+        ("-1", "must not be negative; 0 blocks"),
+        ("-0.000000000001", "must not be negative"),
+        ("0.0000000000001", "at most 12 decimals"),
+        ("1e3", "plain decimal"),
+        ("1,5", "plain decimal"),
+        ("", "plain decimal"),
+        ("none", "`default`"),
+        ("9223372.036854775808", "out of range"),
+    ] {
+        let (code, _, error) = said(&db, &["account", "cap", "capped", cap]);
+        assert!(code == Some(2) && error.contains(why), "{cap}: {error}");
+        assert_eq!(cap_of("capped"), "9223372.036854775807", "{cap}");
+    }
+    let negative = ["account", "create", "x", "--tier", "free", "--daily-cap", "-1"];
+    let (code, _, error) = said(&db, &negative);
+    assert!(code == Some(2) && error.contains("must not be negative"), "{error}");
+    let (code, _, error) = said(&db, &["account", "cap", "nobody", "1"]);
+    assert!(code == Some(1) && error.contains("no account \"nobody\""), "{error}");
+
+    // Again, where it exists: with the same cap or with none, but not with another one.
+    said(&db, &["account", "cap", "capped", "3"]);
+    for (given, expected) in
+        [(&["--daily-cap", "3.0"][..], Some(0)), (&[], Some(0)), (&["--daily-cap", "4"], Some(1))]
+    {
+        let create = ["account", "create", "capped", "--tier", "free", "--if-missing"];
+        let (code, _, error) = said(&db, &[&create[..], given].concat());
+        assert_eq!(code, expected, "{error}");
+        assert_eq!(error.contains("`pax-ledger account cap capped`"), expected == Some(1), "{error}");
+    }
+    assert_eq!(cap_of("capped"), "3.000000000000");
+
+    assert_eq!(said(&db, &["account", "create", "paying", "--tier", "credit"]).0, Some(0));
+    assert_eq!(cap_of("paying"), "-");
+    for arguments in [
+        &["account", "cap", "paying", "1"][..],
+        &["account", "create", "paying2", "--tier", "credit", "--daily-cap", "1"],
+    ] {
+        let (code, _, error) = said(&db, arguments);
+        assert!(code == Some(1) && error.contains("its balance is its limit"), "{error}");
+    }
+    assert_eq!(said(&db, &["account", "cap", "paying", "default"]).0, Some(0));
 }
 
 #[test]
@@ -228,6 +297,7 @@ fn every_command_has_help() {
         &["serve"],
         &["account"],
         &["account", "create"],
+        &["account", "cap"],
         &["account", "list"],
         &["account", "disable"],
         &["account", "enable"],
@@ -242,4 +312,39 @@ fn every_command_has_help() {
         assert!(output.status.success() && stdout(&output).contains("--db"), "{command:?}");
         assert!(!stdout(&output).contains(common::SECRET), "{command:?} shows the secret");
     }
+}
+
+/// A database as the first release left it, with an account.
+async fn first_release(folder: &Folder) {
+    use sqlx::migrate::Migrator;
+    std::fs::File::create(folder.database()).unwrap();
+    let mut shell = folder.shell().await;
+    let all = sqlx::migrate!();
+    let first = all.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>();
+    let first = Migrator { migrations: first.into(), ..Migrator::DEFAULT };
+    first.run_direct(&mut shell).await.unwrap();
+    let sql = "INSERT INTO accounts VALUES ('free', 'free', 'active', 0, 0, ?1, 0)";
+    let genesis = pax_ledger::book::genesis("free").to_string();
+    sqlx::query(sql).bind(genesis).execute(&mut shell).await.unwrap();
+}
+
+#[test]
+fn a_database_of_the_first_release_is_brought_up_to_date_by_serve_and_refused_by_what_only_reads() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(first_release(&folder));
+    let db = folder.database();
+    for arguments in [&["replay"][..], &["account", "list"], &["account", "cap", "free", "1"]] {
+        let (code, _, error) = said(&db, arguments);
+        assert!(code == Some(1) && error.contains("its schema 1 is older"), "{error}");
+        assert!(error.contains("`pax-ledger serve` brings it up to date"), "{error}");
+    }
+    drop(Service::start(&db));
+    assert!(said(&db, &["account", "list"]).1.ends_with("free  active  0        0.000000000000  default\n"));
+    assert_eq!(said(&db, &["account", "cap", "free", "1"]).0, Some(0));
+    runtime.block_on(async {
+        let store = folder.store().await;
+        assert_eq!(record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await[0].account_seq, Some(1));
+    });
+    assert_eq!(said(&db, &["replay"]).0, Some(0));
 }

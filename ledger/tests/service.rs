@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use common::debits::{exchange, reported};
 use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
-use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::account::{Status, Tier};
 use pax_gateway::debit::CANON_MAX;
 use pax_gateway::digest::Digest;
 use pax_gateway::outbox::{BATCH, BATCH_BYTES};
-use pax_gateway::wire::{DEBITS_PATH, DebitReplies, Outcome, RESOLVE_PATH};
+use pax_gateway::wire::{DEBITS_PATH, DebitReplies, Outcome, RESOLVE_PATH, Resolved, STANDINGS_PATH};
 use pax_ledger::api::internal::{BODY_MAX, LINES_MAX};
 
 /// A filter's fullest batch is let in.
@@ -32,7 +32,8 @@ fn ledger() -> Folder {
 }
 
 fn resolve(service: &Service, token: &str) -> (u16, String) {
-    let body = format!("{{\"token_sha256\":\"{}\"}}", Digest::of(&[token.as_bytes()]));
+    let sha256 = Digest::of(&[token.as_bytes()]);
+    let body = format!("{{\"token_sha256\":\"{sha256}\",\"utc_day\":\"2026-11-23\"}}");
     http(service.internal, "POST", RESOLVE_PATH, Some(SECRET), body.as_bytes())
 }
 
@@ -49,17 +50,17 @@ fn a_token_resolves_to_its_account_until_it_is_revoked() {
     let folder = ledger();
     let service = Service::start(&folder.database());
     let (status, body) = resolve(&service, "mtx-test-free");
-    let account: Account = serde_json::from_str(&body).unwrap();
+    let Resolved { account, standing } = serde_json::from_str(&body).unwrap();
     assert_eq!((status, account.account.as_str(), account.tier), (200, "free", Tier::Free));
-    assert_eq!(account.status, Status::Active);
+    assert_eq!((account.status, account.daily_cap_pax, standing.account_seq), (Status::Active, None, 0));
     let (status, body) = resolve(&service, "mtx-test-fre");
     assert_eq!(status, 404);
     assert!(body.contains("\"code\":\"unknown_token\""), "{body}");
 
     assert!(run(&folder.database(), &["account", "disable", "free"]).status.success());
     let (status, body) = resolve(&service, "mtx-test-free");
-    let disabled: Account = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, disabled.status), (200, Status::Disabled));
+    let disabled: Resolved = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, disabled.account.status), (200, Status::Disabled));
     assert!(run(&folder.database(), &["account", "enable", "free"]).status.success());
     assert!(run(&folder.database(), &["token", "revoke", &account.token_id]).status.success());
     assert_eq!(resolve(&service, "mtx-test-free").0, 404);
@@ -70,7 +71,7 @@ fn nobody_without_the_secret_gets_past_the_internal_listener_and_nothing_of_it_i
     let folder = ledger();
     let service = Service::start(&folder.database());
     let line = bytes(&reported(1, "free", Tier::Free));
-    for path in [RESOLVE_PATH, DEBITS_PATH] {
+    for path in [RESOLVE_PATH, STANDINGS_PATH, DEBITS_PATH] {
         for secret in [None, Some(""), Some("another-secret-of-the-tests"), Some(&SECRET[1..])] {
             let (status, body) = http(service.internal, "POST", path, secret, &line);
             assert_eq!(status, 401, "{path} {secret:?}");

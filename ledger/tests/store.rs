@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
 use pax_gateway::account::Tier;
+use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use pax_gateway::wire::{DebitReply, Outcome};
 use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
@@ -179,15 +180,17 @@ async fn a_token_resolves_until_it_expires_or_is_revoked() {
         sha256,
         expires_at: Some(now.plus_ms(1_000)),
     };
-    assert_eq!(store.resolve(&sha256, now).await.unwrap(), None);
+    let resolve = |now: Moment| store.resolve(&sha256, now.day(), now);
+    assert_eq!(resolve(now).await.unwrap(), None);
     assert!(store.add_token(&token, now).await.unwrap());
     assert!(!store.add_token(&token, now).await.unwrap());
-    let account = store.resolve(&sha256, now).await.unwrap().unwrap();
+    let account = resolve(now).await.unwrap().unwrap().account;
     assert_eq!((account.account.as_str(), account.token_id.as_str()), ("free", "tok_1"));
-    assert_eq!(store.resolve(&sha256, now.plus_ms(999)).await.unwrap(), Some(account));
-    assert_eq!(store.resolve(&sha256, now.plus_ms(1_000)).await.unwrap(), None);
+    let later = resolve(now.plus_ms(999)).await.unwrap();
+    assert_eq!(later.map(|resolved| resolved.account), Some(account));
+    assert_eq!(resolve(now.plus_ms(1_000)).await.unwrap(), None);
     assert!(store.revoke_token("tok_1", now).await.unwrap());
-    assert_eq!(store.resolve(&sha256, now).await.unwrap(), None);
+    assert_eq!(resolve(now).await.unwrap(), None);
     assert!(!store.revoke_token("tok_2", now).await.unwrap());
 }
 
@@ -202,9 +205,7 @@ async fn entries_come_in_order_page_by_page_and_by_filter() {
     let debits: Vec<_> = debits.collect();
     record(&store, &debits).await;
     let count = |keep: fn(u64) -> bool| (0..25).filter(move |n| keep(*n)).map(|n| debits[n as usize].clone());
-    let day = |n| {
-        Some(pax_gateway::clock::Moment::from_ms(common::debits::DAY_0 + n * common::debits::DAY_MS).day())
-    };
+    let day = |n| Some(Moment::from_ms(common::debits::DAY_0 + n * common::debits::DAY_MS).day());
     let all = EntryFilter::default();
     let credit = EntryFilter { account: Some("credit".to_owned()), ..all.clone() };
     for (name, filter, expected) in [

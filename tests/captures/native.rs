@@ -146,6 +146,7 @@ impl Caller {
             tier: Tier::Credit,
             status: Status::Active,
             token_id: "tok_1".to_owned(),
+            daily_cap_pax: None,
         };
         Self {
             gateway: Rc::new(Gateway { config: Config::parse(&config.to_string()).unwrap(), bundle }),

@@ -243,6 +243,7 @@ fn accounts(acts: &[Vec<String>]) -> BTreeMap<String, Account> {
         tier: if tier == "free" { Tier::Free } else { Tier::Credit },
         status: Status::Active,
         token_id: "tok_1".to_owned(),
+        daily_cap_pax: None,
     };
     let mut accounts = BTreeMap::from([
         ("mtx-demo-free".to_owned(), account("demo-free", "free")),

@@ -237,5 +237,8 @@ fn memory(world: &mut World) {
     // What the allocator keeps for the next call comes and goes; what leaked would be there after every one.
     let early = after[..10].iter().max().unwrap();
     let late = after[25..].iter().min().unwrap();
-    assert!(*late <= early + 40, "{early} MiB in the first ten calls, {late} MiB in the last five: {after:?}");
+    assert!(
+        *late <= early + 40,
+        "{early} MiB in the first ten calls, {late} MiB in the last five: {after:?}"
+    );
 }

@@ -8,8 +8,11 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pax_gateway::account::Account;
-use pax_gateway::wire::{DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest};
+use pax_gateway::wire::{
+    DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH,
+    StandingsReply, StandingsRequest,
+};
+use serde::de::DeserializeOwned;
 
 use super::{healthz, unknown_route};
 use crate::book;
@@ -38,6 +41,7 @@ pub struct Internal {
 pub fn routes(internal: Internal) -> Router {
     Router::new()
         .route(RESOLVE_PATH, post(resolve))
+        .route(STANDINGS_PATH, post(standings))
         .route(DEBITS_PATH, post(debits))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
@@ -71,15 +75,35 @@ fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
     })
 }
 
+/// A body that is JSON. `shape` says how it must look.
+fn json<T: DeserializeOwned>(sent: Result<Bytes, BytesRejection>, shape: &str) -> Result<T, Error> {
+    serde_json::from_slice(&body(sent)?)
+        .map_err(|error| Error::BadRequest(format!("the body must be {shape}: {error}")))
+}
+
 async fn resolve(
     State(internal): State<Internal>,
     sent: Result<Bytes, BytesRejection>,
-) -> Result<Json<Account>, Error> {
-    let asked: ResolveRequest = serde_json::from_slice(&body(sent)?).map_err(|error| {
-        Error::BadRequest(format!("the body must be {{\"token_sha256\":\"<64 hex>\"}}: {error}"))
-    })?;
-    let account = internal.store.resolve(&asked.token_sha256, crate::now()).await?;
-    account.map(Json).ok_or(Error::UnknownToken)
+) -> Result<Json<Resolved>, Error> {
+    let shape = "{\"token_sha256\":\"<64 hex>\",\"utc_day\":\"YYYY-MM-DD\"}";
+    let asked: ResolveRequest = json(sent, shape)?;
+    let resolved = internal.store.resolve(&asked.token_sha256, asked.utc_day, crate::now()).await?;
+    resolved.map(Json).ok_or(Error::UnknownToken)
+}
+
+async fn standings(
+    State(internal): State<Internal>,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Json<StandingsReply>, Error> {
+    let shape = "{\"asks\":[{\"account\":\"<name>\",\"utc_day\":\"YYYY-MM-DD\"}]}";
+    let StandingsRequest { asks } = json(sent, shape)?;
+    if asks.len() > STANDINGS_MAX {
+        return Err(Error::TooLarge(format!(
+            "a question asks for at most {STANDINGS_MAX} standings; this one asks for {}",
+            asks.len()
+        )));
+    }
+    Ok(Json(StandingsReply { standings: internal.store.standings(&asks).await? }))
 }
 
 async fn debits(

@@ -8,7 +8,7 @@ use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Account, Cli, Command, Entries, Serve, Token};
+use super::{Account, Cap, CapAmount, Cli, Command, Entries, Serve, Token};
 use crate::error::Error;
 use crate::replay::{self, Report};
 use crate::secret::{SharedSecret, new_token, new_token_id, token_sha256};
@@ -67,42 +67,76 @@ async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
 
 async fn account(store: &Store, command: Account) -> Result<ExitCode, Error> {
     match command {
-        Account::Create { name, tier, if_missing } => {
+        Account::Create { name, tier, daily_cap, if_missing } => {
             check_name(&name)?;
-            create_account(store, &name, tier.into(), if_missing).await?;
+            let cap = daily_cap.map(|CapAmount(cap)| cap);
+            create_account(store, &name, tier.into(), cap, if_missing).await?;
         }
-        Account::List => {
-            let mut table = vec![["name", "tier", "status", "entries", "balance_pax"].map(str::to_owned)];
-            for row in store.accounts().await? {
-                let status = if row.status == Status::Active { "active" } else { "disabled" };
-                let tier = tier_text(row.tier).to_owned();
-                table.push([
-                    row.name,
-                    tier,
-                    status.to_owned(),
-                    row.account_seq.to_string(),
-                    row.balance.to_string(),
-                ]);
-            }
-            print_table(&table)?;
-        }
+        Account::Cap { name, cap: Cap(cap) } => set_daily_cap(store, &name, cap).await?,
+        Account::List => list_accounts(store).await?,
         Account::Disable { name } => set_status(store, &name, Status::Disabled).await?,
         Account::Enable { name } => set_status(store, &name, Status::Active).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn create_account(store: &Store, name: &str, tier: Tier, if_missing: bool) -> Result<(), Error> {
-    if store.create_account(name, tier, now()).await? {
-        return print(&format!("created account {name} (tier {})", tier_text(tier)));
+async fn create_account(
+    store: &Store,
+    name: &str,
+    tier: Tier,
+    daily_cap: Option<Pax>,
+    if_missing: bool,
+) -> Result<(), Error> {
+    if daily_cap.is_some() && tier == Tier::Credit {
+        return Err(no_cap_on_credit());
     }
-    let existing = store.account(name).await?.map(|row| row.tier);
-    if if_missing && existing == Some(tier) {
-        return print(&format!("account {name} exists already (tier {})", tier_text(tier)));
+    let cap = daily_cap.map_or_else(String::new, |cap| format!(", daily cap {cap} PAX"));
+    if store.create_account(name, tier, daily_cap, now()).await? {
+        return print(&format!("created account {name} (tier {}{cap})", tier_text(tier)));
     }
+    let existing = store.account(name).await?;
+    let same_cap = daily_cap.is_none() || existing.as_ref().is_some_and(|row| row.daily_cap == daily_cap);
+    let existing = existing.map(|row| row.tier);
+    if if_missing && existing == Some(tier) && same_cap {
+        return print(&format!("account {name} exists already (tier {}{cap})", tier_text(tier)));
+    }
+    let hint = match (if_missing, existing == Some(tier)) {
+        (false, _) => "--if-missing lets that pass".to_owned(),
+        (true, false) => "its tier is another one".to_owned(),
+        (true, true) => format!("its daily cap is another one, which `pax-ledger account cap {name}` sets"),
+    };
     let tier = existing.map_or("unknown", tier_text);
-    let hint = if if_missing { "its tier is another one" } else { "--if-missing lets that pass" };
     Err(Error::Operator(format!("account {name} exists already, with tier {tier}; {hint}")))
+}
+
+async fn set_daily_cap(store: &Store, name: &str, daily_cap: Option<Pax>) -> Result<(), Error> {
+    let Some(account) = store.account(name).await? else { return Err(no_account(name)) };
+    if daily_cap.is_some() && account.tier == Tier::Credit {
+        return Err(no_cap_on_credit());
+    }
+    // Accounts are never deleted and tiers never change: what was found is still there.
+    store.set_daily_cap(name, daily_cap).await?;
+    let cap = daily_cap.map_or_else(|| "the rate card's".to_owned(), |cap| format!("{cap} PAX"));
+    print(&format!(
+        "the daily cap of account {name} is {cap}; filters that know it go on until their caches expire"
+    ))
+}
+
+async fn list_accounts(store: &Store) -> Result<(), Error> {
+    let head = ["name", "tier", "status", "entries", "balance_pax", "daily_cap_pax"];
+    let mut table = vec![head.map(str::to_owned)];
+    for row in store.accounts().await? {
+        let status = if row.status == Status::Active { "active" } else { "disabled" };
+        let cap = match (row.tier, row.daily_cap) {
+            (_, Some(cap)) => cap.to_string(),
+            (Tier::Free, None) => "default".to_owned(),
+            (Tier::Credit, None) => "-".to_owned(),
+        };
+        let tier = tier_text(row.tier).to_owned();
+        let (entries, balance) = (row.account_seq.to_string(), row.balance.to_string());
+        table.push([row.name, tier, status.to_owned(), entries, balance, cap]);
+    }
+    print_table(&table)
 }
 
 async fn set_status(store: &Store, name: &str, status: Status) -> Result<(), Error> {
@@ -317,6 +351,13 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 fn no_account(name: &str) -> Error {
     Error::Operator(format!("there is no account {name:?}; `pax-ledger account list` shows all"))
+}
+
+fn no_cap_on_credit() -> Error {
+    Error::Operator(
+        "tier credit has no daily cap: its balance is its limit; leave the cap out, or say `default`"
+            .to_owned(),
+    )
 }
 
 fn printing(why: std::io::Error) -> Error {

@@ -6,11 +6,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pax_gateway::account::Tier;
 use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::pax::Pax;
 
 use crate::error::Error;
 
@@ -33,7 +35,7 @@ enum Command {
         --secret-file. SIGTERM or Ctrl-C ends the service once what it has taken is durable."
     )]
     Serve(Serve),
-    /// Create, list, disable and enable accounts
+    /// Create, list, disable and enable accounts, and set their daily caps
     #[command(subcommand)]
     Account(Account),
     /// Make, list and revoke the tokens of accounts
@@ -67,11 +69,22 @@ enum Account {
         /// What it may do
         #[arg(long)]
         tier: TierName,
+        /// What it may spend in a UTC day, instead of the rate card's default; 0 blocks it (tier free)
+        #[arg(long, value_name = "PAX", allow_negative_numbers = true)]
+        daily_cap: Option<CapAmount>,
         /// Succeed where it exists already with this tier
         #[arg(long)]
         if_missing: bool,
     },
-    /// List all accounts: name, tier, status, entries, balance in PAX
+    /// Set what an account of tier free may spend in a UTC day
+    Cap {
+        /// Its name
+        name: String,
+        /// A decimal number of PAX (0 blocks), or `default` for what the rate card says
+        #[arg(value_name = "PAX|default", allow_negative_numbers = true)]
+        cap: Cap,
+    },
+    /// List all accounts: name, tier, status, entries, balance and daily cap in PAX
     List,
     /// Refuse an account's calls from now on
     Disable {
@@ -130,6 +143,39 @@ struct Entries {
     /// Only of this UTC day and earlier
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<UtcDay>,
+}
+
+/// A daily cap as an operator writes it.
+#[derive(Clone, Copy, Debug)]
+struct CapAmount(Pax);
+
+impl FromStr for CapAmount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(cap) if cap >= Pax::ZERO => Ok(Self(cap)),
+            Ok(_) => Err("must not be negative; 0 blocks the account".to_owned()),
+            Err(error) => Err(format!("{error}; an amount of PAX such as 2.5, where 0 blocks the account")),
+        }
+    }
+}
+
+/// A daily cap of the account's own, or the rate card's.
+#[derive(Clone, Copy, Debug)]
+struct Cap(Option<Pax>);
+
+impl FromStr for Cap {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "default" {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|CapAmount(cap)| Self(Some(cap)))
+            .map_err(|error| format!("{error}, or `default` for the rate card's"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -37,6 +37,23 @@ pub struct AccountRow {
     pub head_hash: String,
     /// Its balance.
     pub balance: Pax,
+    /// What it may spend in a UTC day, where that is not the rate card's default.
+    pub daily_cap: Option<Pax>,
+}
+
+/// What an account may spend, and has spent on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credits {
+    /// Its tier.
+    pub tier: Tier,
+    /// Its status.
+    pub status: Status,
+    /// Its balance.
+    pub balance: Pax,
+    /// What it may spend in a UTC day, where that is not the rate card's default.
+    pub daily_cap: Option<Pax>,
+    /// What its entries of the day cost on platform funding.
+    pub spent: Pax,
 }
 
 /// A token, as operators see it: neither the token nor its hash.

@@ -45,8 +45,8 @@ impl Folder {
     /// A store with the accounts `free` and `credit`.
     pub async fn store_with_accounts(&self) -> Store {
         let store = self.store().await;
-        assert!(store.create_account("free", Tier::Free, pax_ledger::now()).await.unwrap());
-        assert!(store.create_account("credit", Tier::Credit, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account("free", Tier::Free, None, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account("credit", Tier::Credit, None, pax_ledger::now()).await.unwrap());
         store
     }
 

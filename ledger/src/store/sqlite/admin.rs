@@ -1,6 +1,6 @@
 //! Accounts and tokens.
 
-use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::account::{Status, Tier};
 use pax_gateway::clock::Moment;
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
@@ -12,24 +12,34 @@ use crate::book;
 use crate::error::Error;
 use crate::store::{AccountRow, NewToken, TokenRow};
 
-const ACCOUNT: &str =
-    "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts";
+/// What [`account_row`] reads.
+pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
+    balance_picopax, daily_cap_picopax FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at FROM tokens";
 
 impl Store {
-    /// Creates an account. `false` where there is one of that name.
+    /// Creates an account, with a daily cap of its own where one is given. `false` where there is one of that
+    /// name.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn create_account(&self, name: &str, tier: Tier, now: Moment) -> Result<bool, Error> {
+    /// Where the store fails, and where the cap is negative.
+    pub async fn create_account(
+        &self,
+        name: &str,
+        tier: Tier,
+        daily_cap: Option<Pax>,
+        now: Moment,
+    ) -> Result<bool, Error> {
         let done = sqlx::query(
-            "INSERT INTO accounts (name, tier, status, created_at, account_seq, head_hash, balance_picopax) \
-             VALUES (?1, ?2, 'active', ?3, 0, ?4, 0) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO accounts \
+             (name, tier, status, created_at, account_seq, head_hash, balance_picopax, daily_cap_picopax) \
+             VALUES (?1, ?2, 'active', ?3, 0, ?4, 0, ?5) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name)
         .bind(tier_text(tier))
         .bind(to_ms(now))
         .bind(book::genesis(name).to_string())
+        .bind(daily_cap.map(Pax::picopax))
         .execute(&self.pool)
         .await
         .map_err(failed("created an account"))?;
@@ -65,6 +75,17 @@ impl Store {
         let done = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(status);
         let done = done.execute(&self.pool).await.map_err(failed("switched an account"))?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Gives an account a daily cap of its own, or with none the rate card's default again. `false` where there is
+    /// no account of that name.
+    ///
+    /// # Errors
+    /// Where the store fails, and where the cap is negative.
+    pub async fn set_daily_cap(&self, name: &str, daily_cap: Option<Pax>) -> Result<bool, Error> {
+        let done = sqlx::query("UPDATE accounts SET daily_cap_picopax = ?2 WHERE name = ?1");
+        let done = done.bind(name).bind(daily_cap.map(Pax::picopax)).execute(&self.pool).await;
+        Ok(done.map_err(failed("set a daily cap"))?.rows_affected() == 1)
     }
 
     /// Stores a token. `false` where there is one of that id or hash.
@@ -121,30 +142,6 @@ impl Store {
             .map_err(failed("revoked a token"))?;
         Ok(done.rows_affected() == 1)
     }
-
-    /// The account that a token's hash resolves to: nothing where the token is unknown, revoked or expired.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn resolve(&self, sha256: &Digest, now: Moment) -> Result<Option<Account>, Error> {
-        let row = sqlx::query(
-            "SELECT accounts.name, tier, status, token_id FROM tokens JOIN accounts ON accounts.name = tokens.account \
-             WHERE sha256 = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)",
-        )
-        .bind(sha256.to_string())
-        .bind(to_ms(now))
-        .fetch_optional(&self.pool)
-        .await;
-        let account = |row: SqliteRow| -> Result<Account, sqlx::Error> {
-            Ok(Account {
-                account: row.try_get(0)?,
-                tier: read_tier(row.try_get(1)?)?,
-                status: read_status(row.try_get(2)?)?,
-                token_id: row.try_get(3)?,
-            })
-        };
-        row.and_then(|row| row.map(account).transpose()).map_err(failed("resolved a token"))
-    }
 }
 
 pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
@@ -156,6 +153,7 @@ pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
         account_seq: row.try_get(4)?,
         head_hash: row.try_get(5)?,
         balance: Pax::from_picopax(row.try_get(6)?),
+        daily_cap: pax(row, "daily_cap_picopax")?,
     })
 }
 
@@ -176,7 +174,7 @@ fn tier_text(tier: Tier) -> &'static str {
     }
 }
 
-fn read_tier(text: &str) -> Result<Tier, sqlx::Error> {
+pub(super) fn read_tier(text: &str) -> Result<Tier, sqlx::Error> {
     match text {
         "free" => Ok(Tier::Free),
         "credit" => Ok(Tier::Credit),
@@ -184,12 +182,17 @@ fn read_tier(text: &str) -> Result<Tier, sqlx::Error> {
     }
 }
 
-fn read_status(text: &str) -> Result<Status, sqlx::Error> {
+pub(super) fn read_status(text: &str) -> Result<Status, sqlx::Error> {
     match text {
         "active" => Ok(Status::Active),
         "disabled" => Ok(Status::Disabled),
         other => Err(sqlx::Error::Decode(format!("{other:?} is no status").into())),
     }
+}
+
+/// An amount, where there is one.
+pub(super) fn pax(row: &SqliteRow, column: &str) -> Result<Option<Pax>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Pax::from_picopax))
 }
 
 /// A moment ends with the year 9999, so its milliseconds fit.

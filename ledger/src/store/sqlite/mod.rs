@@ -2,6 +2,7 @@
 
 mod admin;
 mod read;
+mod standing;
 mod write;
 
 use std::time::Duration;

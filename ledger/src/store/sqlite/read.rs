@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
-use super::admin::account_row;
+use super::admin::{ACCOUNT, account_row};
 use super::{Store, failed, text, value};
 use crate::book::COLUMNS;
 use crate::error::Error;
@@ -105,11 +105,8 @@ impl Snapshot {
     /// # Errors
     /// Where the store fails.
     pub async fn account(&mut self, name: &str) -> Result<Option<AccountRow>, Error> {
-        let row = sqlx::query(
-            "SELECT name, tier, status, created_at, account_seq, head_hash, balance_picopax FROM accounts \
-             WHERE name = ?1",
-        );
-        let row = row.bind(name).fetch_optional(&mut *self.tx).await;
+        let sql = format!("{ACCOUNT} WHERE name = ?1");
+        let row = sqlx::query(&sql).bind(name).fetch_optional(&mut *self.tx).await;
         row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("read an account"))
     }
 

@@ -7,7 +7,7 @@ use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::wire::{DebitReply, Outcome, Standing};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row, Sqlite, Transaction};
 
@@ -110,7 +110,10 @@ async fn record_debit(
     let reject = |why: String| Rejected::new(&received.canonical, why);
     if let Some((canonical, account_seq)) = find(tx, &exchange_id).await? {
         if canonical == received.canonical {
-            return Ok(reply(&exchange_id, Outcome::Duplicate, account_seq));
+            // Where the account's page cannot be read, what it spent is not known either.
+            let open = desk.open(tx, &received.debit.account, received.debit.utc_day).await?;
+            let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day));
+            return Ok(reply(&exchange_id, Outcome::Duplicate, account_seq, standing));
         }
         let conflict =
             reject(format!("entry {account_seq} of the account has other bytes for this exchange"));
@@ -129,7 +132,8 @@ async fn record_debit(
         Ok(()) => {
             open.page = after;
             open.touched = true;
-            Ok(reply(&exchange_id, Outcome::Recorded, link.account_seq))
+            let standing = standing(&open.page, received.debit.utc_day);
+            Ok(reply(&exchange_id, Outcome::Recorded, link.account_seq, standing))
         }
         // Only a database that was changed by hand refuses. The batch's other lines are not to wait for that.
         Err(error) if is_refused(&error) => {
@@ -263,10 +267,22 @@ async fn quarantine(
     .execute(&mut **tx)
     .await?;
     let message = Some(line.why.clone());
-    Ok(DebitReply { exchange_id: exchange_id.unwrap_or_default(), outcome, account_seq: None, message })
+    let exchange_id = exchange_id.unwrap_or_default();
+    Ok(DebitReply { exchange_id, outcome, account_seq: None, standing: None, message })
 }
 
-fn reply(exchange_id: &ExchangeId, outcome: Outcome, account_seq: i64) -> DebitReply {
+/// Where the account stands by its page, on a day whose total the page knows.
+fn standing(page: &Page, utc_day: UtcDay) -> Option<Standing> {
+    let account_seq = u64::try_from(page.account_seq).ok()?;
+    Some(Standing { utc_day, spent_pax: page.days.get(&utc_day).copied().unwrap_or_default(), account_seq })
+}
+
+fn reply(
+    exchange_id: &ExchangeId,
+    outcome: Outcome,
+    account_seq: i64,
+    standing: Option<Standing>,
+) -> DebitReply {
     let account_seq = u64::try_from(account_seq).ok();
-    DebitReply { exchange_id: exchange_id.to_string(), outcome, account_seq, message: None }
+    DebitReply { exchange_id: exchange_id.to_string(), outcome, account_seq, standing, message: None }
 }

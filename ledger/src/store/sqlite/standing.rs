@@ -1,0 +1,102 @@
+//! Where accounts stand. What is read together is of one moment, because a standing whose sum does not belong
+//! to its number would let a filter overspend a cap.
+
+use pax_gateway::account::Account;
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::digest::Digest;
+use pax_gateway::wire::{Resolved, Standing, StandingAsk};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::admin::{pax, read_status, read_tier, to_ms};
+use super::{Store, failed};
+use crate::error::Error;
+use crate::store::Credits;
+
+impl Store {
+    /// The account that a token's hash resolves to and its standing on a day: nothing where the token is unknown,
+    /// revoked or expired.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn resolve(
+        &self,
+        sha256: &Digest,
+        utc_day: UtcDay,
+        now: Moment,
+    ) -> Result<Option<Resolved>, Error> {
+        // One statement, so one moment.
+        let row = sqlx::query(
+            "SELECT name, tier, status, token_id, daily_cap_picopax, account_seq, spent_picopax \
+             FROM tokens JOIN accounts ON accounts.name = tokens.account \
+             LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?3 \
+             WHERE sha256 = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)",
+        )
+        .bind(sha256.to_string())
+        .bind(to_ms(now))
+        .bind(utc_day.to_string())
+        .fetch_optional(&self.pool)
+        .await;
+        let resolved = |row: SqliteRow| -> Result<Resolved, sqlx::Error> {
+            let account = Account {
+                account: row.try_get("name")?,
+                tier: read_tier(row.try_get("tier")?)?,
+                status: read_status(row.try_get("status")?)?,
+                token_id: row.try_get("token_id")?,
+                daily_cap_pax: pax(&row, "daily_cap_picopax")?,
+            };
+            Ok(Resolved { account, standing: standing(&row, utc_day)? })
+        };
+        row.and_then(|row| row.map(resolved).transpose()).map_err(failed("resolved a token"))
+    }
+
+    /// Where accounts stand, in the order of `asks` and all at one moment; nothing for an account that there is
+    /// not.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn standings(&self, asks: &[StandingAsk]) -> Result<Vec<Option<Standing>>, Error> {
+        let mut tx = self.pool.begin().await.map_err(failed("began to read"))?;
+        let mut standings = Vec::with_capacity(asks.len());
+        for ask in asks {
+            let row = sqlx::query(
+                "SELECT account_seq, spent_picopax FROM accounts \
+                 LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
+            );
+            let row = row.bind(&ask.account).bind(ask.utc_day.to_string()).fetch_optional(&mut *tx).await;
+            let found = row.and_then(|row| row.map(|row| standing(&row, ask.utc_day)).transpose());
+            standings.push(found.map_err(failed("read a standing"))?);
+        }
+        Ok(standings)
+    }
+
+    /// What an account may spend and has spent on a day; nothing where there is no such account.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn credits(&self, account: &str, utc_day: UtcDay) -> Result<Option<Credits>, Error> {
+        // One statement, so one moment.
+        let row = sqlx::query(
+            "SELECT tier, status, balance_picopax, daily_cap_picopax, spent_picopax FROM accounts \
+             LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
+        );
+        let row = row.bind(account).bind(utc_day.to_string()).fetch_optional(&self.pool).await;
+        let credits = |row: SqliteRow| -> Result<Credits, sqlx::Error> {
+            Ok(Credits {
+                tier: read_tier(row.try_get("tier")?)?,
+                status: read_status(row.try_get("status")?)?,
+                balance: pax(&row, "balance_picopax")?.unwrap_or_default(),
+                daily_cap: pax(&row, "daily_cap_picopax")?,
+                spent: pax(&row, "spent_picopax")?.unwrap_or_default(),
+            })
+        };
+        row.and_then(|row| row.map(credits).transpose()).map_err(failed("read an account's credits"))
+    }
+}
+
+/// The standing of a row that has `account_seq`, and `spent_picopax` where anything was spent on the day.
+fn standing(row: &SqliteRow, utc_day: UtcDay) -> Result<Standing, sqlx::Error> {
+    let account_seq: i64 = row.try_get("account_seq")?;
+    let account_seq = u64::try_from(account_seq).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Standing { utc_day, spent_pax: pax(row, "spent_picopax")?.unwrap_or_default(), account_seq })
+}
