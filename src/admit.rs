@@ -127,7 +127,7 @@ pub fn admit(
     };
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
     let reservation =
-        cap.and_then(|_| served.model).map(|model| model.ceiling(input_limit, output_limit));
+        cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit));
     let bytes_per_token = crate::card::bytes_per_token(served.model);
     let takes_out = rewrite.asks_usage && !request.asks_usage();
     let forward = Forward {
@@ -155,6 +155,7 @@ pub fn admit(
         output_limit,
         model: request.model,
         reservation,
+        usage_rules: served.provider.usage_rules,
     };
     Ok((InFlight { admission: Rc::new(admission), cap, takes_out }, forward))
 }

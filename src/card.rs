@@ -14,6 +14,8 @@ use crate::usage::{Mode, Usage};
 const BYTES_PER_TOKEN: u64 = 4;
 /// No context is larger: a bound that keeps every price in range.
 const CONTEXT_MAX: u64 = 1_000_000_000;
+/// The longest `upstream_model`, in bytes: it is written into requests, and Envoy's buffer has room for so much.
+const UPSTREAM_MODEL_MAX: usize = 256;
 
 /// A rate card's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -247,7 +249,14 @@ fn read_mode(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Mode> {
 fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes) -> Option<Model> {
     let provider = fields.text("provider", mistakes);
     let mode = read_mode(&mut fields, mistakes);
-    let upstream_model = fields.optional_text("upstream_model", mistakes);
+    let upstream_model = fields.optional_text("upstream_model", mistakes).filter(|name| {
+        let fits = name.len() <= UPSTREAM_MODEL_MAX && !name.chars().any(char::is_control);
+        if !fits {
+            let what = format!("must have at most {UPSTREAM_MODEL_MAX} bytes and no control characters");
+            mistakes.add(&fields.path("upstream_model"), what);
+        }
+        fits
+    });
     let context_window = fields.whole("context_window", 1..=CONTEXT_MAX, mistakes);
     let max_output = match mode {
         Some(Mode::Chat) => fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes),

@@ -162,6 +162,9 @@ models.gpt.provider: must be a string, is a boolean
 "fireworks" → "fireworks", "upstream_model": ""
 models.gpt.upstream_model: must not be empty
 
+"fireworks" → "fireworks", "upstream_model": "a\nb"
+models.gpt.upstream_model: must have at most 256 bytes and no control characters
+
 "mode": "chat", →
 models.gpt.mode: is missing
 

@@ -79,8 +79,7 @@ fn optional_fields_are_read() {
     let card = RateCard::parse(&text).unwrap();
     let model = card.models.get("embed").unwrap();
     assert_eq!((model.upstream_model.as_deref(), model.bytes_per_token), (Some("n"), 3));
-    assert_eq!((model.tokens_of_bytes(0), model.tokens_of_bytes(1)), (Tokens(0), Tokens(1)));
-    assert_eq!((model.tokens_of_bytes(3), model.tokens_of_bytes(4)), (Tokens(1), Tokens(2)), "rounded up");
+    assert_eq!((bytes_per_token(Some(model)), bytes_per_token(None)), (3, 4));
 }
 
 #[test]
@@ -233,3 +232,17 @@ proptest! {
 
 #[path = "card_mistakes_test.rs"]
 mod mistakes_of_cards;
+
+#[test]
+fn the_most_that_a_call_can_cost_counts_each_token_at_its_dearest_rate() {
+    let card = RateCard::parse(CARD).unwrap();
+    for model in card.models.values() {
+        let (input, output) = (Tokens(1_000), Tokens(if model.mode == Mode::Chat { 100 } else { 0 }));
+        let ceiling = model.ceiling(input, output);
+        for cached in [0, 1, 500, 1_000] {
+            let usage = Usage { input, cached_input: Tokens(cached), output, ..Usage::default() };
+            assert!(model.price(&usage).unwrap() <= ceiling);
+        }
+        assert_eq!(model.ceiling(Tokens(u64::MAX), output), Pax::MAX, "beyond every cap, not a panic");
+    }
+}

@@ -6,7 +6,9 @@ use crate::bundle::Bundle;
 use crate::card::is_slot_name;
 use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
-use crate::request::OutputMaximum;
+use crate::provider::read_providers;
+
+pub use crate::provider::{Provider, StreamUsage};
 
 /// What the filter is told.
 #[derive(Clone, Debug)]
@@ -68,43 +70,6 @@ pub struct TokenTimes {
     pub unknown_ttl_ms: u64,
 }
 
-/// A provider, and the conventions it follows.
-#[derive(Clone, Debug)]
-pub struct Provider {
-    /// Envoy's cluster.
-    pub cluster: String,
-    /// `:authority` of calls.
-    pub authority: String,
-    /// What stands before `/chat/completions`.
-    pub base_path: String,
-    /// How it reports usage in a stream.
-    pub stream_usage: StreamUsage,
-    /// Which field carries the output's maximum.
-    pub output_maximum: OutputMaximum,
-    /// How a caller's own key is sent.
-    pub credential: Credential,
-    /// Which models it serves beside those of the cards.
-    pub model_patterns: Vec<String>,
-}
-
-/// How a key is sent to a provider.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// The header.
-    pub header: String,
-    /// What stands before the key.
-    pub prefix: String,
-}
-
-/// How a provider reports usage in a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamUsage {
-    /// When asked by `stream_options.include_usage`.
-    Ask,
-    /// Always; some answer 422 to the option.
-    Always,
-}
-
 /// Limits in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -134,10 +99,11 @@ impl Gateway {
 const MIB: u64 = 1024 * 1024;
 
 impl Config {
-    /// The provider that serves a model by its id patterns.
+    /// The provider that serves a model by its id patterns; of several the first by name.
     #[must_use]
-    pub fn provider_of(&self, _model: &str) -> Option<(&str, &Provider)> {
-        None
+    pub fn provider_of(&self, model: &str) -> Option<(&str, &Provider)> {
+        let serves = self.providers.iter().find(|(_, provider)| provider.serves(model));
+        serves.map(|(name, provider)| (name.as_str(), provider))
     }
 
     /// Reads a configuration.
@@ -251,51 +217,6 @@ fn read_slot(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<String> {
     Some(slot)
 }
 
-fn read_providers(fields: Fields, mistakes: &mut Mistakes) -> BTreeMap<String, Provider> {
-    let mut providers = BTreeMap::new();
-    for (name, path, node) in fields.rest() {
-        let mut fields = Fields::of(node, &path, mistakes);
-        let cluster = fields.text("cluster", mistakes);
-        let authority = fields.text("authority", mistakes);
-        let base_path = fields.text("base_path", mistakes).filter(|base| {
-            let fits = base.starts_with('/') && !base.ends_with('/');
-            if !fits {
-                mistakes.add(
-                    &fields.path("base_path"),
-                    "must begin with '/' and not end with it, such as \"/v1\"",
-                );
-            }
-            fits
-        });
-        let stream_usage = match fields.text("stream_usage", mistakes).as_deref() {
-            Some("ask") => Some(StreamUsage::Ask),
-            Some("always") => Some(StreamUsage::Always),
-            Some(other) => {
-                let what = format!("must be \"ask\" or \"always\", is {other:?}");
-                mistakes.add(&fields.path("stream_usage"), what);
-                None
-            }
-            None => None,
-        };
-        fields.finish(mistakes);
-        let provider = (|| {
-            Some(Provider {
-                cluster: cluster?,
-                authority: authority?,
-                base_path: base_path?,
-                stream_usage: stream_usage?,
-                output_maximum: OutputMaximum::default(),
-                credential: Credential { header: "authorization".to_owned(), prefix: "Bearer ".to_owned() },
-                model_patterns: Vec::new(),
-            })
-        })();
-        if let Some(provider) = provider {
-            providers.insert(name, provider);
-        }
-    }
-    providers
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -337,7 +258,7 @@ mod tests {
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits";
+            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled";
         assert_eq!(mistakes, expected);
     }
 

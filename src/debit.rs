@@ -14,7 +14,7 @@ use crate::clock::{Moment, UtcDay};
 use crate::digest::Digest;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
-use crate::usage::{self, Mode, Usage};
+use crate::usage::{Mode, Rules, Usage};
 
 /// The version of the canonical form.
 pub const CANON_V: u32 = 1;
@@ -144,7 +144,7 @@ pub struct Debit {
     pub flags: Vec<Flag>,
     /// Reported or estimated.
     pub provenance: Provenance,
-    /// The rules that read `usage` ([`usage::RULES`]).
+    /// The rules that read `usage` ([`Rules::name`]).
     pub usage_rules: Option<String>,
     /// The raw usage, byte for byte as received.
     pub usage: Option<String>,
@@ -291,12 +291,13 @@ impl Debit {
     }
 
     fn count(&self, model: Option<&Model>) -> Result<Usage, BadDebit> {
-        match (self.provenance, &self.usage, &self.estimated_from) {
-            (Provenance::Reported, Some(raw), None) if self.usage_rules.as_deref() == Some(usage::RULES) => {
-                let reading = usage::read(raw.as_bytes(), self.mode);
+        let rules = self.usage_rules.as_deref().and_then(Rules::named);
+        match (self.provenance, &self.usage, rules, &self.estimated_from) {
+            (Provenance::Reported, Some(raw), Some(rules), None) => {
+                let reading = rules.read(raw.as_bytes(), self.mode);
                 reading.map(|r| r.usage).ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))
             }
-            (Provenance::Estimated, _, Some(from)) if self.estimator.as_deref() == Some(ESTIMATOR) => {
+            (Provenance::Estimated, _, _, Some(from)) if self.estimator.as_deref() == Some(ESTIMATOR) => {
                 Ok(from.usage(bytes_per_token(model)))
             }
             _ => Err(BadDebit("its provenance does not fit its usage and estimate".to_owned())),

@@ -32,7 +32,9 @@ impl RawUsage {
 }
 
 /// What a document's `choices` (or an embedding's `data`) are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// In order: a document that has both lists, or one of them twice, has choices where any of them has an element.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Choices {
     /// Not there, or not yet.
     #[default]
@@ -244,20 +246,20 @@ impl Sink for Pass<'_> {
             self.place.too_large = false;
         }
         let (counting, choices, error) = match self.way(depth.min(LEVELS.saturating_sub(1))) {
-            [Name::Choices] if kind == Kind::Array => (false, Some(Choices::Empty), false),
+            [Name::Choices] if kind == Kind::Array => (false, Choices::Empty, false),
             [Name::Choices, Name::Element, inside @ ..] => {
                 let text = match inside {
                     [Name::Said, .., Name::Framing] => false,
                     [Name::Said, _, ..] | [Name::Text] => kind == Kind::String,
                     _ => false,
                 };
-                (text, Some(Choices::Some), false)
+                (text, Choices::Some, false)
             }
-            [Name::Error] => (false, None, kind != Kind::Null),
-            _ => (false, None, false),
+            [Name::Error] => (false, Choices::Absent, kind != Kind::Null),
+            _ => (false, Choices::Absent, false),
         };
         self.place.counting = counting;
-        self.found.choices = choices.unwrap_or(self.found.choices);
+        self.found.choices = self.found.choices.max(choices);
         self.found.error |= error;
         let inside = self.place.path.get_mut(depth.saturating_add(1));
         match (kind, inside) {

@@ -94,6 +94,9 @@ fn choices_errors_and_the_id_are_seen() {
     let found = find(r#"{"id":7,"choices":[{}],"error":{"message":"x"}}"#);
     assert_eq!((found.id, found.choices, found.error), (None, Choices::Some, true));
     assert_eq!(find(r#"{"data":[{"embedding":[0.1]}]}"#).choices, Choices::Some);
+    for text in [r#"{"choices":[{}],"data":[]}"#, r#"{"data":[],"choices":[{}],"choices":[]}"#] {
+        assert_eq!(find(text).choices, Choices::Some, "an empty list takes none away: {text}");
+    }
     for (tier, other) in
         [("\"default\"", false), ("null", false), ("\"priority\"", true), ("\"fl\\u0065x\"", true)]
     {

@@ -7,10 +7,11 @@
 )]
 
 use super::*;
-use crate::account::Tier;
+use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
 use crate::config::Config;
-use crate::debit::{Ending, Provenance};
+use crate::cap::Daily;
+use crate::debit::{Debit, Ending, Provenance};
 use crate::event::{AnswerHead, Forward};
 use proptest::prelude::*;
 
@@ -34,9 +35,18 @@ fn now() -> Moment {
     NOW.parse().unwrap()
 }
 
+/// Where the account's day stands after every settlement.
+const DAILY: Daily = Daily { spent: Pax::from_picopax(9_000_000_000_000), reserved: Pax::from_picopax(7) };
+
 /// A driver of one exchange: does the effects that matter and keeps what they were.
 struct Drive {
     exchange: Exchange,
+    /// What comes of the next [`Effect::Open`].
+    opens: Opened,
+    /// How many calls were opened and neither settled nor released.
+    owed: i32,
+    asked: Vec<bool>,
+    tier: Tier,
     debits: Vec<Debit>,
     reply: Option<Reply>,
     forward: Option<Forward>,
@@ -47,14 +57,44 @@ struct Drive {
 impl Drive {
     fn new() -> Self {
         let exchange = Exchange::new(gateway());
-        Self { exchange, debits: Vec::new(), reply: None, forward: None, head: None, replaced: None }
+        Self {
+            exchange,
+            opens: Opened::Done,
+            owed: 0,
+            asked: Vec::new(),
+            tier: Tier::Credit,
+            debits: Vec::new(),
+            reply: None,
+            forward: None,
+            head: None,
+            replaced: None,
+        }
     }
 
     fn step(&mut self, event: Event<'_>) -> &mut Self {
         self.replaced = None;
+        self.effects(event);
+        self
+    }
+
+    fn effects(&mut self, event: Event<'_>) {
         for effect in self.exchange.step(now(), event) {
             match effect {
-                Effect::Resolve(_) => {}
+                Effect::Resolve { fresh, utc_day, .. } => {
+                    assert_eq!(utc_day, now().day());
+                    self.asked.push(fresh);
+                }
+                Effect::Open { .. } => {
+                    self.owed += i32::from(self.opens == Opened::Done);
+                    self.effects(Event::Opened(self.opens));
+                }
+                Effect::Settle { debit, .. } => {
+                    self.owed -= 1;
+                    self.debits.push(*debit);
+                    let daily = (self.tier == Tier::Free).then_some(DAILY);
+                    self.effects(Event::Settled(daily));
+                }
+                Effect::Release(_) => self.owed -= 1,
                 Effect::Reply(reply) => {
                     assert!(self.reply.replace(reply).is_none(), "one reply is enough");
                 }
@@ -63,10 +103,8 @@ impl Drive {
                 }
                 Effect::AnswerHead(head) => self.head = Some(head),
                 Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
-                Effect::Record(debit) => self.debits.push(*debit),
             }
         }
-        self
     }
 
     fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
@@ -90,7 +128,7 @@ impl Drive {
     fn resolved(&mut self, status: Status) -> &mut Self {
         let account = Account {
             account: "acme".to_owned(),
-            tier: Tier::Credit,
+            tier: self.tier,
             status,
             token_id: "tok_1".to_owned(),
             daily_cap_pax: None,
@@ -154,12 +192,12 @@ const USAGE: &str = r#""usage":{"prompt_tokens":1000000,"completion_tokens":1000
 fn a_json_call_is_held_priced_and_debited() {
     let mut drive = Drive::forwarded(&hello());
     let forward = drive.forward.clone().unwrap();
-    assert_eq!(forward.provider, "fireworks");
+    assert_eq!(forward.mark, "fireworks");
     assert_eq!(forward.edits, []);
-    assert_eq!(forward.content_length, hello().len() as u64);
-    let names: Vec<&str> = forward.headers.iter().map(|(name, _)| *name).collect();
+    assert_eq!(forward.content_length, Some(hello().len() as u64));
+    let names: Vec<&str> = forward.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [":method", ":path", ":authority", "content-type", "accept-encoding"], "an allow-list");
-    assert!(forward.headers.contains(&(":path", b"/inference/v1/chat/completions".to_vec())));
+    assert!(forward.headers.contains(&(":path".to_owned(), b"/inference/v1/chat/completions".to_vec())));
 
     drive.answer_head(200, "application/json");
     assert!(drive.exchange.answer_waits() && drive.head.is_none());
@@ -417,9 +455,10 @@ fn a_provider_that_reports_unasked_is_not_asked() {
     let mut drive = Drive::new();
     drive.chat().resolved(Status::Active);
     let now: Moment = "2026-12-01T00:00:00Z".parse().unwrap();
-    let effects = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    let effects = drive.exchange.step(now, Event::Opened(Opened::Done));
     let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((forward.provider.as_str(), forward.edits.len()), ("mistral", 0));
+    assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
 }
 
 proptest! {

@@ -9,17 +9,21 @@ use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::clock::Moment;
+use crate::account::Tier;
+use crate::clock::{Moment, UtcDay};
 use crate::config::Gateway;
+use crate::debit::Debit;
 use crate::digest::Digest;
-use crate::event::{Effect, Event, Forward, Reply, Resolution};
+use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange::Exchange;
 use crate::host::{self, Buffer, Half, Map, Shared};
-use crate::outbox;
+use crate::in_flight::{Lane, Slot};
+use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
-use crate::token_cache;
-use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved};
+use crate::settle::Admission;
+use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
+use crate::{cap, gate, outbox, token_cache, vm};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -29,6 +33,8 @@ pub struct Stream {
     exchange: Exchange,
     /// The callout that asks whose token it is, and the token's digest.
     resolving: Option<(u32, Digest)>,
+    /// The call's in-flight record, while something is owed for it.
+    slot: Option<Slot>,
     /// How much of a paused request body was read: Envoy counts from its start.
     request_read: usize,
     /// How much of a held answer was read.
@@ -48,6 +54,7 @@ impl Stream {
             room,
             exchange,
             resolving: None,
+            slot: None,
             request_read: 0,
             answer_read: 0,
             now: Moment::default(),
@@ -59,7 +66,14 @@ impl Stream {
     fn step(&mut self, event: Event<'_>, body_size: usize) {
         for effect in self.exchange.step(self.now, event) {
             match effect {
-                Effect::Resolve(token) => self.resolve(token),
+                Effect::Resolve { token, utc_day, fresh } => self.resolve(token, utc_day, fresh),
+                Effect::Open { admission, cap } => self.open(&admission, cap),
+                Effect::Settle { admission, debit } => self.settle(&admission, &debit),
+                Effect::Release(admission) => {
+                    if let Some(slot) = self.slot.take() {
+                        let _ = with_lane(self.now, |lane| gate::release(&Shared, lane, slot, &admission));
+                    }
+                }
                 Effect::Reply(reply) => send(&reply),
                 Effect::Forward(forward) => self.forward(&forward),
                 Effect::AnswerHead(head) => {
@@ -77,21 +91,17 @@ impl Stream {
                         "replace an answer's bytes",
                     );
                 }
-                Effect::Record(debit) => match debit.to_canonical() {
-                    Ok(canonical) => keep(&canonical),
-                    Err(problem) => error!("a debit has no canonical form: {problem}"),
-                },
             }
         }
     }
 
-    fn resolve(&mut self, token: Digest) {
-        if let Some(resolution) = token_cache::look_up(&Shared, &token, self.now) {
+    fn resolve(&mut self, token: Digest, utc_day: UtcDay, fresh: bool) {
+        let remembered = if fresh { None } else { token_cache::look_up(&Shared, &token, self.now) };
+        if let Some(resolution) = remembered {
             return self.step(Event::Resolved(resolution), 0);
         }
         let ledger = &self.gateway.config.ledger;
-        let request = ResolveRequest { token_sha256: token, utc_day: self.now.day() };
-        let body = serde_json::to_vec(&request).unwrap_or_default();
+        let body = serde_json::to_vec(&ResolveRequest { token_sha256: token, utc_day }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
             &ledger.authority,
@@ -109,16 +119,57 @@ impl Stream {
         }
     }
 
+    fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
+        let now = self.now;
+        let opened = with_lane(now, |lane| gate::open(&Shared, lane, admission, cap, now));
+        let opened = match opened.unwrap_or(Err(Opened::Busy)) {
+            Ok(slot) => {
+                self.slot = Some(slot);
+                if cap.is_some() {
+                    let day = admission.admitted_at.day();
+                    let _ = vm::with(|vm| vm.is_active(&admission.account.account, day));
+                }
+                Opened::Done
+            }
+            Err(refused) => refused,
+        };
+        self.step(Event::Opened(opened), 0);
+    }
+
+    fn settle(&mut self, admission: &Admission, debit: &Debit) {
+        let canonical = match debit.to_canonical() {
+            Ok(canonical) => canonical,
+            Err(problem) => return error!("a debit has no canonical form: {problem}"),
+        };
+        let settled = self.slot.take().and_then(|slot| {
+            let of = (canonical.as_slice(), debit.cost_pax);
+            with_lane(self.now, |lane| gate::settle(&Shared, lane, slot, admission, of))
+        });
+        let daily = match settled {
+            Some(Ok(daily)) => daily,
+            Some(Err(outbox::Full)) | None => {
+                // New calls were refused long before: this needs more calls in flight than half the outbox. The
+                // line holds all it takes to record the debit by hand, and no secret.
+                error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(&canonical));
+                None
+            }
+        };
+        self.step(Event::Settled(daily), 0);
+    }
+
     /// The route demands the mark, and a changed header makes Envoy choose the route: in this order.
     fn forward(&self, forward: &Forward) {
-        let marked = host::set_filter_state("pax_provider", &forward.provider);
-        let length = forward.content_length.to_string();
+        let marked = host::set_filter_state("pax_provider", &forward.mark);
+        let length = forward.content_length.map(|length| length.to_string());
         let headers: Vec<(&str, &[u8])> =
-            forward.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+            forward.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let changed = marked
             .and_then(|()| host::set_headers(Map::Request, &headers))
             // Replacing the whole map leaves the chosen route alone; setting one header chooses anew.
-            .and_then(|()| host::set_header(Map::Request, "content-length", length.as_bytes()));
+            .and_then(|()| match &length {
+                Some(length) => host::set_header(Map::Request, "content-length", length.as_bytes()),
+                None => host::set_header(Map::Request, "accept-encoding", b"identity"),
+            });
         let edited = changed.and_then(|()| {
             if forward.edits.is_empty() {
                 return Ok(());
@@ -145,15 +196,20 @@ impl Context for Stream {
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
         let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
         self.now = host::now();
-        let resolution = read_resolution(num_headers, body_size);
+        let (resolution, standing) = read_resolution(num_headers, body_size);
         let times = &self.gateway.config.tokens;
         let ttl_ms = match resolution {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
         };
         token_cache::remember(&Shared, &token, &resolution, self.now, ttl_ms);
+        if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
+            && account.tier == Tier::Free
+        {
+            cap::learn(&Shared, &account.account, &standing, self.now);
+        }
         self.step(Event::Resolved(resolution), 0);
-        if self.exchange.is_forwarded() {
+        if !self.exchange.request_waits() {
             told(host::resume(Half::Request), "let a request go on");
         }
     }
@@ -268,14 +324,16 @@ fn take_off_the_providers_own(headers: &[(String, Vec<u8>)]) {
     }
 }
 
-fn read_resolution(num_headers: usize, body_size: usize) -> Resolution {
+fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<Standing>) {
     // A callout that failed has no headers at all (envoy#26485).
     let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-    match status.as_deref() {
+    let resolution = match status.as_deref() {
         Some(b"200") => {
             let body = host::buffer(Buffer::Callout, 0, body_size);
             match serde_json::from_slice::<Resolved>(&body) {
-                Ok(resolved) => Resolution::Account(Arc::new(resolved.account)),
+                Ok(Resolved { account, standing }) => {
+                    return (Resolution::Account(Arc::new(account)), Some(standing));
+                }
                 Err(problem) => {
                     error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
                     Resolution::Unavailable
@@ -288,21 +346,19 @@ fn read_resolution(num_headers: usize, body_size: usize) -> Resolution {
             warn!("the ledger did not say whose token it is: {status}");
             Resolution::Unavailable
         }
-    }
+    };
+    (resolution, None)
+}
+
+/// Works with this VM's lane of in-flight records.
+fn with_lane<T>(now: Moment, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+    vm::with(|vm| vm.lane(now).map(work)).flatten()
 }
 
 fn send(reply: &Reply) {
     let mut headers: Vec<(&str, &[u8])> = vec![("content-type", b"application/json")];
     headers.extend(reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     told(host::reply(reply.status, &headers, &reply.body), "answer a caller");
-}
-
-fn keep(canonical: &[u8]) {
-    if outbox::put(&Shared, canonical).is_err() {
-        // New calls were refused long before: this needs more calls in flight than half the outbox. The line
-        // holds all it takes to record the debit by hand, and no secret.
-        error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(canonical));
-    }
 }
 
 /// A host call that fails in a phase in which it cannot fail is worth a line, never a trap.

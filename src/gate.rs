@@ -30,7 +30,7 @@ use crate::outbox::{self, Waiting};
 use crate::pax::{Pax, Tokens};
 use crate::settle::{Admission, Answered, settle as settle_debit};
 use crate::shared::SharedData;
-use crate::usage::Mode;
+use crate::usage::{Mode, Rules};
 use crate::wire::{DebitReply, Standing};
 
 /// An in-flight record, as it stands in shared data.
@@ -119,6 +119,8 @@ fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
         input_limit: record.input_limit,
         output_limit: record.output_limit,
         reservation: record.reservation,
+        // An orphan's answer is not known, and so there is nothing to read by them.
+        usage_rules: Rules::default(),
     })
 }
 

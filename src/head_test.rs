@@ -3,14 +3,14 @@
 use super::*;
 
 fn call(headers: &[(&str, &[u8])]) -> Result<Call, Refusal> {
-    Call::read(Mode::Chat, 1000, headers.iter().copied())
+    Call::read(Wanted::Metered(Mode::Chat), 1000, headers.iter().copied())
 }
 
 #[test]
 fn only_the_exact_paths_are_routes() {
-    assert_eq!(Route::of(b"POST", b"/v1/chat/completions"), Ok(Route::Metered(Mode::Chat)));
-    assert_eq!(Route::of(b"POST", b"/v1/chat/completions?api-version=1"), Ok(Route::Metered(Mode::Chat)));
-    assert_eq!(Route::of(b"POST", b"/v1/embeddings"), Ok(Route::Metered(Mode::Embeddings)));
+    assert_eq!(Route::of(b"POST", b"/v1/chat/completions"), Ok(Route::Wanted(Wanted::Metered(Mode::Chat))));
+    assert_eq!(Route::of(b"POST", b"/v1/chat/completions?api-version=1"), Ok(Route::Wanted(Wanted::Metered(Mode::Chat))));
+    assert_eq!(Route::of(b"POST", b"/v1/embeddings"), Ok(Route::Wanted(Wanted::Metered(Mode::Embeddings))));
     for path in [
         "",
         "/",
@@ -70,7 +70,49 @@ fn a_header_of_identity_stands_once() {
     assert_eq!(call(&[token, ("x-matrix-goal-id", b"caf\xc3\xa9")]), twice("x-matrix-goal-id"));
     assert_eq!(call(&[token, ("x-matrix-intent-id", &[b'x'; 129])]), twice("x-matrix-intent-id"));
     assert_eq!(call(&[token, ("x-matrix-slot", b"Not A Slot")]), Err(Refusal::InvalidSlot));
-    assert_eq!(call(&[token, ("x-matrix-byo-api-key", b"true")]), Err(Refusal::ByoNotServed));
+}
+
+#[test]
+fn a_callers_own_key_stands_in_one_of_two_headers() {
+    let key = |headers: &[(&str, &[u8])]| {
+        let all = [&[("authorization", &b"Bearer t"[..])], headers].concat();
+        call(&all).map(|call| call.own_key.map(|key| String::from_utf8(key.reveal().to_vec()).unwrap()))
+    };
+    let (byo, user) = ("x-matrix-byo-api-key", "x-matrix-user-api-key");
+    let own = |key: &str| Ok(Some(key.to_owned()));
+    let bad = |name: &str| Err(Refusal::InvalidHeader { name: name.to_owned() });
+    assert_eq!(key(&[]), Ok(None));
+    assert_eq!(key(&[(byo, b"sk-1")]), own("sk-1"));
+    for yes in [&b"true"[..], b"1", b"yes", b"TRUE", b" Yes "] {
+        assert_eq!(key(&[(byo, yes), (user, b" sk-2 ")]), own("sk-2"));
+        assert_eq!(key(&[(byo, yes)]), Err(Refusal::ByoMissingKey));
+        assert_eq!(key(&[(byo, yes), (user, b"")]), Err(Refusal::ByoMissingKey));
+    }
+    for no in [&b"false"[..], b"0", b"no"] {
+        assert_eq!(key(&[(byo, no)]), Ok(None));
+        assert_eq!(key(&[(byo, no), (user, b"sk-3")]), bad(byo), "a key beside a no");
+    }
+    assert_eq!(key(&[(byo, b"")]), Err(Refusal::ByoMissingKey));
+    assert_eq!(key(&[(user, b"sk-4")]), Err(Refusal::ByoMissingKey), "who sends a key does not want to be charged");
+    assert_eq!(key(&[(byo, b"sk-5"), (user, b"sk-6")]), bad(byo), "two keys");
+    assert_eq!(key(&[(byo, b"sk-7,sk-8")]), bad(byo), "sent twice, Envoy joins them");
+    assert_eq!(key(&[(byo, b"true"), (user, b"a b")]), bad(user));
+    assert_eq!(key(&[(byo, &[b'k'; 513])]), bad(byo));
+    assert_eq!(format!("{:?}", OwnKey(b"sk-9".to_vec())), "OwnKey(..)", "no text shows it");
+}
+
+#[test]
+fn what_the_ledger_answers_keeps_its_query() {
+    let wanted = Wanted::Credits;
+    let headers: [(&str, &[u8]); 3] =
+        [(":path", b"/v1/credits/ledger?limit=5"), ("authorization", b"Bearer t"), ("x-pax-account", b"other")];
+    let call = Call::read(wanted, 1000, headers.into_iter()).unwrap();
+    assert_eq!(call.path, b"/v1/credits/ledger?limit=5");
+    assert!(call.passed.is_empty(), "an identity that a caller sends goes nowhere");
+    assert_eq!(Route::of(b"GET", b"/v1/credits?x"), Ok(Route::Wanted(wanted)));
+    assert_eq!(Route::of(b"GET", b"/v1/models"), Ok(Route::Wanted(Wanted::Models)));
+    assert_eq!(Route::of(b"GET", b"/v1/credits/"), Err(Refusal::UnknownRoute));
+    assert_eq!(Route::of(b"POST", b"/v1/credits"), Err(Refusal::MethodNotAllowed { allow: "GET" }));
 }
 
 #[test]

@@ -129,6 +129,12 @@ pub struct Dead {
 }
 
 impl Watch {
+    /// A watcher that has seen nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { seen: Vec::new(), looked: Moment::from_ms(0) }
+    }
+
     /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`].
     pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Moment) -> Option<Dead> {
         // A process that was stopped for a while, or whose clock was set, must not take everybody for dead.

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+
+use super::*;
+use crate::shared::fake::Map;
+
+fn t(ms: u64) -> Moment {
+    Moment::from_ms(1_000_000 + ms)
+}
+
+/// What a sweep finds.
+fn sweep(shared: &Map, dead: Dead) -> Vec<String> {
+    let mut found = Vec::new();
+    dead.sweep(shared, |record| {
+        found.push(String::from_utf8(record.to_vec()).unwrap());
+        true
+    });
+    found
+}
+
+/// Looks every second for so many seconds; what was found dead.
+fn watch(watch: &mut Watch, shared: &Map, from_s: u64, seconds: u64, living: &[&Lane]) -> Vec<(u64, Dead)> {
+    let mut dead = Vec::new();
+    for s in from_s..from_s + seconds {
+        living.iter().for_each(|lane| assert!(lane.beat(shared, t(s * 1_000))));
+        dead.extend(watch.look(shared, 99, t(s * 1_000)).map(|it| (s, it)));
+    }
+    dead
+}
+
+#[test]
+fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
+    let shared = Map::default();
+    let mut alive = Lane::take(&shared, 1, t(0)).unwrap();
+    let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
+    alive.put(&shared, b"alive").unwrap();
+    let settled = dying.put(&shared, b"settled").unwrap();
+    dying.put(&shared, b"orphan 1").unwrap();
+    dying.put(&shared, b"orphan 2").unwrap();
+    dying.clear(&shared, settled);
+
+    let mut looker = Watch::default();
+    assert!(watch(&mut looker, &shared, 1, 10, &[&alive]).is_empty(), "ten seconds from when it was first seen");
+    let (_, dead) = watch(&mut looker, &shared, 11, 1, &[&alive]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["orphan 1", "orphan 2"]);
+    assert!(!dying.beat(&shared, t(12_000)), "should it live after all, it learns that its lane is gone");
+    let next = Lane::take(&shared, 3, t(12_000)).unwrap();
+    assert_eq!(next.number, dying.number);
+    assert!(watch(&mut looker, &shared, 12, 30, &[&alive, &next]).is_empty());
+}
+
+#[test]
+fn one_watcher_takes_over_and_where_it_dies_too_another_does() {
+    let shared = Map::default();
+    let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
+    dying.put(&shared, b"orphan").unwrap();
+    let (mut first, mut second) = (Watch::default(), Watch::default());
+    let mut found = Vec::new();
+    for s in 1..40 {
+        found.extend(first.look(&shared, 10, t(s * 1_000)).filter(|_| s < 20).map(|_| (s, 1)));
+        if let Some(dead) = second.look(&shared, 11, t(s * 1_000)) {
+            found.push((s, 2));
+            assert_eq!(sweep(&shared, dead), ["orphan"]);
+        }
+    }
+    // The first one found it and died before it swept.
+    assert_eq!(found, [(11, 1), (21, 2)]);
+}
+
+#[test]
+fn a_process_that_was_stopped_takes_nobody_for_dead() {
+    let shared = Map::default();
+    let lane = Lane::take(&shared, 1, t(0)).unwrap();
+    let mut looker = Watch::default();
+    assert!(watch(&mut looker, &shared, 1, 5, &[&lane]).is_empty());
+    // Everybody sleeps for an hour; the watcher is the first to wake.
+    assert!(looker.look(&shared, 99, t(3_600_000)).is_none());
+    assert!(lane.beat(&shared, t(3_600_001)));
+    assert!(watch(&mut looker, &shared, 3_601, 30, &[&lane]).is_empty());
+    // The clock is set back by an hour.
+    assert!(looker.look(&shared, 99, t(1_000)).is_none());
+    assert!(watch(&mut looker, &shared, 2, 30, &[&lane]).is_empty());
+}
+
+#[test]
+fn a_record_that_cannot_be_settled_yet_keeps_its_lane() {
+    let shared = Map::default();
+    let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
+    dying.put(&shared, b"later").unwrap();
+    dying.put(&shared, b"now").unwrap();
+    let mut looker = Watch::default();
+    let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    assert_eq!(dead.sweep(&shared, |record| record == b"now"), 1);
+    let (_, dead) = watch(&mut looker, &shared, 12, 20, &[]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["later"]);
+}
+
+#[test]
+fn a_lane_uses_its_places_again_and_is_bounded() {
+    let shared = Map::default();
+    let mut lane = Lane::take(&shared, 1, t(0)).unwrap();
+    for _ in 0..10_000 {
+        let slots: Vec<Slot> = (0..3).map(|_| lane.put(&shared, b"x").unwrap()).collect();
+        assert_eq!(lane.open(), 3);
+        slots.into_iter().for_each(|slot| lane.clear(&shared, slot));
+    }
+    assert_eq!(shared.0.borrow().len(), 4, "its own key, and three places");
+    let all: Vec<Slot> = (0..RECORDS).map(|_| lane.put(&shared, b"x").unwrap()).collect();
+    assert!(lane.put(&shared, b"x").is_none(), "full");
+    // A place of a lane that was lost is not this lane's to clear.
+    let other = Lane::take(&shared, 2, t(0)).unwrap();
+    let (mut other, slot) = (other, *all.first().unwrap());
+    other.clear(&shared, slot);
+    assert_eq!(lane.open(), RECORDS as usize);
+    assert_eq!(shared.0.borrow().get("pax/open/0/0").unwrap().0, b"x");
+}

@@ -28,6 +28,7 @@ mod json_text;
 pub mod models;
 pub mod outbox;
 pub mod pax;
+pub mod provider;
 pub mod refusal;
 pub mod request;
 pub mod request_body;
@@ -40,4 +41,6 @@ pub mod sse;
 mod text;
 pub mod token_cache;
 pub mod usage;
+#[cfg(target_arch = "wasm32")]
+mod vm;
 pub mod wire;

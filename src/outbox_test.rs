@@ -20,14 +20,14 @@ fn a_debit_stays_until_it_is_acknowledged() {
     let shared = Map::default();
     let mut sender = Sender::new(1);
     assert_eq!(sender.next_batch(&shared, at(0)), None);
-    put(&shared, b"a").unwrap();
-    put(&shared, b"b").unwrap();
+    put(&shared, None, b"a").unwrap();
+    put(&shared, None, b"b").unwrap();
     assert_eq!(texts(sender.next_batch(&shared, at(0))), ["a", "b"]);
     assert_eq!(sender.next_batch(&shared, at(1)), None, "one batch is under way");
     sender.failed(at(10));
     assert_eq!(sender.next_batch(&shared, at(109)), None, "it waits before it tries again");
     assert_eq!(texts(sender.next_batch(&shared, at(110))), ["a", "b"], "the same bytes again");
-    put(&shared, b"c").unwrap();
+    put(&shared, None, b"c").unwrap();
     sender.acknowledged(&shared, at(111));
     assert_eq!(waiting(&shared), 1);
     assert_eq!(texts(sender.next_batch(&shared, at(111))), ["c"]);
@@ -38,7 +38,7 @@ fn a_debit_stays_until_it_is_acknowledged() {
 #[test]
 fn another_sender_takes_over_from_a_dead_one() {
     let shared = Map::default();
-    put(&shared, b"a").unwrap();
+    put(&shared, None, b"a").unwrap();
     let (mut dead, mut heir) = (Sender::new(1), Sender::new(2));
     assert_eq!(texts(dead.next_batch(&shared, at(0))), ["a"]);
     assert_eq!(heir.next_batch(&shared, at(9_999)), None, "the lease holds");
@@ -50,17 +50,17 @@ fn another_sender_takes_over_from_a_dead_one() {
 #[test]
 fn a_late_acknowledgement_does_not_clear_another_debit() {
     let shared = Map::default();
-    put(&shared, b"old").unwrap();
+    put(&shared, None, b"old").unwrap();
     let (mut slow, mut quick) = (Sender::new(1), Sender::new(2));
     slow.next_batch(&shared, at(0)).unwrap();
     quick.next_batch(&shared, at(20_000)).unwrap();
     quick.acknowledged(&shared, at(20_001));
     for _ in 1..SLOTS {
-        put(&shared, b"x").unwrap();
+        put(&shared, None, b"x").unwrap();
         quick.next_batch(&shared, at(20_003)).unwrap();
         quick.acknowledged(&shared, at(20_003));
     }
-    put(&shared, b"new").unwrap();
+    put(&shared, None, b"new").unwrap();
     slow.acknowledged(&shared, at(20_004));
     assert_eq!(texts(quick.next_batch(&shared, at(20_005))), ["new"], "it has the slot of the old one");
 }
@@ -69,9 +69,9 @@ fn a_late_acknowledgement_does_not_clear_another_debit() {
 fn the_outbox_is_bounded_and_drops_nothing() {
     let shared = Map::default();
     for n in 0..SLOTS {
-        assert_eq!(put(&shared, n.to_string().as_bytes()), Ok(()));
+        assert_eq!(put(&shared, None, n.to_string().as_bytes()), Ok(()));
     }
-    assert_eq!(put(&shared, b"one too many"), Err(Full));
+    assert_eq!(put(&shared, None, b"one too many"), Err(Full));
     let mut sender = Sender::new(1);
     let mut seen = Vec::new();
     while let Some(batch) = sender.next_batch(&shared, at(0)) {
@@ -80,14 +80,14 @@ fn the_outbox_is_bounded_and_drops_nothing() {
         sender.acknowledged(&shared, at(0));
     }
     assert_eq!(seen, (0..SLOTS).map(|n| n.to_string()).collect::<Vec<_>>());
-    assert_eq!(put(&shared, b"there is room again"), Ok(()));
+    assert_eq!(put(&shared, None, b"there is room again"), Ok(()));
 }
 
 #[test]
 fn a_number_whose_vm_died_does_not_stop_the_others_for_ever() {
     let shared = Map::default();
     shared.swap(TAIL, &1u64.to_le_bytes(), Version::ABSENT); // number 0 was given out and never written
-    put(&shared, b"b").unwrap();
+    put(&shared, None, b"b").unwrap();
     let mut sender = Sender::new(1);
     assert_eq!(texts(sender.next_batch(&shared, at(0))), ["b"], "it does not even wait for it");
     sender.acknowledged(&shared, at(1));
@@ -108,7 +108,7 @@ proptest! {
             let sender = &mut senders[who];
             match step {
                 0 | 1 => {
-                    put(&shared, sent.to_string().as_bytes()).unwrap();
+                    put(&shared, None, sent.to_string().as_bytes()).unwrap();
                     sent += 1;
                 }
                 2 => {

@@ -1,6 +1,7 @@
 //! The request: what the gateway knows of one, and the two things it may rewrite.
 
 use crate::json::JsonError;
+use crate::provider::OutputMaximum;
 
 /// Bytes of the body, from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,16 +43,6 @@ pub struct NullMaxima {
     pub max_tokens: Option<Span>,
     /// The `null` of `max_completion_tokens`.
     pub max_completion_tokens: Option<Span>,
-}
-
-/// Which field carries the output's maximum towards a provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutputMaximum {
-    /// `max_tokens`
-    #[default]
-    MaxTokens,
-    /// `max_completion_tokens`
-    MaxCompletionTokens,
 }
 
 /// What is written into a request, beside what its caller said.
@@ -151,11 +142,10 @@ impl Request {
 
     /// A `null` gives way: beside it the key would stand twice.
     fn maximum_edit(&self, field: OutputMaximum, tokens: u64) -> Edit {
-        let (key, null) = match field {
-            OutputMaximum::MaxTokens => ("max_tokens", self.null_maxima.max_tokens),
-            OutputMaximum::MaxCompletionTokens => {
-                ("max_completion_tokens", self.null_maxima.max_completion_tokens)
-            }
+        let key = field.name();
+        let null = match field {
+            OutputMaximum::MaxTokens => self.null_maxima.max_tokens,
+            OutputMaximum::MaxCompletionTokens => self.null_maxima.max_completion_tokens,
         };
         let after_model = Span { start: self.model_span.end, end: self.model_span.end };
         match null {

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::*;
-use crate::request::{apply, edited_length};
+use crate::provider::OutputMaximum;
+use crate::request::{Rewrite, apply, edited_length};
 use proptest::prelude::*;
 
 fn read_cut(body: &[u8], cut: usize) -> Result<Request, RequestError> {
@@ -22,6 +23,8 @@ fn read(body: &str) -> Result<Request, RequestError> {
 
 fn refusal(body: &str) -> String {
     match read(body) {
+        // Whether it is refused is for who pays to say.
+        Ok(Request { unpriced: Some(key), .. }) => format!("unpriced {key}"),
         Ok(request) => format!("{request:?}"),
         Err(RequestError::NotJson(error)) => format!("not json at {}", error.at),
         Err(RequestError::NotAnObject) => "not an object".to_owned(),
@@ -133,7 +136,8 @@ fn text_is_counted_and_pictures_are_not() {
 }
 
 fn rewritten(body: &str, upstream: Option<&str>) -> String {
-    let edits = read(body).unwrap().edits(upstream, true);
+    let rewrite = Rewrite { upstream_model: upstream, asks_usage: true, max_output: None };
+    let edits = read(body).unwrap().edits(&rewrite);
     String::from_utf8(apply(body.as_bytes(), &edits)).unwrap()
 }
 
@@ -209,7 +213,33 @@ proptest! {
 #[test]
 fn the_length_after_edits_is_the_edited_bodys() {
     for body in [r#"{"model":"m"}"#, r#"{"stream_options":null,"model":"a long one"}"#] {
-        let edits = read(body).unwrap().edits(Some("n"), true);
+        let rewrite = Rewrite { upstream_model: Some("n"), asks_usage: true, max_output: None };
+        let edits = read(body).unwrap().edits(&rewrite);
         assert_eq!(edited_length(body.len() as u64, &edits), apply(body.as_bytes(), &edits).len() as u64);
+    }
+}
+
+#[test]
+fn a_maximum_is_written_where_none_is_stated() {
+    let written = |body: &str, field| {
+        let rewrite = Rewrite { upstream_model: None, asks_usage: false, max_output: Some((field, 99)) };
+        let request = read(body).unwrap();
+        let edits = request.edits(&rewrite);
+        assert_eq!(edited_length(body.len() as u64, &edits), apply(body.as_bytes(), &edits).len() as u64);
+        String::from_utf8(apply(body.as_bytes(), &edits)).unwrap()
+    };
+    use OutputMaximum::{MaxCompletionTokens, MaxTokens};
+    assert_eq!(written(r#"{"model":"m","n":1}"#, MaxTokens), r#"{"model":"m","max_tokens":99,"n":1}"#);
+    assert_eq!(
+        written(r#"{"model":"m"}"#, MaxCompletionTokens),
+        r#"{"model":"m","max_completion_tokens":99}"#
+    );
+    assert_eq!(
+        written(r#"{"max_tokens":null,"model":"m"}"#, MaxTokens),
+        r#"{"max_tokens":99,"model":"m"}"#,
+        "beside the null the key would stand twice"
+    );
+    for stated in [r#"{"model":"m","max_tokens":5}"#, r#"{"model":"m","max_completion_tokens":5}"#] {
+        assert_eq!(written(stated, MaxTokens), stated);
     }
 }

@@ -9,12 +9,18 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
 use crate::bundle::Bundle;
+use crate::clock::Moment;
 use crate::config::{Config, Gateway};
 use crate::doc::Mistakes;
 use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
-use crate::wire::{DEBITS_PATH, DebitReplies, Outcome};
+use crate::vm::Vm;
+use crate::wire::{
+    DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk, StandingsReply,
+    StandingsRequest,
+};
+use crate::{cap, gate, vm};
 
 /// How often a root looks into the outbox: a debit is in the ledger this much after its call, and the ledger
 /// syncs once for all that came meanwhile.
@@ -34,6 +40,9 @@ struct Root {
     sender: Option<Sender>,
     /// The callout of the batch under way.
     sending: Option<u32>,
+    /// The callout that asks where accounts stand, and which ones.
+    syncing: Option<(u32, Vec<StandingAsk>)>,
+    synced: Moment,
     metrics: Metrics,
 }
 
@@ -135,6 +144,7 @@ impl Root {
                 count(self.metrics.recorded, of(&[Outcome::Recorded]));
                 count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
                 count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
+                gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
                 sender.acknowledged(&Shared, host::now());
             }
             other => {
@@ -148,8 +158,58 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Asks where active accounts stand, once an interval.
+    fn sync(&mut self, now: Moment) {
+        let Some(gateway) = &self.gateway else { return };
+        let interval_ms = gateway.config.gate.sync_ms;
+        let due = now < self.synced || now.since_ms(self.synced) >= interval_ms;
+        if !due || self.syncing.is_some() {
+            return;
+        }
+        let asks = vm::with(Vm::take_active).unwrap_or_default();
+        if asks.is_empty() {
+            self.synced = now;
+            return;
+        }
+        if asks.len() < STANDINGS_MAX {
+            self.synced = now;
+        }
+        let ledger = &gateway.config.ledger;
+        let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
+        let callout = host::post(
+            &ledger.cluster,
+            &ledger.authority,
+            STANDINGS_PATH,
+            "application/json",
+            &body,
+            ledger.timeout_ms,
+        );
+        self.syncing = callout.map(|callout| (callout, asks));
+    }
+
+    /// What was asked and not answered is asked again once its account calls.
+    fn take_standings(&mut self, asks: &[StandingAsk], num_headers: usize, body_size: usize) {
+        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+        let body = host::buffer(Buffer::Callout, 0, body_size);
+        let reply = serde_json::from_slice::<StandingsReply>(&body);
+        let (Some(b"200"), Ok(reply)) = (status.as_deref(), reply) else {
+            return warn!("the ledger did not say where accounts stand: they are asked about again");
+        };
+        let now = host::now();
+        for (ask, standing) in asks.iter().zip(&reply.standings) {
+            if let Some(standing) = standing {
+                cap::learn(&Shared, &ask.account, standing, now);
+            }
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
+        if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
+            self.take_standings(&asks, num_headers, body_size);
+        }
         if self.sending.take_if(|expected| *expected == callout).is_some() {
             self.take_replies(num_headers, body_size);
             // What came meanwhile goes at once: under load a batch follows a batch.
@@ -190,6 +250,11 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.look_into_outbox();
         self.send();
+        let now = host::now();
+        if let Some(gateway) = &self.gateway {
+            let _ = vm::with(|vm| vm.beat(&gateway.bundle, now));
+        }
+        self.sync(now);
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {

@@ -11,7 +11,7 @@ use crate::document::RawUsage;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::request::Request;
-use crate::usage::{self, Mode, Usage};
+use crate::usage::{Mode, Rules, Usage};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Admission {
     pub model: String,
     /// Who serves it.
     pub provider: String,
+    /// How its provider's raw usage is read.
+    pub usage_rules: Rules,
     /// Bytes of text in the request, for an estimate.
     pub input_bytes: u64,
     /// The most input there can be.
@@ -138,7 +140,8 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         ending,
         flags,
         provenance: counted.provenance,
-        usage_rules: (counted.provenance == Provenance::Reported).then(|| usage::RULES.to_owned()),
+        usage_rules: (counted.provenance == Provenance::Reported)
+            .then(|| admission.usage_rules.name().to_owned()),
         usage: raw,
         estimator: counted.estimate.map(|_| ESTIMATOR.to_owned()),
         estimated_from: counted.estimate,
@@ -175,7 +178,7 @@ fn count(said: &Said, admission: &Admission, model: Option<&Model>, flags: &mut 
         (Funding::Platform, model) => model.and_then(|model| model.price(usage)),
     };
     match &said.usage {
-        RawUsage::Value(raw) => match usage::read(raw, admission.mode) {
+        RawUsage::Value(raw) => match admission.usage_rules.read(raw, admission.mode) {
             Some(reading) => {
                 if reading.cached_exceeds_input {
                     flags.push(Flag::CachedExceedsInput);

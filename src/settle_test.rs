@@ -3,7 +3,6 @@
 use super::*;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
-use crate::digest::Digest;
 use crate::request_body::RequestReader;
 use crate::usage::Mode;
 
@@ -20,14 +19,6 @@ fn request(body: &str) -> Request {
 }
 
 fn admission() -> Admission {
-    let call = Call {
-        mode: Mode::Chat,
-        token: Digest([0; 32]),
-        slot: None,
-        intent_id: Some("intent".to_owned()),
-        goal_id: None,
-        passed: Vec::new(),
-    };
     let account = Account {
         account: "acme".to_owned(),
         tier: Tier::Free,
@@ -39,10 +30,17 @@ fn admission() -> Admission {
         exchange_id: ExchangeId::new(Moment::from_ms(1), [1; 10]),
         admitted_at: "2026-06-01T23:59:59.999Z".parse().unwrap(),
         account: Arc::new(account),
-        call,
+        funding: Funding::Platform,
         slot: "default".to_owned(),
+        intent_id: Some("intent".to_owned()),
+        goal_id: None,
+        mode: Mode::Chat,
+        wants_stream: true,
+        provider: "fireworks".to_owned(),
+        reservation: None,
         card: card(),
         model: MODEL.to_owned(),
+        usage_rules: Rules::OpenAi1,
         input_bytes: 400,
         input_limit: Tokens(90),
         output_limit: Tokens(50),
@@ -113,7 +111,7 @@ fn nothing_but_an_error_costs_nothing() {
 fn the_limits_of_a_request_are_upper_bounds() {
     let card = card();
     let model = card.models.get(MODEL).unwrap();
-    let bounds = |body: &str| limits(&request(body), model);
+    let bounds = |body: &str| limits(&request(body), model, None);
     let body = format!(r#"{{"model":"{MODEL}","messages":[{{"content":"Hi"}}]}}"#);
     let bytes = u64::try_from(body.len()).unwrap();
     assert_eq!(bounds(&body), (Tokens(bytes.checked_add(1_024).unwrap()), model.max_output));
@@ -126,6 +124,6 @@ fn the_limits_of_a_request_are_upper_bounds() {
     assert_eq!(bounds(&picture).0, model.context_window, "a picture's tokens cannot be told from its bytes");
     let embedder = card.models.get("nomic-ai/nomic-embed-text-v1.5").unwrap();
     let many = format!(r#"{{"model":"m","input":[{}"x"]}}"#, r#""words","#.repeat(10_000));
-    let (input, output) = limits(&request(&many), embedder);
+    let (input, output) = limits(&request(&many), embedder, None);
     assert!(input > embedder.context_window && output == Tokens::ZERO, "the window is each text's own");
 }

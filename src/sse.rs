@@ -3,6 +3,14 @@
 //! Where the filter made the provider report usage, the chunk that only carries it is the filter's own doing
 //! and the caller must not see it. Every other byte passes as it came, and as soon as it cannot be part of
 //! that chunk: at most one incomplete event of [`HELD_MAX`] bytes waits.
+//!
+//! What is an event, a line and a field is what the standard says (WHATWG HTML, 9.2.6): lines end by LF, CRLF or CR,
+//! `data` without a colon is an empty data line, and the data lines of an event are joined by line feeds. Beyond it:
+//!
+//! - Some providers leave out the blank line between two events. So a data line that goes on after a whole JSON
+//!   document, or after what is none, begins another document. All of them are read; only an event that is one
+//!   document, and nothing but usage, is taken out.
+//! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
 use crate::document::{Choices, Document, RawUsage};
 
@@ -53,6 +61,8 @@ impl Passed {
 /// Where in a line the scanner is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {
+    /// At the stream's first byte, or after so many of a byte order mark.
+    Mark(usize),
     /// At its first byte.
     #[default]
     Start,
@@ -60,7 +70,9 @@ enum Line {
     Name(u8),
     /// After `data:`, where one space may follow.
     Colon,
-    /// In the value of a `data` field.
+    /// In the value of a `data` field, of which nothing but white space was read.
+    Blank,
+    /// Further on in it.
     Data,
     /// In a comment.
     Comment,
@@ -75,7 +87,12 @@ enum Gate {
     Held,
     /// They pass.
     Open,
+    /// A comment before an event passes; what comes after it waits.
+    Comment,
 }
+
+/// What may stand before the first line, and is no part of it.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a stream, cut anywhere.
 #[derive(Debug)]
@@ -89,8 +106,6 @@ pub struct Scanner {
     gate: Gate,
     held: Vec<u8>,
     document: Document,
-    /// Byte order mark: so many of its bytes may still come.
-    bom_left: u8,
     /// What was found so far.
     pub stream: Stream,
 }
@@ -101,13 +116,12 @@ impl Scanner {
     pub fn new(takes_out: bool) -> Self {
         Self {
             takes_out,
-            line: Line::Start,
+            line: Line::Mark(0),
             after_cr: false,
             drop_line_feed: false,
             gate: if takes_out { Gate::Held } else { Gate::Open },
             held: Vec::new(),
             document: Document::default(),
-            bom_left: 3,
             stream: Stream::default(),
         }
     }
@@ -119,11 +133,15 @@ impl Scanner {
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let used = self.step(rest, at, &mut out).max(1);
             at = at.saturating_add(used).min(bytes.len());
+            let waiting = self.held.len().saturating_add(at.saturating_sub(out.pending));
+            if self.gate == Gate::Held && waiting > HELD_MAX {
+                self.open(&mut out);
+            }
         }
-        if self.gate == Gate::Open {
-            out.pass_up_to(at);
-        } else {
+        if self.gate == Gate::Held {
             out.hold_up_to(at, &mut self.held);
+        } else {
+            out.pass_up_to(at);
         }
         out.finish()
     }
@@ -151,6 +169,14 @@ impl Scanner {
             return 1;
         }
         self.drop_line_feed = false;
+        if let Line::Mark(read) = self.line {
+            if MARK.get(read) == Some(&byte) {
+                self.mark(read.saturating_add(1), at.saturating_add(1), out);
+                return 1;
+            }
+            // Half a mark is text like any other.
+            self.line = if read == 0 { Line::Start } else { Line::Other };
+        }
         if byte == b'\r' || byte == b'\n' {
             self.after_cr = byte == b'\r';
             self.end_of_line(at.saturating_add(1), out);
@@ -167,41 +193,30 @@ impl Scanner {
                     _ => Line::Other,
                 }
             }
-            Line::Colon if byte == b' ' => self.line = Line::Data,
-            Line::Colon | Line::Data => {
-                self.line = Line::Data;
-                return self.data(rest, at, out);
-            }
-            Line::Comment | Line::Other => return run(rest),
+            Line::Colon if byte == b' ' => self.line = Line::Blank,
+            Line::Colon | Line::Blank | Line::Data => return self.data(rest, out),
+            Line::Comment | Line::Other | Line::Mark(_) => return run(rest),
         }
         1
     }
 
-    fn start_of_line(&mut self, byte: u8, at: usize, out: &mut Out<'_>) {
-        // A byte order mark may stand before the first line (EF BB BF).
-        if self.bom_left > 0 {
-            let expected = match self.bom_left {
-                3 => 0xef,
-                2 => 0xbb,
-                _ => 0xbf,
-            };
-            self.bom_left = if byte == expected { self.bom_left.saturating_sub(1) } else { 0 };
-            if byte == expected {
-                return;
-            }
+    /// So many bytes of a byte order mark were read. It is no part of an event: once it is whole it passes.
+    fn mark(&mut self, read: usize, end: usize, out: &mut Out<'_>) {
+        self.line = Line::Mark(read);
+        if read == MARK.len() {
+            self.line = Line::Start;
+            out.release(&mut self.held);
+            out.pass_up_to(end);
         }
+    }
+
+    fn start_of_line(&mut self, byte: u8, at: usize, out: &Out<'_>) {
         self.line = match byte {
-            b'd' => {
-                // A provider that leaves out the blank line: a new document on a new line.
-                if self.document.is_whole() || self.document.is_broken() {
-                    self.take_document();
-                }
-                Line::Name(1)
-            }
+            b'd' => Line::Name(1),
             b':' => {
                 // A comment is no part of an event: where nothing waits before it, it does not wait.
                 if self.gate == Gate::Held && self.held.is_empty() && out.pending == at {
-                    self.gate = Gate::Open;
+                    self.gate = Gate::Comment;
                 }
                 Line::Comment
             }
@@ -210,22 +225,31 @@ impl Scanner {
     }
 
     /// Feeds a run of a data field's value to the document.
-    fn data(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> usize {
+    fn data(&mut self, rest: &[u8], out: &mut Out<'_>) -> usize {
         let length = run(rest);
         let value = rest.get(..length).unwrap_or(rest);
+        let is_blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+        let begins = self.line != Line::Data && !is_blank;
+        self.line = if self.line == Line::Data || begins { Line::Data } else { Line::Blank };
+        // A provider that leaves out the blank line: a new document on a new line.
+        let another = begins && (self.document.is_whole() || self.document.is_broken());
+        if another {
+            self.take_document();
+        }
         if !self.document.is_broken() {
             self.document.push(value);
         }
-        if self.gate == Gate::Held {
-            let waiting =
-                self.held.len().saturating_add(at.saturating_add(length).saturating_sub(out.pending));
-            let chunk_of_its_own = self.document.found.choices == Choices::Some;
-            if chunk_of_its_own || self.document.is_broken() || waiting > HELD_MAX {
-                self.gate = Gate::Open;
-                out.release(&mut self.held);
-            }
+        let chunk_of_its_own = self.document.found.choices == Choices::Some;
+        if self.gate == Gate::Held && (another || chunk_of_its_own || self.document.is_broken()) {
+            self.open(out);
         }
         length
+    }
+
+    /// It is not the usage chunk: what waits of the event passes, and the rest will.
+    fn open(&mut self, out: &mut Out<'_>) {
+        self.gate = Gate::Open;
+        out.release(&mut self.held);
     }
 
     fn end_of_line(&mut self, end: usize, out: &mut Out<'_>) {
@@ -245,10 +269,10 @@ impl Scanner {
                 }
             }
             // A document may stand on several data lines, joined by line feeds.
-            Line::Data | Line::Colon => {
+            Line::Name(4) | Line::Colon | Line::Blank | Line::Data => {
                 self.document.push(b"\n");
             }
-            Line::Comment if self.takes_out && self.gate == Gate::Open && self.document.is_fresh() => {
+            Line::Comment if self.gate == Gate::Comment => {
                 out.pass_up_to(end);
                 self.gate = Gate::Held;
             }

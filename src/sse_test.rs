@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice
+)]
 
 use super::*;
 use proptest::prelude::*;
@@ -57,7 +62,10 @@ fn exactly_the_usage_chunk_is_taken_out() {
         ("data: {chunk}\r\rdata: {usage}\r\rdata: [DONE]\r\r", "data: {chunk}\r\rdata: [DONE]\r\r"),
         ("data:{chunk}\n\ndata:{usage}\n\n", "data:{chunk}\n\n"),
         ("data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
-        ("\u{feff}data: {usage}\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
+        ("\u{feff}data: {usage}\n\ndata: {chunk}\n\n", "\u{feff}data: {chunk}\n\n"),
+        ("\u{feff}: hi\ndata: {usage}\n\n", "\u{feff}: hi\n"),
+        ("\u{feff}\u{feff}data: {usage}\n\n", "\u{feff}\u{feff}data: {usage}\n\n"),
+        ("\n\u{feff}data: {usage}\n\n", "\n\u{feff}data: {usage}\n\n"),
         (
             ": hi\n\ndata: {chunk}\n\n: ping\ndata: {usage}\n\n: bye\n\n",
             ": hi\n\ndata: {chunk}\n\n: ping\n: bye\n\n",
@@ -77,6 +85,8 @@ fn exactly_the_usage_chunk_is_taken_out() {
         ("data: {chunk}\n\ndata: [DONE]", "data: {chunk}\n\ndata: [DONE]"),
         ("retry: 10\n\ndata: {chunk}\n\n", "retry: 10\n\ndata: {chunk}\n\n"),
         ("data\ndata: {usage}\n\ndatax: 1\n\n", "datax: 1\n\n"),
+        ("data: {usage}\ndata\ndata:\ndata:  \n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
+        ("data: {usage}\ndatax: 1\nd\ndelta: 2\n\ndata: {chunk}\n\n", "data: {chunk}\n\n"),
         ("", ""),
     ] {
         check(&fill(stream), &fill(expected));
@@ -125,11 +135,39 @@ fn the_last_usage_that_is_not_null_wins_and_text_adds_up() {
 }
 
 #[test]
-fn without_blank_lines_documents_are_read_all_the_same() {
-    let stream = fill("data: {chunk}\ndata: {usage}\ndata: [DONE]\n");
-    let (passed, said) = pass(&[stream.as_bytes()], false);
-    assert_eq!(passed, stream.as_bytes());
-    assert!(said.usage.is_reported());
+fn without_blank_lines_documents_are_read_all_the_same_and_all_of_them_pass() {
+    for stream in [
+        "data: {chunk}\ndata: {usage}\ndata: [DONE]\n",
+        "data: {usage}\ndata: {chunk}\n\n",
+        "data: {usage}\ndata: [DONE]\n\n",
+        "data: {usage}\ndata: 7\n\n",
+        "data: {\"id\":\"c1\"}\ndata: {usage}\n\n",
+        "data: oops\ndata: {usage}\n\n",
+        "data: {usage}\ndata: {usage}\n\n",
+    ] {
+        let stream = fill(stream);
+        assert!(check(&stream, &stream).usage.is_reported(), "{stream}");
+    }
+    // In one line it is no document, and begins none.
+    let stream = fill("data: oops {usage}\n\n");
+    assert_eq!(check(&stream, &stream).usage, RawUsage::Absent);
+}
+
+/// What is not UTF-8 is pushed as it is.
+#[test]
+fn half_a_byte_order_mark_is_text_like_any_other() {
+    for mark in [&b"\xef"[..], b"\xef\xbb", b"\xef\xbb\xef"] {
+        for rest in ["\n", "data: {usage}\n\n", "\ndata: {usage}\n\n"] {
+            let stream = [mark, fill(rest).as_bytes()].concat();
+            // The first line is a field that nobody knows, and a field belongs to its event.
+            let taken = rest.starts_with("\nd");
+            for cut in 0..=stream.len() {
+                let (passed, said) = pass(&[&stream[..cut], &stream[cut..]], true);
+                assert_eq!(passed, if taken { &b""[..] } else { &stream }, "{mark:?} {rest:?}, cut at {cut}");
+                assert_eq!(said.usage.is_reported(), taken, "{mark:?} {rest:?}, cut at {cut}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -147,6 +185,33 @@ fn an_event_never_waits_longer_than_it_must() {
     assert_eq!(scanner.push(b"\"}}]}\n\n"), Passed::Same);
     let long = format!("data: {{\"x\":\"{}", "y".repeat(HELD_MAX));
     assert_eq!(scanner.push(long.as_bytes()), Passed::Same, "an event too long to be it does not wait");
+    // Nor where it is not its data that is too long.
+    let mut longs = vec![format!("id: {}\n", "y".repeat(HELD_MAX))];
+    longs
+        .extend(["id: 7\n", "data\n", "data:\n", "data:  \r\n", "d\r"].map(|line| line.repeat(HELD_MAX / 2)));
+    for long in longs {
+        let stream = format!("{long}data: {USAGE}\n\n");
+        for size in [1000, stream.len()] {
+            let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
+            assert!(pass(&pieces, true).0 == stream.as_bytes(), "{}", &long[..8]);
+        }
+    }
+}
+
+#[test]
+fn long_events_pass_as_they_came_and_the_usage_chunk_between_them_goes() {
+    for size in [1_000, 15_000, HELD_MAX, 1_000_000] {
+        let text = "ä".repeat(size / 2);
+        let long = format!(r#"data: {{"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#);
+        let stream = format!("{long}\n\ndata: {USAGE}\n\n{long}\n\n");
+        let expected = format!("{long}\n\n{long}\n\n");
+        for piece in [1, 1_021, 65_536, stream.len()] {
+            let pieces: Vec<&[u8]> = stream.as_bytes().chunks(piece).collect();
+            let (passed, said) = pass(&pieces, true);
+            assert!(passed == expected.as_bytes(), "{size} bytes in pieces of {piece}");
+            assert!(said.usage.is_reported() && said.text_bytes == u64::try_from(2 * text.len()).unwrap());
+        }
+    }
 }
 
 proptest! {

@@ -1,20 +1,18 @@
 //! Usage: the token counts that a provider reports, read from the raw `usage` object of an answer.
 //!
-//! One set of rules, [`RULES`], reads all shapes of OpenAI-compatible providers seen so far. An entry names
-//! the rules that counted it, so that a replay counts it by the same ones: these never change, others are added.
+//! [`Rules`] says how. A provider's configuration names its rules, and an entry those that counted it, so that a
+//! replay counts it by the same ones: a set of rules never changes, others are added.
 
 use crate::json::{Kind, Reader, Sink};
 use crate::pax::Tokens;
 
-/// The rules of [`read`], as entries name them.
-pub const RULES: &str = "openai/1";
 /// The largest raw usage that is kept and read, in bytes. Real ones have a few hundred.
 pub const RAW_MAX: usize = 4096;
 
 /// What a call is priced by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// All input, as the provider counted it: cached and audio included.
+    /// All input: cached, cache written and audio included.
     pub input: Tokens,
     /// Of the input: read from the provider's cache.
     pub cached_input: Tokens,
@@ -49,23 +47,76 @@ pub enum Mode {
     Embeddings,
 }
 
-/// Reads the raw `usage` object. Nothing where it is no object or lacks the counts of the call: absent is not
-/// zero, and a count that is negative, fractional or beyond 2⁶³ is as good as absent.
+/// A set of rules that read raw usage.
 ///
-/// ```
-/// use pax_gateway::pax::Tokens;
-/// use pax_gateway::usage::{Mode, read};
-/// // xAI leaves reasoning out of completion_tokens; the total tells.
-/// let reading = read(br#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334}"#, Mode::Chat);
-/// assert_eq!(reading.map(|r| r.usage.output), Some(Tokens(322)));
-/// ```
-#[must_use]
-pub fn read(raw: &[u8], mode: Mode) -> Option<Reading> {
-    let mut fields = Fields::default();
-    let mut reader = Reader::default();
-    reader.push(raw, &mut fields).ok()?;
-    reader.finish(&mut fields).ok()?;
-    fields.reading(mode)
+/// Under all of them a count is a whole number below 2⁶³, also as a string or with zeros after a point; what is
+/// negative, fractional or larger is as good as absent, and absent is not zero. `cached`, `cache write` and `audio`
+/// below are `prompt_tokens_details.cached_tokens`, `.cache_write_tokens` and `.audio_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// `openai/1`: the parts of the input stand inside `prompt_tokens`, as at OpenAI and most others.
+    ///
+    /// - input: `prompt_tokens`, else `total_tokens` − `completion_tokens`; for embeddings else `total_tokens`.
+    /// - output: the larger of `completion_tokens` and `total_tokens` − input, since xAI leaves reasoning out of the
+    ///   former. Embeddings have none unless one is stated.
+    /// - cached: else DeepSeek's `prompt_cache_hit_tokens`. More than the input cannot be: then it counts as none.
+    #[default]
+    OpenAi1,
+    /// `additional/1`: what was read from the cache or written to it stands beside `prompt_tokens`, as in usage that
+    /// is Anthropic's by origin. (<https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching>: "total
+    /// input tokens = `cache_read_input_tokens` + `cache_creation_input_tokens` + `input_tokens`".)
+    ///
+    /// - cached: `cache_read_input_tokens`, else cached; cache write: `cache_creation_input_tokens`, else cache write.
+    /// - input: `prompt_tokens`, else `input_tokens`; plus cached, plus cache write.
+    /// - output: `completion_tokens`, else `output_tokens`; or `total_tokens` − input where that is larger. Whether a
+    ///   total includes the cached tokens is not said: what they can explain of it is taken for them and never for
+    ///   output. So reasoning outside of completion is found in full only by a total that includes them; a provider
+    ///   that leaves out both needs rules of its own.
+    /// - Nothing is concluded from the total alone, for the same reason: a chat call needs input and output stated,
+    ///   embeddings input.
+    Additional1,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::OpenAi1, Self::Additional1];
+
+    /// The name that configurations and entries know it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi1 => "openai/1",
+            Self::Additional1 => "additional/1",
+        }
+    }
+
+    /// The rules of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rules| rules.name() == name)
+    }
+
+    /// Reads the raw `usage` object. Nothing where it is no object or lacks the counts of the call.
+    ///
+    /// ```
+    /// use pax_gateway::pax::Tokens;
+    /// use pax_gateway::usage::{Mode, Rules};
+    /// // xAI leaves reasoning out of completion_tokens; the total tells.
+    /// let raw = br#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334}"#;
+    /// let reading = Rules::OpenAi1.read(raw, Mode::Chat);
+    /// assert_eq!(reading.map(|r| r.usage.output), Some(Tokens(322)));
+    /// ```
+    #[must_use]
+    pub fn read(self, raw: &[u8], mode: Mode) -> Option<Reading> {
+        let mut fields = Fields::default();
+        let mut reader = Reader::default();
+        reader.push(raw, &mut fields).ok()?;
+        reader.finish(&mut fields).ok()?;
+        match self {
+            Self::OpenAi1 => fields.inside(mode),
+            Self::Additional1 => fields.additional(mode),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -75,7 +126,11 @@ enum Name {
     Prompt,
     Completion,
     Total,
+    Input,
+    Output,
     CacheHit,
+    CacheRead,
+    CacheCreation,
     PromptDetails,
     CompletionDetails,
     Cached,
@@ -84,7 +139,7 @@ enum Name {
     Reasoning,
 }
 
-/// The count that is being read: its text so far.
+/// What was read so far.
 #[derive(Default)]
 struct Fields {
     outer: Name,
@@ -93,7 +148,11 @@ struct Fields {
     prompt: Option<u64>,
     completion: Option<u64>,
     total: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
     cache_hit: Option<u64>,
+    cache_read: Option<u64>,
+    cache_creation: Option<u64>,
     cached: Option<u64>,
     cache_write: Option<u64>,
     audio_input: Option<u64>,
@@ -102,7 +161,8 @@ struct Fields {
 }
 
 impl Fields {
-    fn reading(&self, mode: Mode) -> Option<Reading> {
+    /// `openai/1`.
+    fn inside(&self, mode: Mode) -> Option<Reading> {
         let (prompt, completion) = match (mode, self.prompt, self.completion, self.total) {
             (_, Some(prompt), Some(completion), _) => (prompt, completion),
             (_, None, Some(completion), Some(total)) => (total.checked_sub(completion)?, completion),
@@ -112,19 +172,43 @@ impl Fields {
             }
             _ => return None,
         };
-        let beyond_prompt = self.total.and_then(|total| total.checked_sub(prompt)).unwrap_or(0);
+        let output = completion.max(self.total.unwrap_or(0).saturating_sub(prompt));
         let cached = self.cached.or(self.cache_hit).unwrap_or(0);
         let cached_exceeds_input = cached > prompt;
-        let usage = Usage {
-            input: Tokens(prompt),
-            cached_input: Tokens(if cached_exceeds_input { 0 } else { cached }),
-            cache_write_input: Tokens(self.cache_write.unwrap_or(0)),
+        let cached = if cached_exceeds_input { 0 } else { cached };
+        let usage = self.usage(prompt, cached, self.cache_write.unwrap_or(0), output);
+        Some(Reading { usage, cached_exceeds_input })
+    }
+
+    /// `additional/1`.
+    fn additional(&self, mode: Mode) -> Option<Reading> {
+        let prompt = self.prompt.or(self.input)?;
+        let completion = match (mode, self.completion.or(self.output)) {
+            (_, Some(completion)) => completion,
+            (Mode::Embeddings, None) => 0,
+            (Mode::Chat, None) => return None,
+        };
+        let cached = self.cache_read.or(self.cached).unwrap_or(0);
+        let cache_write = self.cache_creation.or(self.cache_write).unwrap_or(0);
+        let input = prompt.checked_add(cached)?.checked_add(cache_write)?;
+        if i64::try_from(input).is_err() {
+            return None;
+        }
+        let output = completion.max(self.total.unwrap_or(0).saturating_sub(input));
+        let usage = self.usage(input, cached, cache_write, output);
+        Some(Reading { usage, cached_exceeds_input: false })
+    }
+
+    fn usage(&self, input: u64, cached: u64, cache_write: u64, output: u64) -> Usage {
+        Usage {
+            input: Tokens(input),
+            cached_input: Tokens(cached),
+            cache_write_input: Tokens(cache_write),
             audio_input: Tokens(self.audio_input.unwrap_or(0)),
-            output: Tokens(completion.max(beyond_prompt)),
+            output: Tokens(output),
             audio_output: Tokens(self.audio_output.unwrap_or(0)),
             reasoning_output: Tokens(self.reasoning.unwrap_or(0)),
-        };
-        Some(Reading { usage, cached_exceeds_input })
+        }
     }
 
     fn place(&mut self, depth: usize) -> Option<&mut Option<u64>> {
@@ -132,7 +216,11 @@ impl Fields {
             (1, Name::Prompt, _) => Some(&mut self.prompt),
             (1, Name::Completion, _) => Some(&mut self.completion),
             (1, Name::Total, _) => Some(&mut self.total),
+            (1, Name::Input, _) => Some(&mut self.input),
+            (1, Name::Output, _) => Some(&mut self.output),
             (1, Name::CacheHit, _) => Some(&mut self.cache_hit),
+            (1, Name::CacheRead, _) => Some(&mut self.cache_read),
+            (1, Name::CacheCreation, _) => Some(&mut self.cache_creation),
             (2, Name::PromptDetails, Name::Cached) => Some(&mut self.cached),
             (2, Name::PromptDetails, Name::CacheWrite) => Some(&mut self.cache_write),
             (2, Name::PromptDetails, Name::Audio) => Some(&mut self.audio_input),
@@ -149,7 +237,11 @@ impl Sink for Fields {
             b"prompt_tokens" => Name::Prompt,
             b"completion_tokens" => Name::Completion,
             b"total_tokens" => Name::Total,
+            b"input_tokens" => Name::Input,
+            b"output_tokens" => Name::Output,
             b"prompt_cache_hit_tokens" => Name::CacheHit,
+            b"cache_read_input_tokens" => Name::CacheRead,
+            b"cache_creation_input_tokens" => Name::CacheCreation,
             b"prompt_tokens_details" => Name::PromptDetails,
             b"completion_tokens_details" => Name::CompletionDetails,
             b"cached_tokens" => Name::Cached,
@@ -165,8 +257,12 @@ impl Sink for Fields {
         }
     }
 
-    fn begin(&mut self, _: usize, _: Kind, _: u64) {
+    fn begin(&mut self, depth: usize, kind: Kind, _: u64) {
         self.digits = Digits::default();
+        // What stands in a list has no key: not the one of an object before it.
+        if depth == 1 && matches!(kind, Kind::Object | Kind::Array) {
+            self.inner = Name::Other;
+        }
     }
 
     fn piece(&mut self, bytes: &[u8]) {

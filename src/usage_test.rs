@@ -4,7 +4,11 @@ use super::*;
 
 /// `input cached output reasoning`, with `!` where more was cached than there was input; `-` for no reading.
 fn counts(raw: &str, mode: Mode) -> String {
-    read(raw.as_bytes(), mode).map_or_else(
+    counts_by(Rules::OpenAi1, raw, mode)
+}
+
+fn counts_by(rules: Rules, raw: &str, mode: Mode) -> String {
+    rules.read(raw.as_bytes(), mode).map_or_else(
         || "-".to_owned(),
         |Reading { usage, cached_exceeds_input }| {
             let odd = if cached_exceeds_input { "!" } else { "" };
@@ -77,6 +81,11 @@ fn usage_is_read_as_each_provider_reports_it() {
             r#"{"prompt_tokens":5,"completion_tokens":1,"x":{"prompt_tokens":9,"y":{"completion_tokens":9}},"z":[{"prompt_tokens":8}]}"#,
             "5 0 1 0",
         ),
+        (
+            "details that are a list have no keys: not those of the details before",
+            r#"{"prompt_tokens":9,"completion_tokens":1,"completion_tokens_details":{"cached_tokens":0},"prompt_tokens_details":[7]}"#,
+            "9 0 1 0",
+        ),
     ] {
         assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
     }
@@ -126,7 +135,7 @@ fn embeddings_have_no_output() {
 fn the_parts_of_a_count_are_read() {
     let raw = br#"{"prompt_tokens":9,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,
         "audio_tokens":3},"completion_tokens_details":{"reasoning_tokens":4,"audio_tokens":5,"cached_tokens":6}}"#;
-    let usage = read(raw, Mode::Chat).unwrap().usage;
+    let usage = Rules::OpenAi1.read(raw, Mode::Chat).unwrap().usage;
     let expected = Usage {
         input: Tokens(9),
         cached_input: Tokens(1),
@@ -137,4 +146,93 @@ fn the_parts_of_a_count_are_read() {
         reasoning_output: Tokens(4),
     };
     assert_eq!(usage, expected);
+}
+
+#[test]
+fn cached_tokens_that_are_additional_are_added_once() {
+    let counts = |raw: &str, mode| counts_by(Rules::Additional1, raw, mode);
+    for (name, raw, expected) in [
+        (
+            "anthropic",
+            r#"{"input_tokens":50,"cache_read_input_tokens":1000,"cache_creation_input_tokens":248,"output_tokens":503}"#,
+            "1298 1000 503 0",
+        ),
+        (
+            "a total without the cached tokens",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":59,"cache_read_input_tokens":1000}"#,
+            "1050 1000 9 0",
+        ),
+        (
+            "a total with them",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000}"#,
+            "1050 1000 9 0",
+        ),
+        (
+            "a total with those read only, not those written",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000,"cache_creation_input_tokens":10}"#,
+            "1060 1000 9 0",
+        ),
+        (
+            "reasoning outside of completion, in a total with them",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1159,"cache_read_input_tokens":1000,"completion_tokens_details":{"reasoning_tokens":100}}"#,
+            "1050 1000 109 100",
+        ),
+        (
+            "in details, openai's way",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":1000,"cache_write_tokens":7}}"#,
+            "1057 1000 9 0",
+        ),
+        (
+            "both ways, once",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"cache_read_input_tokens":1000,"prompt_tokens_details":{"cached_tokens":1000}}"#,
+            "1050 1000 9 0",
+        ),
+        (
+            "both spellings: the one of the route",
+            r#"{"input_tokens":1,"output_tokens":2,"prompt_tokens":50,"completion_tokens":9}"#,
+            "50 0 9 0",
+        ),
+        (
+            "null and zero",
+            r#"{"input_tokens":5,"output_tokens":0,"cache_read_input_tokens":null,"cache_creation_input_tokens":0}"#,
+            "5 0 0 0",
+        ),
+        (
+            "cache hits are deepseek's, and inside",
+            r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_cache_hit_tokens":40}"#,
+            "50 0 9 0",
+        ),
+        ("the total alone says nothing", r#"{"input_tokens":5,"total_tokens":9}"#, "-"),
+        ("nor in the place of the input", r#"{"output_tokens":5,"total_tokens":9}"#, "-"),
+        (
+            "a sum out of range",
+            r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":1}"#,
+            "-",
+        ),
+        (
+            "a sum beyond 64 bits",
+            r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":9223372036854775807,"cache_creation_input_tokens":9223372036854775807}"#,
+            "-",
+        ),
+    ] {
+        assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
+    }
+    assert_eq!(counts(r#"{"prompt_tokens":5,"total_tokens":5}"#, Mode::Embeddings), "5 0 0 0");
+    assert_eq!(counts(r#"{"total_tokens":5}"#, Mode::Embeddings), "-");
+    let raw = br#"{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":3,"cache_creation_input_tokens":4}"#;
+    let usage = Rules::Additional1.read(raw, Mode::Chat).unwrap().usage;
+    assert_eq!((usage.input, usage.cache_write_input), (Tokens(8), Tokens(4)));
+    assert_eq!(
+        counts_by(Rules::OpenAi1, std::str::from_utf8(raw).unwrap(), Mode::Chat),
+        "-",
+        "not openai's names"
+    );
+}
+
+#[test]
+fn rules_are_known_by_their_names() {
+    assert_eq!(Rules::ALL.map(Rules::name), ["openai/1", "additional/1"]);
+    assert!(Rules::ALL.iter().all(|rules| Rules::named(rules.name()) == Some(*rules)));
+    assert_eq!((Rules::named(""), Rules::named("openai/2")), (None, None));
+    assert_eq!(Rules::default(), Rules::OpenAi1);
 }

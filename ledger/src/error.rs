@@ -1,22 +1,47 @@
 //! One error for the service and the command line: what went wrong, and what to do about it.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pax_gateway::wire::IDENTITY_HEADER;
 use serde_json::json;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A caller without the shared secret, or with another one.
-    #[error("the internal listener wants `authorization: Bearer SECRET` with the ledger's shared secret")]
+    /// Somebody without the shared secret, or with another one.
+    #[error(
+        "this listener wants `authorization: Bearer SECRET` with the secret that the ledger shares with Envoy"
+    )]
     Unauthorized,
+    /// A caller's request that does not say whose it is, or says it twice.
+    #[error(
+        "the request must say once who calls, by the header {IDENTITY_HEADER} that the gateway's filter sets"
+    )]
+    NoIdentity,
+    /// A caller whose account is not there.
+    #[error("the ledger has no account of that name; ask the gateway's operator to create it")]
+    UnknownAccount,
     /// A token that resolves to nobody.
     #[error("the token is unknown, revoked or expired")]
     UnknownToken,
     /// No such route.
     #[error("there is no such route on this listener")]
     UnknownRoute,
+    /// A route that takes another method.
+    #[error("this route takes {allow} only")]
+    MethodNotAllowed {
+        /// The one it takes.
+        allow: &'static str,
+    },
+    /// A query parameter that is unknown, stands twice or has no meaning.
+    #[error("{message}")]
+    Query {
+        /// Its name.
+        param: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A body that cannot be read.
     #[error("{0}")]
     BadRequest(String),
@@ -51,13 +76,48 @@ impl Error {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::NoIdentity => (StatusCode::BAD_REQUEST, "invalid_header"),
+            Self::UnknownAccount => (StatusCode::NOT_FOUND, "account_not_found"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UnknownToken => (StatusCode::NOT_FOUND, "unknown_token"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown_route"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::BadRequest(_) | Self::Query { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::Store { .. } | Self::Stopping | Self::Io { .. } | Self::Operator(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable")
             }
+        }
+    }
+
+    /// OpenAI's `type` of the error.
+    fn kind(&self) -> &'static str {
+        match self.status_and_code().0.as_u16() {
+            401 => "authentication_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// Which part of the request is meant.
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::Query { param, .. } => Some(param),
+            Self::NoIdentity => Some(IDENTITY_HEADER),
+            _ => None,
+        }
+    }
+
+    /// Whether to try again, and how: OpenAI's SDKs ask these headers.
+    fn hints(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let should_retry = (HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+        match self {
+            Self::Store { .. } | Self::Stopping | Self::Io { .. } | Self::Operator(_) => {
+                vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))]
+            }
+            Self::MethodNotAllowed { allow } => {
+                vec![(header::ALLOW, HeaderValue::from_static(allow)), should_retry]
+            }
+            _ => vec![should_retry],
         }
     }
 }
@@ -72,10 +132,10 @@ impl IntoResponse for Error {
         } else {
             self.to_string()
         };
-        let body = Json(json!({"error": {"code": code, "message": message}}));
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => (status, [(header::RETRY_AFTER, "1")], body).into_response(),
-            _ => (status, body).into_response(),
-        }
+        // OpenAI's shape: what callers get is this, through Envoy.
+        let error = json!({"message": message, "type": self.kind(), "param": self.param(), "code": code});
+        let mut response = (status, Json(json!({"error": error}))).into_response();
+        response.headers_mut().extend(self.hints());
+        response
     }
 }

@@ -1,16 +1,49 @@
-//! An entry as one line of JSON: what `entries` prints.
+//! An entry as text: the line of JSON that `entries` prints for operators, and what its account's owner is shown
+//! as JSON or as a row of CSV.
 //!
-//! The fields are those of the canonical bytes, in their order and to the letter, but for `usage`: there the
-//! provider's own JSON stands instead of the text that holds it. The ledger's own fields follow.
+//! Values are those of the canonical bytes, to the letter, but for `usage`: there the provider's own JSON stands
+//! instead of the text that holds it.
 
 use std::borrow::Cow;
 
 use pax_gateway::clock::Moment;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::store::StoredEntry;
+use crate::store::{OwnEntry, StoredEntry};
+
+/// What an account's owner is shown of an entry as a row of CSV, in this order. As JSON the raw `usage` follows.
+pub const OWN_COLUMNS: [&str; 27] = [
+    "account_seq",
+    "exchange_id",
+    "kind",
+    "occurred_at",
+    "settled_at",
+    "utc_day",
+    "model",
+    "provider",
+    "slot",
+    "intent_id",
+    "goal_id",
+    "funding",
+    "stream",
+    "upstream_status",
+    "ending",
+    "provenance",
+    "flags",
+    "tokens_input",
+    "tokens_cached_input",
+    "tokens_cache_write_input",
+    "tokens_audio_input",
+    "tokens_output",
+    "tokens_audio_output",
+    "tokens_reasoning_output",
+    "cost_pax",
+    "rate_table_v",
+    "token_id",
+];
 
 /// The entry as JSON, without a line's end.
 ///
@@ -32,6 +65,64 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
         serde_json::to_string(&entry.entry_hash)?,
     ));
     Ok(line)
+}
+
+/// The entry as JSON for its account's owner.
+///
+/// # Errors
+/// Where its canonical bytes are no JSON object: the database was changed by hand.
+pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
+    let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
+    let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
+    for name in OWN_COLUMNS.iter().skip(1).chain(&["usage"]) {
+        let value = fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        let value = match value {
+            Some(value) if *name == "usage" => usage(value),
+            Some(value) => Cow::Borrowed(value.get()),
+            None => Cow::Borrowed("null"),
+        };
+        text.push_str(&format!(",\"{name}\":{value}"));
+    }
+    text.push('}');
+    RawValue::from_string(text)
+}
+
+/// The entry as cells for its account's owner, in the order of [`OWN_COLUMNS`].
+///
+/// # Errors
+/// Where its canonical bytes are no JSON object: the database was changed by hand.
+pub fn own_cells(entry: &OwnEntry) -> Result<Vec<String>, serde_json::Error> {
+    let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
+    let cell = |name: &&str| match fields.iter().find(|(key, _)| key == name) {
+        _ if *name == "account_seq" => Ok(entry.account_seq.to_string()),
+        None => Ok(String::new()),
+        // An amount begins with a digit, or with the sign that makes it a number.
+        Some((_, value)) if *name == "cost_pax" => serde_json::from_str(value.get()),
+        Some((_, value)) => cell(value),
+    };
+    OWN_COLUMNS.iter().map(cell).collect()
+}
+
+/// A value as a cell: a list's members with a space between them, and nothing for nothing.
+fn cell(value: &RawValue) -> Result<String, serde_json::Error> {
+    Ok(match serde_json::from_str(value.get())? {
+        Value::Null => String::new(),
+        Value::String(text) => defused(text),
+        Value::Array(members) => {
+            let members = members
+                .iter()
+                .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned));
+            defused(members.collect::<Vec<_>>().join(" "))
+        }
+        // A number or a truth, as it was written.
+        _ => value.get().to_owned(),
+    })
+}
+
+/// A text that no spreadsheet takes for a formula: labels and model names are somebody's own words, and whoever
+/// opens the file is somebody else.
+fn defused(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }
 
 /// The raw usage as the JSON it is; as the text it was received as, where that is no JSON.
@@ -98,6 +189,37 @@ mod tests {
         ] {
             assert_eq!(compact(json), expected);
         }
+    }
+
+    #[test]
+    fn no_text_of_a_cell_begins_a_formula_and_numbers_stay_numbers() {
+        for (json, expected) in [
+            ("null", ""),
+            ("true", "true"),
+            ("-5", "-5"),
+            ("12345678901234567890", "12345678901234567890"),
+            ("[]", ""),
+            (r#"["a","b"]"#, "a b"),
+            (r#""""#, ""),
+            (r#""a=1""#, "a=1"),
+            (r#"" =1""#, " =1"),
+            (r#""=1+1""#, "'=1+1"),
+            (r#""+1""#, "'+1"),
+            (r#""-1""#, "'-1"),
+            (r#""@a""#, "'@a"),
+            (r#""\t=1""#, "'\t=1"),
+            (r#""\r=1""#, "'\r=1"),
+            (r#""'=1""#, "'=1"),
+        ] {
+            assert_eq!(cell(&RawValue::from_string(json.to_owned()).unwrap()).unwrap(), expected, "{json}");
+        }
+        let canonical = br#"{"cost_pax":"-0.500000000000","slot":"-0.5"}"#.to_vec();
+        let cells = own_cells(&OwnEntry { account_seq: 3, canonical }).unwrap();
+        let named = |name| &cells[OWN_COLUMNS.iter().position(|column| *column == name).unwrap()];
+        assert_eq!(
+            [named("account_seq"), named("cost_pax"), named("slot")],
+            ["3", "-0.500000000000", "'-0.5"]
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::internal::{self, Internal};
-use crate::api::public;
+use crate::api::public::{self, Public};
 use crate::error::Error;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
@@ -30,7 +30,7 @@ pub struct Settings {
     pub internal: SocketAddr,
     /// Where callers' requests arrive; port 0 takes a free one.
     pub public: SocketAddr,
-    /// What filters must know.
+    /// What Envoy must know, on both.
     pub secret: SharedSecret,
 }
 
@@ -79,12 +79,13 @@ impl Server {
     /// # Errors
     /// Where a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let public = Public::new(self.store.clone(), self.bundle.clone(), self.secret);
         let (recorder, recording) = Recorder::start(self.store.writer(), self.bundle);
         let internal = Internal { store: self.store.clone(), recorder, secret: self.secret };
         let (stopping, stopped) = watch::channel(false);
         let mut serving = [
             serve(self.internal, internal::routes(internal), stopped.clone()),
-            serve(self.public, public::routes(), stopped),
+            serve(self.public, public::routes(public), stopped),
         ];
         let [internal, public] = &mut serving;
         let early = tokio::select! {

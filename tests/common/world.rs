@@ -32,9 +32,11 @@ impl World {
         let answers = std::iter::once(pax_standin::own_answers()).chain(captures()).collect();
         let standin = Standin::start(Options { answers, ..Options::default() }).unwrap();
         let builder = Stack::builder().upstream(standin.addr.to_string());
-        // The config of the scenarios: one provider that is never asked to report usage.
+        // The config of the scenarios: one provider that is never asked to report usage, and one whose cached tokens
+        // are additional.
         let builder = builder.change_filter_config(|config| {
             config["providers"]["mistral"]["stream_usage"] = "always".into();
+            config["providers"]["together"]["usage_rules"] = "additional/1".into();
         });
         let stack = change(builder).start().unwrap_or_else(|error| panic!("{error}"));
         Self { stack, standin }

@@ -1,13 +1,12 @@
-//! What the readers of answers should say: documents, usages and streams, from the whole as serde_json reads it.
+//! What the readers of answers should say: documents and usages, from the whole as serde_json reads it.
 
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::document::{Choices, Document, Found, RawUsage};
-use pax_gateway::sse::{HELD_MAX, Passed, Scanner};
-use pax_gateway::usage::{self, Mode, RAW_MAX};
+use pax_gateway::usage::{Mode, RAW_MAX, Rules};
 
 /// The usage that a document's value stands for.
-fn raw_usage(value: Option<&Value>) -> RawUsage {
+pub fn raw_usage(value: Option<&Value>) -> RawUsage {
     match value {
         None => RawUsage::Absent,
         Some(value) if value.is_null() => RawUsage::Null,
@@ -16,26 +15,7 @@ fn raw_usage(value: Option<&Value>) -> RawUsage {
     }
 }
 
-/// A difference that is known: where a document has two lists of choices (`choices` twice, or `data` beside it), an
-/// empty one takes the place of one with elements. True where two may stand in one document.
-fn has_two_lists(bytes: &[u8], stream: bool) -> bool {
-    let count =
-        |line: &Line<'_>, name: &[u8]| line.text.windows(name.len()).filter(|part| *part == name).count();
-    // The first letter may be an escape; a document may stand on two lines.
-    let lists: Vec<usize> =
-        lines(bytes).iter().map(|line| count(line, b"hoices\"") + count(line, b"ata\"")).collect();
-    lists.iter().sum::<usize>() > 1 && (!stream || two_near(&lists))
-}
-
-/// In a stream only lists in one line, or in two that follow each other, can be of one document.
-fn two_near(lists: &[usize]) -> bool {
-    lists.iter().any(|count| *count > 1) || lists.windows(2).any(|pair| pair[0] + pair[1] > 1)
-}
-
 pub fn document(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
-    if has_two_lists(bytes, false) {
-        return Ok(());
-    }
     let tell = |cut: &[&[u8]]| -> (bool, bool, Found) {
         let mut document = Document::default();
         for piece in cut {
@@ -69,23 +49,20 @@ pub fn document(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
 }
 
 /// Whether any list of `choices` or `data` has an element.
-fn has_choices(tree: &Value) -> bool {
+pub fn has_choices(tree: &Value) -> bool {
     let lists = tree.members().iter().filter(|(key, _)| key == "choices" || key == "data");
     lists.into_iter().any(|(_, value)| !value.items().is_empty())
 }
 
 pub fn usage(bytes: &[u8]) -> Result<(), String> {
-    for mode in [Mode::Chat, Mode::Embeddings] {
-        let told = usage::read(bytes, mode);
+    for (rules, mode) in
+        Rules::ALL.into_iter().flat_map(|rules| [(rules, Mode::Chat), (rules, Mode::Embeddings)])
+    {
+        let told = rules.read(bytes, mode);
         let Some(tree) = read(bytes) else {
             let reads = crate::serde_json_accepts(bytes);
             return if told.is_none() || reads { Ok(()) } else { Err(format!("no JSON, and yet {told:?}")) };
         };
-        // Known: in details that are a list, the key of an object before it is still taken for theirs.
-        let listed = |name: &str| tree.get(name).is_some_and(|details| !details.items().is_empty());
-        if listed("prompt_tokens_details") || listed("completion_tokens_details") {
-            return Ok(());
-        }
         // Of keys that stand twice in a provider's own usage nothing is said.
         if tree.has_twice() || tree.depth() > pax_gateway::json::MAX_DEPTH {
             return Ok(());
@@ -97,7 +74,11 @@ pub fn usage(bytes: &[u8]) -> Result<(), String> {
             let counts = counts.map(|tokens| tokens.0);
             (counts, usage.audio_output.0, usage.reasoning_output.0, reading.cached_exceeds_input)
         });
-        equal("the usage", &told, &counted(&tree, mode))?;
+        let expected = match rules {
+            Rules::OpenAi1 => counted(&tree, mode),
+            Rules::Additional1 => counted_beside(&tree, mode),
+        };
+        equal(rules.name(), &told, &expected)?;
     }
     Ok(())
 }
@@ -115,9 +96,15 @@ fn count(value: Option<&Value>) -> Option<u64> {
     whole.parse::<u64>().ok().filter(|count| i64::try_from(*count).is_ok())
 }
 
+/// A count in the details of this name.
+fn inner(tree: &Value, outer: &str, name: &str) -> Option<u64> {
+    count(tree.get(outer).and_then(|details| details.get(name)))
+}
+
+/// `openai/1`: the parts of the input are inside of it.
 fn counted(tree: &Value, mode: Mode) -> Option<Counts> {
     let top = |name: &str| count(tree.get(name));
-    let inner = |outer: &str, name: &str| count(tree.get(outer).and_then(|details| details.get(name)));
+    let inner = |outer: &str, name: &str| inner(tree, outer, name);
     let (prompt, completion, total) = (top("prompt_tokens"), top("completion_tokens"), top("total_tokens"));
     let input = match (prompt, completion, total) {
         (Some(prompt), _, _) => prompt,
@@ -148,134 +135,20 @@ fn counted(tree: &Value, mode: Mode) -> Option<Counts> {
     Some((counts, zero(details, "audio_tokens"), zero(details, "reasoning_tokens"), exceeds))
 }
 
-/// What passed of a stream, and what was said.
-fn pass(cut: &[&[u8]], takes_out: bool) -> (Vec<u8>, String) {
-    let mut scanner = Scanner::new(takes_out);
-    let mut passed = Vec::new();
-    for piece in cut {
-        match scanner.push(piece) {
-            Passed::Same => passed.extend_from_slice(piece),
-            Passed::Instead(bytes) => passed.extend_from_slice(&bytes),
-        }
-    }
-    passed.extend_from_slice(&scanner.finish());
-    (passed, format!("{:?}", scanner.stream))
-}
-
-pub fn stream(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
-    if has_two_lists(bytes, true) {
-        return Ok(());
-    }
-    let (passed, said) = pass(&[bytes], true);
-    equal("nothing is taken out", &pass(&[bytes], false), &(bytes.to_vec(), said.clone()))?;
-    for cut in pieces.of(bytes) {
-        let (again, said_again) = pass(&cut, true);
-        equal(
-            "what passes, however it is cut",
-            &again.escape_ascii().to_string(),
-            &passed.escape_ascii().to_string(),
-        )?;
-        equal("what is said, however it is cut", &said_again, &said)?;
-        equal("nothing is taken out, however it is cut", &pass(&cut, false).0, &bytes.to_vec())?;
-    }
-    match without_usage_events(bytes) {
-        Some(expected) => {
-            equal("what passes", &passed.escape_ascii().to_string(), &expected.escape_ascii().to_string())
-        }
-        None => Ok(()),
-    }
-}
-
-/// A line, and its end.
-struct Line<'a> {
-    text: &'a [u8],
-    /// Where it begins, where its text ends, and where its end ends.
-    place: (usize, usize, usize),
-    ended: bool,
-}
-
-fn lines(bytes: &[u8]) -> Vec<Line<'_>> {
-    let mut lines = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let rest = &bytes[start..];
-        let length = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
-        let end = match rest.get(length..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => 2,
-            [] => 0,
-            _ => 1,
-        };
-        lines.push(Line {
-            text: &rest[..length],
-            place: (start, start + length, start + length + end),
-            ended: end > 0,
-        });
-        start += length + end;
-    }
-    lines
-}
-
-/// The stream less its usage-only events. None where the standard's reading is not what is promised: documents that
-/// follow each other without a blank line are read one by one, and a doubled key says two things.
-fn without_usage_events(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut event: Vec<Line<'_>> = Vec::new();
-    // Known: half a byte order mark is no text to the scanner.
-    if bytes.starts_with(b"\xef") && !bytes.starts_with(b"\xef\xbb\xbf") {
-        return None;
-    }
-    for line in lines(bytes) {
-        // Known: any line that begins with a d ends the document before it.
-        if line.text.starts_with(b"d") && !line.text.starts_with(b"data:") {
-            return None;
-        }
-        let mark_only = line.place.0 == 0 && line.text == b"\xef\xbb\xbf";
-        let blank = (line.text.is_empty() || mark_only) && line.ended;
-        event.push(line);
-        if blank {
-            end_event(bytes, &event, &mut out)?;
-            event.clear();
-        }
-    }
-    end_event(bytes, &event, &mut out)?;
-    Some(out)
-}
-
-fn end_event(bytes: &[u8], event: &[Line<'_>], out: &mut Vec<u8>) -> Option<()> {
-    let (Some(first), Some(last)) = (event.first(), event.last()) else { return Some(()) };
-    // Comments before the first field are no part of the event.
-    let comments = event.iter().take_while(|line| line.text.starts_with(b":")).count();
-    let begins = event.get(comments).map_or(last.place.2, |line| line.place.0);
-    out.extend_from_slice(&bytes[first.place.0..begins]);
-    let data = |line: &Line<'_>| {
-        let text = line.text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line.place.0 == 0).unwrap_or(line.text);
-        let value = text.strip_prefix(b"data:")?;
-        Some(value.strip_prefix(b" ").unwrap_or(value).to_vec())
-    };
-    let values: Vec<Vec<u8>> = event.iter().filter_map(data).collect();
-    let last_data = event.iter().rev().find(|line| data(line).is_some());
-    // Known: a data line after a whole document begins another one, even an empty line.
-    if (1..values.len()).any(|count| crate::serde_json_accepts(&values[..count].join(&b'\n'))) {
-        return None;
-    }
-    let whole = read(&values.join(&b'\n'));
-    let usage_only = match &whole {
-        Some(tree) if tree.depth() > pax_gateway::json::MAX_DEPTH => false,
-        Some(tree) => {
-            if tree.has_twice() {
-                return None;
-            }
-            let error = tree.get("error").is_some_and(|error| !error.is_null());
-            raw_usage(tree.get("usage")).is_reported() && !has_choices(tree) && !error
-        }
-        None if values.len() > 1 || values.iter().any(|value| crate::serde_json_accepts(value)) => {
-            return None;
-        }
-        None => false,
-    };
-    let short = last_data.is_some_and(|line| line.place.1 - begins <= HELD_MAX);
-    if !(usage_only && short) {
-        out.extend_from_slice(&bytes[begins..last.place.2]);
-    }
-    Some(())
+/// `additional/1`: what was cached is beside the prompt.
+fn counted_beside(tree: &Value, mode: Mode) -> Option<Counts> {
+    let first = |names: [&str; 2]| names.iter().find_map(|name| count(tree.get(name)));
+    let prompt = |name: &str| inner(tree, "prompt_tokens_details", name);
+    let cached = count(tree.get("cache_read_input_tokens")).or(prompt("cached_tokens")).unwrap_or(0);
+    let written =
+        count(tree.get("cache_creation_input_tokens")).or(prompt("cache_write_tokens")).unwrap_or(0);
+    // Of 64 bits each, in 128.
+    let beside =
+        first(["prompt_tokens", "input_tokens"]).map(u128::from)? + u128::from(cached) + u128::from(written);
+    let input = i64::try_from(beside).ok()?.unsigned_abs();
+    let stated = first(["completion_tokens", "output_tokens"]).or((mode == Mode::Embeddings).then_some(0))?;
+    let output = stated.max(count(tree.get("total_tokens")).unwrap_or(0).saturating_sub(input));
+    let completion = |name: &str| inner(tree, "completion_tokens_details", name).unwrap_or(0);
+    let counts = [input, cached, written, prompt("audio_tokens").unwrap_or(0), output];
+    Some((counts, completion("audio_tokens"), completion("reasoning_tokens"), false))
 }

@@ -35,7 +35,11 @@ const KEYS: &[&str] = &[
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
+    "input_tokens",
+    "output_tokens",
     "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
     "prompt_tokens_details",
     "completion_tokens_details",
     "cached_tokens",
@@ -164,11 +168,19 @@ pub fn usage(random: &mut Random) -> String {
         let made = members(random, &likely);
         or_any(random, made)
     };
+    let (prompt, completion) = match random.once_in(3) {
+        true => ("input_tokens", "output_tokens"),
+        false => ("prompt_tokens", "completion_tokens"),
+    };
     let likely = [
-        ("prompt_tokens", number(random)),
-        ("completion_tokens", number(random)),
+        (prompt, number(random)),
+        (completion, number(random)),
         ("total_tokens", number(random)),
-        ("prompt_cache_hit_tokens", number(random)),
+        (
+            if random.once_in(2) { "prompt_cache_hit_tokens" } else { "cache_read_input_tokens" },
+            number(random),
+        ),
+        (if random.once_in(2) { "x" } else { "cache_creation_input_tokens" }, number(random)),
         ("prompt_tokens_details", details(random)),
         ("completion_tokens_details", details(random)),
     ];

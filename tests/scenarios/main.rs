@@ -1,4 +1,5 @@
-//! Every scenario of this folder, natively and again in a real Envoy; `format.rs` describes their text.
+//! Every scenario of this folder, natively and again in a real Envoy; `format.rs` describes their text,
+//! `table.rs` that of a table of answers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,11 +16,13 @@ mod envoy;
 mod format;
 mod native;
 mod self_check;
+mod table;
 
 use common::world::World;
 use common::{case, run};
 use format::Scenario;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,12 +70,14 @@ fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
 fn scenarios() -> Vec<(String, Scenario)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "txt")).collect();
+    let is = |path: &Path, kind: &str| path.extension().is_some_and(|extension| extension == kind);
+    let mut files: Vec<_> = files.filter(|path| is(path, "txt") || is(path, "table")).collect();
     files.sort();
     let mut all = Vec::new();
     for path in files {
-        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let file = path.file_name().unwrap().to_string_lossy().trim_end_matches(".txt").to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
+        let text = if is(&path, "table") { table::scenarios(text.trim_end()) } else { text };
         all.extend(format::parse(&file, &text).into_iter().map(|scenario| (file.clone(), scenario)));
     }
     all

@@ -1,5 +1,5 @@
-//! The scenarios against the core alone: `Exchange::step`, with every body whole and in single bytes, and the
-//! account known before the body or after it.
+//! The scenarios against the core alone: `Exchange::step`, with every body whole and in single bytes, the account
+//! known before the body or after it, and the answer cut in two at every byte.
 
 use crate::check::{Request, Seen};
 use crate::common::prices::first_two_cards;
@@ -25,13 +25,14 @@ fn config() -> Config {
             "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage
         })
     };
-    let config = serde_json::json!({
+    let mut config = serde_json::json!({
         "ledger": {"cluster": "ledger", "authority": "ledger"},
         "providers": {
             "fireworks": provider("ask"), "openai": provider("ask"), "groq": provider("ask"),
             "deepseek": provider("ask"), "together": provider("ask"), "mistral": provider("always")
         }
     });
+    config["providers"]["together"]["usage_rules"] = "additional/1".into();
     Config::parse(&config.to_string()).unwrap()
 }
 
@@ -39,21 +40,33 @@ fn config() -> Config {
 #[derive(Clone, Copy, Debug)]
 struct Variant {
     request_bytes: usize,
-    answer_bytes: usize,
+    answer: Cut,
     body_first: bool,
 }
 
+/// How an answer comes.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// In pieces of so many bytes.
+    Every(usize),
+    /// In two, the first of so many.
+    At(usize),
+}
+
 const VARIANTS: [Variant; 4] = [
-    Variant { request_bytes: usize::MAX, answer_bytes: usize::MAX, body_first: false },
-    Variant { request_bytes: 1, answer_bytes: 1, body_first: false },
-    Variant { request_bytes: usize::MAX, answer_bytes: 7, body_first: true },
-    Variant { request_bytes: 3, answer_bytes: 64, body_first: true },
+    Variant { request_bytes: usize::MAX, answer: Cut::Every(usize::MAX), body_first: false },
+    Variant { request_bytes: 1, answer: Cut::Every(1), body_first: false },
+    Variant { request_bytes: usize::MAX, answer: Cut::Every(7), body_first: true },
+    Variant { request_bytes: 3, answer: Cut::Every(64), body_first: true },
 ];
 
 /// Runs a scenario in all variants.
 pub fn run(scenario: &Scenario) {
-    for variant in VARIANTS {
-        let seen = Drive::new(scenario, variant).run();
+    let gateway = Rc::new(Gateway { config: config(), bundle: first_two_cards() });
+    let length = scenario.provider.as_ref().map_or(0, |provider| provider.body().len());
+    let cuts = (1..length).map(|at| Variant { answer: Cut::At(at), ..VARIANTS[0] });
+    for variant in VARIANTS.into_iter().chain(cuts) {
+        let seen = Drive::new(scenario, variant, Rc::clone(&gateway)).run();
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| seen.check(scenario)));
         if let Err(panic) = told {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -77,8 +90,7 @@ struct Drive<'a> {
 }
 
 impl<'a> Drive<'a> {
-    fn new(scenario: &'a Scenario, variant: Variant) -> Self {
-        let gateway = Rc::new(Gateway { config: config(), bundle: first_two_cards() });
+    fn new(scenario: &'a Scenario, variant: Variant, gateway: Rc<Gateway>) -> Self {
         Self {
             scenario,
             variant,
@@ -205,9 +217,12 @@ impl<'a> Drive<'a> {
             end: false,
         });
         let whole = provider.body();
-        let mut pieces = pieces(&whole, self.variant.answer_bytes).peekable();
-        while let Some(bytes) = pieces.next() {
-            let end = pieces.peek().is_none() && !provider.cut;
+        let answer: Vec<&[u8]> = match self.variant.answer {
+            Cut::Every(size) => pieces(&whole, size).collect(),
+            Cut::At(at) => vec![&whole[..at], &whole[at..]],
+        };
+        for (index, &bytes) in answer.iter().enumerate() {
+            let end = index + 1 == answer.len() && !provider.cut;
             self.replaced = None;
             self.step(Event::AnswerBody { bytes, end });
             let passed = self.replaced.take();

@@ -1,7 +1,7 @@
 //! Providers as `envoy/providers.json` names them, and which server plays them.
 
 use crate::{Layout, StackError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,17 @@ pub enum StreamUsage {
     Ask,
     /// It reports unasked, or refuses the option.
     Always,
+}
+
+/// The field of a request that carries the most output tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputMaximum {
+    /// The older name, which nearly all understand.
+    #[default]
+    MaxTokens,
+    /// The newer one.
+    MaxCompletionTokens,
 }
 
 /// One provider: an Envoy cluster and its conventions. `envoy/README.md` describes the fields.
@@ -27,12 +38,25 @@ pub struct Provider {
     pub key_env: String,
     /// See [`StreamUsage`].
     pub stream_usage: StreamUsage,
+    /// The name of the rules that read its raw usage; the filter knows them.
+    #[serde(default = "openai")]
+    pub usage_rules: String,
+    /// See [`OutputMaximum`].
+    #[serde(default)]
+    pub output_maximum: OutputMaximum,
+    /// The ids of models that it serves though no card prices them, each with at most one `*`.
+    #[serde(default)]
+    pub model_patterns: Vec<String>,
     /// The header that carries the key.
     #[serde(default = "authorization")]
     pub key_header: String,
     /// What stands before the key in it.
     #[serde(default = "bearer")]
     pub key_prefix: String,
+}
+
+fn openai() -> String {
+    "openai/1".into()
 }
 
 fn authorization() -> String {
@@ -97,7 +121,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
         if !plain(&provider.key_env, "_") {
             return wrong("key_env");
         }
-        if !plain(&provider.key_header, "-") {
+        if !plain(&provider.key_header, "-") || provider.key_header.contains(|c: char| c.is_ascii_uppercase())
+        {
             return wrong("key_header");
         }
         if !provider.key_prefix.is_empty() && !plain(&provider.key_prefix, "- ") {
@@ -122,6 +147,28 @@ pub(crate) fn split_authority(authority: &str, default_port: u16) -> Option<(Str
     (named && port > 0).then(|| (host.to_string(), port))
 }
 
+/// A provider as the filter's configuration says it. One plain server in the place of all is spoken to as such servers
+/// want it (vLLM, Ollama, llama.cpp); which models a provider serves, and how a caller's key is sent, stays.
+fn provider_config(name: &str, provider: &Provider, upstream: &Upstream) -> Value {
+    let mut config = match upstream {
+        Upstream::Providers => json!({
+            "cluster": name,
+            "authority": provider.authority,
+            "base_path": provider.base_path,
+            "stream_usage": if provider.stream_usage == StreamUsage::Always { "always" } else { "ask" },
+            "usage_rules": provider.usage_rules,
+            "output_maximum": provider.output_maximum,
+        }),
+        Upstream::Server(server) => json!({
+            "cluster": name, "authority": server, "base_path": "/v1", "stream_usage": "ask",
+            "usage_rules": "openai/1", "output_maximum": "max_tokens",
+        }),
+    };
+    config["credential"] = json!({ "header": provider.key_header, "prefix": provider.key_prefix });
+    config["model_patterns"] = json!(provider.model_patterns);
+    config
+}
+
 /// The filter's configuration (its `providers`, and what is the same everywhere), as JSON.
 pub(crate) fn filter_config(
     providers: &BTreeMap<String, Provider>,
@@ -130,21 +177,7 @@ pub(crate) fn filter_config(
 ) -> Value {
     let providers: serde_json::Map<String, Value> = providers
         .iter()
-        .map(|(name, provider)| {
-            let always = provider.stream_usage == StreamUsage::Always;
-            let value = match upstream {
-                Upstream::Providers => json!({
-                    "cluster": name,
-                    "authority": provider.authority,
-                    "base_path": provider.base_path,
-                    "stream_usage": if always { "always" } else { "ask" },
-                }),
-                Upstream::Server(server) => json!({
-                    "cluster": name, "authority": server, "base_path": "/v1", "stream_usage": "ask",
-                }),
-            };
-            (name.clone(), value)
-        })
+        .map(|(name, provider)| (name.clone(), provider_config(name, provider, upstream)))
         .collect();
     json!({
         "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
@@ -159,14 +192,20 @@ pub(crate) fn filter_config(
 mod tests {
     use super::*;
 
-    const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always"}}"#;
+    const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always",
+        "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "key_header": "x-api-key",
+        "key_prefix": "", "model_patterns": ["p-*"]}}"#;
 
     #[test]
-    fn an_upstream_server_is_every_provider_and_is_asked_for_usage() {
+    fn an_upstream_server_is_every_provider_and_is_spoken_to_as_a_plain_server() {
         let config = filter_config(&parse(ONE).unwrap(), &Upstream::Server("127.0.0.1:8000".into()), 1);
         assert_eq!(
             config["providers"]["p"],
-            json!({"cluster": "p", "authority": "127.0.0.1:8000", "base_path": "/v1", "stream_usage": "ask"})
+            json!({
+                "cluster": "p", "authority": "127.0.0.1:8000", "base_path": "/v1", "stream_usage": "ask",
+                "usage_rules": "openai/1", "output_maximum": "max_tokens",
+                "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
+            })
         );
     }
 
@@ -175,8 +214,43 @@ mod tests {
         let config = filter_config(&parse(ONE).unwrap(), &Upstream::Providers, 1);
         assert_eq!(
             config["providers"]["p"],
-            json!({"cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always"})
+            json!({
+                "cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always",
+                "usage_rules": "additional/1", "output_maximum": "max_completion_tokens",
+                "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
+            })
         );
+    }
+
+    #[test]
+    fn what_providers_json_leaves_out_is_the_filters_own_default() {
+        let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask"}}"#;
+        let config = filter_config(&parse(text).unwrap(), &Upstream::Providers, 1);
+        assert_eq!(
+            config["providers"]["p"],
+            json!({
+                "cluster": "p", "authority": "a", "base_path": "/v1", "stream_usage": "ask",
+                "usage_rules": "openai/1", "output_maximum": "max_tokens",
+                "credential": {"header": "authorization", "prefix": "Bearer "}, "model_patterns": [],
+            })
+        );
+    }
+
+    #[test]
+    fn no_two_providers_of_ours_claim_the_same_models() {
+        let providers = read(&Layout::find().unwrap()).unwrap();
+        let starts: Vec<(&String, &str)> = providers
+            .iter()
+            .flat_map(|(name, provider)| provider.model_patterns.iter().map(move |pattern| (name, pattern)))
+            .map(|(name, pattern)| {
+                (name, pattern.strip_suffix('*').expect("a pattern of ours ends with its star"))
+            })
+            .collect();
+        assert!(providers.values().all(|provider| !provider.model_patterns.is_empty()));
+        for (name, start) in &starts {
+            let other = starts.iter().find(|(other, begins)| other != name && begins.starts_with(start));
+            assert_eq!(other, None, "{name}: {start}");
+        }
     }
 
     #[test]
@@ -187,6 +261,8 @@ mod tests {
             ("P_KEY", "P KEY", "p.key_env"),
             ("\"p\"", "\"ledger\"", "ledger"),
             ("\"key_env\"", "\"key_envv\"", "key_envv"),
+            ("max_completion_tokens", "max_output", "max_output"),
+            ("x-api-key", "X-API-Key", "p.key_header"),
         ] {
             let error = parse(&ONE.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

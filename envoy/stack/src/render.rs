@@ -6,8 +6,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The largest request body, in bytes: the filter's `limits.request_bytes` and Envoy's buffer are one number.
+/// The largest request body, in bytes: the filter's `limits.request_bytes`.
 const REQUEST_BYTES: u64 = 20 * 1024 * 1024;
+/// What the filter writes into a body at most, in bytes: another model name (256, escaped 512), `stream_options`, a
+/// maximum. Envoy's buffer has room for it, since it counts what it sends on.
+const INSERTED_BYTES: u64 = 1024;
 
 /// Where the system keeps the authorities that sign servers' certificates.
 const CA_FILES: [&str; 3] =
@@ -63,6 +66,8 @@ pub fn render(
             }
         }
     }
+    // Tests change the filter's limit; Envoy's buffer follows.
+    let limit = filter["limits"]["request_bytes"].as_u64().unwrap_or(REQUEST_BYTES);
     let access_log = if place.access_log { layout.read("fragments/access-log.yaml")? } else { String::new() };
     let values = BTreeMap::from([
         ("GATEWAY_ADDRESS", quoted(&place.gateway_address)),
@@ -70,7 +75,7 @@ pub fn render(
         ("ADMIN_PORT", place.admin_port.to_string()),
         ("LEDGER_PORT", place.ledger_port.to_string()),
         ("WASM_FILE", quoted(&place.wasm.to_string_lossy())),
-        ("REQUEST_BYTES", filter["limits"]["request_bytes"].to_string()),
+        ("BUFFER_BYTES", limit.saturating_add(INSERTED_BYTES).to_string()),
         ("FILTER_CONFIG", quoted(&filter.to_string())),
         ("ACCESS_LOG", access_log),
         ("LOCAL_REPLIES", replies::render(layout)?),
@@ -252,6 +257,14 @@ mod tests {
                 text.lines().filter(|l| l.contains("${") && !l.trim().starts_with('#')).collect();
             assert_eq!(left, Vec::<&str>::new());
         }
+    }
+
+    #[test]
+    fn a_body_at_the_limit_fits_the_buffer_with_what_is_written_into_it() {
+        let upstream = Upstream::Server("localhost:8000".into());
+        let change = |filter: &mut Value| filter["limits"]["request_bytes"] = 5_000.into();
+        let text = render(&Layout::find().unwrap(), &place(), &upstream, change).unwrap();
+        assert!(text.contains("request_body_buffer_limit: 6024\n"));
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pax_gateway::wire::{
@@ -14,7 +13,7 @@ use pax_gateway::wire::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{healthz, unknown_route};
+use super::{authorize, healthz, unknown_route};
 use crate::book;
 use crate::error::Error;
 use crate::recorder::Recorder;
@@ -43,6 +42,7 @@ pub fn routes(internal: Internal) -> Router {
         .route(RESOLVE_PATH, post(resolve))
         .route(STANDINGS_PATH, post(standings))
         .route(DEBITS_PATH, post(debits))
+        .method_not_allowed_fallback(post_only)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
         .route("/healthz", get(healthz))
@@ -50,22 +50,8 @@ pub fn routes(internal: Internal) -> Router {
         .with_state(internal)
 }
 
-async fn authorize(
-    State(secret): State<SharedSecret>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Error> {
-    let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
-    let bearer = match (offered.next(), offered.next()) {
-        (Some(only), None) => only.as_bytes().split_at_checked(b"Bearer ".len()),
-        _ => None,
-    };
-    let known =
-        bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
-    if !known {
-        return Err(Error::Unauthorized);
-    }
-    Ok(next.run(request).await)
+async fn post_only() -> Error {
+    Error::MethodNotAllowed { allow: "POST" }
 }
 
 fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {

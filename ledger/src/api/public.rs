@@ -1,14 +1,207 @@
-//! The public listener, which Envoy routes callers to.
+//! The public listener, which Envoy routes callers' own requests to: what they may spend and have spent, and
+//! their entries.
 //!
-//! The callers' own balance and entries (`/v1/credits`, `/v1/credits/ledger`) belong here: identity by a header
-//! that the filter puts on, never by one that a caller sends.
+//! Who calls is what [`IDENTITY_HEADER`] says. The filter sets it and lets nothing of the caller's own head
+//! through; Envoy puts the shared secret on, so that nobody else who reaches the port can claim to be anybody.
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use pax_gateway::account::{Status, Tier};
+use pax_gateway::bundle::Bundle;
+use pax_gateway::card::RateTableVersion;
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::pax::Pax;
+use pax_gateway::wire::IDENTITY_HEADER;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
-use super::{healthz, unknown_route};
+use super::query::{Format, Listing, Parameters};
+use super::{authorize, healthz, unknown_route};
+use crate::error::Error;
+use crate::listing::{self, OWN_COLUMNS};
+use crate::secret::SharedSecret;
+use crate::store::{OwnEntry, Store};
+
+/// What a caller may spend and has spent.
+pub const CREDITS_PATH: &str = "/v1/credits";
+/// A caller's entries.
+pub const ENTRIES_PATH: &str = "/v1/credits/ledger";
+
+/// Callers' requests that read at the same time: fewer than the store has readers, so that whoever turns all
+/// their pages at once keeps no token from being resolved.
+const TURNS: usize = 2;
+
+/// What the public routes work with.
+#[derive(Clone, Debug)]
+pub struct Public {
+    store: Store,
+    bundle: Arc<Bundle>,
+    secret: SharedSecret,
+    turns: Arc<Semaphore>,
+}
+
+impl Public {
+    /// What the public routes work with: the store to read, the cards that tell the cap, whom to believe.
+    #[must_use]
+    pub fn new(store: Store, bundle: Arc<Bundle>, secret: SharedSecret) -> Self {
+        Self { store, bundle, secret, turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+}
 
 /// The public routes.
-pub fn routes() -> Router {
-    Router::new().route("/healthz", get(healthz)).fallback(unknown_route)
+pub fn routes(public: Public) -> Router {
+    // A HEAD would be answered as a GET; the gateway has no such route.
+    Router::new()
+        .route(CREDITS_PATH, get(credits).head(get_only))
+        .route(ENTRIES_PATH, get(entries).head(get_only))
+        .method_not_allowed_fallback(get_only)
+        .route_layer(middleware::from_fn_with_state(public.secret, authorize))
+        .route("/healthz", get(healthz))
+        .fallback(unknown_route)
+        .layer(middleware::map_response(not_stored))
+        .with_state(public)
+}
+
+async fn get_only() -> Error {
+    Error::MethodNotAllowed { allow: "GET" }
+}
+
+/// Money is of the moment, and nobody else's: no cache keeps it.
+async fn not_stored(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Who calls.
+struct Caller(String);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let mut named = parts.headers.get_all(IDENTITY_HEADER).iter();
+        let name = match (named.next(), named.next()) {
+            (Some(only), None) => only.to_str().ok().filter(|name| !name.is_empty()),
+            _ => None,
+        };
+        name.map(|name| Self(name.to_owned())).ok_or(Error::NoIdentity)
+    }
+}
+
+#[derive(Serialize)]
+struct Credits {
+    account: String,
+    tier: Tier,
+    status: Status,
+    balance_pax: Pax,
+    daily_cap_pax: Option<Pax>,
+    utc_day: UtcDay,
+    spent_today_pax: Pax,
+    remaining_today_pax: Option<Pax>,
+    resets_at: Moment,
+    rate_table_v: RateTableVersion,
+}
+
+async fn credits(
+    State(public): State<Public>,
+    Caller(account): Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Credits>, Error> {
+    Parameters::read(query.as_deref())?.end()?;
+    let now = crate::now();
+    let utc_day = now.day();
+    let Some(card) = public.bundle.in_force(now) else {
+        return Err(Error::Operator(format!("no rate card is in force at {now}: is the clock right?")));
+    };
+    let _turn = public.turns.acquire().await;
+    let found = public.store.credits(&account, utc_day).await?.ok_or(Error::UnknownAccount)?;
+    // A balance is the only limit of tier credit.
+    let cap = match found.tier {
+        Tier::Free => Some(found.daily_cap.unwrap_or(card.free_tier.daily_cap)),
+        Tier::Credit => None,
+    };
+    Ok(Json(Credits {
+        account,
+        tier: found.tier,
+        status: found.status,
+        balance_pax: found.balance,
+        daily_cap_pax: cap,
+        utc_day,
+        spent_today_pax: found.spent,
+        remaining_today_pax: cap.map(|cap| remaining(cap, found.spent)),
+        resets_at: utc_day.next().start(),
+        rate_table_v: card.version,
+    }))
+}
+
+/// What is left of a cap. A cap that was lowered during the day may be overspent: then nothing.
+fn remaining(cap: Pax, spent: Pax) -> Pax {
+    cap.checked_sub(spent).unwrap_or_default().max(Pax::ZERO)
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    object: &'static str,
+    data: Vec<Box<RawValue>>,
+    has_more: bool,
+    next: Option<&'a str>,
+}
+
+async fn entries(
+    State(public): State<Public>,
+    Caller(account): Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let listing = Listing::read(query.as_deref(), &headers)?;
+    let _turn = public.turns.acquire().await;
+    // One more than is shown: whether there is a next page is then known without asking again.
+    let mut found =
+        public.store.own_entries(&account, &listing.filter, listing.limit.saturating_add(1)).await?;
+    if found.is_empty() && public.store.account(&account).await?.is_none() {
+        return Err(Error::UnknownAccount);
+    }
+    let shown = usize::try_from(listing.limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| has_more).map(|last| listing.next(last.account_seq));
+    match listing.format {
+        Format::Json => json(&found, next.as_deref()),
+        Format::Csv => csv(&found, next.as_deref()),
+    }
+}
+
+fn json(found: &[OwnEntry], next: Option<&str>) -> Result<Response, Error> {
+    let data: Result<Vec<_>, Error> =
+        found.iter().map(|entry| listing::own_json(entry).map_err(unreadable)).collect();
+    Ok(Json(Page { object: "list", data: data?, has_more: next.is_some(), next }).into_response())
+}
+
+fn csv(found: &[OwnEntry], next: Option<&str>) -> Result<Response, Error> {
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::<u8>::new());
+    writer.write_record(OWN_COLUMNS).map_err(unreadable)?;
+    for entry in found {
+        writer.write_record(listing::own_cells(entry).map_err(unreadable)?).map_err(unreadable)?;
+    }
+    let body = writer.into_inner().map_err(unreadable)?;
+    let head = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"ledger.csv\""),
+    ];
+    let link = next.map(|next| [(header::LINK, format!("<{next}>; rel=\"next\""))]);
+    Ok((head, link, body).into_response())
+}
+
+/// Only a database that was changed by hand holds entries that cannot be shown.
+fn unreadable(why: impl std::fmt::Display) -> Error {
+    Error::Store { doing: "showed entries; run `pax-ledger replay`", why: why.to_string() }
 }

@@ -118,6 +118,37 @@ pub struct EntryFilter {
     pub until: Option<UtcDay>,
 }
 
+/// In which order an account's entries are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By falling number.
+    NewestFirst,
+    /// By rising number.
+    OldestFirst,
+}
+
+/// Which of an account's own entries to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFilter {
+    /// In which order.
+    pub order: Order,
+    /// Only those that come after the entry of this number, in that order.
+    pub after: Option<i64>,
+    /// Only of this UTC day and later.
+    pub since: Option<UtcDay>,
+    /// Only of this UTC day and earlier.
+    pub until: Option<UtcDay>,
+}
+
+/// An entry, for its account's owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnEntry {
+    /// Its number in the account.
+    pub account_seq: i64,
+    /// Its canonical bytes.
+    pub canonical: Vec<u8>,
+}
+
 /// How many lines are in quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quarantined {

@@ -6,7 +6,7 @@ use pax_gateway::clock::Moment;
 use pax_gateway::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Kind, Provenance};
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::{Pax, Tokens};
-use pax_gateway::usage::{self, Mode, Usage};
+use pax_gateway::usage::{Mode, Rules, Usage};
 
 pub const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
 /// 2026-11-23T00:00:00Z
@@ -23,8 +23,8 @@ pub fn exchange(n: u64) -> ExchangeId {
 pub fn reported(n: u64, account: &str, tier: Tier) -> Debit {
     let raw = format!("{{\"prompt_tokens\": {}, \"completion_tokens\": {}}}", 1_000 + n, 20 + n);
     let mut debit = plain(n, account, tier);
-    debit.usage_rules = Some(usage::RULES.to_owned());
-    let reading = usage::read(raw.as_bytes(), Mode::Chat).unwrap();
+    debit.usage_rules = Some(Rules::OpenAi1.name().to_owned());
+    let reading = Rules::OpenAi1.read(raw.as_bytes(), Mode::Chat).unwrap();
     debit.usage = Some(raw);
     priced(debit, &reading.usage)
 }

@@ -140,22 +140,36 @@ impl Drop for Service {
     }
 }
 
-/// An HTTP/1.1 request over a connection of its own: status and body.
-pub fn http(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    secret: Option<&str>,
-    body: &[u8],
-) -> (u16, String) {
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The values of a header, one after another.
+    pub fn header(&self, name: &str) -> String {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let values = fields.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        values.collect::<Vec<_>>().join(" | ")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// An HTTP/1.1 request over a connection of its own.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let authorization =
-        secret.map(|secret| format!("authorization: Bearer {secret}\r\n")).unwrap_or_default();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n"
-    );
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
     stream.write_all(head.as_bytes()).unwrap();
     // A server that refuses by the head may not read the body.
     let _ = stream.write_all(body);
@@ -163,6 +177,20 @@ pub fn http(
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
     let status = answer.get(9..12).unwrap_or_default().parse().unwrap_or(0);
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-    (status, body)
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// The same with the shared secret, if any: status and body.
+pub fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    secret: Option<&str>,
+    body: &[u8],
+) -> (u16, String) {
+    let bearer = secret.map(|secret| format!("Bearer {secret}"));
+    let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    let answer = ask(address, method, path, &headers, body);
+    (answer.status, answer.body)
 }

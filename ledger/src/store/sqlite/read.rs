@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use pax_gateway::clock::UtcDay;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
@@ -9,7 +10,7 @@ use super::admin::{ACCOUNT, account_row};
 use super::{Store, failed, text, value};
 use crate::book::COLUMNS;
 use crate::error::Error;
-use crate::store::{AccountRow, EntryFilter, Quarantined, StoredEntry};
+use crate::store::{AccountRow, EntryFilter, Order, OwnEntry, OwnFilter, Quarantined, StoredEntry};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
@@ -56,16 +57,39 @@ impl Store {
         if let Some(exchange) = &filter.exchange {
             query.push(" AND exchange_id = ").push_bind(exchange);
         }
-        if let Some(since) = filter.since {
-            query.push(" AND utc_day >= ").push_bind(since.to_string());
-        }
-        if let Some(until) = filter.until {
-            query.push(" AND utc_day <= ").push_bind(until.to_string());
-        }
+        days(&mut query, filter.since, filter.until);
         query.push(if filter.account.is_some() { " ORDER BY account_seq" } else { " ORDER BY rowid" });
         query.push(" LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(&self.pool).await.map_err(failed("listed entries"))?;
         Ok(rows.iter().map(stored_entry).collect())
+    }
+
+    /// At most `limit` of an account's own entries. Numbers are given once and in order, so what is recorded between
+    /// two pages is on neither of those that were read newest first, and at the end of the others.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn own_entries(
+        &self,
+        account: &str,
+        filter: &OwnFilter,
+        limit: u32,
+    ) -> Result<Vec<OwnEntry>, Error> {
+        let (beyond, order) = match filter.order {
+            Order::NewestFirst => (" AND account_seq < ", " ORDER BY account_seq DESC"),
+            Order::OldestFirst => (" AND account_seq > ", " ORDER BY account_seq"),
+        };
+        let sql = "SELECT account_seq, canonical FROM credit_ledger WHERE account = ";
+        let mut query = QueryBuilder::<Sqlite>::new(sql);
+        query.push_bind(account);
+        if let Some(after) = filter.after {
+            query.push(beyond).push_bind(after);
+        }
+        days(&mut query, filter.since, filter.until);
+        query.push(order).push(" LIMIT ").push_bind(limit);
+        let rows = query.build_query_as::<(i64, Vec<u8>)>().fetch_all(&self.pool).await;
+        let entries = rows.map_err(failed("listed an account's entries"))?.into_iter();
+        Ok(entries.map(|(account_seq, canonical)| OwnEntry { account_seq, canonical }).collect())
     }
 
     /// A snapshot: everything read from it is of one moment, whatever is written meanwhile.
@@ -75,6 +99,16 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let tx = self.pool.begin().await.map_err(failed("began to read"))?;
         Ok(Snapshot { tx })
+    }
+}
+
+/// Narrows a question to days. Their texts sort as they do.
+fn days(query: &mut QueryBuilder<'_, Sqlite>, since: Option<UtcDay>, until: Option<UtcDay>) {
+    if let Some(since) = since {
+        query.push(" AND utc_day >= ").push_bind(since.to_string());
+    }
+    if let Some(until) = until {
+        query.push(" AND utc_day <= ").push_bind(until.to_string());
     }
 }
 

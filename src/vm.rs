@@ -1,0 +1,115 @@
+//! What belongs to this VM, whichever of its root contexts or streams is at work: its lane of in-flight records, its
+//! watch over the lanes of others, and the accounts that it will ask the ledger about. wasm32 only.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use log::{error, warn};
+
+use crate::bundle::Bundle;
+use crate::clock::{Moment, UtcDay};
+use crate::gate::{self, Orphan};
+use crate::host::{self, Shared};
+use crate::in_flight::{BEAT_MS, Lane, Watch};
+use crate::wire::{STANDINGS_MAX, StandingAsk};
+
+/// No more accounts are asked about in one interval; the others are when they call again.
+const ACTIVE_MAX: usize = 16 * STANDINGS_MAX;
+
+/// This VM.
+#[derive(Debug, Default)]
+pub struct Vm {
+    /// Random, other than every other VM's; none before the first root context was configured.
+    id: Option<u64>,
+    lane: Option<Lane>,
+    watch: Watch,
+    beaten: Moment,
+    active: BTreeMap<String, UtcDay>,
+}
+
+thread_local! {
+    // A VM has one thread.
+    static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
+}
+
+/// Works with this VM's state; none where that is being worked with already, which no callback of Envoy's does.
+pub fn with<T>(work: impl FnOnce(&mut Vm) -> T) -> Option<T> {
+    VM.try_with(|vm| Some(work(&mut *vm.try_borrow_mut().ok()?))).ok().flatten()
+}
+
+impl Vm {
+    const fn new() -> Self {
+        Self {
+            id: None,
+            lane: None,
+            watch: Watch::new(),
+            beaten: Moment::from_ms(0),
+            active: BTreeMap::new(),
+        }
+    }
+
+    /// Where this VM's calls are recorded; none where the host gives no random bytes, or all lanes are taken.
+    pub fn lane(&mut self, now: Moment) -> Option<&mut Lane> {
+        if self.lane.is_none() {
+            let id = match self.id {
+                Some(id) => id,
+                None => u64::from_le_bytes(host::random().ok()?),
+            };
+            self.id = Some(id);
+            self.lane = Lane::take(&Shared, id, now);
+            if self.lane.is_none() {
+                error!("every lane of in-flight records is taken: no calls can be taken");
+            }
+        }
+        self.lane.as_mut()
+    }
+
+    /// Once a [`BEAT_MS`]: says that this VM lives, and settles what a dead one has left behind.
+    pub fn beat(&mut self, bundle: &Bundle, now: Moment) {
+        if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
+            return;
+        }
+        self.beaten = now;
+        if self.lane.as_ref().is_some_and(|lane| !lane.beat(&Shared, now)) {
+            warn!("this VM was taken for dead: its open calls are charged by estimate");
+            self.lane = None;
+        }
+        let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
+        let Some(dead) = self.watch.look(&Shared, id, now) else { return };
+        let mut charged = 0u32;
+        dead.sweep(&Shared, |record| match gate::orphan(&Shared, bundle, record) {
+            Orphan::Charged(debit) => {
+                charged = charged.saturating_add(1);
+                warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
+                true
+            }
+            Orphan::Nothing => true,
+            Orphan::Later => false,
+            Orphan::Unreadable(problem) => {
+                error!("an in-flight record of a dead VM is given up: {problem}");
+                true
+            }
+        });
+        warn!("a VM died: {charged} of its calls were charged by estimate");
+    }
+
+    /// An account that has a cap has called: the ledger is to be asked about it.
+    pub fn is_active(&mut self, account: &str, day: UtcDay) {
+        if let Some(known) = self.active.get_mut(account) {
+            *known = day;
+        } else if self.active.len() < ACTIVE_MAX {
+            self.active.insert(account.to_owned(), day);
+        }
+    }
+
+    /// Takes accounts to ask about, as many as one question holds.
+    pub fn take_active(&mut self) -> Vec<StandingAsk> {
+        let mut asks = Vec::new();
+        while asks.len() < STANDINGS_MAX
+            && let Some((account, utc_day)) = self.active.pop_first()
+        {
+            asks.push(StandingAsk { account, utc_day });
+        }
+        asks
+    }
+}

@@ -1,0 +1,197 @@
+//! What a stream should say, and what of it should pass: from its whole events, as the standard and serde_json read them.
+
+use crate::answer_check::{has_choices, raw_usage};
+use crate::tree::{Node, Value, read};
+use crate::{Pieces, equal};
+use pax_gateway::sse::{HELD_MAX, Passed, Scanner, Stream};
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What passed of a stream, and what was said.
+fn pass(cut: &[&[u8]], takes_out: bool) -> (Vec<u8>, Stream) {
+    let mut scanner = Scanner::new(takes_out);
+    let mut passed = Vec::new();
+    for piece in cut {
+        match scanner.push(piece) {
+            Passed::Same => passed.extend_from_slice(piece),
+            Passed::Instead(bytes) => passed.extend_from_slice(&bytes),
+        }
+    }
+    passed.extend_from_slice(&scanner.finish());
+    (passed, scanner.stream)
+}
+
+pub fn check(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let (passed, said) = pass(&[bytes], true);
+    let told = format!("{said:?}");
+    let (all, said_of_all) = pass(&[bytes], false);
+    equal("nothing is taken out", &text(&all), &text(bytes))?;
+    equal("what is said where nothing is taken out", &format!("{said_of_all:?}"), &told)?;
+    for cut in pieces.of(bytes) {
+        let (again, said_again) = pass(&cut, true);
+        equal("what passes, however it is cut", &text(&again), &text(&passed))?;
+        equal("what is said, however it is cut", &format!("{said_again:?}"), &told)?;
+        equal("nothing is taken out, however it is cut", &text(&pass(&cut, false).0), &text(bytes))?;
+    }
+    // Of depths that the reader does not take nothing is said here; json_check knows them.
+    if bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() >= pax_gateway::json::MAX_DEPTH {
+        return Ok(());
+    }
+    let (mark, rest) = bytes.split_at(if bytes.starts_with(MARK) { MARK.len() } else { 0 });
+    let events = events(rest);
+    let left = events.iter().map(|event| event.without_usage()).collect::<Option<Vec<_>>>();
+    if let Some(left) = left {
+        equal("what passes", &text(&passed), &text(&[mark, &left.concat()].concat()))?;
+    }
+    match said_by(&events) {
+        Some(expected) => equal("what is said", &Told::of(&said), &expected),
+        None => Ok(()),
+    }
+}
+
+/// What the oracle knows of a stream.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    id: Option<String>,
+    usage: String,
+    has_choices: bool,
+    has_error: bool,
+}
+
+impl Told {
+    fn of(stream: &Stream) -> Self {
+        let usage = format!("{:?}", stream.usage);
+        Self { id: stream.id.clone(), usage, has_choices: stream.has_choices, has_error: stream.has_error }
+    }
+}
+
+/// What all documents say. None where one is broken off, or has a key twice: what is kept of it is no promise.
+fn said_by(events: &[Event<'_>]) -> Option<Told> {
+    let mut told = Told { usage: "Absent".into(), ..Told::default() };
+    for document in events.iter().flat_map(Event::documents) {
+        let starts = document.iter().find(|byte| !byte.is_ascii_whitespace());
+        let Some(tree) = read(&document) else {
+            // What is no object says nothing, whether or not it is JSON.
+            if starts == Some(&b'{') {
+                return None;
+            }
+            continue;
+        };
+        if tree.has_twice() {
+            return None;
+        }
+        let own = raw_usage(tree.get("usage"));
+        let groq = raw_usage(tree.get("x_groq").and_then(|groq| groq.get("usage")));
+        if let Some(usage) = [own, groq].into_iter().find(|usage| usage.is_reported()) {
+            told.usage = format!("{usage:?}");
+        }
+        let id = tree.get("id").filter(|id| matches!(id.node, Node::String(_))).and_then(Value::text);
+        told.id = told.id.or(id.filter(|id| id.len() <= 128).map(str::to_owned));
+        told.has_choices |= has_choices(&tree);
+        told.has_error |= tree.get("error").is_some_and(|error| !error.is_null());
+    }
+    Some(told)
+}
+
+/// The lines up to a blank one, or to the stream's end.
+struct Event<'a> {
+    /// Each with its end.
+    lines: Vec<&'a [u8]>,
+}
+
+fn without_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+    &line[..end]
+}
+
+fn events(bytes: &[u8]) -> Vec<Event<'_>> {
+    let mut events = vec![Event { lines: Vec::new() }];
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let length = without_end(rest).len();
+        let end = match rest.get(length..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => 1,
+        };
+        let (line, after) = rest.split_at(length + end);
+        events.last_mut().unwrap().lines.push(line);
+        if length == 0 {
+            events.push(Event { lines: Vec::new() });
+        }
+        rest = after;
+    }
+    events
+}
+
+impl Event<'_> {
+    /// The values of its data lines.
+    fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let value = |line: &[u8]| match line {
+            b"data" => Some(0..0),
+            _ => line
+                .starts_with(b"data: ")
+                .then_some(6)
+                .or(line.starts_with(b"data:").then_some(5))
+                .map(|at| at..line.len()),
+        };
+        self.lines.iter().filter_map(move |line| value(without_end(line)).map(|place| &line[place]))
+    }
+
+    /// Its documents: one, or more where a line goes on after a whole one or after what is none.
+    fn documents(&self) -> Vec<Vec<u8>> {
+        let mut documents: Vec<Vec<u8>> = Vec::new();
+        for value in self.values() {
+            let is_blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+            match documents.last_mut() {
+                Some(document) if is_blank || may_go_on(document) => {
+                    document.push(b'\n');
+                    document.extend_from_slice(value);
+                }
+                _ => documents.push(value.to_vec()),
+            }
+        }
+        documents
+    }
+
+    /// What of it passes, where its usage is taken out. None where a key stands twice.
+    fn without_usage(&self) -> Option<Vec<u8>> {
+        // Comments before the first field are no part of the event.
+        let comments = self.lines.iter().take_while(|line| line.starts_with(b":")).count();
+        let (before, lines) = self.lines.split_at(comments);
+        let fields = lines.split_last().filter(|(last, _)| without_end(last).is_empty());
+        let waits: usize = fields.map_or(lines, |(_, fields)| fields).iter().map(|line| line.len()).sum();
+        let tree = match self.documents().as_slice() {
+            [document] => read(document),
+            _ => None,
+        };
+        let usage_only = match tree {
+            Some(tree) if tree.has_twice() => return None,
+            Some(tree) => {
+                let error = tree.get("error").is_some_and(|error| !error.is_null());
+                raw_usage(tree.get("usage")).is_reported() && !has_choices(&tree) && !error
+            }
+            // A lone surrogate is JSON to the scanner, and none to serde_json's reading.
+            None if self.documents().iter().any(|document| crate::serde_json_accepts(document)) => {
+                match self.documents().len() {
+                    1 => return None,
+                    _ => false,
+                }
+            }
+            None => false,
+        };
+        let passes = if usage_only && waits <= HELD_MAX { before } else { self.lines.as_slice() };
+        Some(passes.concat())
+    }
+}
+
+/// Whether more bytes may make it a document: it is none yet, and has no mistake so far.
+fn may_go_on(document: &[u8]) -> bool {
+    let ended = [document, b"\n"].concat();
+    let broken = |text: &str| match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => true,
+        Err(error) => !error.is_eof(),
+    };
+    str::from_utf8(&ended).is_ok_and(|text| !broken(text))
+}
