@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             Err(failure) => {
                 if shown < 1 {
                     shown += 1;
-                    for line in failure.trace.iter().rev().take(60).rev() {
+                    for line in failure.trace.iter().rev().take(6000).rev() {
                         println!("{line}");
                     }
                 }

@@ -336,6 +336,8 @@ impl World {
     fn another_runs(&self, site: Site) {
         let queue = self.queue.borrow();
         let may = |event: &Event| match event {
+            // A time-out that comes before its time is a failure, and there are none any more.
+            Event::At(_, _, What::Reply(_, Answer::Failed)) if self.calm.get() => false,
             Event::At(other, vm, _) => {
                 let worker = self.worker(*other);
                 other.envoy == site.envoy
