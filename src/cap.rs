@@ -15,7 +15,7 @@ use crate::cap_place::{Bucket, Day, Item, Place};
 use crate::clock::{Moment, UtcDay};
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
-use crate::shared::{SharedData, update};
+use crate::shared::{SharedData, numbered, update};
 use crate::wire::Standing;
 
 /// How many buckets there are. With [`IDLE_PLACES`] each, about 130,000 idle accounts are remembered, in at most
@@ -67,7 +67,7 @@ fn key(account: &str) -> String {
     let hash = account.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    format!("pax/cap/{}", hash & BUCKETS.saturating_sub(1))
+    numbered("pax/cap/", u64::from(hash & BUCKETS.saturating_sub(1)))
 }
 
 /// Changes an account's place, if it has one and `change` says so.

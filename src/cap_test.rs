@@ -224,9 +224,6 @@ impl SharedData for Racing {
         self.map.swap(key, value, expected)
     }
 
-    fn put(&self, key: &str, value: &[u8]) {
-        self.map.put(key, value);
-    }
 }
 
 #[test]

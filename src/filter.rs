@@ -16,20 +16,53 @@ use crate::debit::Debit;
 use crate::digest::Digest;
 use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange::Exchange;
-use crate::host::{self, Buffer, Half, Map, Shared};
-use crate::in_flight::{Lane, Slot};
+use crate::host::{self, Buffer, Half, Map, Random, Shared};
+use crate::in_flight::Slot;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::settle::Admission;
+use crate::token_cache::Near;
+use crate::vm::Vm;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
 use crate::{cap, gate, outbox, token_cache, vm};
 
+/// What all streams of one root context share.
+#[derive(Debug)]
+pub struct Worker {
+    gateway: Rc<Gateway>,
+    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
+    /// the calls of a tick and those in flight.
+    pub room: Cell<bool>,
+    /// Whether there ever was a stream: the main thread's root has none.
+    pub serves: Cell<bool>,
+    tokens: Near,
+    random: Random,
+}
+
+impl Worker {
+    /// A worker that has served nobody yet.
+    #[must_use]
+    pub fn new(gateway: Rc<Gateway>) -> Self {
+        Self {
+            gateway,
+            room: Cell::new(false),
+            serves: Cell::new(false),
+            tokens: Near::default(),
+            random: Random::default(),
+        }
+    }
+
+    /// The configuration and the cards.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
 /// One HTTP stream.
 pub struct Stream {
-    gateway: Rc<Gateway>,
-    /// Whether the outbox had room at the root's last tick.
-    room: Rc<Cell<bool>>,
+    worker: Rc<Worker>,
     exchange: Exchange,
     /// The callout that asks whose token it is, and the token's digest.
     resolving: Option<(u32, Digest)>,
@@ -47,11 +80,10 @@ pub struct Stream {
 impl Stream {
     /// A stream on a configured gateway.
     #[must_use]
-    pub fn new(gateway: Rc<Gateway>, room: Rc<Cell<bool>>) -> Self {
-        let exchange = Exchange::new(Rc::clone(&gateway));
+    pub fn new(worker: Rc<Worker>) -> Self {
+        let exchange = Exchange::new(Rc::clone(&worker.gateway));
         Self {
-            gateway,
-            room,
+            worker,
             exchange,
             resolving: None,
             slot: None,
@@ -71,7 +103,12 @@ impl Stream {
                 Effect::Settle { admission, debit } => self.settle(&admission, &debit),
                 Effect::Release(admission) => {
                     if let Some(slot) = self.slot.take() {
-                        let _ = with_lane(self.now, |lane| gate::release(&Shared, lane, slot, &admission));
+                        let now = self.now;
+                        let release = |vm: &mut Vm| {
+                            gate::release(&Shared, vm.lane(now)?, slot, &admission);
+                            Some(())
+                        };
+                        let _ = vm::with(release);
                     }
                 }
                 Effect::Reply(reply) => send(&reply),
@@ -96,11 +133,12 @@ impl Stream {
     }
 
     fn resolve(&mut self, token: Digest, utc_day: UtcDay, fresh: bool) {
-        let remembered = if fresh { None } else { token_cache::look_up(&Shared, &token, self.now) };
+        let near = &self.worker.tokens;
+        let remembered = if fresh { None } else { near.look_up(&Shared, &token, self.now) };
         if let Some(resolution) = remembered {
             return self.step(Event::Resolved(resolution), 0);
         }
-        let ledger = &self.gateway.config.ledger;
+        let ledger = &self.worker.gateway.config.ledger;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256: token, utc_day }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
@@ -121,7 +159,7 @@ impl Stream {
 
     fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
         let now = self.now;
-        let opened = with_lane(now, |lane| gate::open(&Shared, lane, admission, cap, now));
+        let opened = vm::with(|vm| Some(gate::open(&Shared, vm.lane(now)?, admission, cap, now))).flatten();
         let opened = match opened.unwrap_or(Err(Opened::Busy)) {
             Ok(slot) => {
                 self.slot = Some(slot);
@@ -141,9 +179,14 @@ impl Stream {
             Ok(canonical) => canonical,
             Err(problem) => return error!("a debit has no canonical form: {problem}"),
         };
+        let now = self.now;
         let settled = self.slot.take().and_then(|slot| {
             let of = (canonical.as_slice(), debit.cost_pax);
-            with_lane(self.now, |lane| gate::settle(&Shared, lane, slot, admission, of))
+            let settle = |vm: &mut Vm| {
+                let (lane, outbox) = vm.lane_and_outbox(now)?;
+                Some(gate::settle(&Shared, (lane, slot), (outbox, now, host::now), admission, of))
+            };
+            vm::with(settle).flatten()
         });
         let daily = match settled {
             Some(Ok(daily)) => daily,
@@ -197,7 +240,7 @@ impl Context for Stream {
         let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
         self.now = host::now();
         let (resolution, standing) = read_resolution(num_headers, body_size);
-        let times = &self.gateway.config.tokens;
+        let times = &self.worker.gateway.config.tokens;
         let ttl_ms = match resolution {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
@@ -219,7 +262,7 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         self.now = host::now();
         let headers = host::headers(Map::Request);
-        let Ok(random) = host::random() else {
+        let Ok(random) = self.worker.random.take() else {
             error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
             let refusal = Refusal::GatewayDisabled;
             told(
@@ -228,7 +271,7 @@ impl HttpContext for Stream {
             );
             return Action::Pause;
         };
-        let outbox_has_room = self.room.get();
+        let outbox_has_room = self.worker.room.get();
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room }, 0);
         self.request_action()
     }
@@ -348,11 +391,6 @@ fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<
         }
     };
     (resolution, None)
-}
-
-/// Works with this VM's lane of in-flight records.
-fn with_lane<T>(now: Moment, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
-    vm::with(|vm| vm.lane(now).map(work)).flatten()
 }
 
 fn send(reply: &Reply) {

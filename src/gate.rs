@@ -26,7 +26,7 @@ use crate::digest::Digest;
 use crate::event::Opened;
 use crate::exchange_id::ExchangeId;
 use crate::in_flight::{Lane, Slot};
-use crate::outbox::{self, Waiting};
+use crate::outbox::{self, Waiting, Writer};
 use crate::pax::{Pax, Tokens};
 use crate::settle::{Admission, Answered, settle as settle_debit};
 use crate::shared::SharedData;
@@ -165,13 +165,13 @@ pub fn open(
 /// [`outbox::Full`]: nothing was written.
 pub fn settle(
     shared: &impl SharedData,
-    lane: &mut Lane,
-    slot: Slot,
+    (lane, slot): (&mut Lane, Slot),
+    (outbox, now, clock): (&Writer, Moment, impl Fn() -> Moment),
     admission: &Admission,
     (canonical, cost): (&[u8], Pax),
 ) -> Result<Option<Daily>, outbox::Full> {
     let claim = claim(admission);
-    outbox::put(shared, claim.as_ref(), canonical)?;
+    outbox.put(shared, claim.as_ref(), canonical, now, clock)?;
     let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
     lane.clear(shared, slot);
     Ok(daily)
@@ -199,7 +199,12 @@ pub enum Orphan {
 }
 
 /// Settles a dead VM's record by estimate, once: who does it again puts in the same bytes.
-pub fn orphan(shared: &impl SharedData, bundle: &Bundle, record: &[u8]) -> Orphan {
+pub fn orphan(
+    shared: &impl SharedData,
+    bundle: &Bundle,
+    (outbox, now, clock): (&Writer, Moment, impl Fn() -> Moment),
+    record: &[u8],
+) -> Orphan {
     let admission = match read(bundle, record) {
         Ok(admission) => admission,
         Err(problem) => return Orphan::Unreadable(problem),
@@ -222,7 +227,7 @@ pub fn orphan(shared: &impl SharedData, bundle: &Bundle, record: &[u8]) -> Orpha
     if outbox::holds(shared, &admission.exchange_id) {
         return Orphan::Nothing;
     }
-    if outbox::put(shared, claim.as_ref(), &canonical).is_err() {
+    if outbox.put(shared, claim.as_ref(), &canonical, now, clock).is_err() {
         return Orphan::Later;
     }
     if let Some(claim) = &claim {

@@ -4,6 +4,7 @@
 //! panic fails every stream of the worker. These give a [`Status`] back instead. Only callouts go through the
 //! SDK, whose dispatcher must know their tokens.
 
+use std::cell::{Cell, RefCell};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
@@ -155,6 +156,39 @@ pub fn now() -> Moment {
     let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
     let known = if status == OK { nanoseconds } else { 0 };
     Moment::from_ms(known.checked_div(1_000_000).unwrap_or(0))
+}
+
+/// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.
+#[derive(Debug)]
+pub struct Random {
+    bytes: RefCell<[u8; Random::SIZE]>,
+    used: Cell<usize>,
+}
+
+impl Default for Random {
+    /// None are there yet.
+    fn default() -> Self {
+        Self { bytes: RefCell::new([0; Self::SIZE]), used: Cell::new(Self::SIZE) }
+    }
+}
+
+impl Random {
+    const SIZE: usize = 640;
+
+    /// Bytes that were never given before.
+    ///
+    /// # Errors
+    /// The host's status where it gives none.
+    pub fn take<const N: usize>(&self) -> Result<[u8; N], Status> {
+        let mut bytes = self.bytes.try_borrow_mut().map_err(|_| Status(u32::MAX))?;
+        if self.used.get().saturating_add(N) > bytes.len() {
+            *bytes = random()?;
+            self.used.set(0);
+        }
+        let taken = bytes.get(self.used.get()..).and_then(|rest| rest.first_chunk::<N>());
+        self.used.set(self.used.get().saturating_add(N));
+        taken.copied().ok_or(Status(u32::MAX))
+    }
 }
 
 /// Random bytes from the host.
@@ -374,8 +408,8 @@ impl SharedData for Shared {
         status == OK
     }
 
-    fn put(&self, key: &str, value: &[u8]) {
-        // Envoy takes a CAS of 0 for "overwrite". SAFETY: the host reads key and value during the call.
-        let _ = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0) };
+    fn set(&self, key: &str, value: &[u8]) -> bool {
+        // To Envoy a version of 0 means "whatever is there".
+        self.swap(key, value, Version::new(0))
     }
 }

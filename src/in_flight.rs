@@ -8,7 +8,7 @@
 //! too, the lane stands still again.
 
 use crate::clock::Moment;
-use crate::shared::{SharedData, Version};
+use crate::shared::{SharedData, Version, numbered};
 
 /// How many VMs can live at once: one for each worker and the main thread, and those that are being reloaded.
 pub const LANES: u32 = 1_024;
@@ -44,7 +44,8 @@ fn lane_key(lane: u32) -> String {
 }
 
 fn record_key(lane: u32, slot: u32) -> String {
-    format!("pax/open/{lane}/{slot}")
+    let lane = [numbered("pax/open/", u64::from(lane)).as_str(), "/"].concat();
+    numbered(&lane, u64::from(slot))
 }
 
 /// A lane's value: whose it is, and its last beat. Empty for a lane that is free.
@@ -94,14 +95,14 @@ impl Lane {
             }
             None => return None,
         };
-        shared.put(&record_key(self.number, slot), record);
-        Some(Slot { lane: self.number, number: slot })
+        let kept = shared.set(&record_key(self.number, slot), record);
+        kept.then_some(Slot { lane: self.number, number: slot })
     }
 
     /// Takes a record out. One of a lane that this VM has lost is another's by now.
     pub fn clear(&mut self, shared: &impl SharedData, slot: Slot) {
         if slot.lane == self.number {
-            shared.put(&record_key(self.number, slot.number), &[]);
+            shared.set(&record_key(self.number, slot.number), &[]);
             self.free.push(slot.number);
         }
     }
@@ -173,7 +174,7 @@ impl Dead {
                 continue;
             }
             if settle(&record) {
-                shared.put(&key, &[]);
+                shared.set(&key, &[]);
                 done = done.saturating_add(1);
             } else {
                 all = false;

@@ -5,10 +5,12 @@
 //! sends. Sending twice is harmless (the ledger answers the second as it did the first), so the lease saves
 //! work and guards nothing.
 
+use std::cell::Cell;
+
 use crate::cap::Claim;
 use crate::clock::{Moment, UtcDay};
 use crate::exchange_id::{ExchangeId, Tag};
-use crate::shared::{SharedData, Version, update};
+use crate::shared::{SharedData, Version, numbered, update};
 
 /// How many debits can wait.
 pub const SLOTS: u64 = 32_768;
@@ -54,7 +56,7 @@ impl Waiting {
 }
 
 fn slot(number: u64) -> String {
-    format!("pax/outbox/{}", number.checked_rem(SLOTS).unwrap_or(0))
+    numbered("pax/outbox/", number.checked_rem(SLOTS).unwrap_or(0))
 }
 
 fn counter(value: &[u8]) -> u64 {
@@ -106,40 +108,64 @@ fn write_slot(number: u64, claim: Option<&Claim<'_>>, canonical: &[u8]) -> Vec<u
     value
 }
 
-/// How many debits wait, at most.
+/// From which number on debits may wait, and how many, at most.
 #[must_use]
-pub fn waiting(shared: &impl SharedData) -> u64 {
+pub fn waiting_from(shared: &impl SharedData) -> (u64, u64) {
     // The tail first: a head that moves on meanwhile makes the count smaller, never negative.
     let tail = read_counter(shared, TAIL);
-    tail.saturating_sub(read_counter(shared, HEAD))
+    let head = read_counter(shared, HEAD);
+    (head, tail.saturating_sub(head))
 }
 
-/// Puts a debit in.
-///
-/// # Errors
-/// [`Full`] where every slot waits for the ledger.
-pub fn put(
-    shared: &impl SharedData,
-    claim: Option<&Claim<'_>>,
-    canonical: &[u8],
-) -> Result<(), Full> {
-    let head = read_counter(shared, HEAD);
-    let number = update(shared, TAIL, |value| {
-        let number = counter(value);
-        if number.saturating_sub(head) >= SLOTS {
-            return (None, None);
-        }
-        (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
-    });
-    let number = number.flatten().ok_or(Full)?;
-    let value = write_slot(number, claim, canonical);
-    // The number is this caller's alone, so whatever version the slot has, it is the one to replace.
-    update(shared, &slot(number), |_| (Some(value.clone()), ())).ok_or(Full)?;
-    if read_counter(shared, HEAD) > number {
-        // This thread was stopped for so long that its number was given up: once more, under a new one.
-        return put(shared, claim, canonical);
+/// Puts debits in. Each VM has one.
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// The head as it once was. It only moves on, so there is at least as much room as counted from here.
+    head: Cell<u64>,
+}
+
+impl Writer {
+    /// A writer that has seen nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { head: Cell::new(0) }
     }
-    Ok(())
+
+    /// Puts a debit in, at `now`, with what stands for it in its account's day. `clock` says how late it is
+    /// afterwards.
+    ///
+    /// # Errors
+    /// [`Full`] where every slot waits for the ledger.
+    pub fn put(
+        &self,
+        shared: &impl SharedData,
+        claim: Option<&Claim<'_>>,
+        canonical: &[u8],
+        now: Moment,
+        clock: impl Fn() -> Moment,
+    ) -> Result<(), Full> {
+        let number = update(shared, TAIL, |value| {
+            let number = counter(value);
+            if number.saturating_sub(self.head.get()) >= SLOTS {
+                self.head.set(read_counter(shared, HEAD));
+            }
+            if number.saturating_sub(self.head.get()) >= SLOTS {
+                return (None, None);
+            }
+            (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
+        });
+        let number = number.flatten().ok_or(Full)?;
+        // The number is this caller's alone, so whatever the slot holds, it is to be replaced.
+        if !shared.set(&slot(number), &write_slot(number, claim, canonical)) {
+            return Err(Full);
+        }
+        let late = clock().since_ms(now) >= GAP_MS / 2;
+        if late && read_counter(shared, HEAD) > number {
+            // This thread was stopped for so long that its number was given up: once more, under a new one.
+            return self.put(shared, claim, canonical, clock(), clock);
+        }
+        Ok(())
+    }
 }
 
 /// Sends what waits, one batch at a time. Each root context has one.
@@ -150,6 +176,8 @@ pub struct Sender {
     in_flight: Vec<Waiting>,
     /// The head when the batch under way was collected.
     head_seen: u64,
+    /// Whether that batch left something behind: then the next one need not wait for a tick.
+    more: bool,
     gap_since: Option<(u64, Moment)>,
     retry_at: Moment,
     backoff_ms: u64,
@@ -166,6 +194,7 @@ impl Sender {
             id,
             in_flight: Vec::new(),
             head_seen: 0,
+            more: false,
             gap_since: None,
             retry_at: Moment::from_ms(0),
             backoff_ms: BACKOFF_FIRST_MS,
@@ -184,7 +213,7 @@ impl Sender {
         }
         self.advance(shared, tail, now);
         self.head_seen = read_counter(shared, HEAD);
-        self.in_flight = collect(shared, self.head_seen, tail);
+        (self.in_flight, self.more) = collect(shared, self.head_seen, tail);
         (!self.in_flight.is_empty()).then_some(self.in_flight.as_slice())
     }
 
@@ -214,6 +243,12 @@ impl Sender {
         self.in_flight.clear();
         self.retry_at = now.plus_ms(self.backoff_ms);
         self.backoff_ms = self.backoff_ms.saturating_mul(2).min(BACKOFF_LAST_MS);
+    }
+
+    /// Whether more waited than the last batch held.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 
     /// The batch under way.
@@ -301,8 +336,8 @@ pub fn holds(shared: &impl SharedData, exchange_id: &ExchangeId) -> bool {
     })
 }
 
-/// What waits from `head` up to `tail`, as much as one batch holds.
-fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
+/// What waits from `head` up to `tail`, as much as one batch holds, and whether that is not all of it.
+fn collect(shared: &impl SharedData, head: u64, tail: u64) -> (Vec<Waiting>, bool) {
     let mut batch = Vec::new();
     let mut bytes = 0usize;
     for number in head..tail {
@@ -310,11 +345,11 @@ fn collect(shared: &impl SharedData, head: u64, tail: u64) -> Vec<Waiting> {
         let Some((claim, canonical)) = waiting_at(&value, number) else { continue };
         bytes = bytes.saturating_add(canonical.len());
         if batch.len() >= BATCH || (bytes > BATCH_BYTES && !batch.is_empty()) {
-            break;
+            return (batch, true);
         }
         batch.push(Waiting { number, canonical: canonical.to_vec(), claim, version });
     }
-    batch
+    (batch, false)
 }
 
 #[cfg(test)]

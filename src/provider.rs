@@ -79,9 +79,7 @@ impl Provider {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         self.model_patterns.iter().any(|pattern| match pattern.split_once('*') {
-            Some((start, end)) => {
-                model.strip_prefix(start).is_some_and(|rest| rest.len() >= end.len() && rest.ends_with(end))
-            }
+            Some((start, end)) => model.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
             None => pattern == model,
         })
     }

@@ -1,7 +1,6 @@
 //! The filter's root context, one per worker: reads the configuration, and sends what is in the outbox.
 //! wasm32 only.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use log::{error, info, warn};
@@ -12,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::config::{Config, Gateway};
 use crate::doc::Mistakes;
-use crate::filter::Stream;
+use crate::filter::{Stream, Worker};
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
 use crate::vm::Vm;
@@ -25,6 +24,8 @@ use crate::{cap, gate, vm};
 /// How often a root looks into the outbox: a debit is in the ledger this much after its call, and the ledger
 /// syncs once for all that came meanwhile.
 const TICK_MS: u32 = 20;
+/// How often a root looks that serves no calls, in ticks.
+const STANDBY_TICKS: u32 = 50;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
@@ -33,10 +34,11 @@ proxy_wasm::main! {{
 
 #[derive(Default)]
 struct Root {
-    gateway: Option<Rc<Gateway>>,
-    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
-    /// the calls of a tick and those in flight.
-    room: Rc<Cell<bool>>,
+    worker: Option<Rc<Worker>>,
+    /// Ticks without a look, where this root serves no calls.
+    skipped: u32,
+    /// The head of the outbox, and since when it stands there, where others should have moved it.
+    stuck: Option<(u64, Moment)>,
     sender: Option<Sender>,
     /// The callout of the batch under way.
     sending: Option<u32>,
@@ -77,21 +79,40 @@ fn count(metric: Option<u32>, by: i64) {
 impl Root {
     fn configure(&mut self, text: &str) -> Result<(), Mistakes> {
         let gateway = Gateway { config: Config::parse(text)?, bundle: Bundle::embedded()? };
-        self.gateway = Some(Rc::new(gateway));
+        self.worker = Some(Rc::new(Worker::new(Rc::new(gateway))));
         Ok(())
     }
 
-    fn look_into_outbox(&self) {
-        let waiting = outbox::waiting(&Shared);
-        self.room.set(waiting < outbox::REFUSE_FROM);
+    /// Says whether this root has something to send.
+    fn look_into_outbox(&mut self) -> bool {
+        let Some(worker) = &self.worker else { return false };
+        let (head, waiting) = outbox::waiting_from(&Shared);
+        worker.room.set(waiting < outbox::REFUSE_FROM);
         if let Some(metric) = self.metrics.waiting {
             host::record_metric(metric, waiting);
+        }
+        if waiting == 0 {
+            self.stuck = None;
+            return false;
+        }
+        if worker.serves.get() {
+            return true;
+        }
+        // Those who make calls send what comes of them, on their own threads. Where none of them is left, and
+        // the last one's lease is over, any root does.
+        let now = host::now();
+        match self.stuck {
+            Some((stuck_at, since)) if stuck_at == head => now.since_ms(since) >= outbox::LEASE_MS,
+            _ => {
+                self.stuck = Some((head, now));
+                false
+            }
         }
     }
 
     /// Sends the next batch, one debit a line.
     fn send(&mut self) {
-        let (Some(gateway), Some(sender)) = (&self.gateway, &mut self.sender) else { return };
+        let (Some(worker), Some(sender)) = (&self.worker, &mut self.sender) else { return };
         let now = host::now();
         let Some(batch) = sender.next_batch(&Shared, now) else { return };
         let mut body =
@@ -100,7 +121,7 @@ impl Root {
             body.extend_from_slice(&debit.canonical);
             body.push(b'\n');
         }
-        let ledger = &gateway.config.ledger;
+        let ledger = &worker.gateway().config.ledger;
         let timeout_ms = ledger.timeout_ms;
         self.sending = host::post(
             &ledger.cluster,
@@ -161,8 +182,8 @@ impl Root {
 impl Root {
     /// Asks where active accounts stand, once an interval.
     fn sync(&mut self, now: Moment) {
-        let Some(gateway) = &self.gateway else { return };
-        let interval_ms = gateway.config.gate.sync_ms;
+        let Some(worker) = &self.worker else { return };
+        let interval_ms = worker.gateway().config.gate.sync_ms;
         let due = now < self.synced || now.since_ms(self.synced) >= interval_ms;
         if !due || self.syncing.is_some() {
             return;
@@ -175,7 +196,7 @@ impl Root {
         if asks.len() < STANDINGS_MAX {
             self.synced = now;
         }
-        let ledger = &gateway.config.ledger;
+        let ledger = &worker.gateway().config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
@@ -212,8 +233,11 @@ impl Context for Root {
         }
         if self.sending.take_if(|expected| *expected == callout).is_some() {
             self.take_replies(num_headers, body_size);
-            // What came meanwhile goes at once: under load a batch follows a batch.
-            self.send();
+            // A full batch is followed by the next at once; what else came meanwhile waits for the tick. A batch
+            // costs Envoy as much as a call does, so one for every few debits would be the dearest part of them.
+            if self.sender.as_ref().is_some_and(Sender::has_more) {
+                self.send();
+            }
         }
     }
 }
@@ -239,8 +263,8 @@ impl RootContext for Root {
             error!("the host gives no ticks, so nothing would reach the ledger");
             return false;
         }
-        if let Some(gateway) = &self.gateway {
-            let cards = gateway.bundle.cards();
+        if let Some(worker) = &self.worker {
+            let cards = worker.gateway().bundle.cards();
             let versions: Vec<String> = cards.iter().map(|card| format!("v{}", card.version)).collect();
             info!("configured with rate cards {}", versions.join(", "));
         }
@@ -248,18 +272,25 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.look_into_outbox();
-        self.send();
-        let now = host::now();
-        if let Some(gateway) = &self.gateway {
-            let _ = vm::with(|vm| vm.beat(&gateway.bundle, now));
+        let serves = self.worker.as_ref().is_some_and(|worker| worker.serves.get());
+        self.skipped = self.skipped.saturating_add(1);
+        if serves || self.skipped >= STANDBY_TICKS {
+            self.skipped = 0;
+            if self.look_into_outbox() {
+                self.send();
+            }
+            let now = host::now();
+            if let Some(worker) = &self.worker {
+                let _ = vm::with(|vm| vm.beat(&worker.gateway().bundle, now));
+            }
+            self.sync(now);
         }
-        self.sync(now);
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        let gateway = Rc::clone(self.gateway.as_ref()?);
-        Some(Box::new(Stream::new(gateway, Rc::clone(&self.room))))
+        let worker = Rc::clone(self.worker.as_ref()?);
+        worker.serves.set(true);
+        Some(Box::new(Stream::new(worker)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

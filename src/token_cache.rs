@@ -4,13 +4,14 @@
 //! the one that expires first. Where an entry's time is over, the first to see it asks the ledger, and the
 //! others go on with what is there for [`GRACE_MS`] while it asks.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::account::Account;
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::event::Resolution;
-use crate::shared::{SharedData, update};
+use crate::shared::{SharedData, numbered, update};
 
 const BUCKETS: u32 = 4_096;
 const PLACES: usize = 4;
@@ -53,12 +54,50 @@ fn bucket<'a>(places: impl Iterator<Item = Place<'a>>) -> Vec<u8> {
 fn key(token: &Digest) -> String {
     let [a, b, c, d, ..] = token.0;
     let bucket = u32::from_le_bytes([a, b, c, d]) & BUCKETS.saturating_sub(1);
-    format!("pax/token/{bucket}")
+    numbered("pax/token/", u64::from(bucket))
 }
 
-/// What is remembered of a token; nothing where the ledger has to be asked, and the asker is this caller.
-#[must_use]
-pub fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<Resolution> {
+/// What one VM has read of shared data: the next call with the same token costs no host call, and no JSON.
+/// An entry is over at the same moment as the shared one that it was read from.
+#[derive(Debug)]
+pub struct Near(RefCell<Vec<Option<Known>>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    token: Digest,
+    expires: Moment,
+    resolution: Resolution,
+}
+
+/// Each token has one place, whatever strangers send.
+const NEAR: usize = 1_024;
+
+impl Default for Near {
+    fn default() -> Self {
+        Self(RefCell::new(vec![None; NEAR]))
+    }
+}
+
+impl Near {
+    /// What is remembered of a token; nothing where the ledger has to be asked, and the asker is this caller.
+    #[must_use]
+    pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Moment) -> Option<Resolution> {
+        // Other bits than those of the bucket. Nobody borrows while this runs: one thread, no callback.
+        let [.., a, b] = token.0;
+        let place = usize::from(u16::from_le_bytes([a, b])) & NEAR.saturating_sub(1);
+        let mut places = self.0.try_borrow_mut().ok()?;
+        let place = places.get_mut(place)?;
+        if let Some(known) = place.as_ref().filter(|known| known.token == *token && now < known.expires) {
+            return Some(known.resolution.clone());
+        }
+        let (resolution, expires) = look_up(shared, token, now)?;
+        *place = Some(Known { token: *token, expires, resolution: resolution.clone() });
+        Some(resolution)
+    }
+}
+
+/// What shared data holds of a token, and until when.
+fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<(Resolution, Moment)> {
     let found = update(shared, &key(token), |value| {
         let mut places = places(value);
         let Some(place) = places.iter_mut().find(|place| place.token == token.0) else { return (None, None) };
@@ -67,7 +106,7 @@ pub fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<
             json => serde_json::from_slice::<Account>(json).ok().map(|it| Resolution::Account(Arc::new(it))),
         };
         if now < place.expires {
-            return (None, resolution);
+            return (None, resolution.map(|it| (it, place.expires)));
         }
         // Its time is over: whoever wins this swap asks, the others find it extended.
         place.expires = now.plus_ms(GRACE_MS);
@@ -97,7 +136,7 @@ pub fn remember(shared: &impl SharedData, token: &Digest, resolution: &Resolutio
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::account::{Status, Tier};
     use crate::shared::fake::Map;
@@ -110,6 +149,11 @@ mod tests {
             token_id: "tok_1".to_owned(),
             daily_cap_pax: None,
         }))
+    }
+
+    /// As a VM sees it that has read nothing yet.
+    fn look_up(shared: &Map, token: &Digest, now: Moment) -> Option<Resolution> {
+        Near::default().look_up(shared, token, now)
     }
 
     fn name(found: Option<Resolution>) -> String {
@@ -158,5 +202,37 @@ mod tests {
         let shared = Map::default();
         remember(&shared, &token(1), &Resolution::Unavailable, Moment::from_ms(0), 30_000);
         assert_eq!(name(look_up(&shared, &token(1), Moment::from_ms(1))), "ask");
+    }
+
+    #[test]
+    fn what_a_vm_has_read_is_over_when_the_shared_entry_is() {
+        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
+        remember(&shared, &token(1), &account("a"), t(0), 30_000);
+        let Some(Resolution::Account(first)) = near.look_up(&shared, &token(1), t(1)) else { panic!("none") };
+        let empty = Map::default();
+        let Some(Resolution::Account(again)) = near.look_up(&empty, &token(1), t(29_999)) else {
+            panic!("none")
+        };
+        assert!(Arc::ptr_eq(&first, &again), "without shared data, and without a copy");
+        assert_eq!(name(near.look_up(&shared, &token(1), t(30_000))), "ask", "its time is over");
+        assert_eq!(name(near.look_up(&shared, &token(1), t(30_001))), "a", "while it asks");
+        remember(&shared, &token(1), &Resolution::Unknown, t(30_002), 5_000);
+        assert_eq!(name(near.look_up(&shared, &token(1), t(32_000))), "unknown", "revoked");
+    }
+
+    #[test]
+    fn tokens_that_share_a_place_never_answer_for_each_other() {
+        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
+        let token = |n: u8| {
+            let mut bytes = [7; 32];
+            *bytes.first_mut().unwrap() = n;
+            Digest(bytes)
+        };
+        for n in 0..20 {
+            remember(&shared, &token(n), &account(&n.to_string()), t(0), 30_000);
+        }
+        for n in (0..20).chain(0..20) {
+            assert_eq!(name(near.look_up(&shared, &token(n), t(1))), n.to_string());
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::{Moment, UtcDay};
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
+use crate::outbox::Writer;
 use crate::wire::{STANDINGS_MAX, StandingAsk};
 
 /// No more accounts are asked about in one interval; the others are when they call again.
@@ -23,6 +24,7 @@ pub struct Vm {
     id: Option<u64>,
     lane: Option<Lane>,
     watch: Watch,
+    outbox: Writer,
     beaten: Moment,
     active: BTreeMap<String, UtcDay>,
 }
@@ -43,6 +45,7 @@ impl Vm {
             id: None,
             lane: None,
             watch: Watch::new(),
+            outbox: Writer::new(),
             beaten: Moment::from_ms(0),
             active: BTreeMap::new(),
         }
@@ -64,6 +67,12 @@ impl Vm {
         self.lane.as_mut()
     }
 
+    /// The same, and how its debits are put into the outbox.
+    pub fn lane_and_outbox(&mut self, now: Moment) -> Option<(&mut Lane, &Writer)> {
+        self.lane(now)?;
+        Some((self.lane.as_mut()?, &self.outbox))
+    }
+
     /// Once a [`BEAT_MS`]: says that this VM lives, and settles what a dead one has left behind.
     pub fn beat(&mut self, bundle: &Bundle, now: Moment) {
         if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
@@ -76,8 +85,8 @@ impl Vm {
         }
         let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
-        let mut charged = 0u32;
-        dead.sweep(&Shared, |record| match gate::orphan(&Shared, bundle, record) {
+        let (mut charged, outbox) = (0u32, &self.outbox);
+        dead.sweep(&Shared, |record| match gate::orphan(&Shared, bundle, (outbox, now, host::now), record) {
             Orphan::Charged(debit) => {
                 charged = charged.saturating_add(1);
                 warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);

@@ -194,7 +194,8 @@ fn standings_come_in_the_order_of_the_question_and_a_question_has_a_limit() {
 /// Debits of the accounts on three days, in batches that repeat some of what was sent before.
 fn batches(sender: u64) -> Vec<Vec<Debit>> {
     let debit = |n: u64| {
-        let (account, tier) = if n % 4 == 0 { ("credit", Tier::Credit) } else { ("free", Tier::Free) };
+        let (account, tier) =
+            if n.is_multiple_of(4) { ("credit", Tier::Credit) } else { ("free", Tier::Free) };
         let debit = match n % 5 {
             0 => byo(n, account, tier),
             1 => estimated(n, account, tier),

@@ -43,11 +43,28 @@ pub fn check(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
     let left = events.iter().map(|event| event.without_usage()).collect::<Option<Vec<_>>>();
     if let Some(left) = left {
         equal("what passes", &text(&passed), &text(&[mark, &left.concat()].concat()))?;
+        without_delay(mark, &events, &left)?;
     }
     match said_by(&events) {
         Some(expected) => equal("what is said", &Told::of(&said), &expected),
         None => Ok(()),
     }
+}
+
+/// Whatever passes of an event has passed when its last byte came.
+fn without_delay(mark: &[u8], events: &[Event<'_>], left: &[Vec<u8>]) -> Result<(), String> {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let mut scanner = Scanner::new(true);
+    let mut push = |bytes: &[u8]| match scanner.push(bytes) {
+        Passed::Same => bytes.to_vec(),
+        Passed::Instead(passed) => passed,
+    };
+    equal("the mark passes at once", &text(&push(mark)), &text(mark))?;
+    // The last one has no end of its own.
+    for (event, left) in events.iter().zip(left).rev().skip(1).rev() {
+        equal("an event passes when it has ended", &text(&push(&event.lines.concat())), &text(left))?;
+    }
+    Ok(())
 }
 
 /// What the oracle knows of a stream.

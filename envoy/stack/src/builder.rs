@@ -187,6 +187,7 @@ impl Builder {
             gateway_port,
             admin_port: stack.admin_port,
             ledger_port: stack.ledger_internal_port,
+            ledger_public_port: stack.ledger_public_port,
             wasm: stack.layout.wasm.clone(),
             ca_file: None,
             access_log: self.access_log,

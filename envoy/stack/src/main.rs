@@ -73,6 +73,9 @@ struct Render {
     /// The port of the ledger's internal listener.
     #[arg(long, default_value_t = 10_002)]
     ledger_port: u16,
+    /// The port of the ledger's public listener.
+    #[arg(long, default_value_t = 10_004)]
+    ledger_public_port: u16,
     /// The stand-in's port, for when it plays the providers.
     #[arg(long, default_value_t = 10_003)]
     standin_port: u16,
@@ -118,6 +121,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         gateway_port: args.common.port,
         admin_port: args.admin_port,
         ledger_port: args.ledger_port,
+        ledger_public_port: args.ledger_public_port,
         wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
         ca_file: args.ca_file,
         access_log: args.common.access_log,

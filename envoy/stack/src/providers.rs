@@ -67,6 +67,9 @@ fn bearer() -> String {
     "Bearer ".into()
 }
 
+/// Clusters of the template's own.
+const CLUSTERS: [&str; 3] = ["ledger", "ledger_public", "nowhere"];
+
 /// Who serves the providers' models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
@@ -106,7 +109,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
     for (name, provider) in &providers {
         let wrong =
             |field: &str| Err(bad(format!("{name}.{field} is empty or has a character it cannot have")));
-        if !plain(name, "-_") || name == "ledger" {
+        if !plain(name, "-_") || CLUSTERS.contains(&name.as_str()) {
             return Err(bad(format!("{name:?} cannot be a provider's name")));
         }
         if !plain(&provider.authority, "-.:") || split_authority(&provider.authority, 443).is_none() {
@@ -185,6 +188,8 @@ pub(crate) fn filter_config(
         "default_slot": "default",
         "providers": providers,
         "limits": { "request_bytes": request_bytes, "held_answer_bytes": 524_288 },
+        "gate": { "sync_s": 5, "when_unbounded": "reserve_limit" },
+        "credits": { "cluster": "ledger_public", "authority": "ledger" },
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Place {
     pub admin_port: u16,
     /// The port of the ledger's internal listener, on loopback.
     pub ledger_port: u16,
+    /// The port of the ledger's public listener, on loopback.
+    pub ledger_public_port: u16,
     /// The filter's module, as Envoy sees it.
     pub wasm: PathBuf,
     /// The system's authorities, as Envoy sees them; None: looked for here (`SSL_CERT_FILE`, then the usual).
@@ -74,6 +76,7 @@ pub fn render(
         ("GATEWAY_PORT", place.gateway_port.to_string()),
         ("ADMIN_PORT", place.admin_port.to_string()),
         ("LEDGER_PORT", place.ledger_port.to_string()),
+        ("LEDGER_PUBLIC_PORT", place.ledger_public_port.to_string()),
         ("WASM_FILE", quoted(&place.wasm.to_string_lossy())),
         ("BUFFER_BYTES", limit.saturating_add(INSERTED_BYTES).to_string()),
         ("FILTER_CONFIG", quoted(&filter.to_string())),
@@ -225,6 +228,7 @@ mod tests {
             gateway_port: 10_000,
             admin_port: 10_001,
             ledger_port: 10_002,
+            ledger_public_port: 10_003,
             wasm: "/a \"quoted\"/module.wasm".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
             access_log: true,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pax_gateway::account::Tier;
 use pax_gateway::debit::Debit;
-use pax_gateway::wire::DebitReply;
+use pax_gateway::wire::{DebitReply, IDENTITY_HEADER};
 use pax_ledger::book;
 use pax_ledger::replay::{Difference, Report, replay};
 use pax_ledger::store::{Location, Open, Store};
@@ -20,6 +20,8 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 pub const SECRET: &str = "a-secret-of-the-tests";
+/// The same, as Envoy puts it on.
+pub const BEARER: &str = "Bearer a-secret-of-the-tests";
 
 /// A folder that is gone with its value.
 pub struct Folder(pub PathBuf);
@@ -193,4 +195,21 @@ pub fn http(
     let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
     let answer = ask(address, method, path, &headers, body);
     (answer.status, answer.body)
+}
+
+/// A service over a store with the accounts `free` and `credit`; the store writes beside it.
+pub fn serve(folder: &Folder) -> (tokio::runtime::Runtime, Store, Service) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(folder.store_with_accounts());
+    let service = Service::start(&folder.database());
+    (runtime, store, service)
+}
+
+/// Asks as Envoy and the filter do.
+pub fn get(service: &Service, account: &str, path: &str) -> Answer {
+    get_as(service, path, &[("authorization", BEARER), (IDENTITY_HEADER, account)])
+}
+
+pub fn get_as(service: &Service, path: &str, headers: &[(&str, &str)]) -> Answer {
+    ask(service.public, "GET", path, headers, b"")
 }
