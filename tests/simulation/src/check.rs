@@ -171,7 +171,7 @@ impl World {
 
     /// Whether the outbox of an Envoy has come to its end.
     pub(crate) fn outbox_is_empty(&self, envoy: usize) -> bool {
-        outbox::waiting(&Still(&self.envoys[envoy].memory)) == 0
+        outbox::waiting_from(&Still(&self.envoys[envoy].memory)).1 == 0
     }
 
     /// A small call of an account is served if the ledger says that it may be; then its Envoy knows what it spent.

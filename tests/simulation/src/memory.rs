@@ -74,8 +74,8 @@ impl SharedData for Shared<'_> {
         self.memory().set(key, value, cas)
     }
 
-    fn put(&self, key: &str, value: &[u8]) {
-        self.memory().set(key, value, 0);
+    fn set(&self, key: &str, value: &[u8]) -> bool {
+        self.memory().set(key, value, 0)
     }
 }
 
@@ -91,7 +91,9 @@ impl SharedData for Still<'_> {
         false
     }
 
-    fn put(&self, _: &str, _: &[u8]) {}
+    fn set(&self, _: &str, _: &[u8]) -> bool {
+        false
+    }
 }
 
 /// An account's day, as its place says (`cap_place.rs`).

@@ -191,7 +191,7 @@ impl Vm {
         utc_day: UtcDay,
         fresh: bool,
     ) {
-        let remembered = if fresh { None } else { token_cache::look_up(shared, &token, stream.now) };
+        let remembered = if fresh { None } else { self.tokens.look_up(shared, &token, stream.now) };
         if let Some(resolution) = remembered {
             return self.step(shared, stream, Event::Resolved(resolution));
         }

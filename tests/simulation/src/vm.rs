@@ -8,9 +8,10 @@ use pax_gateway::digest::Digest;
 use pax_gateway::event::Opened;
 use pax_gateway::gate::{self, Orphan};
 use pax_gateway::in_flight::{BEAT_MS, Lane, Slot, Watch};
-use pax_gateway::outbox::{self, Sender};
+use pax_gateway::outbox::{self, Sender, Writer};
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
+use pax_gateway::token_cache::Near;
 use pax_gateway::wire::{DebitReply, Outcome, STANDINGS_MAX, StandingAsk};
 
 use crate::Fault;
@@ -36,6 +37,8 @@ pub(crate) struct Vm {
     lane: Option<Lane>,
     watch: Watch,
     sender: Sender,
+    outbox: Writer,
+    pub(crate) tokens: Near,
     beaten: Moment,
     synced: Moment,
     syncing: bool,
@@ -53,8 +56,10 @@ impl Vm {
             number,
             id: random.next(),
             lane: None,
-            watch: Watch::default(),
+            watch: Watch::new(),
             sender: Sender::new(random.next()),
+            outbox: Writer::default(),
+            tokens: Near::default(),
             beaten: Moment::default(),
             synced: Moment::default(),
             syncing: false,
@@ -172,7 +177,7 @@ impl Vm {
     }
 
     fn look_into_outbox(&mut self, shared: &Shared<'_>) {
-        self.room = outbox::waiting(shared) < outbox::REFUSE_FROM;
+        self.room = outbox::waiting_from(shared).1 < outbox::REFUSE_FROM;
     }
 
     fn send(&mut self, shared: &Shared<'_>) {
@@ -252,8 +257,10 @@ impl Vm {
         of: (&[u8], Pax),
         now: Moment,
     ) -> Result<Option<Daily>, outbox::Full> {
-        let lane = self.lane(shared, now).ok_or(outbox::Full)?;
-        gate::settle(shared, lane, slot, admission, of)
+        self.lane(shared, now).ok_or(outbox::Full)?;
+        let lane = self.lane.as_mut().ok_or(outbox::Full)?;
+        let clock = || shared.world.clock(shared.site);
+        gate::settle(shared, (lane, slot), (&self.outbox, now, clock), admission, of)
     }
 
     pub(crate) fn core_release(&mut self, shared: &Shared<'_>, slot: Slot, admission: &Admission) {
@@ -263,8 +270,8 @@ impl Vm {
         }
     }
 
-    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8], _: Moment) {
-        let _ = outbox::put(shared, None, canonical);
+    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8], now: Moment) {
+        let _ = self.outbox.put(shared, None, canonical, now, || now);
     }
 
     fn core_orphan(&self, shared: &Shared<'_>, record: &[u8]) -> bool {
@@ -276,7 +283,9 @@ impl Vm {
             // Its VM lives: the one case in which a call can be charged by an estimate and by its answer.
             call.doubted |= world.lives(call.vm) && !call.orphaned;
         }
-        let orphan = gate::orphan(shared, &world.gateway.bundle, record);
+        let clock = || world.clock(shared.site);
+        let outbox = (&self.outbox, clock(), clock);
+        let orphan = gate::orphan(shared, &world.gateway.bundle, outbox, record);
         world.say(|| format!("  {} finds {id:?}: {orphan:?}", self.site));
         match orphan {
             Orphan::Charged(debit) => {
