@@ -143,7 +143,9 @@ impl Vm {
             }
             (Some(Waits::Debits), answer) => {
                 self.take_debit_replies(shared, answer);
-                self.send(shared);
+                if self.sender.has_more() {
+                    self.send(shared);
+                }
             }
             (None, _) => {}
         }
@@ -176,8 +178,10 @@ impl Vm {
         }
     }
 
-    fn look_into_outbox(&mut self, shared: &Shared<'_>) {
-        self.room = outbox::waiting_from(shared).1 < outbox::REFUSE_FROM;
+    fn look_into_outbox(&mut self, shared: &Shared<'_>) -> bool {
+        let (_, waiting) = outbox::waiting_from(shared);
+        self.room = waiting < outbox::REFUSE_FROM;
+        waiting > 0
     }
 
     fn send(&mut self, shared: &Shared<'_>) {
@@ -188,8 +192,9 @@ impl Vm {
     }
 
     fn tick(&mut self, shared: &Shared<'_>) {
-        self.look_into_outbox(shared);
-        self.send(shared);
+        if self.look_into_outbox(shared) {
+            self.send(shared);
+        }
         let now = shared.world.clock(self.site);
         self.beat(shared, now);
         self.sync(shared, now);
@@ -209,7 +214,7 @@ impl Vm {
         self.beaten = now;
         if self.lane.as_ref().is_some_and(|lane| !lane.beat(shared, now)) {
             shared.world.say(|| format!("  {} was taken for dead", self.site));
-            self.lane = None;
+            (self.lane, self.id) = (None, shared.world.random.next());
         }
         if self.lane(shared, now).is_none() {
             return;
