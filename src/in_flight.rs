@@ -26,6 +26,8 @@ const ASLEEP_MS: u64 = 3_000;
 pub struct Slot {
     lane: u32,
     number: u32,
+    /// Whose lane it was then: a VM that lost one may get the same again, when others' records stand there.
+    vm: u64,
 }
 
 /// This VM's lane.
@@ -62,7 +64,8 @@ fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
 }
 
 impl Lane {
-    /// Takes the lowest lane that is free, for a VM with a random id of its own. None where all are taken.
+    /// Takes the lowest lane that is free, for a VM with a random id of its own: another one each time that it takes
+    /// one. None where all are taken.
     pub fn take(shared: &impl SharedData, vm: u64, now: Moment) -> Option<Self> {
         (0..LANES).find_map(|number| {
             let key = lane_key(number);
@@ -96,12 +99,12 @@ impl Lane {
             None => return None,
         };
         let kept = shared.set(&record_key(self.number, slot), record);
-        kept.then_some(Slot { lane: self.number, number: slot })
+        kept.then_some(Slot { lane: self.number, number: slot, vm: self.vm })
     }
 
     /// Takes a record out. One of a lane that this VM has lost is another's by now.
     pub fn clear(&mut self, shared: &impl SharedData, slot: Slot) {
-        if slot.lane == self.number {
+        if slot.lane == self.number && slot.vm == self.vm {
             shared.set(&record_key(self.number, slot.number), &[]);
             self.free.push(slot.number);
         }

@@ -113,3 +113,20 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
     assert_eq!(lane.open(), RECORDS as usize);
     assert_eq!(shared.0.borrow().get("pax/open/0/0").unwrap().0, b"x");
 }
+
+#[test]
+fn a_vm_that_lost_its_lane_and_got_it_again_does_not_take_out_what_stands_there_now() {
+    let shared = Map::default();
+    let mut lost = Lane::take(&shared, 1, t(0)).unwrap();
+    let old = lost.put(&shared, b"old").unwrap();
+    let mut looker = Watch::default();
+    let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["old"]);
+
+    let mut again = Lane::take(&shared, 2, t(12_000)).unwrap();
+    assert_eq!(again.number, lost.number);
+    again.put(&shared, b"new").unwrap();
+    again.clear(&shared, old);
+    let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["new"]);
+}

@@ -204,7 +204,9 @@ impl Sender {
     /// The next batch to send, if it is time and the lease is ours; its debits, in the order of the lines.
     /// While it is under way there is no other.
     pub fn next_batch(&mut self, shared: &impl SharedData, now: Moment) -> Option<&[Waiting]> {
-        if !self.in_flight.is_empty() || now < self.retry_at {
+        // A wait that is longer than any is of a clock that has been set back since.
+        let waits = now < self.retry_at && self.retry_at.since_ms(now) <= BACKOFF_LAST_MS;
+        if !self.in_flight.is_empty() || waits {
             return None;
         }
         let tail = read_counter(shared, TAIL);
@@ -263,10 +265,12 @@ impl Sender {
             let (holder, until) =
                 lease.map_or((0, 0), |(id, until)| (u64::from_le_bytes(*id), counter(until)));
             let ours = holder == self.id;
-            if !ours && now.ms() < until {
+            // A lease that ends later than any that is taken now is of a clock that has been set back since.
+            let holds = until <= now.plus_ms(LEASE_MS).ms();
+            if !ours && holds && now.ms() < until {
                 return (None, false);
             }
-            if ours && now.plus_ms(LEASE_MS / 2).ms() < until {
+            if ours && holds && now.plus_ms(LEASE_MS / 2).ms() < until {
                 return (None, true);
             }
             let until = now.plus_ms(LEASE_MS).ms();
@@ -300,7 +304,7 @@ impl Sender {
 
     fn gap_is_old(&mut self, number: u64, now: Moment) -> bool {
         match self.gap_since {
-            Some((gap, since)) if gap == number => now.since_ms(since) >= GAP_MS,
+            Some((gap, since)) if gap == number && since <= now => now.since_ms(since) >= GAP_MS,
             _ => {
                 self.gap_since = Some((number, now));
                 false

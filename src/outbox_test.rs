@@ -140,6 +140,23 @@ fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
     assert_eq!(writer.put(&shared, None, b"y", at(0), || at(0)), Ok(()));
 }
 
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    const HOUR_MS: u64 = 3_600_000;
+    let shared = Map::default();
+    let (mut holder, mut other) = (Sender::new(1), Sender::new(2));
+    // A number that was given out and never written, and a debit behind it.
+    shared.swap(TAIL, &1u64.to_le_bytes(), Version::ABSENT);
+    put(&shared, b"one").unwrap();
+    assert_eq!(texts(holder.next_batch(&shared, at(HOUR_MS))), ["one"]);
+    holder.failed(at(HOUR_MS));
+    assert_eq!(texts(other.next_batch(&shared, at(0))), ["one"], "no lease lasts for an hour");
+    assert_eq!(texts(holder.next_batch(&shared, at(LEASE_MS))), ["one"], "and no wait");
+    holder.acknowledged(&shared, at(LEASE_MS));
+    holder.next_batch(&shared, at(LEASE_MS + GAP_MS));
+    assert_eq!(waiting(&shared), 0, "and no gap");
+}
+
 proptest! {
     #[test]
     fn whatever_the_order_every_debit_is_acknowledged_and_none_is_lost(

@@ -81,7 +81,8 @@ impl Vm {
         self.beaten = now;
         if self.lane.as_ref().is_some_and(|lane| !lane.beat(&Shared, now)) {
             warn!("this VM was taken for dead: its open calls are charged by estimate");
-            self.lane = None;
+            // As another VM from now on: its old records are the taker's, also where it gets the same lane again.
+            (self.lane, self.id) = (None, None);
         }
         let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };

@@ -1,0 +1,159 @@
+//! Troubles that come from outside: planned when a run begins, all over when it gets calm.
+
+use pax_gateway::account::{Status, Tier};
+use pax_gateway::digest::Digest;
+use pax_gateway::pax::Pax;
+
+use crate::ledger::Token;
+use crate::world::{Event, Site, World};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happening {
+    /// The process of an Envoy is killed, and started again.
+    Kill(usize),
+    LedgerDown,
+    LedgerUp,
+    /// An Envoy's clock is set, by so many milliseconds.
+    Jump(usize, i64),
+    /// A worker's thread stands still between two callbacks.
+    Nap(Site, u64),
+    /// The operator changes an account or a token.
+    Change,
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn account_name(number: usize) -> String {
+    format!("account-{number}")
+}
+
+impl World {
+    /// Accounts, tokens and workers, and all that will go wrong.
+    pub(crate) fn begin(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        for number in 0..self.plan.accounts {
+            // The last of three is prepaid: nothing is reserved for its calls.
+            let tier = if number == 2 { Tier::Credit } else { Tier::Free };
+            ledger.open_account(&account_name(number), tier, Some(self.random_cap()));
+            for token in 0..2 {
+                let name = format!("token-{number}-{token}");
+                let kept = Token { account: account_name(number), id: name.clone(), revoked: false };
+                ledger.tokens.insert(Digest::of(&[name.as_bytes()]).0, kept);
+            }
+        }
+        drop(ledger);
+        for site in self.sites() {
+            self.load(site);
+            self.push(self.random.between(1, 2 * self.plan.call_ms), Event::Arrival(site));
+        }
+        self.plan_troubles();
+    }
+
+    fn plan_troubles(&self) {
+        let (plan, random) = (&self.plan, &self.random);
+        let some_time = || random.between(500, plan.chaos_ms);
+        let envoy = || usize::try_from(random.below(u64::try_from(plan.envoys).unwrap_or(1))).unwrap_or(0);
+        let sites: Vec<Site> = self.sites().collect();
+        for _ in 0..plan.kills {
+            self.push(some_time(), Event::Happens(Happening::Kill(envoy())));
+        }
+        for _ in 0..plan.outages {
+            let begins = some_time();
+            self.push(begins, Event::Happens(Happening::LedgerDown));
+            self.push(begins + random.between(500, 15_000), Event::Happens(Happening::LedgerUp));
+        }
+        for _ in 0..plan.jumps {
+            let by = match random.below(4) {
+                0 => 24 * HOUR_MS,
+                1 => random.between(1, 30_000).cast_signed(),
+                _ => random.between(1, 6).cast_signed() * HOUR_MS,
+            };
+            let by = if random.chance(1, 2) { -by } else { by };
+            self.push(some_time(), Event::Happens(Happening::Jump(envoy(), by)));
+        }
+        for _ in 0..plan.naps {
+            let nap = Happening::Nap(*random.pick(&sites), random.between(2_000, 16_000));
+            self.push(some_time(), Event::Happens(nap));
+        }
+        for _ in 0..plan.changes {
+            self.push(some_time(), Event::Happens(Happening::Change));
+        }
+    }
+
+    /// A cap that a handful of calls reach.
+    fn random_cap(&self) -> Pax {
+        Pax::from_picopax(self.random.between(150, 900).cast_signed() * 1_000_000)
+    }
+
+    pub(crate) fn random_token(&self) -> String {
+        if self.random.chance(1, 40) {
+            return "nobody's".to_owned();
+        }
+        let account = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
+        format!("token-{account}-{}", self.random.below(2))
+    }
+
+    pub(crate) fn happens(&self, happening: Happening) {
+        if self.calm.get() && !matches!(happening, Happening::LedgerUp) {
+            return;
+        }
+        self.say(|| format!("{happening:?}"));
+        match happening {
+            Happening::LedgerDown => self.ledger.borrow_mut().down = true,
+            Happening::LedgerUp => self.ledger.borrow_mut().down = false,
+            Happening::Kill(envoy) => self.kill(envoy),
+            Happening::Jump(envoy, by) => {
+                let off = &self.envoys[envoy].clock_off;
+                off.set(off.get() + by);
+            }
+            Happening::Nap(site, ms) => self.worker(site).asleep_until.set(self.time.get() + ms),
+            Happening::Change => self.operator_changes_something(),
+        }
+    }
+
+    fn kill(&self, envoy: usize) {
+        let killed = &self.envoys[envoy];
+        for worker in 0..self.plan.workers {
+            self.vm_is_gone(Site { envoy, worker });
+        }
+        killed.memory.forget();
+        self.truth.borrow_mut().envoy_was_killed(killed.life.get(), &self.ledger.borrow());
+        killed.life.set(self.number());
+    }
+
+    fn operator_changes_something(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        let which = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
+        let account = account_name(usize::try_from(which).unwrap_or(0));
+        let cap = self.random_cap();
+        match self.random.below(5) {
+            0 => {
+                let tokens: Vec<_> = ledger.tokens.keys().copied().collect();
+                if let Some(token) = ledger.tokens.get_mut(self.random.pick(&tokens)) {
+                    token.revoked = true;
+                }
+            }
+            1 => {
+                ledger.accounts.entry(account).and_modify(|it| {
+                    it.status = if it.status == Status::Active { Status::Disabled } else { Status::Active };
+                });
+            }
+            2 => {
+                ledger.accounts.entry(account).and_modify(|it| it.daily_cap = Some(Pax::ZERO));
+            }
+            _ => {
+                ledger.accounts.entry(account).and_modify(|it| it.daily_cap = Some(cap));
+            }
+        }
+    }
+
+    /// From now on all is well: the ledger is there, and nobody comes, dies or stands still.
+    pub(crate) fn calm_down(&self) {
+        self.say(|| "all is well from here on".to_owned());
+        self.calm.set(true);
+        self.ledger.borrow_mut().down = false;
+        for site in self.sites() {
+            self.worker(site).asleep_until.set(0);
+        }
+    }
+}

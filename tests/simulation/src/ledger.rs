@@ -1,0 +1,142 @@
+//! A ledger in memory around the book's own rules: what it answers, and every total that it ever had.
+
+use std::collections::BTreeMap;
+
+use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::digest::Digest;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::pax::Pax;
+use pax_gateway::wire::{DebitReply, Outcome, Resolved, Standing, StandingAsk};
+use pax_ledger::book::{self, Page};
+
+/// An entry.
+pub(crate) struct Entry {
+    pub(crate) canonical: Vec<u8>,
+    pub(crate) account: String,
+    pub(crate) account_seq: u64,
+    pub(crate) day: UtcDay,
+    pub(crate) cost: Pax,
+}
+
+/// A token: whose it is, and whether it still is.
+pub(crate) struct Token {
+    pub(crate) account: String,
+    pub(crate) id: String,
+    pub(crate) revoked: bool,
+}
+
+/// An account with its page.
+pub(crate) struct Kept {
+    pub(crate) tier: Tier,
+    pub(crate) status: Status,
+    pub(crate) daily_cap: Option<Pax>,
+    page: Page,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) down: bool,
+    pub(crate) accounts: BTreeMap<String, Kept>,
+    pub(crate) tokens: BTreeMap<[u8; 32], Token>,
+    pub(crate) entries: BTreeMap<ExchangeId, Entry>,
+    /// Exchanges of which other bytes came than those of their entry.
+    pub(crate) conflicts: Vec<ExchangeId>,
+    pub(crate) rejected: u64,
+}
+
+impl Ledger {
+    pub(crate) fn open_account(&mut self, name: &str, tier: Tier, daily_cap: Option<Pax>) {
+        let kept = Kept { tier, status: Status::Active, daily_cap, page: Page::empty(name) };
+        self.accounts.insert(name.to_owned(), kept);
+    }
+
+    pub(crate) fn resolve(&self, token: &Digest, utc_day: UtcDay) -> Option<Resolved> {
+        let token = self.tokens.get(&token.0).filter(|token| !token.revoked)?;
+        let kept = self.accounts.get(&token.account)?;
+        let account = Account {
+            account: token.account.clone(),
+            tier: kept.tier,
+            status: kept.status,
+            token_id: token.id.clone(),
+            daily_cap_pax: kept.daily_cap,
+        };
+        Some(Resolved { account, standing: standing(&kept.page, utc_day) })
+    }
+
+    pub(crate) fn standing(&self, ask: &StandingAsk) -> Option<Standing> {
+        self.accounts.get(&ask.account).map(|kept| standing(&kept.page, ask.utc_day))
+    }
+
+    /// What an account has spent on a day.
+    pub(crate) fn spent(&self, account: &str, day: UtcDay) -> Pax {
+        let kept = self.accounts.get(account);
+        kept.and_then(|kept| kept.page.days.get(&day).copied()).unwrap_or_default()
+    }
+
+    /// The same, by the account's entries up to a number, added up one by one.
+    pub(crate) fn spent_up_to(&self, account: &str, day: UtcDay, account_seq: u64) -> Pax {
+        let entries = self.entries.values().filter(|entry| entry.account == account && entry.day == day);
+        let costs = entries.filter(|entry| entry.account_seq <= account_seq).map(|entry| entry.cost);
+        costs.fold(Pax::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(Pax::MAX))
+    }
+
+    pub(crate) fn post(&mut self, line: &[u8], now: Moment) -> DebitReply {
+        let received = match book::read(line) {
+            Ok(received) => received,
+            Err(rejected) => {
+                self.rejected += 1;
+                let id = rejected.exchange_id.map(|id| id.to_string()).unwrap_or_default();
+                return reply(id, Outcome::Rejected, None, None);
+            }
+        };
+        let id = received.debit.exchange_id;
+        let day = received.debit.utc_day;
+        let Some(kept) = self.accounts.get_mut(&received.debit.account) else {
+            self.rejected += 1;
+            return reply(id.to_string(), Outcome::Rejected, None, None);
+        };
+        if let Some(entry) = self.entries.get(&id) {
+            if entry.canonical == line {
+                let now_standing = standing(&kept.page, day);
+                return reply(
+                    id.to_string(),
+                    Outcome::Duplicate,
+                    Some(entry.account_seq),
+                    Some(now_standing),
+                );
+            }
+            self.conflicts.push(id);
+            return reply(id.to_string(), Outcome::Conflict, None, None);
+        }
+        let Ok(link) = kept.page.post(&received.debit, line, now) else {
+            self.rejected += 1;
+            return reply(id.to_string(), Outcome::Rejected, None, None);
+        };
+        let account_seq = u64::try_from(link.account_seq).unwrap_or(0);
+        let now_standing = standing(&kept.page, day);
+        let entry = Entry {
+            canonical: received.canonical,
+            account: received.debit.account,
+            account_seq,
+            day,
+            cost: received.debit.cost_pax,
+        };
+        self.entries.insert(id, entry);
+        reply(id.to_string(), Outcome::Recorded, Some(account_seq), Some(now_standing))
+    }
+}
+
+fn standing(page: &Page, utc_day: UtcDay) -> Standing {
+    let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default();
+    Standing { utc_day, spent_pax, account_seq: u64::try_from(page.account_seq).unwrap_or(0) }
+}
+
+fn reply(
+    exchange_id: String,
+    outcome: Outcome,
+    account_seq: Option<u64>,
+    standing: Option<Standing>,
+) -> DebitReply {
+    DebitReply { exchange_id, outcome, account_seq, standing, message: None }
+}

@@ -1,0 +1,70 @@
+//! What goes wrong in a run, and how often. Each seed has its own mixture, and many have none of a kind: a rule that
+//! only an outage excuses is then held without one.
+
+use crate::random::Random;
+
+/// A run's size and its troubles.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) envoys: usize,
+    /// Workers of each.
+    pub(crate) workers: usize,
+    pub(crate) accounts: usize,
+    /// How long troubles come.
+    pub(crate) chaos_ms: u64,
+    /// How often a worker gets a call, about.
+    pub(crate) call_ms: u64,
+    /// When it begins, in milliseconds before midnight UTC.
+    pub(crate) before_midnight_ms: u64,
+    /// Of a thousand operations on shared data, before how many others run.
+    pub(crate) interleaved: u64,
+    /// Of a hundred thousand operations, before how many the VM dies.
+    pub(crate) deaths: u64,
+    /// Of a hundred thousand operations, before how many the thread stands still for longer than a VM counts as alive.
+    pub(crate) stalls: u64,
+    /// How often a worker stands still between two callbacks, an Envoy is killed, the ledger is away, a clock is set,
+    /// and the operator changes something.
+    pub(crate) naps: u64,
+    pub(crate) kills: u64,
+    pub(crate) outages: u64,
+    pub(crate) jumps: u64,
+    pub(crate) changes: u64,
+    /// Of a thousand messages: lost, late, delivered twice.
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
+    pub(crate) twice: u64,
+    /// Of a thousand callers, how many hang up at some moment.
+    pub(crate) hang_ups: u64,
+}
+
+impl Plan {
+    pub(crate) fn of(random: &Random) -> Self {
+        let sometimes = |of: u64, last: u64| if random.chance(1, of) { random.between(1, last) } else { 0 };
+        let kills = sometimes(5, 2);
+        Self {
+            envoys: *random.pick(&[1, 1, 1, 2, 2, 3]),
+            workers: *random.pick(&[1, 2, 2, 3]),
+            accounts: *random.pick(&[1, 2, 3]),
+            chaos_ms: random.between(8_000, 30_000),
+            call_ms: random.between(150, 1_500),
+            before_midnight_ms: if random.chance(1, 3) { random.between(1, 30_000) } else { 40_000_000 },
+            interleaved: *random.pick(&[0, 20, 100, 300]),
+            deaths: *random.pick(&[0, 0, 50, 200, 800]),
+            stalls: *random.pick(&[0, 0, 0, 5, 20]),
+            naps: sometimes(4, 2),
+            kills,
+            outages: sometimes(3, 2),
+            jumps: sometimes(4, 3),
+            changes: sometimes(2, 4),
+            lost: *random.pick(&[0, 0, 50, 200]),
+            late: *random.pick(&[0, 0, 50, 200]),
+            twice: *random.pick(&[0, 0, 50, 200]),
+            hang_ups: *random.pick(&[0, 50, 300]),
+        }
+    }
+
+    /// Whether a living VM may be taken for a dead one.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.stalls > 0 || self.naps > 0
+    }
+}

@@ -1,0 +1,127 @@
+//! What really happened to each call: kept by the simulator beside the core, and never asked by it.
+
+use std::collections::BTreeMap;
+
+use pax_gateway::clock::UtcDay;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::pax::Pax;
+
+use crate::ledger::Ledger;
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its record and its reservation are being made.
+    Opening,
+    /// They were not.
+    Refused,
+    /// They stand.
+    Open,
+    /// Its debit is being put into the outbox, or is there.
+    Settling,
+    Settled,
+    /// Its reservation is being given back, or was.
+    Releasing,
+    Released,
+}
+
+/// A call that asked for a reservation.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Its Envoy, from one start to the next.
+    pub(crate) life: u64,
+    /// Its VM.
+    pub(crate) vm: u64,
+    pub(crate) account: String,
+    pub(crate) day: UtcDay,
+    pub(crate) reservation: Option<Pax>,
+    pub(crate) cost: Pax,
+    pub(crate) stage: Stage,
+    pub(crate) forwarded: bool,
+    /// Its VM died while something was owed for it.
+    pub(crate) orphaned: bool,
+    /// Its Envoy was killed while something was owed for it, or waited in the outbox.
+    pub(crate) killed: bool,
+    /// Its VM was taken for dead and lives.
+    pub(crate) doubted: bool,
+    /// The bytes that its VM put into the outbox.
+    pub(crate) canonical: Option<Vec<u8>>,
+}
+
+/// An Envoy's last admission on an account's day: what it knew then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) account_seq: u64,
+    pub(crate) spent: Pax,
+    pub(crate) cap: Pax,
+}
+
+type OfADay<T> = BTreeMap<(String, UtcDay), T>;
+
+#[derive(Default)]
+pub(crate) struct Truth {
+    pub(crate) calls: BTreeMap<ExchangeId, Call>,
+    pub(crate) tags: BTreeMap<u64, ExchangeId>,
+    /// The call that asked last.
+    pub(crate) latest: Option<ExchangeId>,
+    pub(crate) admitted: OfADay<BTreeMap<u64, Admitted>>,
+    /// The bytes under which the ledger acknowledged an exchange.
+    pub(crate) acknowledged: BTreeMap<ExchangeId, Vec<u8>>,
+}
+
+fn plus(sum: Pax, amount: Pax) -> Pax {
+    sum.checked_add(amount).unwrap_or(Pax::MAX)
+}
+
+impl Truth {
+    pub(crate) fn call(&mut self, id: &ExchangeId) -> Option<&mut Call> {
+        self.calls.get_mut(id)
+    }
+
+    pub(crate) fn of_tag(&self, tag: u64) -> Option<&Call> {
+        self.tags.get(&tag).and_then(|id| self.calls.get(id))
+    }
+
+    pub(crate) fn vm_died(&mut self, vm: u64) {
+        for call in self.calls.values_mut().filter(|call| call.vm == vm) {
+            let over = matches!(call.stage, Stage::Settled | Stage::Released | Stage::Refused);
+            call.orphaned |= !over;
+        }
+    }
+
+    pub(crate) fn envoy_was_killed(&mut self, life: u64, ledger: &Ledger) {
+        for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.life == life) {
+            call.killed |= !ledger.entries.contains_key(id);
+        }
+    }
+
+    /// What an Envoy's own calls add to what it knows, which is the account's entries up to a number: the
+    /// reservations of those that are open, the costs of those that are settled.
+    pub(crate) fn own(&self, life: u64, (account, day): (&str, UtcDay), up_to: u64, ledger: &Ledger) -> Pax {
+        let calls = self.calls.iter().filter(|(_, call)| {
+            call.life == life && call.account == account && call.day == day && !call.doubted
+        });
+        let unknown =
+            calls.filter(|(id, _)| ledger.entries.get(id).is_none_or(|entry| entry.account_seq > up_to));
+        unknown.fold(Pax::ZERO, |sum, (_, call)| match call.stage {
+            Stage::Open => plus(sum, call.reservation.unwrap_or_default()),
+            Stage::Settling | Stage::Settled => plus(sum, call.cost),
+            Stage::Opening | Stage::Refused | Stage::Releasing | Stage::Released => sum,
+        })
+    }
+
+    /// The most that can be spent on an account's day, by what each Envoy knew when it last admitted a call:
+    /// see the crate's documentation. None where nobody admitted one.
+    pub(crate) fn bound(&self, account: &str, day: UtcDay) -> Option<Pax> {
+        let admitted = self.admitted.get(&(account.to_owned(), day))?;
+        let (latest, of_latest) = admitted.iter().max_by_key(|(_, last)| last.account_seq)?;
+        let others = admitted.iter().filter(|(life, _)| *life != latest);
+        let bound = others.fold(of_latest.cap, |sum, (_, last)| {
+            plus(sum, last.cap.checked_sub(last.spent).unwrap_or_default().max(Pax::ZERO))
+        });
+        // A VM that lives and was taken for dead is charged by estimate before it knows better.
+        let doubted =
+            self.calls.values().filter(|call| call.doubted && call.account == account && call.day == day);
+        Some(doubted.fold(bound, |sum, call| plus(sum, call.reservation.unwrap_or_default())))
+    }
+}

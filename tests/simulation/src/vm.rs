@@ -1,0 +1,312 @@
+//! A worker's VM: its lane, its watch and its outbox's sender, and what `src/root.rs` and `src/vm.rs` do with them.
+
+use std::collections::BTreeMap;
+
+use pax_gateway::cap::{self, Daily};
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::digest::Digest;
+use pax_gateway::event::Opened;
+use pax_gateway::gate::{self, Orphan};
+use pax_gateway::in_flight::{BEAT_MS, Lane, Slot, Watch};
+use pax_gateway::outbox::{self, Sender, Writer};
+use pax_gateway::pax::Pax;
+use pax_gateway::settle::Admission;
+use pax_gateway::token_cache::Near;
+use pax_gateway::wire::{DebitReply, Outcome, STANDINGS_MAX, StandingAsk};
+
+use crate::Fault;
+use crate::memory::{Shared, exchange_of};
+use crate::provider::Ask;
+use crate::stream::Stream;
+use crate::truth::Stage;
+use crate::world::{Answer, Question, Site, What};
+
+/// Who waits for a callout.
+pub(crate) enum Waits {
+    Stream(u64, Digest),
+    Sync(Vec<StandingAsk>),
+    Debits,
+}
+
+/// A VM, from its start to its death.
+pub(crate) struct Vm {
+    pub(crate) site: Site,
+    /// Which of all VMs that ever were.
+    pub(crate) number: u64,
+    id: u64,
+    lane: Option<Lane>,
+    watch: Watch,
+    sender: Sender,
+    outbox: Writer,
+    pub(crate) tokens: Near,
+    beaten: Moment,
+    synced: Moment,
+    syncing: bool,
+    pub(crate) room: bool,
+    pub(crate) active: BTreeMap<String, UtcDay>,
+    pub(crate) streams: BTreeMap<u64, Stream>,
+    callouts: BTreeMap<u64, Waits>,
+}
+
+impl Vm {
+    pub(crate) fn new(shared: &Shared<'_>, number: u64) -> Self {
+        let random = &shared.world.random;
+        let mut vm = Self {
+            site: shared.site,
+            number,
+            id: random.next(),
+            lane: None,
+            watch: Watch::new(),
+            sender: Sender::new(random.next()),
+            outbox: Writer::default(),
+            tokens: Near::default(),
+            beaten: Moment::default(),
+            synced: Moment::default(),
+            syncing: false,
+            room: false,
+            active: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            callouts: BTreeMap::new(),
+        };
+        vm.look_into_outbox(shared);
+        vm
+    }
+
+    /// Does what an event says.
+    pub(crate) fn handle(&mut self, shared: &Shared<'_>, what: What) {
+        match what {
+            What::Tick => self.tick(shared),
+            What::Call { token, own_key } => {
+                let ask = Ask::random(&shared.world.random);
+                let number = self.arrives(shared, &token, own_key, ask);
+                let random = &shared.world.random;
+                if random.chance(shared.world.plan.hang_ups, 1_000) {
+                    shared.world.later(
+                        random.between(0, 3_000),
+                        self.site,
+                        self.number,
+                        What::HangUp(number),
+                    );
+                }
+            }
+            What::SmallCall { token } => {
+                self.arrives(shared, &token, false, Ask::small());
+            }
+            What::Act(stream) => {
+                if let Some(mut it) = self.streams.remove(&stream)
+                    && self.act(shared, &mut it)
+                {
+                    self.streams.insert(stream, it);
+                }
+            }
+            What::HangUp(stream) => {
+                if let Some(mut it) = self.streams.remove(&stream) {
+                    self.close(shared, &mut it);
+                }
+            }
+            What::Reply(callout, answer) => self.take_reply(shared, callout, answer),
+        }
+    }
+
+    fn arrives(&mut self, shared: &Shared<'_>, token: &str, own_key: bool, ask: Ask) -> u64 {
+        let number = shared.world.number();
+        shared.world.say(|| format!("  stream {number} arrives with {token}, own key {own_key}"));
+        let mut stream = Stream::new(shared, number, ask);
+        self.head(shared, &mut stream, (token, own_key));
+        self.streams.insert(number, stream);
+        number
+    }
+
+    pub(crate) fn call_out(&mut self, shared: &Shared<'_>, question: Question, waits: Waits) {
+        let callout = shared.world.number();
+        self.callouts.insert(callout, waits);
+        shared.world.call_out(self.site, self.number, callout, question);
+    }
+
+    fn take_reply(&mut self, shared: &Shared<'_>, callout: u64, answer: Answer) {
+        match (self.callouts.remove(&callout), answer) {
+            (Some(Waits::Stream(stream, token)), answer) => {
+                let Some(mut it) = self.streams.remove(&stream) else { return };
+                let answer = if let Answer::Resolved(resolved) = answer { Some(resolved) } else { None };
+                self.take_resolved(shared, &mut it, token, answer);
+                self.streams.insert(stream, it);
+            }
+            (Some(Waits::Sync(asks)), answer) => {
+                self.syncing = false;
+                let Answer::Standings(standings) = answer else { return };
+                let now = shared.world.clock(self.site);
+                for (ask, standing) in asks.iter().zip(&standings) {
+                    if let Some(standing) = standing {
+                        cap::learn(shared, &ask.account, standing, now);
+                    }
+                }
+            }
+            (Some(Waits::Debits), answer) => {
+                self.take_debit_replies(shared, answer);
+                if self.sender.has_more() {
+                    self.send(shared);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn take_debit_replies(&mut self, shared: &Shared<'_>, answer: Answer) {
+        let world = shared.world;
+        match answer {
+            Answer::Debits(replies) if replies.len() == self.sender.in_flight().len() => {
+                self.remember_acknowledged(shared, &replies);
+                gate::acknowledged(shared, self.sender.in_flight(), &replies);
+                self.sender.acknowledged(shared, world.clock(self.site));
+            }
+            // A planted bug: what did not arrive is forgotten.
+            _ if world.fault == Fault::DroppedDebit => {
+                self.sender.acknowledged(shared, world.clock(self.site))
+            }
+            _ => self.sender.failed(world.clock(self.site)),
+        }
+    }
+
+    fn remember_acknowledged(&self, shared: &Shared<'_>, replies: &[DebitReply]) {
+        let mut truth = shared.world.truth.borrow_mut();
+        for (debit, reply) in self.sender.in_flight().iter().zip(replies) {
+            if matches!(reply.outcome, Outcome::Recorded | Outcome::Duplicate)
+                && let Ok(id) = reply.exchange_id.parse()
+            {
+                truth.acknowledged.insert(id, debit.canonical.clone());
+            }
+        }
+    }
+
+    fn look_into_outbox(&mut self, shared: &Shared<'_>) -> bool {
+        let (_, waiting) = outbox::waiting_from(shared);
+        self.room = waiting < outbox::REFUSE_FROM;
+        waiting > 0
+    }
+
+    fn send(&mut self, shared: &Shared<'_>) {
+        let now = shared.world.clock(self.site);
+        let Some(batch) = self.sender.next_batch(shared, now) else { return };
+        let lines: Vec<Vec<u8>> = batch.iter().map(|debit| debit.canonical.clone()).collect();
+        self.call_out(shared, Question::Debits(lines), Waits::Debits);
+    }
+
+    fn tick(&mut self, shared: &Shared<'_>) {
+        if self.look_into_outbox(shared) {
+            self.send(shared);
+        }
+        let now = shared.world.clock(self.site);
+        self.beat(shared, now);
+        self.sync(shared, now);
+    }
+
+    fn lane(&mut self, shared: &Shared<'_>, now: Moment) -> Option<&mut Lane> {
+        if self.lane.is_none() {
+            self.lane = Lane::take(shared, self.id, now);
+        }
+        self.lane.as_mut()
+    }
+
+    fn beat(&mut self, shared: &Shared<'_>, now: Moment) {
+        if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
+            return;
+        }
+        self.beaten = now;
+        if self.lane.as_ref().is_some_and(|lane| !lane.beat(shared, now)) {
+            shared.world.say(|| format!("  {} was taken for dead", self.site));
+            (self.lane, self.id) = (None, shared.world.random.next());
+        }
+        if self.lane(shared, now).is_none() {
+            return;
+        }
+        let Some(dead) = self.watch.look(shared, self.id, now) else { return };
+        shared.world.say(|| format!("  {} sweeps {dead:?}", self.site));
+        dead.sweep(shared, |record| self.core_orphan(shared, record));
+    }
+
+    fn sync(&mut self, shared: &Shared<'_>, now: Moment) {
+        let interval_ms = shared.world.gateway.config.gate.sync_ms;
+        let due = now < self.synced || now.since_ms(self.synced) >= interval_ms;
+        if !due || self.syncing {
+            return;
+        }
+        self.synced = now;
+        let mut asks = Vec::new();
+        while asks.len() < STANDINGS_MAX
+            && let Some((account, utc_day)) = self.active.pop_first()
+        {
+            asks.push(StandingAsk { account, utc_day });
+        }
+        if !asks.is_empty() {
+            self.syncing = true;
+            self.call_out(shared, Question::Standings(asks.clone()), Waits::Sync(asks));
+        }
+    }
+
+    pub(crate) fn core_open(
+        &mut self,
+        shared: &Shared<'_>,
+        admission: &Admission,
+        cap: Option<Pax>,
+        now: Moment,
+    ) -> Result<Slot, Opened> {
+        let lane = self.lane(shared, now).ok_or(Opened::Busy)?;
+        gate::open(shared, lane, admission, cap, now)
+    }
+
+    pub(crate) fn core_settle(
+        &mut self,
+        shared: &Shared<'_>,
+        slot: Slot,
+        admission: &Admission,
+        of: (&[u8], Pax),
+        now: Moment,
+    ) -> Result<Option<Daily>, outbox::Full> {
+        self.lane(shared, now).ok_or(outbox::Full)?;
+        let lane = self.lane.as_mut().ok_or(outbox::Full)?;
+        let clock = || shared.world.clock(shared.site);
+        gate::settle(shared, (lane, slot), (&self.outbox, now, clock), admission, of)
+    }
+
+    pub(crate) fn core_release(&mut self, shared: &Shared<'_>, slot: Slot, admission: &Admission) {
+        let now = shared.world.clock(self.site);
+        if let Some(lane) = self.lane(shared, now) {
+            gate::release(shared, lane, slot, admission);
+        }
+    }
+
+    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8], now: Moment) {
+        let _ = self.outbox.put(shared, None, canonical, now, || now);
+    }
+
+    fn core_orphan(&self, shared: &Shared<'_>, record: &[u8]) -> bool {
+        let world = shared.world;
+        let id = exchange_of(record).parse();
+        if let Ok(id) = id
+            && let Some(call) = world.truth.borrow_mut().call(&id)
+        {
+            // Its VM lives: the one case in which a call can be charged by an estimate and by its answer.
+            call.doubted |= world.lives(call.vm) && !call.orphaned;
+        }
+        let clock = || world.clock(shared.site);
+        let outbox = (&self.outbox, clock(), clock);
+        let orphan = gate::orphan(shared, &world.gateway.bundle, outbox, record);
+        world.say(|| format!("  {} finds {id:?}: {orphan:?}", self.site));
+        match orphan {
+            Orphan::Charged(debit) => {
+                if let Some(call) = world.truth.borrow_mut().call(&debit.exchange_id)
+                    && !call.doubted
+                {
+                    (call.stage, call.cost) = (Stage::Settled, debit.cost_pax);
+                }
+                true
+            }
+            Orphan::Nothing => true,
+            Orphan::Later => false,
+            Orphan::Unreadable(problem) => {
+                world.fail(&format!("a record cannot be read: {problem}"));
+                true
+            }
+        }
+    }
+}
