@@ -4,6 +4,7 @@ pub mod account;
 pub mod admit;
 pub mod answer;
 pub mod bundle;
+mod canonical;
 pub mod card;
 pub mod clock;
 pub mod config;
