@@ -215,8 +215,7 @@ impl HttpContext for Stream {
             if end {
                 self.now = host::now();
             }
-            let new = size.saturating_sub(self.request_read);
-            let bytes = host::buffer(Buffer::Request, self.request_read, new);
+            let bytes = new_bytes(Buffer::Request, self.request_read, size);
             self.request_read = size;
             self.step(Event::Body { bytes: &bytes, end }, size);
         }
@@ -264,8 +263,7 @@ impl HttpContext for Stream {
             if end {
                 self.now = host::now();
             }
-            let new = size.saturating_sub(self.answer_read);
-            let bytes = host::buffer(Buffer::Answer, self.answer_read, new);
+            let bytes = new_bytes(Buffer::Answer, self.answer_read, size);
             self.step(Event::AnswerBody { bytes: &bytes, end }, size);
             self.answer_read = if self.exchange.answer_waits() { size } else { 0 };
         }
@@ -285,6 +283,14 @@ impl HttpContext for Stream {
             self.now = host::now();
         }
         self.step(Event::Closed, 0);
+    }
+}
+
+/// What came since so many bytes were read. The end of an HTTP/1.1 body comes by itself, without a byte.
+fn new_bytes(buffer: Buffer, read: usize, size: usize) -> Vec<u8> {
+    match size.saturating_sub(read) {
+        0 => Vec::new(),
+        new => host::buffer(buffer, read, new),
     }
 }
 
