@@ -9,7 +9,7 @@ use std::io::Write as _;
 use crate::account::{Funding, Tier};
 use crate::debit::{Debit, Ending, Estimate, Flag, Kind, Provenance};
 use crate::json_text::plain_run;
-use crate::text::{DECIMAL_MAX, decimal, hex};
+use crate::text::{DECIMAL_MAX, decimal_bytes, hex};
 use crate::usage::Mode;
 
 /// More than most debits have.
@@ -148,7 +148,7 @@ impl Out {
 
     fn number(&mut self, key: &str, number: u64) {
         self.raw(key);
-        self.raw(decimal(number, 0, &mut [0; DECIMAL_MAX]));
+        self.0.extend_from_slice(decimal_bytes(number, 0, &mut [0; DECIMAL_MAX]));
     }
 
     /// A text of our own, which has nothing to escape.

@@ -35,6 +35,11 @@ pub(crate) const DECIMAL_MAX: usize = 20;
 /// A number in decimal, with zeros before it up to `width` digits. Numbers are written some thirty times a call,
 /// and `format!` takes a hundred instructions to begin with.
 pub(crate) fn decimal(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &str {
+    str::from_utf8(decimal_bytes(number, width, digits)).unwrap_or_default()
+}
+
+/// The same as bytes.
+pub(crate) fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &[u8] {
     let (mut rest, mut used) = (number, 0usize);
     for place in digits.iter_mut().rev() {
         if rest == 0 && used >= width.max(1) {
@@ -44,8 +49,7 @@ pub(crate) fn decimal(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX])
         rest = rest.checked_div(10).unwrap_or(0);
         used = used.saturating_add(1);
     }
-    let text = digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default();
-    str::from_utf8(text).unwrap_or_default()
+    digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default()
 }
 
 #[cfg(test)]
