@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::{DECIMAL_MAX, decimal};
+
 const DAY_MS: u64 = 86_400_000;
 /// The first millisecond of the year 10000: beyond it RFC 3339 has no text.
 const END_MS: u64 = 253_402_300_800_000;
@@ -125,7 +127,8 @@ impl UtcDay {
 impl fmt::Display for UtcDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = self.civil();
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        f.write_str(decimal(year, 4, &mut [0; DECIMAL_MAX]))?;
+        parts(f, [("-", month, 2), ("-", day, 2)])
     }
 }
 
@@ -148,8 +151,19 @@ impl fmt::Display for Moment {
             |unit: u64, modulo: u64| rest.checked_div(unit).and_then(|n| n.checked_rem(modulo)).unwrap_or(0);
         let (hour, minute, second, ms) =
             (part(3_600_000, 24), part(60_000, 60), part(1_000, 60), part(1, 1_000));
-        write!(f, "{}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", self.day())
+        self.day().fmt(f)?;
+        parts(f, [("T", hour, 2), (":", minute, 2), (":", second, 2), (".", ms, 3)])?;
+        f.write_str("Z")
     }
+}
+
+/// Numbers of a fixed width, each after its sign.
+fn parts<const N: usize>(f: &mut fmt::Formatter<'_>, parts: [(&str, u64, usize); N]) -> fmt::Result {
+    for (before, number, width) in parts {
+        f.write_str(before)?;
+        f.write_str(decimal(number, width, &mut [0; DECIMAL_MAX]))?;
+    }
+    Ok(())
 }
 
 impl FromStr for Moment {

@@ -196,9 +196,9 @@ impl Debit {
     /// The canonical bytes.
     ///
     /// # Errors
-    /// Never for a debit of ours; serde's signature wants it said.
+    /// Never.
     pub fn to_canonical(&self) -> Result<Vec<u8>, BadDebit> {
-        serde_json::to_vec(self).map_err(|error| BadDebit(error.to_string()))
+        Ok(crate::canonical::write(self))
     }
 
     /// Reads canonical bytes.

@@ -34,14 +34,17 @@ impl ExchangeId {
         Tag(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 }
+/// Where the digits between two dashes stand, and the first of the bytes that they say.
+const GROUPS: [(usize, usize, usize); 5] = [(0, 8, 0), (9, 13, 4), (14, 18, 6), (19, 23, 8), (24, 36, 10)];
 
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [b'-'; 36];
-        let mut places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
-        for digit in self.0.into_iter().flat_map(crate::text::hex) {
-            if let Some((_, place)) = places.next() {
-                *place = digit;
+        for (from, to, bytes) in GROUPS {
+            let digits = text.get_mut(from..to).unwrap_or_default().as_chunks_mut::<2>().0;
+            let bytes = self.0.get(bytes..).unwrap_or_default();
+            for (place, byte) in digits.iter_mut().zip(bytes) {
+                *place = crate::text::hex(*byte);
             }
         }
         f.write_str(str::from_utf8(&text).unwrap_or_default())

@@ -27,6 +27,13 @@ use crate::vm::Vm;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
 use crate::{cap, gate, outbox, token_cache, vm};
 
+/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
+/// call, and the ledger syncs once for all that came meanwhile.
+const TICK_MS: u32 = 20;
+/// How often it looks while nothing waits there. A tick wakes a thread, and on the worker of a single stream each
+/// cost as much as a chunk.
+pub const IDLE_MS: u32 = 1_000;
+
 /// What all streams of one root context share.
 #[derive(Debug)]
 pub struct Worker {
@@ -36,6 +43,8 @@ pub struct Worker {
     pub room: Cell<bool>,
     /// Whether there ever was a stream: the main thread's root has none.
     pub serves: Cell<bool>,
+    /// Whether the root looks into the outbox every few milliseconds, or once a second.
+    pub ticks_quickly: Cell<bool>,
     tokens: Near,
     random: Random,
 }
@@ -48,8 +57,17 @@ impl Worker {
             gateway,
             room: Cell::new(false),
             serves: Cell::new(false),
+            ticks_quickly: Cell::new(false),
             tokens: Near::default(),
             random: Random::default(),
+        }
+    }
+
+    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
+    pub fn tick_quickly(&self, quickly: bool) {
+        if self.ticks_quickly.replace(quickly) != quickly {
+            let period = if quickly { TICK_MS } else { IDLE_MS };
+            told(host::tick_every(period), "set the time between two ticks");
         }
     }
 
@@ -179,6 +197,7 @@ impl Stream {
             Ok(canonical) => canonical,
             Err(problem) => return error!("a debit has no canonical form: {problem}"),
         };
+        self.worker.tick_quickly(true);
         let now = self.now;
         let settled = self.slot.take().and_then(|slot| {
             let of = (canonical.as_slice(), debit.cost_pax);
@@ -281,8 +300,7 @@ impl HttpContext for Stream {
             if end {
                 self.now = host::now();
             }
-            let new = size.saturating_sub(self.request_read);
-            let bytes = host::buffer(Buffer::Request, self.request_read, new);
+            let bytes = new_bytes(Buffer::Request, self.request_read, size);
             self.request_read = size;
             self.step(Event::Body { bytes: &bytes, end }, size);
         }
@@ -330,8 +348,7 @@ impl HttpContext for Stream {
             if end {
                 self.now = host::now();
             }
-            let new = size.saturating_sub(self.answer_read);
-            let bytes = host::buffer(Buffer::Answer, self.answer_read, new);
+            let bytes = new_bytes(Buffer::Answer, self.answer_read, size);
             self.step(Event::AnswerBody { bytes: &bytes, end }, size);
             self.answer_read = if self.exchange.answer_waits() { size } else { 0 };
         }
@@ -351,6 +368,14 @@ impl HttpContext for Stream {
             self.now = host::now();
         }
         self.step(Event::Closed, 0);
+    }
+}
+
+/// What came since so many bytes were read. The end of an HTTP/1.1 body comes by itself, without a byte.
+fn new_bytes(buffer: Buffer, read: usize, size: usize) -> Vec<u8> {
+    match size.saturating_sub(read) {
+        0 => Vec::new(),
+        new => host::buffer(buffer, read, new),
     }
 }
 

@@ -151,21 +151,37 @@ impl Reader {
     /// [`JsonError`] at the first byte that cannot be; again at every later call.
     pub fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), JsonError> {
         let mut rest = bytes;
-        while let Some((&byte, after)) = rest.split_first() {
+        while let Some(&byte) = rest.first() {
             match self.state {
                 State::Text(Text::Plain) => {
                     // Most bytes of most bodies are plain text: they are taken by the run.
-                    let plain = plain_run(rest);
-                    if plain > 0 {
-                        let (run, after) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+                    let (run, after) = rest.split_at_checked(plain_run(rest)).unwrap_or((rest, &[]));
+                    if !run.is_empty() {
                         self.text(run, sink);
-                        self.advance(plain);
-                        rest = after;
-                        continue;
+                        self.advance(run.len());
                     }
-                    self.string(Text::Plain, byte, sink);
+                    rest = after;
+                    match after.split_first() {
+                        // And most runs end with the string.
+                        Some((b'"', after)) => {
+                            self.end_string(sink);
+                            self.advance(1);
+                            rest = after;
+                            continue;
+                        }
+                        Some((&byte, _)) => self.string(Text::Plain, byte, sink),
+                        None => continue,
+                    }
                 }
                 State::Text(text) => self.string(text, byte, sink),
+                State::Number(Number::Whole) if byte.is_ascii_digit() => {
+                    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                    let (run, after) = rest.split_at_checked(digits).unwrap_or((rest, &[]));
+                    sink.piece(run);
+                    self.advance(run.len());
+                    rest = after;
+                    continue;
+                }
                 State::Number(number) => {
                     if self.number(number, byte, sink) {
                         continue; // the byte is not part of the number: read it again
@@ -180,7 +196,7 @@ impl Reader {
                 return Err(error);
             }
             self.advance(1);
-            rest = after;
+            rest = rest.get(1..).unwrap_or_default();
         }
         self.error().map_or(Ok(()), Err)
     }
@@ -293,12 +309,11 @@ impl Reader {
         if !self.in_key {
             return sink.piece(run);
         }
-        for &byte in run {
-            if let Some(place) = self.key.get_mut(self.key_len) {
-                *place = byte;
-            }
-            self.key_len = self.key_len.saturating_add(1);
+        let places = self.key.get_mut(self.key_len..).unwrap_or_default();
+        for (place, byte) in places.iter_mut().zip(run) {
+            *place = *byte;
         }
+        self.key_len = self.key_len.saturating_add(run.len());
     }
 
     /// Takes one byte of a string.

@@ -162,25 +162,51 @@ fn character(character: char, out: &mut impl FnMut(&[u8])) {
 }
 
 /// How many bytes from the start are plain text of a string: ASCII, no quote, no backslash, no control.
+#[inline]
 pub fn plain_run(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let plain_words = words.iter().take_while(|word| is_plain(u64::from_le_bytes(**word))).count();
-    let skipped = plain_words.saturating_mul(8);
-    let tail = bytes.get(skipped..).unwrap_or(&[]);
-    let plain = |byte: &&u8| (0x20..0x80).contains(*byte) && **byte != b'"' && **byte != b'\\';
-    skipped.saturating_add(tail.iter().take_while(plain).count())
+    run(bytes, |word| {
+        let control = word.wrapping_sub(each(0x20)) & !word & TOPS;
+        equal(word, b'"') | equal(word, b'\\') | control | (word & TOPS)
+    })
 }
 
-/// Whether all eight bytes are plain: the usual zero-byte trick, once for each kind of special byte. It may
-/// say no where the answer is yes, never the other way round.
-fn is_plain(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let has_zero = |w: u64| w.wrapping_sub(ONES) & !w & TOPS;
-    let quote = has_zero(word ^ ONES.wrapping_mul(0x22));
-    let backslash = has_zero(word ^ ONES.wrapping_mul(0x5c));
-    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & TOPS;
-    (quote | backslash | control | (word & TOPS)) == 0
+/// How many bytes are left of a line: those before a carriage return or a line feed.
+#[inline]
+pub fn line_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| equal(word, b'\r') | equal(word, b'\n'))
+}
+
+const TOPS: u64 = each(0x80);
+
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The usual zero-byte trick: marks the top bit of each byte that is `byte`. Above a marked byte it may mark
+/// one too many, below the first never: so the lowest mark is right.
+fn equal(word: u64, byte: u8) -> u64 {
+    let zero = word ^ each(byte);
+    zero.wrapping_sub(each(1)) & !zero & TOPS
+}
+
+/// How many bytes come before the first that `marks` marks, eight at a time.
+#[inline]
+fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
+    let first = |marked: u64| usize::try_from(marked.trailing_zeros() >> 3).unwrap_or(0);
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut passed = 0usize;
+    for word in words {
+        let marked = marks(u64::from_le_bytes(*word));
+        if marked != 0 {
+            return passed.saturating_add(first(marked));
+        }
+        passed = passed.saturating_add(8);
+    }
+    let mut last = [0; 8];
+    for (place, byte) in last.iter_mut().zip(tail) {
+        *place = *byte;
+    }
+    passed.saturating_add(first(marks(u64::from_le_bytes(last))).min(tail.len()))
 }
 
 #[cfg(test)]

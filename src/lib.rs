@@ -6,6 +6,7 @@ pub mod answer;
 pub mod bundle;
 pub mod cap;
 mod cap_place;
+mod canonical;
 pub mod card;
 pub mod clock;
 pub mod config;

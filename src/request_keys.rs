@@ -67,6 +67,11 @@ pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name
 /// Whether a provider that folds case could read `key` as `exact` (lowercase ASCII). Go's `encoding/json`
 /// folds the long s and the Kelvin sign too.
 pub(crate) fn folds_to(key: &[u8], exact: &[u8]) -> bool {
+    // No spelling is shorter, and most keys differ in their first letter: that is all that is looked at of them.
+    let starts = |(first, expected): (&u8, &u8)| *first >= 0x80 || first.to_ascii_lowercase() == *expected;
+    if key.len() < exact.len() || !key.first().zip(exact.first()).is_some_and(starts) {
+        return false;
+    }
     let mut rest = key;
     for expected in exact {
         rest = match (rest, expected) {

@@ -313,7 +313,7 @@ impl Scanner {
 
 /// How many bytes are left of the line.
 fn run(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len())
+    crate::json_text::line_run(bytes)
 }
 
 /// The bytes that pass: the same ones for as long as nothing was held or dropped.

@@ -28,3 +28,40 @@ pub(crate) const fn hex(byte: u8) -> [u8; 2] {
     }
     [digit(byte >> 4), digit(byte & 0x0f)]
 }
+
+/// The longest decimal number of 64 bits.
+pub(crate) const DECIMAL_MAX: usize = 20;
+
+/// A number in decimal, with zeros before it up to `width` digits. Numbers are written some thirty times a call,
+/// and `format!` takes a hundred instructions to begin with.
+pub(crate) fn decimal(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &str {
+    str::from_utf8(decimal_bytes(number, width, digits)).unwrap_or_default()
+}
+
+/// The same as bytes.
+pub(crate) fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &[u8] {
+    let (mut rest, mut used) = (number, 0usize);
+    for place in digits.iter_mut().rev() {
+        if rest == 0 && used >= width.max(1) {
+            break;
+        }
+        *place = b'0'.wrapping_add(u8::try_from(rest.checked_rem(10).unwrap_or(0)).unwrap_or(0));
+        rest = rest.checked_div(10).unwrap_or(0);
+        used = used.saturating_add(1);
+    }
+    digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_is_what_format_writes() {
+        for number in [0, 1, 9, 10, 99, 100, 32_767, u64::MAX] {
+            assert_eq!(decimal(number, 0, &mut [0; DECIMAL_MAX]), format!("{number}"));
+            assert_eq!(decimal(number, 3, &mut [0; DECIMAL_MAX]), format!("{number:03}"));
+            assert_eq!(decimal(number, 12, &mut [0; DECIMAL_MAX]), format!("{number:012}"));
+        }
+    }
+}
