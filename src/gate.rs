@@ -25,7 +25,7 @@ use crate::debit::{BadDebit, Debit, Ending};
 use crate::digest::Digest;
 use crate::event::Opened;
 use crate::exchange_id::ExchangeId;
-use crate::in_flight::{Lane, Slot};
+use crate::in_flight::{self, Lane, Slot};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::{Pax, Tokens};
 use crate::settle::{Admission, Answered, settle as settle_debit};
@@ -143,7 +143,7 @@ pub fn open(
     limit: Option<Pax>,
     now: Moment,
 ) -> Result<Slot, Opened> {
-    let slot = lane.put(shared, &write(admission)).ok_or(Opened::Busy)?;
+    let slot = lane.put(shared, &write(admission), now).ok_or(Opened::Busy)?;
     let reserved = match (claim(admission), admission.reservation, limit) {
         (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
         _ => Reserved::Done,
@@ -154,7 +154,7 @@ pub fn open(
         Reserved::Unknown => Opened::Unknown,
         Reserved::Busy => Opened::Busy,
     };
-    lane.clear(shared, slot);
+    clear(shared, lane, slot, admission);
     Err(refused)
 }
 
@@ -173,8 +173,15 @@ pub fn settle(
     let claim = claim(admission);
     outbox.put(shared, claim.as_ref(), canonical, now, clock)?;
     let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
-    lane.clear(shared, slot);
+    clear(shared, lane, slot, admission);
     Ok(daily)
+}
+
+/// Takes a call's record out, wherever it is.
+fn clear(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission: &Admission) {
+    if !lane.clear(shared, slot) {
+        in_flight::clear_lost(shared, slot, &write(admission));
+    }
 }
 
 /// Gives a call's reservation back, and takes its record out: nothing is owed for it.
@@ -182,7 +189,7 @@ pub fn release(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission:
     if let Some(claim) = claim(admission) {
         cap::release(shared, &claim);
     }
-    lane.clear(shared, slot);
+    clear(shared, lane, slot, admission);
 }
 
 /// What became of a dead VM's record.

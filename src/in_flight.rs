@@ -7,6 +7,8 @@
 //! all the while, is dead: one of them takes it over, settles what it finds, and frees it. Should the taker die
 //! too, the lane stands still again.
 
+use std::cell::Cell;
+
 use crate::clock::Moment;
 use crate::shared::{SharedData, Version, numbered};
 
@@ -35,6 +37,7 @@ pub struct Slot {
 pub struct Lane {
     number: u32,
     vm: u64,
+    beaten: Cell<Moment>,
     /// Places that were used and are free again.
     free: Vec<u32>,
     /// The first place that was never used.
@@ -72,7 +75,7 @@ impl Lane {
             let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
             let free = read_lane(&value).is_none();
             let taken = free && shared.swap(&key, &lane_value(vm, now), version);
-            taken.then(|| Self { number, vm, free: Vec::new(), next: 0 })
+            taken.then(|| Self { number, vm, beaten: Cell::new(now), free: Vec::new(), next: 0 })
         })
     }
 
@@ -84,11 +87,20 @@ impl Lane {
         let Some((value, version)) = shared.get(&key) else { return false };
         let ours = read_lane(&value).is_some_and(|(vm, _)| vm == self.vm);
         // A lost swap means that somebody else took it this very moment.
-        ours && shared.swap(&key, &lane_value(self.vm, now), version)
+        let still = ours && shared.swap(&key, &lane_value(self.vm, now), version);
+        if still {
+            self.beaten.set(now);
+        }
+        still
     }
 
-    /// Keeps a record. None where the lane is full.
-    pub fn put(&mut self, shared: &impl SharedData, record: &[u8]) -> Option<Slot> {
+    /// Keeps a record. None where the lane is full, or is another's by now.
+    pub fn put(&mut self, shared: &impl SharedData, record: &[u8], now: Moment) -> Option<Slot> {
+        // A thread that was stopped may have lost its lane, and would write over the records of others.
+        let silent = now < self.beaten.get() || now.since_ms(self.beaten.get()) >= DEAD_MS / 2;
+        if silent && !self.beat(shared, now) {
+            return None;
+        }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.next < RECORDS => {
@@ -102,18 +114,31 @@ impl Lane {
         kept.then_some(Slot { lane: self.number, number: slot, vm: self.vm })
     }
 
-    /// Takes a record out. One of a lane that this VM has lost is another's by now.
-    pub fn clear(&mut self, shared: &impl SharedData, slot: Slot) {
-        if slot.lane == self.number && slot.vm == self.vm {
+    /// Takes a record out; says whether it was in this lane. One of a lane that this VM has lost is its taker's:
+    /// see [`clear_lost`].
+    pub fn clear(&mut self, shared: &impl SharedData, slot: Slot) -> bool {
+        let ours = slot.lane == self.number && slot.vm == self.vm;
+        if ours {
             shared.set(&record_key(self.number, slot.number), &[]);
             self.free.push(slot.number);
         }
+        ours
     }
 
     /// How many records it holds.
     #[must_use]
     pub fn open(&self) -> usize {
         usize::try_from(self.next).unwrap_or(usize::MAX).saturating_sub(self.free.len())
+    }
+}
+
+/// Takes a record out of a lane that was lost, if it is what stands there: it may have been written after the lane's
+/// taker had gone through it.
+pub fn clear_lost(shared: &impl SharedData, slot: Slot, record: &[u8]) {
+    let key = record_key(slot.lane, slot.number);
+    if let Some((_, version)) = shared.get(&key).filter(|(value, _)| value == record) {
+        // Lost: somebody else has written there.
+        let _ = shared.swap(&key, &[], version);
     }
 }
 

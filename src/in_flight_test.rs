@@ -32,10 +32,10 @@ fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
     let shared = Map::default();
     let mut alive = Lane::take(&shared, 1, t(0)).unwrap();
     let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
-    alive.put(&shared, b"alive").unwrap();
-    let settled = dying.put(&shared, b"settled").unwrap();
-    dying.put(&shared, b"orphan 1").unwrap();
-    dying.put(&shared, b"orphan 2").unwrap();
+    alive.put(&shared, b"alive", t(0)).unwrap();
+    let settled = dying.put(&shared, b"settled", t(0)).unwrap();
+    dying.put(&shared, b"orphan 1", t(0)).unwrap();
+    dying.put(&shared, b"orphan 2", t(0)).unwrap();
     dying.clear(&shared, settled);
 
     let mut looker = Watch::default();
@@ -52,7 +52,7 @@ fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
 fn one_watcher_takes_over_and_where_it_dies_too_another_does() {
     let shared = Map::default();
     let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
-    dying.put(&shared, b"orphan").unwrap();
+    dying.put(&shared, b"orphan", t(0)).unwrap();
     let (mut first, mut second) = (Watch::default(), Watch::default());
     let mut found = Vec::new();
     for s in 1..40 {
@@ -85,8 +85,8 @@ fn a_process_that_was_stopped_takes_nobody_for_dead() {
 fn a_record_that_cannot_be_settled_yet_keeps_its_lane() {
     let shared = Map::default();
     let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
-    dying.put(&shared, b"later").unwrap();
-    dying.put(&shared, b"now").unwrap();
+    dying.put(&shared, b"later", t(0)).unwrap();
+    dying.put(&shared, b"now", t(0)).unwrap();
     let mut looker = Watch::default();
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
     assert_eq!(dead.sweep(&shared, |record| record == b"now"), 1);
@@ -99,17 +99,17 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
     let shared = Map::default();
     let mut lane = Lane::take(&shared, 1, t(0)).unwrap();
     for _ in 0..10_000 {
-        let slots: Vec<Slot> = (0..3).map(|_| lane.put(&shared, b"x").unwrap()).collect();
+        let slots: Vec<Slot> = (0..3).map(|_| lane.put(&shared, b"x", t(0)).unwrap()).collect();
         assert_eq!(lane.open(), 3);
-        slots.into_iter().for_each(|slot| lane.clear(&shared, slot));
+        assert!(slots.into_iter().all(|slot| lane.clear(&shared, slot)));
     }
     assert_eq!(shared.0.borrow().len(), 4, "its own key, and three places");
-    let all: Vec<Slot> = (0..RECORDS).map(|_| lane.put(&shared, b"x").unwrap()).collect();
-    assert!(lane.put(&shared, b"x").is_none(), "full");
+    let all: Vec<Slot> = (0..RECORDS).map(|_| lane.put(&shared, b"x", t(0)).unwrap()).collect();
+    assert!(lane.put(&shared, b"x", t(0)).is_none(), "full");
     // A place of a lane that was lost is not this lane's to clear.
     let other = Lane::take(&shared, 2, t(0)).unwrap();
     let (mut other, slot) = (other, *all.first().unwrap());
-    other.clear(&shared, slot);
+    assert!(!other.clear(&shared, slot));
     assert_eq!(lane.open(), RECORDS as usize);
     assert_eq!(shared.0.borrow().get("pax/open/0/0").unwrap().0, b"x");
 }
@@ -118,15 +118,37 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
 fn a_vm_that_lost_its_lane_and_got_it_again_does_not_take_out_what_stands_there_now() {
     let shared = Map::default();
     let mut lost = Lane::take(&shared, 1, t(0)).unwrap();
-    let old = lost.put(&shared, b"old").unwrap();
+    let old = lost.put(&shared, b"old", t(0)).unwrap();
     let mut looker = Watch::default();
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["old"]);
 
     let mut again = Lane::take(&shared, 2, t(12_000)).unwrap();
     assert_eq!(again.number, lost.number);
-    again.put(&shared, b"new").unwrap();
-    again.clear(&shared, old);
+    again.put(&shared, b"new", t(12_000)).unwrap();
+    assert!(!again.clear(&shared, old));
     let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["new"]);
+}
+
+#[test]
+fn a_vm_that_was_stopped_writes_no_record_into_a_lane_that_it_lost_meanwhile() {
+    let shared = Map::default();
+    let mut stopped = Lane::take(&shared, 1, t(0)).unwrap();
+    let mut looker = Watch::default();
+    let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    assert!(sweep(&shared, dead).is_empty());
+    assert!(stopped.put(&shared, b"x", t(12_000)).is_none());
+}
+
+#[test]
+fn a_record_that_was_written_into_a_lost_lane_is_taken_out_unless_another_stands_there() {
+    let shared = Map::default();
+    let mut lost = Lane::take(&shared, 1, t(0)).unwrap();
+    let (late, other) = (lost.put(&shared, b"late", t(0)).unwrap(), lost.put(&shared, b"mine", t(0)).unwrap());
+    shared.set(&record_key(other.lane, other.number), b"another's");
+    clear_lost(&shared, late, b"late");
+    clear_lost(&shared, other, b"mine");
+    let record = |slot: Slot| shared.get(&record_key(slot.lane, slot.number)).unwrap().0;
+    assert_eq!((record(late), record(other)), (Vec::new(), b"another's".to_vec()));
 }

@@ -18,22 +18,44 @@ const PLACES: usize = 4;
 /// How long others use an entry that one caller is renewing.
 pub const GRACE_MS: u64 = 2_000;
 
-/// An entry: 32 bytes of the token's digest, 8 of its expiry, 2 of length, the account as JSON (none: unknown).
+/// An entry: 32 bytes of the token's digest, 8 of the moment it was written, 8 of its expiry, 2 of length, the account
+/// as JSON (none: unknown).
 struct Place<'a> {
     token: &'a [u8],
-    expires: Moment,
+    times: Times,
     account: &'a [u8],
+}
+
+/// From when until when an entry is believed. Before it was written is after its time too: then the clock was set back,
+/// and its expiry may be hours away.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    since: Moment,
+    expires: Moment,
+}
+
+impl Times {
+    fn from(now: Moment, ttl_ms: u64) -> Self {
+        Self { since: now, expires: now.plus_ms(ttl_ms) }
+    }
+
+    fn hold(self, now: Moment) -> bool {
+        self.since <= now && now < self.expires
+    }
 }
 
 fn places(bucket: &[u8]) -> Vec<Place<'_>> {
     let mut places = Vec::with_capacity(PLACES);
     let mut rest = bucket;
     while let Some((token, after)) = rest.split_at_checked(32) {
+        let Some((since, after)) = after.split_first_chunk::<8>() else { break };
         let Some((expires, after)) = after.split_first_chunk::<8>() else { break };
         let Some((length, after)) = after.split_first_chunk::<2>() else { break };
         let length = usize::from(u16::from_le_bytes(*length));
         let Some((account, after)) = after.split_at_checked(length) else { break };
-        places.push(Place { token, expires: Moment::from_ms(u64::from_le_bytes(*expires)), account });
+        let moment = |bytes: &[u8; 8]| Moment::from_ms(u64::from_le_bytes(*bytes));
+        let times = Times { since: moment(since), expires: moment(expires) };
+        places.push(Place { token, times, account });
         rest = after;
     }
     places
@@ -44,7 +66,8 @@ fn bucket<'a>(places: impl Iterator<Item = Place<'a>>) -> Vec<u8> {
     for place in places {
         let Ok(length) = u16::try_from(place.account.len()) else { continue };
         bytes.extend_from_slice(place.token);
-        bytes.extend_from_slice(&place.expires.ms().to_le_bytes());
+        bytes.extend_from_slice(&place.times.since.ms().to_le_bytes());
+        bytes.extend_from_slice(&place.times.expires.ms().to_le_bytes());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(place.account);
     }
@@ -65,7 +88,7 @@ pub struct Near(RefCell<Vec<Option<Known>>>);
 #[derive(Clone, Debug)]
 struct Known {
     token: Digest,
-    expires: Moment,
+    times: Times,
     resolution: Resolution,
 }
 
@@ -87,17 +110,17 @@ impl Near {
         let place = usize::from(u16::from_le_bytes([a, b])) & NEAR.saturating_sub(1);
         let mut places = self.0.try_borrow_mut().ok()?;
         let place = places.get_mut(place)?;
-        if let Some(known) = place.as_ref().filter(|known| known.token == *token && now < known.expires) {
+        if let Some(known) = place.as_ref().filter(|known| known.token == *token && known.times.hold(now)) {
             return Some(known.resolution.clone());
         }
-        let (resolution, expires) = look_up(shared, token, now)?;
-        *place = Some(Known { token: *token, expires, resolution: resolution.clone() });
+        let (resolution, times) = look_up(shared, token, now)?;
+        *place = Some(Known { token: *token, times, resolution: resolution.clone() });
         Some(resolution)
     }
 }
 
-/// What shared data holds of a token, and until when.
-fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<(Resolution, Moment)> {
+/// What shared data holds of a token, and from when until when.
+fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<(Resolution, Times)> {
     let found = update(shared, &key(token), |value| {
         let mut places = places(value);
         let Some(place) = places.iter_mut().find(|place| place.token == token.0) else { return (None, None) };
@@ -105,11 +128,11 @@ fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<(Res
             [] => Some(Resolution::Unknown),
             json => serde_json::from_slice::<Account>(json).ok().map(|it| Resolution::Account(Arc::new(it))),
         };
-        if now < place.expires {
-            return (None, resolution.map(|it| (it, place.expires)));
+        if place.times.hold(now) {
+            return (None, resolution.map(|it| (it, place.times)));
         }
         // Its time is over: whoever wins this swap asks, the others find it extended.
-        place.expires = now.plus_ms(GRACE_MS);
+        place.times = Times::from(now, GRACE_MS);
         (Some(bucket(places.into_iter())), None)
     });
     found.flatten()
@@ -122,14 +145,14 @@ pub fn remember(shared: &impl SharedData, token: &Digest, resolution: &Resolutio
         Resolution::Unknown => Vec::new(),
         Resolution::Unavailable => return,
     };
-    let place = Place { token: &token.0, expires: now.plus_ms(ttl_ms), account: &account };
+    let place = Place { token: &token.0, times: Times::from(now, ttl_ms), account: &account };
     // Losing every swap only means that the ledger is asked once more.
     let _ = update(shared, &key(token), |value| {
         let mut others = places(value);
         others.retain(|other| other.token != token.0);
-        others.sort_by_key(|other| std::cmp::Reverse(other.expires));
+        others.sort_by_key(|other| std::cmp::Reverse(other.times.expires));
         others.truncate(PLACES.saturating_sub(1));
-        let new = Place { token: place.token, expires: place.expires, account: place.account };
+        let new = Place { token: place.token, times: place.times, account: place.account };
         (Some(bucket(others.into_iter().chain([new]))), ())
     });
 }
@@ -194,7 +217,17 @@ mod tests {
         }
         assert_eq!(name(look_up(&shared, &token(0), t(100))), "a", "it expires last, so it stays");
         let size: usize = shared.0.borrow().values().map(|(value, _)| value.len()).sum();
-        assert!(size < 4 * 42 + 200, "{size}");
+        assert!(size < 4 * 50 + 200, "{size}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_entry_last_longer() {
+        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
+        remember(&shared, &token(1), &account("a"), t(7_200_000), 30_000);
+        assert_eq!(name(near.look_up(&shared, &token(1), t(7_200_001))), "a");
+        assert_eq!(name(near.look_up(&shared, &token(1), t(0))), "ask");
+        assert_eq!(name(near.look_up(&shared, &token(1), t(1))), "a", "somebody is asking");
+        assert_eq!(name(near.look_up(&shared, &token(1), t(2_000))), "ask");
     }
 
     #[test]
