@@ -101,7 +101,7 @@ impl Builder {
     }
 
     /// Envoy's log level, for example `info` or `warning,wasm:debug`. Default: `warning` with the filter's own
-    /// lines from `info`.
+    /// lines from `info`. Components that would write callers' tokens and keys stay at `info`.
     #[must_use]
     pub fn log_level(mut self, level: impl Into<String>) -> Self {
         self.log_level = level.into();
@@ -144,7 +144,8 @@ impl Builder {
         self
     }
 
-    /// Starts everything and returns once `/readyz` answers 200. Blocks for some seconds.
+    /// Starts everything and returns once `/readyz` answers 200, or the gateway says that it is switched off. Blocks
+    /// for some seconds.
     ///
     /// # Errors
     /// [`StackError`] says what is missing, in use, mistaken, or which process did not come up and why.

@@ -16,6 +16,7 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod envoy;
 mod error;
 mod folder;
 mod http;
@@ -28,6 +29,7 @@ mod replies;
 mod stack;
 
 pub use builder::Builder;
+pub use envoy::Envoy;
 pub use error::StackError;
 pub use layout::Layout;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};

@@ -2,7 +2,7 @@
 
 use crate::folder::Folder;
 use crate::process::{self, Process};
-use crate::{Builder, Layout, StackError, Upstream, http, ports};
+use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -170,7 +170,7 @@ impl Stack {
         command.env("PAX_LEDGER_SECRET", &self.secret);
         let mut process = Process::start("ledger", command, self.folder.log("ledger"))?;
         for port in [self.ledger_internal_port, self.ledger_public_port] {
-            self.wait_until_ready(&mut process, port, "/healthz", |status| status == 200)?;
+            self.wait_until_ready(&mut process, port, "/healthz", |answer| answer.status == 200)?;
         }
         self.ledger = Some(process);
         Ok(())
@@ -184,24 +184,48 @@ impl Stack {
     /// Starts Envoy with the configuration in [`Stack::run_dir`].
     ///
     /// # Errors
-    /// [`StackError`] when `/readyz` does not come to answer 200.
+    /// [`StackError`] when it does not come up.
     pub fn start_envoy(&mut self) -> Result<(), StackError> {
+        self.envoy = Some(self.run_envoy(&self.config_file(), self.gateway_port, "envoy")?);
+        Ok(())
+    }
+
+    /// One more Envoy on the same ledger and the same providers, as `change` makes its configuration out of the
+    /// first one's. It has ports of its own, and its log and its configuration beside the first one's.
+    ///
+    /// # Errors
+    /// [`StackError`] when it does not come up.
+    pub fn another_envoy(&self, change: impl FnOnce(String) -> String) -> Result<Envoy, StackError> {
+        let file = self.config_file();
+        let config = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
+        let (gateway_port, admin_port) = (ports::free()?, ports::free()?);
+        let moved = [(self.gateway_port, gateway_port), (self.admin_port, admin_port)];
+        let config = moved.into_iter().fold(config, |config, (from, to)| {
+            config.replace(&format!("port_value: {from} "), &format!("port_value: {to} "))
+        });
+        let name = format!("envoy-{gateway_port}");
+        let file = self.folder.run.join(format!("{name}.yaml"));
+        std::fs::write(&file, change(config)).map_err(StackError::io("write", &file))?;
+        let process = self.run_envoy(&file, gateway_port, &name)?;
+        Ok(Envoy { process, gateway_port, admin_port })
+    }
+
+    fn run_envoy(&self, config: &Path, gateway_port: u16, log: &str) -> Result<Process, StackError> {
         let mut command = Command::new(&self.layout.envoy);
-        command.arg("--config-path").arg(self.config_file());
+        command.arg("--config-path").arg(config);
         command.args(["--concurrency".into(), self.concurrency.to_string()]);
         // Hot restart would share memory with another Envoy of this machine.
         command.arg("--disable-hot-restart");
         command.args(["--drain-time-s", "2", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
-        let (level, components) = self.log_level.split_once(',').unwrap_or((&self.log_level, ""));
-        command.args(["--log-level", level]);
-        if !components.is_empty() {
-            command.args(["--component-log-level", components]);
-        }
+        // Who watches the access log need not wait ten seconds for a line.
+        command.args(["--file-flush-interval-msec", "1000"]);
+        command.args(envoy::log_arguments(&self.log_level));
         command.env("PAX_LEDGER_SECRET", &self.secret);
-        let mut process = Process::start("Envoy", command, self.folder.log("envoy"))?;
-        self.wait_until_ready(&mut process, self.gateway_port, "/readyz", |status| status == 200)?;
-        self.envoy = Some(process);
-        Ok(())
+        let mut process = Process::start("Envoy", command, self.folder.log(log))?;
+        self.wait_until_ready(&mut process, gateway_port, "/readyz", |answer| {
+            envoy::is_up(answer, gateway_port)
+        })?;
+        Ok(process)
     }
 
     /// Takes no new calls and waits, at most `patience`, until no call is in flight and no debit waits.
@@ -285,7 +309,7 @@ impl Stack {
         process: &mut Process,
         port: u16,
         path: &str,
-        ready: impl Fn(u16) -> bool,
+        ready: impl Fn(&http::Answer) -> bool,
     ) -> Result<(), StackError> {
         let deadline = Instant::now() + START_PATIENCE;
         let mut last = String::new();
@@ -297,7 +321,7 @@ impl Stack {
             last.clear();
             // Writing to a String cannot fail.
             let _ = match http::ask(port, "GET", path) {
-                Ok(answer) if ready(answer.status) => return Ok(()),
+                Ok(answer) if ready(&answer) => return Ok(()),
                 Ok(answer) => write!(last, "{path} answers {}: {}", answer.status, answer.body.trim()),
                 Err(error) => write!(last, "{path}: {error}"),
             };
