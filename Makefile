@@ -80,6 +80,8 @@ stack:
 	@$(MAKE) --no-print-directory binaries
 
 test-rust: stack
+	@echo '· building the filter that fails when it is told to, for tests'
+	@sh envoy/wasm.sh faults
 	@echo '· Rust tests'
 	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once
 

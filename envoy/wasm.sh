@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
-# `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way.
+# `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way; `faults` the
+# filter that traps when a request asks it to (src/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm.
 # With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,15 +33,19 @@ if [ "$1" = bench ]; then
     done
     exit
 fi
-if [ "$1" != rustc ]; then
+if [ "$1" != rustc ] && [ "$1" != faults ]; then
     "$WASM_CARGO" "$1" $std --package pax-gateway --lib --target $target --locked -- -D warnings
     exit
 fi
+case $1 in
+    faults) module=dist/test/pax_gateway_faults.wasm features='--features test-faults' ;;
+    *) module=dist/pax_gateway.wasm features= ;;
+esac
 # No crate-type in Cargo.toml: a cdylib beside an rlib makes cargo drop LTO (cargo#9672).
-"$WASM_CARGO" rustc $std --package pax-gateway --lib --crate-type cdylib --target $target --release --locked
-mkdir -p dist
+"$WASM_CARGO" rustc $std --package pax-gateway $features --lib --crate-type cdylib --target $target --release --locked
+mkdir -p "$(dirname $module)"
 built=${CARGO_TARGET_DIR:-target}/$target/release/pax_gateway.wasm
 # Only when it changed, so that nothing is restarted for nothing.
-cmp -s "$built" dist/pax_gateway.wasm || cp "$built" dist/pax_gateway.wasm
-bytes=$(wc -c <dist/pax_gateway.wasm)
-echo "dist/pax_gateway.wasm: $bytes bytes ($((bytes / 1024)) KiB)"
+cmp -s "$built" $module || cp "$built" $module
+bytes=$(wc -c <$module)
+echo "$module: $bytes bytes ($((bytes / 1024)) KiB)"

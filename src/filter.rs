@@ -93,6 +93,8 @@ pub struct Stream {
     /// When something was last decided. A host call costs more than reading a chunk, so the clock is asked
     /// at heads, at ends and after a wait, and not at every piece in between.
     now: Moment,
+    #[cfg(feature = "test-faults")]
+    fault: crate::faults::Fault,
 }
 
 impl Stream {
@@ -108,6 +110,8 @@ impl Stream {
             request_read: 0,
             answer_read: 0,
             now: Moment::default(),
+            #[cfg(feature = "test-faults")]
+            fault: crate::faults::Fault::default(),
         }
     }
 
@@ -281,6 +285,10 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         self.now = host::now();
         let headers = host::headers(Map::Request);
+        #[cfg(feature = "test-faults")]
+        {
+            self.fault = crate::faults::Fault::read(&headers);
+        }
         let Ok(random) = self.worker.random.take() else {
             error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
             let refusal = Refusal::GatewayDisabled;
@@ -344,6 +352,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        #[cfg(feature = "test-faults")]
+        self.fault.answered();
         if self.exchange.reads_answer() {
             if end {
                 self.now = host::now();

@@ -155,7 +155,10 @@ pub fn now() -> Moment {
     // SAFETY: the host writes eight bytes.
     let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
     let known = if status == OK { nanoseconds } else { 0 };
-    Moment::from_ms(known.checked_div(1_000_000).unwrap_or(0))
+    let ms = known.checked_div(1_000_000).unwrap_or(0);
+    #[cfg(feature = "test-faults")]
+    let ms = crate::faults::moved(ms);
+    Moment::from_ms(ms)
 }
 
 /// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.

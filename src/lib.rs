@@ -17,6 +17,8 @@ pub mod document;
 pub mod event;
 pub mod exchange;
 pub mod exchange_id;
+#[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
+mod faults;
 #[cfg(target_arch = "wasm32")]
 pub mod filter;
 pub mod gate;

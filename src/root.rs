@@ -252,6 +252,8 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let bytes = host::buffer(Buffer::Configuration, 0, size);
         let text = String::from_utf8_lossy(&bytes);
+        #[cfg(feature = "test-faults")]
+        let text = crate::faults::configure(&text);
         if let Err(mistakes) = self.configure(&text) {
             for mistake in mistakes.0 {
                 error!("configuration: {mistake}");
