@@ -133,6 +133,21 @@ impl Connection {
         }
     }
 
+    /// Whether the gateway has closed it. What comes before that is passed over.
+    pub fn is_closed(&mut self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut piece = [0; 65_536];
+        let closed = loop {
+            match self.socket.read(&mut piece) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(error) => break !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            }
+        };
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        closed
+    }
+
     fn read_body(&mut self, answer: &mut Answer) {
         if answer.header("transfer-encoding").eq_ignore_ascii_case("chunked") {
             answer.complete = self.read_chunks(answer).is_some();

@@ -1,0 +1,71 @@
+//! The free tier's gate and what surrounds it, in real Envoys with the real ledger: crowds against a cap, two Envoys,
+//! killed ones, trapped VMs, midnight, operators who change their minds, callers' own keys, forged and twisted requests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod byo;
+mod credits;
+mod crowd;
+mod fleet;
+mod frames;
+mod midnight;
+mod operator;
+mod play;
+mod trapped;
+mod tricks;
+
+use common::world::World;
+use common::{case, run};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A case: what it promises, and its run in a world that others share.
+type Case = (&'static str, fn(&mut World));
+/// A case that starts what it needs.
+type OwnCase = (&'static str, fn());
+
+/// Cases that share a world, which is started by the first and stopped after the last of them.
+fn share(start: fn() -> World, group: &[Case]) -> Vec<libtest_mimic::Trial> {
+    let world: Arc<Mutex<Option<World>>> = Arc::default();
+    let mut cases = Vec::new();
+    for (name, run) in group {
+        let (world, run) = (Arc::clone(&world), *run);
+        cases.push(case(*name, move || {
+            // A case that failed does not fail the others.
+            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+            let world = world.get_or_insert_with(start);
+            world.standin.reset();
+            world.standin.clear_received();
+            run(world);
+        }));
+    }
+    cases.push(case(
+        format!("after \"{}\" the ledger replays", group.last().expect("a case").0),
+        move || {
+            if let Some(world) = world.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                world.settle();
+                world.replay();
+            }
+        },
+    ));
+    cases
+}
+
+fn main() -> ExitCode {
+    let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
+    let mut cases = share(fleet::world, &gate);
+    cases.extend(share(operator::world, operator::CASES));
+    for (name, run) in [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES].concat() {
+        cases.push(case(name, run));
+    }
+    run(cases).exit_code()
+}
