@@ -205,6 +205,8 @@ fn lengths(world: &mut World) {
         ("a length and chunks", told(&format!("content-length: 5\r\n{chunks}"), &chunked)),
         ("a hidden request", told(&format!("{chunks}\r\ncontent-length: {}", hidden.len()), &hidden)),
         ("nearly chunked", told(&format!("transfer-encoding: xchunked\r\n{length}"), &text)),
+        ("chunked twice", told("transfer-encoding: chunked, chunked", &chunked)),
+        ("chunked and not", told("transfer-encoding: chunked, identity", &chunked)),
         ("a space before the colon", told(&format!("content-length : {n}"), &text)),
     ];
     // Envoy writes the head anew, so that nobody behind it reads these otherwise.
