@@ -96,6 +96,5 @@ pub(crate) mod fake {
             }
             fits
         }
-
     }
 }
