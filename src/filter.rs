@@ -22,6 +22,12 @@ use crate::request::pieces;
 use crate::token_cache::{self, Near};
 use crate::wire::{RESOLVE_PATH, ResolveRequest};
 
+/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its call, and the ledger
+/// syncs once for all that came meanwhile.
+const TICK_MS: u32 = 20;
+/// How often it looks while nothing waits there: each tick wakes a thread.
+pub const IDLE_MS: u32 = 1_000;
+
 /// What all streams of one root context share.
 #[derive(Debug)]
 pub struct Worker {
@@ -31,6 +37,8 @@ pub struct Worker {
     pub room: Cell<bool>,
     /// Whether there ever was a stream: the main thread's root has none.
     pub serves: Cell<bool>,
+    /// Whether the root looks into the outbox every few milliseconds, or once a second.
+    pub ticks_quickly: Cell<bool>,
     tokens: Near,
     random: Random,
     outbox: Writer,
@@ -44,9 +52,18 @@ impl Worker {
             gateway,
             room: Cell::new(false),
             serves: Cell::new(false),
+            ticks_quickly: Cell::new(false),
             tokens: Near::default(),
             random: Random::default(),
             outbox: Writer::default(),
+        }
+    }
+
+    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
+    pub fn tick_quickly(&self, quickly: bool) {
+        if self.ticks_quickly.replace(quickly) != quickly {
+            let period = if quickly { TICK_MS } else { IDLE_MS };
+            told(host::tick_every(period), "set the time between two ticks");
         }
     }
 
@@ -158,6 +175,7 @@ impl Stream {
     }
 
     fn keep(&self, canonical: &[u8]) {
+        self.worker.tick_quickly(true);
         if self.worker.outbox.put(&Shared, canonical, self.now, host::now).is_err() {
             // New calls were refused long before: this needs more calls in flight than half the outbox. The
             // line holds all it takes to record the debit by hand, and no secret.

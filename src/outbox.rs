@@ -202,6 +202,17 @@ impl Sender {
         &self.in_flight
     }
 
+    /// Gives the lease up, if it is this sender's: another need not wait for its end.
+    pub fn release(&self, shared: &impl SharedData) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        let _ = update(shared, SENDER, |value| {
+            let ours = value.first_chunk::<8>().is_some_and(|id| u64::from_le_bytes(*id) == self.id);
+            (ours.then(Vec::new), ())
+        });
+    }
+
     fn hold_lease(&self, shared: &impl SharedData, now: Moment) -> bool {
         let held = update(shared, SENDER, |value| {
             let lease = value.split_first_chunk::<8>();

@@ -57,6 +57,22 @@ fn another_sender_takes_over_from_a_dead_one() {
 }
 
 #[test]
+fn a_sender_with_nothing_to_send_makes_way_for_another() {
+    let shared = Map::default();
+    let (mut idle, mut busy) = (Sender::new(1), Sender::new(2));
+    put(&shared, b"a").unwrap();
+    idle.next_batch(&shared, at(0)).unwrap();
+    idle.release(&shared);
+    put(&shared, b"b").unwrap();
+    assert_eq!(busy.next_batch(&shared, at(1)), None, "not while a batch is under way");
+    idle.acknowledged(&shared, at(2));
+    busy.release(&shared);
+    assert_eq!(busy.next_batch(&shared, at(3)), None, "only one's own lease can be given up");
+    idle.release(&shared);
+    assert_eq!(texts(busy.next_batch(&shared, at(4))), ["b"]);
+}
+
+#[test]
 fn a_late_acknowledgement_does_not_clear_another_debit() {
     let shared = Map::default();
     put(&shared, b"old").unwrap();
@@ -143,7 +159,7 @@ fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
 proptest! {
     #[test]
     fn whatever_the_order_every_debit_is_acknowledged_and_none_is_lost(
-        steps in prop::collection::vec((0u8..6, 0usize..3), 1..200),
+        steps in prop::collection::vec((0u8..7, 0usize..3), 1..200),
     ) {
         let shared = Map::default();
         let mut senders = [Sender::new(1), Sender::new(2), Sender::new(3)];
@@ -163,6 +179,7 @@ proptest! {
                     sender.acknowledged(&shared, at(now));
                 }
                 4 => sender.failed(at(now)),
+                5 => sender.release(&shared),
                 _ => *sender = Sender::new(now + 10),
             }
             now += 3_000;

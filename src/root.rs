@@ -11,16 +11,10 @@ use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::config::{Config, Gateway};
 use crate::doc::Mistakes;
-use crate::filter::{Stream, Worker};
+use crate::filter::{IDLE_MS, Stream, Worker};
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
 use crate::wire::{DEBITS_PATH, DebitReplies, Outcome};
-
-/// How often a root looks into the outbox: a debit is in the ledger this much after its call, and the ledger
-/// syncs once for all that came meanwhile.
-const TICK_MS: u32 = 20;
-/// How often a root looks that serves no calls, in ticks.
-const STANDBY_TICKS: u32 = 50;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
@@ -30,10 +24,10 @@ proxy_wasm::main! {{
 #[derive(Default)]
 struct Root {
     worker: Option<Rc<Worker>>,
-    /// Ticks without a look, where this root serves no calls.
-    skipped: u32,
     /// The head of the outbox, and since when it stands there, where others should have moved it.
     stuck: Option<(u64, Moment)>,
+    /// How many debits waited when it was last looked up.
+    waiting: u64,
     sender: Option<Sender>,
     /// The callout of the batch under way.
     sending: Option<u32>,
@@ -79,6 +73,7 @@ impl Root {
     fn look_into_outbox(&mut self) -> bool {
         let Some(worker) = &self.worker else { return false };
         let (head, waiting) = outbox::waiting_from(&Shared);
+        self.waiting = waiting;
         worker.room.set(waiting < outbox::REFUSE_FROM);
         if let Some(metric) = self.metrics.waiting {
             host::record_metric(metric, waiting);
@@ -100,6 +95,17 @@ impl Root {
                 false
             }
         }
+    }
+
+    /// Ticks quickly while something waits, here or at another worker's, and slowly when nothing does.
+    fn set_pace(&mut self) {
+        let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
+        let quick = worker.serves.get() && self.waiting > 0;
+        if worker.ticks_quickly.get() && !quick {
+            // Whoever has the next debit must not wait for a root that looks once a second.
+            sender.release(&Shared);
+        }
+        worker.tick_quickly(quick);
     }
 
     /// Sends the next batch, one debit a line.
@@ -200,7 +206,7 @@ impl RootContext for Root {
         self.sender = Some(Sender::new(u64::from_le_bytes(id)));
         self.metrics = Metrics::define();
         self.look_into_outbox();
-        if host::tick_every(TICK_MS).is_err() {
+        if host::tick_every(IDLE_MS).is_err() {
             error!("the host gives no ticks, so nothing would reach the ledger");
             return false;
         }
@@ -213,14 +219,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let serves = self.worker.as_ref().is_some_and(|worker| worker.serves.get());
-        self.skipped = self.skipped.saturating_add(1);
-        if serves || self.skipped >= STANDBY_TICKS {
-            self.skipped = 0;
-            if self.look_into_outbox() {
-                self.send();
-            }
+        if self.look_into_outbox() {
+            self.send();
         }
+        self.set_pace();
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
