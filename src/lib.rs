@@ -45,3 +45,5 @@ pub mod usage;
 #[cfg(target_arch = "wasm32")]
 mod vm;
 pub mod wire;
+#[cfg(target_arch = "wasm32")]
+mod worker;
