@@ -7,13 +7,13 @@
 )]
 
 use super::*;
+use crate::account::Funding;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
-use crate::config::Config;
 use crate::cap::Daily;
+use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};
 use crate::event::{AnswerHead, Forward};
-use crate::account::Funding;
 use crate::request::apply;
 use proptest::prelude::*;
 
@@ -543,7 +543,10 @@ fn an_answer_that_is_not_charged_gives_the_reservation_back() {
 fn the_free_tier_calls_what_is_on_its_slots_list() {
     let call = |headers: &[(&str, &str)], body: &str| {
         let mut drive = free();
-        let all = [&[(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t")], headers];
+        let all = [
+            &[(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t")],
+            headers,
+        ];
         drive.head_of(&all.concat(), false).resolved(Status::Active).body(body);
         drive
     };
@@ -557,7 +560,8 @@ fn the_free_tier_calls_what_is_on_its_slots_list() {
 
 #[test]
 fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
-    let config = CONFIG.replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
+    let config = CONFIG
+        .replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
     let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
     let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
     let headers = [
@@ -566,7 +570,8 @@ fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
         ("authorization", "Bearer t"),
         ("x-matrix-byo-api-key", "sk-mine"),
     ];
-    let body = r#"{"model":"nowhere/new","service_tier":"priority","messages":[{"role":"user","content":"Hello"}]}"#;
+    let body =
+        r#"{"model":"nowhere/new","service_tier":"priority","messages":[{"role":"user","content":"Hello"}]}"#;
     drive.head_of(&headers, false).resolved(Status::Active).body(body);
     let forward = drive.forward.clone().unwrap();
     assert_eq!(forward.mark, "fireworks");
@@ -584,10 +589,12 @@ fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
 fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
     let get = |path: &str, credits: &str, tier: Tier| {
         let config = CONFIG.replacen('{', &format!("{{{credits}"), 1);
-        let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+        let gateway =
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
         let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
         drive.tier = tier;
-        let head = [(":method", "GET"), (":path", path), ("authorization", "Bearer t"), ("x-pax-account", "other")];
+        let head =
+            [(":method", "GET"), (":path", path), ("authorization", "Bearer t"), ("x-pax-account", "other")];
         drive.head_of(&head, true).resolved(Status::Active);
         drive
     };
@@ -616,7 +623,8 @@ fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
 fn under_the_kill_switch_it_lives_and_takes_no_calls() {
     let config = CONFIG.replacen('{', r#"{"disabled": true,"#, 1);
     let get = |method: &str, path: &str| {
-        let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+        let gateway =
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
         let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
         drive.head_of(&[(":method", method), (":path", path), ("authorization", "Bearer t")], true);
         drive

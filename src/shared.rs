@@ -105,7 +105,6 @@ pub(crate) mod fake {
             }
             fits
         }
-
     }
 }
 
