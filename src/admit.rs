@@ -126,8 +126,7 @@ pub fn admit(
         }
     };
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
-    let reservation =
-        cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit));
+    let reservation = cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit));
     let bytes_per_token = crate::card::bytes_per_token(served.model);
     let takes_out = rewrite.asks_usage && !request.asks_usage();
     let forward = Forward {
@@ -148,9 +147,7 @@ pub fn admit(
         wants_stream: streams,
         card: Arc::clone(card),
         provider: served.name.to_owned(),
-        input_bytes: request
-            .text_bytes
-            .saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
+        input_bytes: request.text_bytes.saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
         input_limit,
         output_limit,
         model: request.model,

@@ -4,9 +4,9 @@ pub mod account;
 pub mod admit;
 pub mod answer;
 pub mod bundle;
+mod canonical;
 pub mod cap;
 mod cap_place;
-mod canonical;
 pub mod card;
 pub mod clock;
 pub mod config;
@@ -47,3 +47,5 @@ pub mod usage;
 #[cfg(target_arch = "wasm32")]
 mod vm;
 pub mod wire;
+#[cfg(target_arch = "wasm32")]
+mod worker;
