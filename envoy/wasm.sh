@@ -2,7 +2,7 @@
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
 # `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way; `faults` the
 # filter that traps when a request asks it to (src/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm.
-# With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead.
+# With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead, faults included.
 set -eu
 cd "$(dirname "$0")/.."
 . ./.tools/toolchain
@@ -34,7 +34,7 @@ if [ "$1" = bench ]; then
     exit
 fi
 if [ "$1" != rustc ] && [ "$1" != faults ]; then
-    "$WASM_CARGO" "$1" $std --package pax-gateway --lib --target $target --locked -- -D warnings
+    "$WASM_CARGO" "$1" $std --package pax-gateway --lib --all-features --target $target --locked -- -D warnings
     exit
 fi
 case $1 in

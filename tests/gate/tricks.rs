@@ -61,7 +61,7 @@ fn send(world: &World, bytes: &[u8]) -> String {
     outcome(&connection.read())
 }
 
-fn call(method: &str, path: &str, more: &[(&str, &[u8])]) -> Vec<u8> {
+fn call(method: &str, path: &str, more: More<'_>) -> Vec<u8> {
     let bearer = format!("Bearer {TOKEN}");
     let headers = [&[("authorization", bearer.as_bytes())], more].concat();
     request(method, path, &headers, Some(body(10, false).as_bytes()))
@@ -165,9 +165,12 @@ fn methods(world: &mut World) {
     assert!(world.take_received().is_empty());
 }
 
+/// Headers beside those of an ordinary call.
+type More<'a> = &'a [(&'a str, &'a [u8])];
+
 fn twice(world: &mut World) {
     let token = format!("Bearer {TOKEN}");
-    let tricks: [(&str, &[(&str, &[u8])]); 8] = [
+    let tricks: [(&str, More<'_>); 8] = [
         ("another authorization", &[("authorization", b"Bearer mtx-demo-free")]),
         ("the same authorization", &[("Authorization", token.as_bytes())]),
         ("a slot", &[("x-matrix-slot", b"default"), ("X-Matrix-Slot", b"planner")]),
