@@ -134,7 +134,7 @@ impl Stream {
                 self.slot = Some(slot);
                 if cap.is_some() {
                     let day = admission.admitted_at.day();
-                    let _ = vm::with(|vm| vm.is_active(&admission.account.account, day));
+                    let _ = vm::with(|vm| vm.active().called(&admission.account.account, day, now));
                 }
                 Opened::Done
             }

@@ -1,6 +1,7 @@
 //! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map.
 
 pub mod account;
+pub mod active;
 pub mod admit;
 pub mod answer;
 pub mod bundle;

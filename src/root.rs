@@ -14,7 +14,6 @@ use crate::doc::Mistakes;
 use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
-use crate::vm::Vm;
 use crate::wire::{
     DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk, StandingsReply,
     StandingsRequest,
@@ -195,7 +194,8 @@ impl Root {
         if !due || self.syncing.is_some() {
             return;
         }
-        let asks = vm::with(Vm::take_active).unwrap_or_default();
+        let ttl_ms = worker.gateway().config.tokens.ttl_ms;
+        let asks = vm::with(|vm| vm.active().next(now, ttl_ms)).unwrap_or_default();
         if asks.is_empty() {
             self.synced = now;
             return;
@@ -216,7 +216,7 @@ impl Root {
         self.syncing = callout.map(|callout| (callout, asks));
     }
 
-    /// What was asked and not answered is asked again once its account calls.
+    /// What was asked and not answered is asked again in the next round.
     fn take_standings(&mut self, asks: &[StandingAsk], num_headers: usize, body_size: usize) {
         let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
         let body = host::buffer(Buffer::Callout, 0, body_size);

@@ -2,20 +2,16 @@
 //! watch over the lanes of others, and the accounts that it will ask the ledger about. wasm32 only.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use log::{error, warn};
 
+use crate::active::Active;
 use crate::bundle::Bundle;
-use crate::clock::{Moment, UtcDay};
+use crate::clock::Moment;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
 use crate::outbox::Writer;
-use crate::wire::{STANDINGS_MAX, StandingAsk};
-
-/// No more accounts are asked about in one interval; the others are when they call again.
-const ACTIVE_MAX: usize = 16 * STANDINGS_MAX;
 
 /// This VM.
 #[derive(Debug, Default)]
@@ -26,7 +22,7 @@ pub struct Vm {
     watch: Watch,
     outbox: Writer,
     beaten: Moment,
-    active: BTreeMap<String, UtcDay>,
+    active: Active,
 }
 
 thread_local! {
@@ -47,7 +43,7 @@ impl Vm {
             watch: Watch::new(),
             outbox: Writer::new(),
             beaten: Moment::from_ms(0),
-            active: BTreeMap::new(),
+            active: Active::new(),
         }
     }
 
@@ -103,23 +99,8 @@ impl Vm {
         warn!("a VM died: {charged} of its calls were charged by estimate");
     }
 
-    /// An account that has a cap has called: the ledger is to be asked about it.
-    pub fn is_active(&mut self, account: &str, day: UtcDay) {
-        if let Some(known) = self.active.get_mut(account) {
-            *known = day;
-        } else if self.active.len() < ACTIVE_MAX {
-            self.active.insert(account.to_owned(), day);
-        }
-    }
-
-    /// Takes accounts to ask about, as many as one question holds.
-    pub fn take_active(&mut self) -> Vec<StandingAsk> {
-        let mut asks = Vec::new();
-        while asks.len() < STANDINGS_MAX
-            && let Some((account, utc_day)) = self.active.pop_first()
-        {
-            asks.push(StandingAsk { account, utc_day });
-        }
-        asks
+    /// The accounts that the ledger is asked about.
+    pub fn active(&mut self) -> &mut Active {
+        &mut self.active
     }
 }
