@@ -10,6 +10,7 @@
 //! | per day: 4, 8, 8, 2, 2 | days since 1970, spent (picopax), `account_seq`, how many open and pending items |
 //! | per item: 8, 8 | tag, amount (picopax) |
 
+use crate::bytes::Bytes;
 use crate::cap::IDLE_PLACES;
 use crate::clock::{Moment, UtcDay};
 use crate::exchange_id::Tag;
@@ -104,16 +105,16 @@ impl Place {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut from = Bytes(bytes);
+        let mut from = Bytes::new(bytes);
         let used = Moment::from_ms(from.u64()?);
         let length = usize::from(from.u8()?);
         let account = str::from_utf8(from.take(length)?).ok()?.to_owned();
         let mut days = Vec::with_capacity(DAYS);
-        while !from.0.is_empty() {
+        while !from.is_empty() {
             let (day, spent, account_seq) = (UtcDay::from_days(from.u32()?), from.pax()?, from.u64()?);
             let (open, pending) = (from.u16()?, from.u16()?);
-            let open = from.items(open)?;
-            days.push(Day { day, spent, account_seq, open, pending: from.items(pending)? });
+            let open = items(&mut from, open)?;
+            days.push(Day { day, spent, account_seq, open, pending: items(&mut from, pending)? });
         }
         Some(Self { account, used, days })
     }
@@ -203,46 +204,11 @@ impl<'a> Bucket<'a> {
     }
 }
 
-/// Reads numbers off the front of bytes.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
+fn items(from: &mut Bytes<'_>, count: u16) -> Option<Vec<Item>> {
+    // One more: a settlement moves an item from one list to the other.
+    let mut items = Vec::with_capacity(usize::from(count).saturating_add(1));
+    for _ in 0..count {
+        items.push(Item { tag: Tag(from.u64()?), amount: from.pax()? });
     }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.first_chunk::<N>().copied()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(u8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn pax(&mut self) -> Option<Pax> {
-        self.array().map(i64::from_le_bytes).map(Pax::from_picopax)
-    }
-
-    fn items(&mut self, count: u16) -> Option<Vec<Item>> {
-        // One more: a settlement moves an item from one list to the other.
-        let mut items = Vec::with_capacity(usize::from(count).saturating_add(1));
-        for _ in 0..count {
-            items.push(Item { tag: Tag(self.u64()?), amount: self.pax()? });
-        }
-        Some(items)
-    }
+    Some(items)
 }

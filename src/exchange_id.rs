@@ -27,6 +27,19 @@ impl ExchangeId {
 pub struct Tag(pub u64);
 
 impl ExchangeId {
+    /// The sixteen bytes of the UUID.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// An id from its bytes; nothing where they are no UUIDv7.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
+        if version >> 4 == 7 && variant >> 6 == 0b10 { Some(Self(bytes)) } else { None }
+    }
+
     /// The exchange's tag.
     #[must_use]
     pub const fn tag(self) -> Tag {
@@ -78,11 +91,8 @@ impl FromStr for ExchangeId {
             let low = nibbles.next().ok_or(NotAnExchangeId)??;
             *place = high << 4 | low;
         }
-        let id = Self(bytes);
-        let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
-        let uuid_v7 = version >> 4 == 7 && variant >> 6 == 0b10;
         // Written again, it must be the same: that settles length and dashes.
-        (uuid_v7 && id.to_string() == text).then_some(id).ok_or(NotAnExchangeId)
+        Self::from_bytes(bytes).filter(|id| id.to_string() == text).ok_or(NotAnExchangeId)
     }
 }
 

@@ -13,116 +13,19 @@
 //! A debit that was put into the outbox twice has one exchange id, and becomes one entry.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::account::{Account, Funding};
 use crate::bundle::Bundle;
 use crate::cap::{self, Acknowledged, Claim, Daily, Reserved};
 use crate::clock::Moment;
 use crate::debit::{BadDebit, Debit, Ending};
-use crate::digest::Digest;
 use crate::event::Opened;
-use crate::exchange_id::ExchangeId;
 use crate::in_flight::{self, Lane, Slot};
 use crate::outbox::{self, Waiting, Writer};
-use crate::pax::{Pax, Tokens};
+use crate::pax::Pax;
+use crate::record;
 use crate::settle::{Admission, Answered, settle as settle_debit};
 use crate::shared::SharedData;
-use crate::usage::{Mode, Rules};
 use crate::wire::{DebitReply, Standing};
-
-/// An in-flight record, as it stands in shared data.
-#[derive(Serialize)]
-struct Record<'a> {
-    exchange_id: ExchangeId,
-    admitted_at: Moment,
-    account: &'a Account,
-    funding: Funding,
-    slot: &'a str,
-    intent_id: Option<&'a str>,
-    goal_id: Option<&'a str>,
-    mode: Mode,
-    wants_stream: bool,
-    card_sha256: Digest,
-    model: &'a str,
-    provider: &'a str,
-    input_bytes: u64,
-    input_limit: Tokens,
-    output_limit: Tokens,
-    reservation: Option<Pax>,
-}
-
-/// The same, read.
-#[derive(Deserialize)]
-struct OwnedRecord {
-    exchange_id: ExchangeId,
-    admitted_at: Moment,
-    account: Account,
-    funding: Funding,
-    slot: String,
-    intent_id: Option<String>,
-    goal_id: Option<String>,
-    mode: Mode,
-    wants_stream: bool,
-    card_sha256: Digest,
-    model: String,
-    provider: String,
-    input_bytes: u64,
-    input_limit: Tokens,
-    output_limit: Tokens,
-    reservation: Option<Pax>,
-}
-
-fn write(admission: &Admission) -> Vec<u8> {
-    let record = Record {
-        exchange_id: admission.exchange_id,
-        admitted_at: admission.admitted_at,
-        account: &admission.account,
-        funding: admission.funding,
-        slot: &admission.slot,
-        intent_id: admission.intent_id.as_deref(),
-        goal_id: admission.goal_id.as_deref(),
-        mode: admission.mode,
-        wants_stream: admission.wants_stream,
-        card_sha256: admission.card.sha256,
-        model: &admission.model,
-        provider: &admission.provider,
-        input_bytes: admission.input_bytes,
-        input_limit: admission.input_limit,
-        output_limit: admission.output_limit,
-        reservation: admission.reservation,
-    };
-    serde_json::to_vec(&record).unwrap_or_default()
-}
-
-fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
-    let record: OwnedRecord =
-        serde_json::from_slice(bytes).map_err(|error| BadDebit(format!("no in-flight record: {error}")))?;
-    let card = bundle.by_sha256(&record.card_sha256);
-    let card = card.ok_or_else(|| BadDebit(format!("its card {} is not known", record.card_sha256)))?;
-    Ok(Admission {
-        exchange_id: record.exchange_id,
-        admitted_at: record.admitted_at,
-        account: Arc::new(record.account),
-        funding: record.funding,
-        slot: record.slot,
-        intent_id: record.intent_id,
-        goal_id: record.goal_id,
-        mode: record.mode,
-        wants_stream: record.wants_stream,
-        card: Arc::clone(card),
-        model: record.model,
-        provider: record.provider,
-        input_bytes: record.input_bytes,
-        input_limit: record.input_limit,
-        output_limit: record.output_limit,
-        reservation: record.reservation,
-        // An orphan's answer is not known, and so there is nothing to read by them.
-        usage_rules: Rules::default(),
-    })
-}
 
 /// What stands for a call in its account's day; none where nothing was reserved.
 fn claim(admission: &Admission) -> Option<Claim<'_>> {
@@ -143,7 +46,7 @@ pub fn open(
     limit: Option<Pax>,
     now: Moment,
 ) -> Result<Slot, Opened> {
-    let slot = lane.put(shared, &write(admission), now).ok_or(Opened::Busy)?;
+    let slot = lane.put(shared, &record::write(admission), now).ok_or(Opened::Busy)?;
     let reserved = match (claim(admission), admission.reservation, limit) {
         (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
         _ => Reserved::Done,
@@ -180,7 +83,7 @@ pub fn settle(
 /// Takes a call's record out, wherever it is.
 fn clear(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission: &Admission) {
     if !lane.clear(shared, slot) {
-        in_flight::clear_lost(shared, slot, &write(admission));
+        in_flight::clear_lost(shared, slot, &record::write(admission));
     }
 }
 
@@ -212,7 +115,7 @@ pub fn orphan(
     (outbox, now, clock): (&Writer, Moment, impl Fn() -> Moment),
     record: &[u8],
 ) -> Orphan {
-    let admission = match read(bundle, record) {
+    let admission = match record::read(bundle, record) {
         Ok(admission) => admission,
         Err(problem) => return Orphan::Unreadable(problem),
     };

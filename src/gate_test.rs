@@ -1,14 +1,18 @@
-#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::*;
-use crate::account::{Status, Tier};
+use crate::account::{Account, Funding, Status, Tier};
+use crate::exchange_id::ExchangeId;
 use crate::in_flight::{DEAD_MS, Watch};
 use crate::outbox::Sender;
+use crate::pax::Tokens;
 use crate::shared::Version;
 use crate::shared::fake::Map;
+use crate::usage::{Mode, Rules};
 use crate::wire::Outcome;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 
@@ -236,6 +240,21 @@ fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
     // USD 0.20 per million tokens, 1,000 tokens of four bytes each.
     assert_eq!(daily(&map), Daily { spent: pax("0.000017497813"), reserved: Pax::ZERO });
     assert_eq!(send(&map), [(admission.exchange_id, true)]);
+}
+
+#[test]
+fn a_record_holds_all_that_an_orphans_debit_needs() {
+    let bundle = Bundle::embedded().unwrap();
+    for tier in [Tier::Free, Tier::Credit] {
+        let admission = admission(3, tier);
+        let bytes = record::write(&admission);
+        let read = record::read(&bundle, &bytes).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{admission:?}"));
+        for length in 0..bytes.len() {
+            assert!(record::read(&bundle, &bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert!(record::read(&bundle, &[&bytes[..], b"x"].concat()).is_err(), "more than a record");
+    }
 }
 
 #[test]

@@ -8,8 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A token of tier credit that every stack knows: any priced model.
-const TOKEN: &str = "mtx-demo-credit";
+/// How many callers there are at most: each connection is a free account of its own, whose calls go through all of
+/// the gate.
+pub const CALLERS: u64 = 32;
+
+/// The token of a caller; the account is named so too.
+pub fn token(caller: u64) -> String {
+    format!("mtx-bench-{caller}")
+}
 /// Longer than any call here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,14 +61,18 @@ impl Load {
     /// # Errors
     /// [`BenchError`] when a call fails: the first one that did.
     pub async fn run(&mut self, calls: u64, kinds: &[Kind]) -> Result<Run, BenchError> {
-        let calls_of =
-            |kind: &Kind| Call { request: work::request(*kind, TOKEN), expected: work::expected(*kind) };
-        let menu: Arc<Vec<Call>> = Arc::new(kinds.iter().map(calls_of).collect());
+        let menu_of = |token: &str| -> Vec<Call> {
+            let call =
+                |kind: &Kind| Call { request: work::request(*kind, token), expected: work::expected(*kind) };
+            kinds.iter().map(call).collect()
+        };
         let taken = Arc::new(AtomicU64::new(0));
         let start = Instant::now();
         let mut tasks = Vec::new();
-        for connection in std::mem::take(&mut self.connections) {
-            tasks.push(tokio::spawn(connection.work(Arc::clone(&menu), Arc::clone(&taken), calls)));
+        for (connection, caller) in
+            std::mem::take(&mut self.connections).into_iter().zip((0..CALLERS).cycle())
+        {
+            tasks.push(tokio::spawn(connection.work(menu_of(&token(caller)), Arc::clone(&taken), calls)));
         }
         let mut first_byte_ns = Vec::new();
         for task in tasks {
@@ -86,7 +96,7 @@ impl Connection {
     /// Calls until `calls` were taken by all connections together.
     async fn work(
         mut self,
-        menu: Arc<Vec<Call>>,
+        menu: Vec<Call>,
         taken: Arc<AtomicU64>,
         calls: u64,
     ) -> Result<(Self, Vec<u64>), BenchError> {

@@ -1,6 +1,6 @@
 //! What is compared: the gateway, and the same Envoy with less in it.
 
-use crate::{BenchError, cpu};
+use crate::{BenchError, cpu, load};
 use pax_stack::{Layout, Stack, StackError};
 use serde_yaml_ng::Value;
 
@@ -59,6 +59,12 @@ impl Variant {
             _ => builder.change_envoy_config(move |yaml| self.less(&yaml)),
         };
         let stack = stack.start()?;
+        if self == Self::Gateway {
+            for caller in (0..load::CALLERS).map(load::token) {
+                stack.ledger(["account", "create", &caller, "--tier", "free"])?;
+                stack.ledger(["token", "add", &caller, "--name", "bench", "--token", &caller])?;
+            }
+        }
         let envoy = stack.processes().into_iter().find(|(name, _)| *name == "Envoy");
         let (_, envoy) = envoy.ok_or_else(|| BenchError::Failed("Envoy does not run".into()))?;
         Ok(Running { variant: self, stack, envoy })

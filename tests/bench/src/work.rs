@@ -19,7 +19,7 @@ pub enum Kind {
     Burst,
 }
 
-const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
+const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
 const QUESTION: &str =
     "Why does a kettle sing before it boils, and stop singing when it does? Two sentences.";
 const ANSWER: &str = "Small bubbles of steam form at the hot bottom and collapse in the cooler water above, and \

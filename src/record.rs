@@ -1,0 +1,121 @@
+//! An in-flight record: an [`Admission`] as bytes. It is written on every call and read after a VM died, so it is
+//! made to be written: JSON took as long as all else that the gate does.
+
+use std::sync::Arc;
+
+use crate::account::{Account, Funding, Status, Tier};
+use crate::bundle::Bundle;
+use crate::bytes::{Bytes, put_optional, put_text};
+use crate::clock::Moment;
+use crate::debit::BadDebit;
+use crate::digest::Digest;
+use crate::exchange_id::ExchangeId;
+use crate::pax::{Pax, Tokens};
+use crate::settle::Admission;
+use crate::usage::{Mode, Rules};
+
+/// The form of the bytes: another module may find records of another one, under the same `vm_id`.
+const FORM: u8 = 1;
+
+/// The record of a call that goes on.
+pub(crate) fn write(admission: &Admission) -> Vec<u8> {
+    let Admission {
+        exchange_id,
+        admitted_at,
+        account,
+        funding,
+        slot,
+        intent_id,
+        goal_id,
+        mode,
+        wants_stream,
+        card,
+        model,
+        provider,
+        // An orphan's answer is not known, and so there is nothing to read by them.
+        usage_rules: _,
+        input_bytes,
+        input_limit,
+        output_limit,
+        reservation,
+    } = admission;
+    let mut to = Vec::with_capacity(512);
+    to.push(FORM);
+    to.extend_from_slice(exchange_id.bytes());
+    to.extend_from_slice(&admitted_at.ms().to_le_bytes());
+    put_account(&mut to, account);
+    to.push(u8::from(*funding == Funding::Byo));
+    put_text(&mut to, slot);
+    put_optional(&mut to, intent_id.as_deref(), put_text);
+    put_optional(&mut to, goal_id.as_deref(), put_text);
+    to.push(u8::from(*mode == Mode::Embeddings));
+    to.push(u8::from(*wants_stream));
+    to.extend_from_slice(&card.sha256.0);
+    put_text(&mut to, model);
+    put_text(&mut to, provider);
+    for number in [*input_bytes, input_limit.0, output_limit.0] {
+        to.extend_from_slice(&number.to_le_bytes());
+    }
+    put_optional(&mut to, *reservation, put_pax);
+    to
+}
+
+fn put_pax(to: &mut Vec<u8>, amount: Pax) {
+    to.extend_from_slice(&amount.picopax().to_le_bytes());
+}
+
+fn put_account(to: &mut Vec<u8>, account: &Account) {
+    let Account { account, tier, status, token_id, daily_cap_pax } = account;
+    put_text(to, account);
+    to.push(u8::from(*tier == Tier::Credit));
+    to.push(u8::from(*status == Status::Disabled));
+    put_text(to, token_id);
+    put_optional(to, *daily_cap_pax, put_pax);
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// Where it is none of this form, or its card is not in the bundle.
+pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
+    let mut from = Bytes::new(bytes);
+    let form = from.u8();
+    if form != Some(FORM) {
+        return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
+    }
+    let read = read_admission(bundle, &mut from).filter(|_| from.is_empty());
+    read.ok_or_else(|| BadDebit("an in-flight record that breaks off, or of an unknown card".to_owned()))
+}
+
+fn read_admission(bundle: &Bundle, from: &mut Bytes<'_>) -> Option<Admission> {
+    // In the order of the bytes.
+    Some(Admission {
+        exchange_id: ExchangeId::from_bytes(from.array()?)?,
+        admitted_at: Moment::from_ms(from.u64()?),
+        account: Arc::new(read_account(from)?),
+        funding: if from.u8()? == 0 { Funding::Platform } else { Funding::Byo },
+        slot: from.text()?,
+        intent_id: from.optional(Bytes::text)?,
+        goal_id: from.optional(Bytes::text)?,
+        mode: if from.u8()? == 0 { Mode::Chat } else { Mode::Embeddings },
+        wants_stream: from.u8()? != 0,
+        card: Arc::clone(bundle.by_sha256(&Digest(from.array()?))?),
+        model: from.text()?,
+        provider: from.text()?,
+        usage_rules: Rules::default(),
+        input_bytes: from.u64()?,
+        input_limit: Tokens(from.u64()?),
+        output_limit: Tokens(from.u64()?),
+        reservation: from.optional(Bytes::pax)?,
+    })
+}
+
+fn read_account(from: &mut Bytes<'_>) -> Option<Account> {
+    Some(Account {
+        account: from.text()?,
+        tier: if from.u8()? == 0 { Tier::Free } else { Tier::Credit },
+        status: if from.u8()? == 0 { Status::Active } else { Status::Disabled },
+        token_id: from.text()?,
+        daily_cap_pax: from.optional(Bytes::pax)?,
+    })
+}
