@@ -146,7 +146,10 @@ impl Stream {
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
         let canonical = match debit.to_canonical() {
             Ok(canonical) => canonical,
-            Err(problem) => return error!("a debit has no canonical form: {problem}"),
+            Err(problem) => {
+                error!("a debit has no canonical form: {problem}");
+                return self.step(Event::Settled(None), 0);
+            }
         };
         self.worker.tick_quickly(true);
         let now = self.now;
