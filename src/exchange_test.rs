@@ -667,3 +667,6 @@ proptest! {
         prop_assert_eq!(drive.owed, 0, "a record or a reservation is left behind");
     }
 }
+
+#[path = "exchange_prices_test.rs"]
+mod prices;
