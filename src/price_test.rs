@@ -143,7 +143,7 @@ fn model() -> impl Strategy<Value = Value> {
         let names = ["flex", "priority"].iter().zip(&tiers[1..]);
         model["service_tiers"] = names.map(|(name, prices)| ((*name).to_owned(), tier(prices))).collect();
         if let Some(minimum) = minimum {
-            model["usd_per_request_minimum"] = format!("0.00{minimum:04}").into();
+            model["usd_per_request_minimum"] = format!("0.{minimum:04}").into();
         }
         model
     })
