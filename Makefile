@@ -15,7 +15,7 @@ RUST := . ./.tools/toolchain;
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-standin pax-stack
 
-.PHONY: help tools wasm binaries stack demo up compose test bench fuzz check fmt clippy test-rust test-sdk clean
+.PHONY: help tools wasm binaries stack demo up compose test bench fuzz simulate check fmt clippy test-rust test-sdk clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -51,6 +51,10 @@ bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/be
 fuzz: .tools/toolchain ## Random bytes against every reader, compared with serde_json: MINUTES=10, SEED=n, or CASE=file
 	@$(RUST) PAX_FUZZ_MINUTES='$(or $(MINUTES),1)' PAX_FUZZ_SEED='$(SEED)' PAX_FUZZ_CASE='$(abspath $(CASE))' \
 	    "$$CARGO" test --profile tools --locked --quiet --package pax-gateway --test fuzz
+
+simulate: .tools/toolchain ## The core among failing workers, Envoys and ledgers: SEEDS=1000 [FROM=n], or SEED=n with its trace
+	@$(RUST) "$$CARGO" build --profile tools --locked --quiet --package pax-simulate
+	@SEEDS='$(SEEDS)' FROM='$(FROM)' SEED='$(SEED)' $(TARGET_DIR)/tools/pax-simulate
 
 check: stack fmt clippy test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
 

@@ -148,9 +148,7 @@ pub fn admit(
         wants_stream: streams,
         card: Arc::clone(card),
         provider: served.name.to_owned(),
-        input_bytes: request
-            .text_bytes
-            .saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
+        input_bytes: request.text_bytes.saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
         input_limit,
         output_limit,
         service_tier: priced_tier(&request, served.model),

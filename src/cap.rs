@@ -64,9 +64,9 @@ pub enum Reserved {
 
 fn key(account: &str) -> String {
     // FNV-1a. Names are the operator's, not strangers', and the name itself stands in the place.
-    let hash = account.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = account
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     numbered("pax/cap/", u64::from(hash & BUCKETS.saturating_sub(1)))
 }
 
@@ -115,13 +115,7 @@ pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: 
 
 /// Sets `amount` aside for an exchange, where today's spending, what is reserved and `amount` fit `cap` together.
 /// The same exchange again is [`Reserved::Done`] and changes nothing.
-pub fn reserve(
-    shared: &impl SharedData,
-    claim: &Claim<'_>,
-    amount: Pax,
-    cap: Pax,
-    now: Moment,
-) -> Reserved {
+pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pax, now: Moment) -> Reserved {
     let tag = claim.tag;
     let reserved = change(shared, claim.account, |place| {
         let place_used = now.max(place.used);

@@ -99,13 +99,7 @@ impl Place {
             let Some((earliest, _)) = idle.min_by_key(|(_, known)| known.day) else { return false };
             self.days.remove(earliest);
         }
-        self.days.push(Day {
-            day,
-            spent: Pax::ZERO,
-            account_seq: 0,
-            open: Vec::new(),
-            pending: Vec::new(),
-        });
+        self.days.push(Day { day, spent: Pax::ZERO, account_seq: 0, open: Vec::new(), pending: Vec::new() });
         true
     }
 

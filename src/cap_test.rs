@@ -66,7 +66,10 @@ fn spending_what_waits_and_what_is_reserved_fit_the_cap_together() {
     let full = Daily { spent: pax("6"), reserved: pax("3") };
     assert_eq!(try_reserve(&shared, 3, "1.000000000001"), Reserved::Exceeded(full));
     assert_eq!(try_reserve(&shared, 3, "1"), Reserved::Done, "to the picopax");
-    assert_eq!(try_reserve(&shared, 4, "0.000000000001"), Reserved::Exceeded(Daily { reserved: pax("4"), ..full }));
+    assert_eq!(
+        try_reserve(&shared, 4, "0.000000000001"),
+        Reserved::Exceeded(Daily { reserved: pax("4"), ..full })
+    );
 }
 
 #[test]
@@ -223,7 +226,6 @@ impl SharedData for Racing {
     fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
         self.map.swap(key, value, expected)
     }
-
 }
 
 #[test]

@@ -16,7 +16,6 @@
 //!
 //! Later stages have their place: the free tier's reservation and the credit tier's hold stand between
 
-
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -161,7 +160,12 @@ impl Exchange {
                 Event::AnswerHead { status, content_type, content_encoding, end },
             ) => {
                 let answer = (200..300).contains(&status).then(|| {
-                    Answer::of(content_type, content_encoding, in_flight.admission.wants_stream, in_flight.takes_out)
+                    Answer::of(
+                        content_type,
+                        content_encoding,
+                        in_flight.admission.wants_stream,
+                        in_flight.takes_out,
+                    )
                 });
                 self.answer_head(now, in_flight, status, answer, end)
             }
@@ -286,9 +290,7 @@ impl Exchange {
             admit(&self.gateway, id, now, (&call, mode), &account, request)
         });
         match admitted {
-            Ok((in_flight, forward)) => {
-                self.open(Box::new(in_flight), Box::new(forward), call.token, false)
-            }
+            Ok((in_flight, forward)) => self.open(Box::new(in_flight), Box::new(forward), call.token, false),
             Err(refusal) => self.refuse(&refusal),
         }
     }

@@ -1,7 +1,6 @@
 //! The adapter between Envoy and the core: callbacks become events, effects become host calls. wasm32 only.
 //! It decides nothing: whether to wait is a question to the exchange's state.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,72 +10,20 @@ use proxy_wasm::types::Action;
 
 use crate::account::Tier;
 use crate::clock::{Moment, UtcDay};
-use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
 use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange::Exchange;
-use crate::host::{self, Buffer, Half, Map, Random, Shared};
+use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::in_flight::Slot;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::settle::Admission;
-use crate::token_cache::Near;
 use crate::vm::Vm;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
+use crate::worker::Worker;
 use crate::{cap, gate, outbox, token_cache, vm};
-
-/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
-/// call, and the ledger syncs once for all that came meanwhile.
-const TICK_MS: u32 = 20;
-/// How often it looks while nothing waits there. A tick wakes a thread, and on the worker of a single stream each
-/// cost as much as a chunk.
-pub const IDLE_MS: u32 = 1_000;
-
-/// What all streams of one root context share.
-#[derive(Debug)]
-pub struct Worker {
-    gateway: Rc<Gateway>,
-    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
-    /// the calls of a tick and those in flight.
-    pub room: Cell<bool>,
-    /// Whether there ever was a stream: the main thread's root has none.
-    pub serves: Cell<bool>,
-    /// Whether the root looks into the outbox every few milliseconds, or once a second.
-    pub ticks_quickly: Cell<bool>,
-    tokens: Near,
-    random: Random,
-}
-
-impl Worker {
-    /// A worker that has served nobody yet.
-    #[must_use]
-    pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self {
-            gateway,
-            room: Cell::new(false),
-            serves: Cell::new(false),
-            ticks_quickly: Cell::new(false),
-            tokens: Near::default(),
-            random: Random::default(),
-        }
-    }
-
-    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
-    pub fn tick_quickly(&self, quickly: bool) {
-        if self.ticks_quickly.replace(quickly) != quickly {
-            let period = if quickly { TICK_MS } else { IDLE_MS };
-            told(host::tick_every(period), "set the time between two ticks");
-        }
-    }
-
-    /// The configuration and the cards.
-    #[must_use]
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
-    }
-}
 
 /// One HTTP stream.
 pub struct Stream {

@@ -224,7 +224,10 @@ pub fn orphan(
         Err(problem) => return Orphan::Unreadable(problem),
     };
     let claim = claim(&admission);
-    if claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
+    // Its VM may have died just after it put the true debit in: that one stands. This is asked first, for where it was
+    // acknowledged since, it is its reservation that is gone before its place in the outbox.
+    let settled = outbox::holds(shared, &admission.exchange_id);
+    if settled || claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
         return Orphan::Nothing;
     }
     // What the answer said died with the VM: the input is charged. Its end is not known, so it is its beginning.
@@ -237,10 +240,6 @@ pub fn orphan(
         Ok(canonical) => canonical,
         Err(problem) => return Orphan::Unreadable(problem),
     };
-    // Its VM may have died just after it put the true debit in: that one stands.
-    if outbox::holds(shared, &admission.exchange_id) {
-        return Orphan::Nothing;
-    }
     if outbox.put(shared, claim.as_ref(), &canonical, now, clock).is_err() {
         return Orphan::Later;
     }

@@ -215,7 +215,9 @@ fn a_vm_may_die_between_any_two_writes() {
                     let mut sent = if sends_first { send(&map) } else { Vec::new() };
                     let charged = sweep(&map);
                     sent.extend(send(&map));
-                    let what = format!("{tier:?}, settles {settles}, {calls} calls, sent first {sends_first}: {sent:?}");
+                    let what = format!(
+                        "{tier:?}, settles {settles}, {calls} calls, sent first {sends_first}: {sent:?}"
+                    );
                     assert_eq!(daily(&map).reserved, Pax::ZERO, "{what}");
                     assert_eq!(sweep(&map), 0, "swept twice: {what}");
                     let mut exchanges: Vec<_> = sent.iter().map(|(exchange, _)| *exchange).collect();

@@ -9,7 +9,10 @@ fn call(headers: &[(&str, &[u8])]) -> Result<Call, Refusal> {
 #[test]
 fn only_the_exact_paths_are_routes() {
     assert_eq!(Route::of(b"POST", b"/v1/chat/completions"), Ok(Route::Wanted(Wanted::Metered(Mode::Chat))));
-    assert_eq!(Route::of(b"POST", b"/v1/chat/completions?api-version=1"), Ok(Route::Wanted(Wanted::Metered(Mode::Chat))));
+    assert_eq!(
+        Route::of(b"POST", b"/v1/chat/completions?api-version=1"),
+        Ok(Route::Wanted(Wanted::Metered(Mode::Chat)))
+    );
     assert_eq!(Route::of(b"POST", b"/v1/embeddings"), Ok(Route::Wanted(Wanted::Metered(Mode::Embeddings))));
     for path in [
         "",
@@ -93,7 +96,11 @@ fn a_callers_own_key_stands_in_one_of_two_headers() {
         assert_eq!(key(&[(byo, no), (user, b"sk-3")]), bad(byo), "a key beside a no");
     }
     assert_eq!(key(&[(byo, b"")]), Err(Refusal::ByoMissingKey));
-    assert_eq!(key(&[(user, b"sk-4")]), Err(Refusal::ByoMissingKey), "who sends a key does not want to be charged");
+    assert_eq!(
+        key(&[(user, b"sk-4")]),
+        Err(Refusal::ByoMissingKey),
+        "who sends a key does not want to be charged"
+    );
     assert_eq!(key(&[(byo, b"sk-5"), (user, b"sk-6")]), bad(byo), "two keys");
     assert_eq!(key(&[(byo, b"sk-7,sk-8")]), bad(byo), "sent twice, Envoy joins them");
     assert_eq!(key(&[(byo, b"true"), (user, b"a b")]), bad(user));
@@ -104,8 +111,11 @@ fn a_callers_own_key_stands_in_one_of_two_headers() {
 #[test]
 fn what_the_ledger_answers_keeps_its_query() {
     let wanted = Wanted::Credits;
-    let headers: [(&str, &[u8]); 3] =
-        [(":path", b"/v1/credits/ledger?limit=5"), ("authorization", b"Bearer t"), ("x-pax-account", b"other")];
+    let headers: [(&str, &[u8]); 3] = [
+        (":path", b"/v1/credits/ledger?limit=5"),
+        ("authorization", b"Bearer t"),
+        ("x-pax-account", b"other"),
+    ];
     let call = Call::read(wanted, 1000, headers.into_iter()).unwrap();
     assert_eq!(call.path, b"/v1/credits/ledger?limit=5");
     assert!(call.passed.is_empty(), "an identity that a caller sends goes nowhere");

@@ -176,10 +176,12 @@ impl Watch {
         for number in 0..LANES {
             let Some((value, version)) = shared.get(&lane_key(number)) else { break };
             let Some((owner, beat)) = read_lane(&value) else { continue };
-            let before = self.seen.iter().find(|(lane, vm, at, _)| (*lane, *vm, *at) == (number, owner, beat));
+            let before =
+                self.seen.iter().find(|(lane, vm, at, _)| (*lane, *vm, *at) == (number, owner, beat));
             let since = before.map_or(now, |(.., since)| *since);
             let stands_still = now.since_ms(since) >= DEAD_MS;
-            if stands_still && dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version) {
+            if stands_still && dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version)
+            {
                 dead = Some(Dead { number, vm });
                 continue;
             }

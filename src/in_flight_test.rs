@@ -39,7 +39,10 @@ fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
     dying.clear(&shared, settled);
 
     let mut looker = Watch::default();
-    assert!(watch(&mut looker, &shared, 1, 10, &[&alive]).is_empty(), "ten seconds from when it was first seen");
+    assert!(
+        watch(&mut looker, &shared, 1, 10, &[&alive]).is_empty(),
+        "ten seconds from when it was first seen"
+    );
     let (_, dead) = watch(&mut looker, &shared, 11, 1, &[&alive]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["orphan 1", "orphan 2"]);
     assert!(!dying.beat(&shared, t(12_000)), "should it live after all, it learns that its lane is gone");
@@ -145,7 +148,8 @@ fn a_vm_that_was_stopped_writes_no_record_into_a_lane_that_it_lost_meanwhile() {
 fn a_record_that_was_written_into_a_lost_lane_is_taken_out_unless_another_stands_there() {
     let shared = Map::default();
     let mut lost = Lane::take(&shared, 1, t(0)).unwrap();
-    let (late, other) = (lost.put(&shared, b"late", t(0)).unwrap(), lost.put(&shared, b"mine", t(0)).unwrap());
+    let (late, other) =
+        (lost.put(&shared, b"late", t(0)).unwrap(), lost.put(&shared, b"mine", t(0)).unwrap());
     shared.set(&record_key(other.lane, other.number), b"another's");
     clear_lost(&shared, late, b"late");
     clear_lost(&shared, other, b"mine");

@@ -4,9 +4,9 @@ pub mod account;
 pub mod admit;
 pub mod answer;
 pub mod bundle;
+mod canonical;
 pub mod cap;
 mod cap_place;
-mod canonical;
 pub mod card;
 mod card_prices;
 pub mod clock;
@@ -48,3 +48,5 @@ pub mod usage;
 #[cfg(target_arch = "wasm32")]
 mod vm;
 pub mod wire;
+#[cfg(target_arch = "wasm32")]
+mod worker;

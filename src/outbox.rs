@@ -159,7 +159,9 @@ impl Writer {
         if !shared.set(&slot(number), &write_slot(number, claim, canonical)) {
             return Err(Full);
         }
-        let late = clock().since_ms(now) >= GAP_MS / 2;
+        // A clock that was set back meanwhile may have gone over the gap before.
+        let after = clock();
+        let late = after < now || after.since_ms(now) >= GAP_MS / 2;
         if late && read_counter(shared, HEAD) > number {
             // This thread was stopped for so long that its number was given up: once more, under a new one.
             return self.put(shared, claim, canonical, clock(), clock);

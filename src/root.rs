@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::config::{Config, Gateway};
 use crate::doc::Mistakes;
-use crate::filter::{IDLE_MS, Stream, Worker};
+use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
 use crate::vm::Vm;
@@ -19,6 +19,7 @@ use crate::wire::{
     DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk, StandingsReply,
     StandingsRequest,
 };
+use crate::worker::{IDLE_MS, Worker};
 use crate::{cap, gate, vm};
 
 proxy_wasm::main! {{

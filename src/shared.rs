@@ -96,6 +96,17 @@ pub(crate) mod fake {
             }
             fits
         }
+    }
+}
 
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn a_numbered_key_is_the_formatted_one() {
+        for number in [0, 1, 9, 10, 99, 100, 32_767, u64::MAX] {
+            assert_eq!(numbered("pax/x/", number), format!("pax/x/{number}"));
+        }
     }
 }

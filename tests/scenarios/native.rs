@@ -207,7 +207,8 @@ impl<'a> Drive<'a> {
             .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
             .collect();
         headers.push(("host".to_owned(), value(":authority")));
-        headers.extend(forward.content_length.map(|length| ("content-length".to_owned(), length.to_string())));
+        headers
+            .extend(forward.content_length.map(|length| ("content-length".to_owned(), length.to_string())));
         let line = format!("{} {}", value(":method"), value(":path"));
         self.seen.upstream = Some(Request { line, headers, body: apply(body, &forward.edits) });
         let provider = self.scenario.provider.as_ref().expect("a provider that answers");

@@ -43,6 +43,8 @@ pub(crate) struct Ledger {
     /// Exchanges of which other bytes came than those of their entry.
     pub(crate) conflicts: Vec<ExchangeId>,
     pub(crate) rejected: u64,
+    /// How many debits came.
+    pub(crate) posted: u64,
 }
 
 impl Ledger {
@@ -82,6 +84,7 @@ impl Ledger {
     }
 
     pub(crate) fn post(&mut self, line: &[u8], now: Moment) -> DebitReply {
+        self.posted += 1;
         let received = match book::read(line) {
             Ok(received) => received,
             Err(rejected) => {

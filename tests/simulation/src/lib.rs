@@ -1,4 +1,48 @@
-//! The core under a seeded simulator. (documentation follows)
+//! The core under a seeded simulator: several Envoys with several workers each, callers, providers, an operator and a
+//! ledger, in one thread, by one seed. The exchange, the gate, the cap, the in-flight records, the outbox and the token
+//! cache are the ones that ship; so are the ledger's rules ([`pax_ledger::book`]). What Envoy does for them (its shared
+//! data, its callouts, its callbacks and their order) is played here.
+//!
+//! # What goes wrong
+//!
+//! Messages are lost, late, reordered and delivered twice; the ledger is away; VMs die before any of their operations on
+//! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two;
+//! Envoys are killed; clocks jump, back and forth, over hours and midnight; callers hang up at any moment; providers
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. Before each operation on
+//! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
+//!
+//! # What must hold
+//!
+//! After every step:
+//!
+//! 1. Each reservation is of a call that is open in a living VM, or has a record, or has its debit in the outbox; each
+//!    cost that waits for the ledger has its debit in the outbox; each open call has its record.
+//! 2. What an Envoy knows of an account's day is what the account's entries up to that number add up to.
+//! 3. At every admission: what the Envoy knows to be spent, and what its own calls add to it by the simulator's own
+//!    account of them, fit the cap together.
+//! 4. The ledger never hears of an exchange under two different bytes, and what it has acknowledged is never sent under
+//!    others. Two cases are excused, and counted: a VM that was taken for dead and lives, and one that died while it
+//!    settled a call for which nothing was reserved.
+//! 5. What is spent on a day never exceeds the fleet's bound, below.
+//!
+//! Once all has been well for a while: the outbox is empty, no record, reservation or pending cost is left, each call has
+//! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
+//! it, and then its Envoy knows exactly what the ledger knows.
+//!
+//! # The bound for a fleet
+//!
+//! Of an account and a day, let `cap(f)` be the cap that Envoy `f` held to at its last admission, and `spent(f)` what it
+//! knew then: the account's entries of that day up to some number. Let `e` be the one whose number was the highest. Then
+//!
+//! ```text
+//! all that is ever spent on that day  <=  cap(e)  +  the sum over all others f of  (cap(f) - spent(f))
+//! ```
+//!
+//! since each Envoy's admissions keep `spent(f) + its own, as far as not in spent(f) <= cap(f)`, no call costs more than
+//! it reserved, and what another Envoy had recorded by its number is in `spent(e)` too. One Envoy alone never exceeds its
+//! cap. An Envoy that is killed counts as one, and the one that takes its place as another, because a batch of the first
+//! may still be on its way. A cap that the operator lowers binds from the next call on that has resolved its token anew.
+//! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open.
 
 mod check;
 mod faults;
@@ -12,7 +56,9 @@ mod truth;
 mod vm;
 mod world;
 
+use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pax_gateway::bundle::Bundle;
 use pax_gateway::config::{Config, Gateway};
@@ -36,6 +82,8 @@ pub enum Fault {
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
+    /// Seeds.
+    pub seeds: u64,
     /// Things that happened.
     pub steps: u64,
     /// Calls that asked for a reservation.
@@ -48,6 +96,28 @@ pub struct Tally {
     pub orphans: u64,
     /// Calls whose VM was taken for dead and lived.
     pub doubted: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.calls += other.calls;
+        self.entries += other.entries;
+        self.conflicts += other.conflicts;
+        self.orphans += other.orphans;
+        self.doubted += other.doubted;
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} seeds: {} steps, {} calls, {} entries; {} calls lost their VM, {} had one that was taken for dead, {} conflicts",
+            self.seeds, self.steps, self.calls, self.entries, self.orphans, self.doubted, self.conflicts
+        )
+    }
 }
 
 /// What must hold did not.
@@ -123,11 +193,54 @@ impl Simulator {
     }
 }
 
-/// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, the slowest stream
-/// ends in 60.
-const CALM_MS: u64 = 75_000;
+/// Runs so many seeds from one on, on all cores; stops soon after the first that fails.
+///
+/// # Errors
+/// The failure with the lowest seed of those that were found.
+pub fn run_all(first: u64, count: u64, fault: Fault) -> Result<Tally, Box<Failure>> {
+    let next = AtomicU64::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let run = || -> Result<Tally, Box<Failure>> {
+        let simulator = Simulator::new(fault)
+            .map_err(|invariant| Box::new(Failure { seed: first, step: 0, invariant, trace: Vec::new() }))?;
+        let mut all = Tally::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(all);
+            }
+            match simulator.run(first.wrapping_add(number)) {
+                Ok(tally) => all += tally,
+                Err(failure) => {
+                    next.store(count, Ordering::Relaxed);
+                    return Err(failure);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..workers).map(|_| scope.spawn(run)).collect();
+        let mut all: Result<Tally, Box<Failure>> = Ok(Tally::default());
+        for run in runs {
+            // A panic is of the core: its message has the place, and it is passed on.
+            match (run.join().unwrap_or_else(|panic| resume_unwind(panic)), &mut all) {
+                (Ok(tally), Ok(all)) => *all += tally,
+                (Err(failure), Err(lowest)) if lowest.seed <= failure.seed => drop(failure),
+                (Err(failure), all) => *all = Err(failure),
+                (Ok(_), Err(_)) => {}
+            }
+        }
+        all
+    })
+}
+
+/// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, and each
+/// second one of the dead is settled.
+const CALM_MS: u64 = 40_000;
 /// Until a number that was given out in the outbox, and lost with its VM, is passed over.
 const GAP_MS: u64 = 70_000;
+/// One is passed over after the other.
+const GAPS: u32 = 10;
 
 fn play(world: &World) -> Tally {
     world.begin();
@@ -145,8 +258,10 @@ fn play(world: &World) -> Tally {
     if holds() {
         world.check_at_rest();
     }
-    if !(0..world.plan.envoys).all(|envoy| world.outbox_is_empty(envoy)) {
-        run_until(world.time.get() + GAP_MS);
+    for _ in 0..GAPS {
+        if !(0..world.plan.envoys).all(|envoy| world.outbox_is_empty(envoy)) {
+            run_until(world.time.get() + GAP_MS);
+        }
     }
     for envoy in (0..world.plan.envoys).filter(|_| holds()) {
         if !world.outbox_is_empty(envoy) {
@@ -172,6 +287,7 @@ fn count(world: &World) -> Tally {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let (ledger, truth) = (world.ledger.borrow(), world.truth.borrow());
     Tally {
+        seeds: 1,
         steps: world.steps.get(),
         calls: number(truth.calls.len()),
         entries: number(ledger.entries.len()),

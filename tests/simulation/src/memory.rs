@@ -191,6 +191,9 @@ impl Memory {
             }
             there.waiting.push((number, read.0.to_vec()));
         });
+        // What stands below the head was given up, and is in again under a new number.
+        let head = self.get("pax/outbox/head").map_or(0, |(value, _)| Read(&value).number(8));
+        there.waiting.retain(|(number, _)| *number >= head);
         there
     }
 }

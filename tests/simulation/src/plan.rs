@@ -62,9 +62,4 @@ impl Plan {
             hang_ups: *random.pick(&[0, 50, 300]),
         }
     }
-
-    /// Whether a living VM may be taken for a dead one.
-    pub(crate) fn stands_still(&self) -> bool {
-        self.stalls > 0 || self.naps > 0
-    }
 }

@@ -106,7 +106,7 @@ impl Vm {
     pub(crate) fn goes_on(&self, shared: &Shared<'_>, stream: u64) {
         let world = shared.world;
         // Some answers take as long as a VM counts as alive.
-        let slow = world.random.chance(1, 20);
+        let slow = !world.calm.get() && world.random.chance(1, 20);
         let after = if slow { world.random.between(1_000, 14_000) } else { world.random.between(1, 600) };
         world.later(after, self.site, self.number, What::Act(stream));
     }

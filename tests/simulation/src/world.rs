@@ -107,6 +107,8 @@ pub(crate) struct Worker {
 
 pub(crate) struct Envoy {
     pub(crate) memory: Memory,
+    /// How often it had been written to when it was last looked at.
+    pub(crate) checked: Cell<u64>,
     /// From one start to the next.
     pub(crate) life: Cell<u64>,
     /// How far its clock is off, in milliseconds.
@@ -140,11 +142,16 @@ pub(crate) struct World {
     queue: RefCell<BTreeMap<(u64, u64), Event>>,
     numbers: Cell<u64>,
     depth: Cell<u32>,
+    /// How many debits had come to the ledger when the bounds were last looked at.
+    pub(crate) posted: Cell<u64>,
     trace: Option<RefCell<Vec<String>>>,
 }
 
 /// A VM dies.
 struct Trap;
+
+/// What would happen within this time may happen in the middle of something else.
+const SOON_MS: u64 = 400;
 
 impl World {
     pub(crate) fn new(seed: u64, fault: Fault, gateway: &Rc<Gateway>, traced: bool) -> Self {
@@ -158,6 +165,7 @@ impl World {
         };
         let envoy = |life: u64| Envoy {
             memory: Memory::default(),
+            checked: Cell::new(0),
             life: Cell::new(life),
             clock_off: Cell::new(0),
             workers: (0..plan.workers).map(|_| worker()).collect(),
@@ -181,6 +189,7 @@ impl World {
             queue: RefCell::default(),
             numbers: Cell::new(100),
             depth: Cell::new(0),
+            posted: Cell::new(0),
             trace: traced.then(RefCell::default),
             plan,
         }
@@ -348,7 +357,8 @@ impl World {
             Event::ToLedger(_) => true,
             Event::Arrival(_) | Event::Reload(_) | Event::Happens(_) => false,
         };
-        let may_run: Vec<_> = queue.iter().take(40).filter(|(_, it)| may(it)).map(|(at, _)| *at).collect();
+        let soon = self.time.get() + SOON_MS;
+        let may_run: Vec<_> = queue.range(..(soon, 0)).filter(|(_, it)| may(it)).map(|(at, _)| *at).collect();
         drop(queue);
         if may_run.is_empty() {
             return;
@@ -462,6 +472,8 @@ impl World {
         let worker = self.worker(site);
         worker.vm.replace(None);
         let vm = worker.number.replace(0);
+        // What it held is to be looked at again.
+        self.envoys[site.envoy].checked.set(0);
         self.truth.borrow_mut().vm_died(vm);
         self.push(self.random.between(1, 3_000), Event::Reload(site));
     }

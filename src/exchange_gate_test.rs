@@ -1,0 +1,177 @@
+//! The gate as an exchange sees it: whitelist, cap, own keys, models, credits, the kill switch.
+
+use super::*;
+
+fn free() -> Drive {
+    let mut drive = Drive::new();
+    drive.tier = Tier::Free;
+    drive
+}
+
+/// A model that v1 lets the free tier call in the default slot.
+fn free_body() -> String {
+    let bundle = gateway().bundle.clone();
+    let model = bundle.in_force(now()).unwrap().free_tier.slots["default"][0].clone();
+    format!(r#"{{"model":"{model}","max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#)
+}
+
+#[test]
+fn a_free_call_that_settles_says_where_the_day_stands() {
+    let mut drive = free();
+    drive.chat().resolved(Status::Active).body(&free_body());
+    assert_eq!(drive.owed, 1);
+    drive.answer_head(200, "application/json");
+    assert!(drive.exchange.answer_waits());
+    drive.answer(&format!("{{{USAGE}}}"), true);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-daily-spent-pax"), Some("9.000000000000"));
+    assert_eq!(drive.header("x-matrix-daily-remaining-pax"), Some("1.000000000000"));
+    assert!(drive.header("x-matrix-cost-pax").is_some());
+    assert_eq!(drive.owed, 0);
+}
+
+#[test]
+fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
+    let mut drive = free();
+    drive.opens = Opened::Exceeded(DAILY);
+    drive.chat().resolved(Status::Active).body(&free_body());
+    assert_eq!(drive.code(), "429 daily_cap_exceeded");
+    let body: serde_json::Value = serde_json::from_slice(&drive.reply.as_ref().unwrap().body).unwrap();
+    assert_eq!(body["error"]["spent_pax"], "9.000000000000");
+    assert_eq!(body["error"]["limit_pax"], "10.000000000000");
+    assert_eq!(body["error"]["resets_at"], "2026-06-02T00:00:00.000Z");
+    let retry = ("x-should-retry", "false".to_owned());
+    assert!(drive.reply.as_ref().unwrap().headers.contains(&retry));
+    assert!(drive.exchange.request_waits() && drive.owed == 0);
+}
+
+#[test]
+fn the_ledger_is_asked_once_where_the_day_is_not_known() {
+    let mut drive = free();
+    drive.opens = Opened::Unknown;
+    drive.chat().resolved(Status::Active).body(&free_body());
+    assert_eq!(drive.asked, [false, true], "anew, whatever is remembered");
+    assert!(drive.exchange.request_waits());
+    drive.opens = Opened::Done;
+    drive.resolved(Status::Active);
+    assert!(drive.forward.is_some() && !drive.exchange.request_waits() && drive.owed == 1);
+
+    let mut drive = free();
+    drive.opens = Opened::Unknown;
+    drive.chat().resolved(Status::Active).body(&free_body()).resolved(Status::Active);
+    assert_eq!(drive.code(), "503 ledger_unavailable", "it does not know either");
+    let mut drive = free();
+    drive.opens = Opened::Unknown;
+    drive.chat().resolved(Status::Active).body(&free_body()).resolved(Status::Disabled);
+    assert_eq!(drive.code(), "403 account_disabled", "it was switched off meanwhile");
+}
+
+#[test]
+fn an_answer_that_is_not_charged_gives_the_reservation_back() {
+    let mut drive = free();
+    drive.chat().resolved(Status::Active).body(&free_body());
+    drive.answer_head(500, "application/json").answer("{}", true).step(Event::Closed);
+    assert_eq!((drive.owed, drive.debits.len()), (0, 0));
+    let mut drive = free();
+    drive.chat().resolved(Status::Active).body(&free_body());
+    drive.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true).step(Event::Closed);
+    assert_eq!((drive.owed, drive.debits.len()), (0, 0));
+}
+
+#[test]
+fn the_free_tier_calls_what_is_on_its_slots_list() {
+    let call = |headers: &[(&str, &str)], body: &str| {
+        let mut drive = free();
+        let all = [
+            &[(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t")],
+            headers,
+        ];
+        drive.head_of(&all.concat(), false).resolved(Status::Active).body(body);
+        drive
+    };
+    let refused = call(&[("x-matrix-slot", "nobody-s")], &free_body());
+    assert_eq!(refused.code(), "403 model_not_allowed");
+    let text = String::from_utf8(refused.reply.unwrap().body).unwrap();
+    assert!(text.contains("X-Matrix-BYO-API-Key") && text.contains("nobody-s"), "{text}");
+    let unknown = free_body().replace("accounts/", "nowhere/");
+    assert_eq!(call(&[], &unknown).code(), "404 model_not_found");
+}
+
+#[test]
+fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
+    let config = CONFIG
+        .replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
+    let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+    let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
+    let headers = [
+        (":method", "POST"),
+        (":path", "/v1/chat/completions"),
+        ("authorization", "Bearer t"),
+        ("x-matrix-byo-api-key", "sk-mine"),
+    ];
+    let body =
+        r#"{"model":"nowhere/new","service_tier":"priority","messages":[{"role":"user","content":"Hello"}]}"#;
+    drive.head_of(&headers, false).resolved(Status::Active).body(body);
+    let forward = drive.forward.clone().unwrap();
+    assert_eq!(forward.mark, "fireworks");
+    assert!(forward.headers.contains(&("authorization".to_owned(), b"Bearer sk-mine".to_vec())));
+    assert_eq!(apply(body.as_bytes(), &forward.edits), body.as_bytes());
+    drive.answer_head(200, "application/json").answer(&format!("{{{USAGE}}}"), true);
+    assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.000000000000"));
+    let debit = drive.debit();
+    assert_eq!((debit.funding, debit.cost_pax), (Funding::Byo, Pax::ZERO));
+    assert_eq!((debit.tokens_input.0, debit.tokens_output.0), (1_000_000, 1_000_000));
+    assert!(!format!("{debit:?}").contains("sk-mine"));
+}
+
+#[test]
+fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
+    let get = |path: &str, credits: &str, tier: Tier| {
+        let config = CONFIG.replacen('{', &format!("{{{credits}"), 1);
+        let gateway =
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+        let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
+        drive.tier = tier;
+        let head =
+            [(":method", "GET"), (":path", path), ("authorization", "Bearer t"), ("x-pax-account", "other")];
+        drive.head_of(&head, true).resolved(Status::Active);
+        drive
+    };
+    const CREDITS: &str = r#""credits": {"cluster": "credits", "authority": "ledger"},"#;
+    let list = |tier| -> serde_json::Value {
+        serde_json::from_slice(&get("/v1/models", "", tier).reply.unwrap().body).unwrap()
+    };
+    let (free, all) = (list(Tier::Free), list(Tier::Credit));
+    assert!(free["data"].as_array().unwrap().len() < all["data"].as_array().unwrap().len());
+    assert_eq!(free["rate_table_v"], 1);
+    assert_eq!(free["data"][0]["object"], "model");
+    assert!(free["data"][0]["pax_per_mtok"]["input"].is_string(), "never a float");
+
+    assert_eq!(get("/v1/credits", "", Tier::Free).code(), "404 unknown_route", "not served here");
+    let drive = get("/v1/credits/ledger?limit=5", CREDITS, Tier::Free);
+    let forward = drive.forward.unwrap();
+    assert_eq!(forward.mark, crate::event::CREDITS_MARK);
+    let names: Vec<&str> = forward.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [":method", ":path", ":authority", "x-pax-account"]);
+    assert!(forward.headers.contains(&("x-pax-account".to_owned(), b"acme".to_vec())));
+    assert!(forward.headers.contains(&(":path".to_owned(), b"/v1/credits/ledger?limit=5".to_vec())));
+    assert!(!drive.exchange.request_waits() && drive.owed == 0);
+}
+
+#[test]
+fn under_the_kill_switch_it_lives_and_takes_no_calls() {
+    let config = CONFIG.replacen('{', r#"{"disabled": true,"#, 1);
+    let get = |method: &str, path: &str| {
+        let gateway =
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+        let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
+        drive.head_of(&[(":method", method), (":path", path), ("authorization", "Bearer t")], true);
+        drive
+    };
+    assert_eq!(get("GET", "/healthz").reply.unwrap().body, br#"{"status":"disabled"}"#);
+    for (method, path) in [("GET", "/readyz"), ("POST", "/v1/chat/completions"), ("GET", "/v1/models")] {
+        let drive = get(method, path);
+        assert_eq!(drive.code(), "503 gateway_disabled", "{path}");
+        assert!(drive.reply.unwrap().headers.iter().any(|(name, _)| *name == "retry-after"));
+    }
+}

@@ -1,0 +1,62 @@
+//! What all streams of one root context share. wasm32 only.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use log::error;
+
+use crate::config::Gateway;
+use crate::host::{self, Random};
+use crate::token_cache::Near;
+
+/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
+/// call, and the ledger syncs once for all that came meanwhile.
+const TICK_MS: u32 = 20;
+/// How often it looks while nothing waits there: each tick wakes a thread.
+pub const IDLE_MS: u32 = 1_000;
+
+/// What all streams of one root context share.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) gateway: Rc<Gateway>,
+    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
+    /// the calls of a tick and those in flight.
+    pub room: Cell<bool>,
+    /// Whether there ever was a stream: the main thread's root has none.
+    pub serves: Cell<bool>,
+    /// Whether the root looks into the outbox every few milliseconds, or once a second.
+    pub ticks_quickly: Cell<bool>,
+    pub(crate) tokens: Near,
+    pub(crate) random: Random,
+}
+
+impl Worker {
+    /// A worker that has served nobody yet.
+    #[must_use]
+    pub fn new(gateway: Rc<Gateway>) -> Self {
+        Self {
+            gateway,
+            room: Cell::new(false),
+            serves: Cell::new(false),
+            ticks_quickly: Cell::new(false),
+            tokens: Near::default(),
+            random: Random::default(),
+        }
+    }
+
+    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
+    pub fn tick_quickly(&self, quickly: bool) {
+        if self.ticks_quickly.replace(quickly) != quickly {
+            let period = if quickly { TICK_MS } else { IDLE_MS };
+            if host::tick_every(period).is_err() {
+                error!("Envoy did not let the filter set the time between two ticks");
+            }
+        }
+    }
+
+    /// The configuration and the cards.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}

@@ -1,0 +1,45 @@
+//! A fixed range of seeds, and the planted bugs: a simulation that cannot fail would prove nothing.
+
+use pax_simulate::{Fault, run_all};
+
+/// About half a minute on two cores; `make simulate` for more, from other seeds.
+const SEEDS: u64 = 4_000;
+/// A planted bug is found in so many.
+const PLANTED_SEEDS: u64 = 300;
+
+#[test]
+fn what_must_hold_holds_in_thousands_of_runs() {
+    match run_all(1, SEEDS, Fault::None) {
+        Ok(tally) => println!("{tally}"),
+        Err(failure) => {
+            let tail = failure.trace.len().saturating_sub(60);
+            let trace = failure.trace[tail..].join("\n");
+            panic!("{trace}\n{failure}\nall of it: make simulate SEED={}", failure.seed);
+        }
+    }
+}
+
+/// Finds a planted bug, by one of these invariants.
+fn is_found(fault: Fault, by: &[&str]) {
+    let failure = run_all(1, PLANTED_SEEDS, fault).expect_err("the planted bug was not found");
+    println!("{fault:?}: {failure}");
+    assert!(by.iter().any(|by| failure.invariant.contains(by)), "found by another invariant: {failure}");
+}
+
+#[test]
+fn a_call_that_is_settled_twice_is_found() {
+    is_found(Fault::DoubleSettle, &["which nobody called", "more than", "the cap was exceeded"]);
+}
+
+#[test]
+fn a_lost_compare_and_swap_is_found() {
+    is_found(
+        Fault::LostSwap,
+        &["the cap was exceeded", "without an exchange", "no debit waits", "should have", "but it was"],
+    );
+}
+
+#[test]
+fn a_debit_that_is_dropped_is_found() {
+    is_found(Fault::DroppedDebit, &["no debit waits", "should have an entry"]);
+}
