@@ -47,6 +47,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         model: MODEL.to_owned(),
         provider: "fireworks".to_owned(),
         usage_rules: Rules::default(),
+        service_tier: None,
         input_bytes: 4_000,
         input_limit: Tokens(2_000),
         output_limit: Tokens(100),
@@ -245,8 +246,8 @@ fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
 #[test]
 fn a_record_holds_all_that_an_orphans_debit_needs() {
     let bundle = Bundle::embedded().unwrap();
-    for tier in [Tier::Free, Tier::Credit] {
-        let admission = admission(3, tier);
+    for (tier, service_tier) in [(Tier::Free, None), (Tier::Credit, Some("flex".to_owned()))] {
+        let admission = Admission { service_tier, ..admission(3, tier) };
         let bytes = record::write(&admission);
         let read = record::read(&bundle, &bytes).unwrap();
         assert_eq!(format!("{read:?}"), format!("{admission:?}"));

@@ -34,6 +34,7 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
         provider,
         // An orphan's answer is not known, and so there is nothing to read by them.
         usage_rules: _,
+        service_tier,
         input_bytes,
         input_limit,
         output_limit,
@@ -53,6 +54,7 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
     to.extend_from_slice(&card.sha256.0);
     put_text(&mut to, model);
     put_text(&mut to, provider);
+    put_optional(&mut to, service_tier.as_deref(), put_text);
     for number in [*input_bytes, input_limit.0, output_limit.0] {
         to.extend_from_slice(&number.to_le_bytes());
     }
@@ -103,6 +105,7 @@ fn read_admission(bundle: &Bundle, from: &mut Bytes<'_>) -> Option<Admission> {
         model: from.text()?,
         provider: from.text()?,
         usage_rules: Rules::default(),
+        service_tier: from.optional(Bytes::text)?,
         input_bytes: from.u64()?,
         input_limit: Tokens(from.u64()?),
         output_limit: Tokens(from.u64()?),
