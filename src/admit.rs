@@ -13,7 +13,7 @@ use crate::exchange_id::ExchangeId;
 use crate::head::{Call, OwnKey};
 use crate::pax::{Pax, Tokens};
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestError, Rewrite, edited_length};
+use crate::request::{Buys, PricedOption, Request, RequestError, Rewrite, edited_length};
 use crate::settle::{Admission, limits};
 use crate::usage::Mode;
 use crate::wire::IDENTITY_HEADER;
@@ -112,7 +112,7 @@ pub fn admit(
     };
     let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
     if funding == Funding::Platform {
-        check(card, account, slot, &request)?;
+        check(card, account, slot, &request, served.model)?;
     }
     let streams = request.stream && mode == Mode::Chat;
     let rewrite = rewrite(config, &served, funding, mode, streams);
@@ -126,7 +126,8 @@ pub fn admit(
         }
     };
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
-    let reservation = cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit));
+    let reservation =
+        cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit, &request.service_tier));
     let bytes_per_token = crate::card::bytes_per_token(served.model);
     let takes_out = rewrite.asks_usage && !request.asks_usage();
     let forward = Forward {
@@ -150,6 +151,7 @@ pub fn admit(
         input_bytes: request.text_bytes.saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
         input_limit,
         output_limit,
+        service_tier: priced_tier(&request, served.model),
         model: request.model,
         reservation,
         usage_rules: served.provider.usage_rules,
@@ -186,14 +188,32 @@ fn serve<'a>(
 }
 
 /// What the platform pays for must be priced, and for the free tier on the slot's whitelist.
-fn check(card: &RateCard, account: &Account, slot: &str, request: &Request) -> Result<(), Refusal> {
+fn check(
+    card: &RateCard,
+    account: &Account,
+    slot: &str,
+    request: &Request,
+    model: Option<&Model>,
+) -> Result<(), Refusal> {
     if account.tier == Tier::Free && !card.is_free(slot, &request.model) {
         return Err(Refusal::ModelNotAllowed { model: request.model.clone(), slot: slot.to_owned() });
     }
-    match request.unpriced {
-        Some(key) => Err(Refusal::Body(RequestError::Unpriced { key })),
+    let is_priced = |option: &&PricedOption| match (option.buys, model) {
+        (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),
+        (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),
+        (Buys::ServiceTier, model) => priced_tier(request, model).is_some(),
+        (Buys::Other, _) | (_, None) => false,
+    };
+    match request.options.iter().find(|option| !is_priced(option)) {
+        Some(option) => Err(Refusal::Body(RequestError::Unpriced { key: option.key })),
         None => Ok(()),
     }
+}
+
+/// The service tier that a request asks for, where the card prices it.
+fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
+    let (name, _) = model?.service_tiers.get_key_value(request.service_tier.name()?)?;
+    Some(name.clone())
 }
 
 fn rewrite<'a>(

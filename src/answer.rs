@@ -1,6 +1,7 @@
 //! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
 
 use crate::document::{Choices, Document, RawUsage};
+use crate::price::ServiceTier;
 use crate::sse::{Passed, Scanner};
 
 /// Reads an answer of any kind.
@@ -27,8 +28,8 @@ pub struct Said {
     pub only_error: bool,
     /// Whether it could not be read to its end.
     pub unreadable: bool,
-    /// Whether it was served by another tier than the one that is priced.
-    pub other_tier: bool,
+    /// The service tier that it says it was served in, as far as it says.
+    pub service_tier: ServiceTier,
 }
 
 impl Answer {
@@ -89,7 +90,7 @@ impl Answer {
                 text_bytes: document.found.text_bytes,
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
-                other_tier: document.found.other_tier,
+                service_tier: tier(document.found.service_tier.as_deref()),
             },
             Self::Stream(scanner) => {
                 let stream = scanner.stream;
@@ -99,11 +100,15 @@ impl Answer {
                     text_bytes: stream.text_bytes,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,
-                    other_tier: stream.other_tier,
+                    service_tier: tier(stream.service_tier.as_deref()),
                 }
             }
             // Compressed text: its bytes are the best guess at its length that there is.
             Self::Opaque(count) => Said { text_bytes: count, unreadable: true, ..Said::default() },
         }
     }
+}
+
+fn tier(name: Option<&str>) -> ServiceTier {
+    name.map(ServiceTier::of).unwrap_or_default()
 }

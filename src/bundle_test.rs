@@ -81,9 +81,9 @@ fn the_first_card_has_the_first_prices() {
     for (id, (mode, input, output)) in expected {
         let model = &card.models[&id];
         assert_eq!((model.mode, model.provider.as_str()), (mode, "fireworks"), "{id}");
-        assert_eq!(model.rates.input, rate(input), "{id}");
-        assert_eq!(model.rates.cached_input, None, "{id}");
-        assert_eq!(model.rates.output, output.map(rate).unwrap_or_default(), "{id}");
+        assert_eq!(model.prices.rates.input, rate(input), "{id}");
+        assert_eq!(model.prices.rates.cached_input, None, "{id}");
+        assert_eq!(model.prices.rates.output, output.map(rate).unwrap_or_default(), "{id}");
     }
 }
 
@@ -98,7 +98,7 @@ fn the_second_card_reprices_for_many_providers() {
     for mode in [Mode::Chat, Mode::Embeddings] {
         assert!(card.models.values().any(|model| model.mode == mode));
     }
-    assert!(card.models.values().any(|model| model.rates.cached_input.is_some()));
+    assert!(card.models.values().any(|model| model.prices.rates.cached_input.is_some()));
     let kimi = &card.models["accounts/fireworks/models/kimi-k2.6"];
     assert_eq!(kimi.upstream_model.as_deref(), Some("accounts/fireworks/models/kimi-k2p6"));
     for id in bundle.cards()[0].models.keys() {
@@ -147,7 +147,7 @@ fn a_third_card_changes_nothing_of_the_first_two() {
     let usage =
         Usage { input: Tokens(1_200), cached_input: Tokens(300), output: Tokens(350), ..Usage::default() };
     let prices =
-        |card: &RateCard| -> Vec<_> { card.models.values().map(|model| model.price(&usage)).collect() };
+        |card: &RateCard| -> Vec<_> { card.models.values().map(|model| model.price(&usage, None)).collect() };
     for card in before.cards() {
         let same = after.by_sha256(&card.sha256).unwrap();
         assert_eq!((same.version, prices(same)), (card.version, prices(card)));

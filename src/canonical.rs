@@ -199,6 +199,7 @@ impl Out {
                     Flag::AnswerUnreadable => "answer_unreadable",
                     Flag::CostOutOfRange => "cost_out_of_range",
                     Flag::ServiceTierUnpriced => "service_tier_unpriced",
+                    Flag::PartExceedsWhole => "part_exceeds_whole",
                 },
             );
         }
@@ -268,6 +269,7 @@ mod tests {
             Flag::AnswerUnreadable,
             Flag::CostOutOfRange,
             Flag::ServiceTierUnpriced,
+            Flag::PartExceedsWhole,
         ];
         for mut debit in golden() {
             for (tier, funding) in [(Tier::Free, Funding::Platform), (Tier::Credit, Funding::Byo)] {

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::card_prices::{self, Cost, Known};
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes, Node};
-use crate::pax::{AmountError, Bill, Pax, Rate, Tokens, Usd};
+use crate::pax::{AmountError, Pax, Tokens, Usd};
+use crate::price::{Prices, ServiceTier};
 use crate::usage::{Mode, Usage};
 
 /// Bytes of text a token is taken for where a provider counts nothing and the card says nothing.
 const BYTES_PER_TOKEN: u64 = 4;
 /// No context is larger: a bound that keeps every price in range.
-const CONTEXT_MAX: u64 = 1_000_000_000;
+pub(crate) const CONTEXT_MAX: u64 = 1_000_000_000;
 /// The longest `upstream_model`, in bytes: it is written into requests, and Envoy's buffer has room for so much.
 const UPSTREAM_MODEL_MAX: usize = 256;
 
@@ -72,43 +74,42 @@ pub struct Model {
     pub max_output: Tokens,
     /// Bytes of text that an estimate takes for one token.
     pub bytes_per_token: u64,
-    /// PAX per million tokens.
-    pub rates: Rates,
-}
-
-/// The rates of a model.
-#[derive(Clone, Copy, Debug)]
-pub struct Rates {
-    /// Input that was not cached, and all input where there is no cached rate.
-    pub input: Rate,
-    /// Input read from the provider's cache.
-    pub cached_input: Option<Rate>,
-    /// Output; zero for embeddings, which have none.
-    pub output: Rate,
+    /// What it costs in the standard service tier.
+    pub prices: Prices,
+    /// The least that a call costs, in whatever tier.
+    pub minimum: Option<Pax>,
+    /// What it costs in other service tiers, by their names. One that is not here is refused.
+    pub service_tiers: BTreeMap<String, Prices>,
 }
 
 impl Model {
-    /// What a usage costs; nothing where the cost leaves the range of [`Pax`], which no real usage does.
+    /// What a usage costs in a service tier (none is the standard one). Nothing where the card does not price that
+    /// tier, or where the cost leaves the range of [`Pax`], which no real usage does.
     #[must_use]
-    pub fn price(&self, usage: &Usage) -> Option<Pax> {
-        let cached = self.rates.cached_input.map(|rate| (usage.cached_input, rate));
-        let (cached_tokens, cached_rate) = cached.unwrap_or_default();
-        let mut bill = Bill::default();
-        bill.add(usage.input.saturating_sub(cached_tokens), self.rates.input);
-        bill.add(cached_tokens, cached_rate);
-        bill.add(usage.output, self.rates.output);
-        bill.total()
+    pub fn price(&self, usage: &Usage, service_tier: Option<&str>) -> Option<Pax> {
+        let prices = match service_tier {
+            None => &self.prices,
+            Some(name) => self.service_tiers.get(name)?,
+        };
+        Some(prices.price(usage)?.max(self.minimum.unwrap_or_default()))
     }
 
-    /// What a call of so many tokens costs at most, whatever rule of the card applies: each token at its dearest
-    /// rate. An amount that leaves the range of [`Pax`] is its largest.
+    /// What a call of at most so many tokens costs at most, whatever rule of the card applies, where `asked` is what
+    /// it says of a service tier. An amount that leaves the range of [`Pax`] is its largest.
+    ///
+    /// A provider may serve a call in the standard tier although it asks for another, and in any where it does not
+    /// say which.
     #[must_use]
-    pub fn ceiling(&self, input: Tokens, output: Tokens) -> Pax {
-        let dearest = self.rates.cached_input.map_or(self.rates.input, |cached| cached.max(self.rates.input));
-        let mut bill = Bill::default();
-        bill.add(input, dearest);
-        bill.add(output, self.rates.output);
-        bill.total().unwrap_or(Pax::MAX)
+    pub fn ceiling(&self, input: Tokens, output: Tokens, asked: &ServiceTier) -> Pax {
+        let may_serve = |name: &str| match asked {
+            ServiceTier::Auto => true,
+            ServiceTier::Plain => false,
+            ServiceTier::Named(asked) => name == asked,
+        };
+        let tiers = self.service_tiers.iter().filter(|(name, _)| may_serve(name)).map(|(_, prices)| prices);
+        let ceilings = [&self.prices].into_iter().chain(tiers).map(|prices| prices.ceiling(input, output));
+        let dearest = ceilings.map(|ceiling| ceiling.unwrap_or(Pax::MAX)).max();
+        dearest.unwrap_or(Pax::MAX).max(self.minimum.unwrap_or_default())
     }
 }
 
@@ -136,7 +137,7 @@ impl RateCard {
         let effective_from = fields.parsed("effective_from", &mut mistakes);
         let reason = fields.text("reason", &mut mistakes);
         let pax_usd = fields.required("pax_usd", &mut mistakes);
-        let pax_usd = pax_usd.and_then(|node| read_usd(node, "pax_usd", &mut mistakes));
+        let pax_usd = pax_usd.and_then(|node| card_prices::read_usd(node, "pax_usd", &mut mistakes));
         let free_tier = fields.object("free_tier", &mut mistakes);
         let free_tier = free_tier.map(|fields| read_free_tier(fields, &mut mistakes));
         let models = fields.object("models", &mut mistakes);
@@ -265,10 +266,10 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
         None => fields.whole_or("max_output_tokens", 0, 1..=CONTEXT_MAX, mistakes),
     };
     let bytes_per_token = fields.whole_or("bytes_per_token", BYTES_PER_TOKEN, 1..=64, mistakes);
-    let prices = fields.object("usd_per_mtok", mistakes);
-    let rates = prices.and_then(|prices| read_rates(prices, mode, pax_usd, mistakes));
+    let cost = card_prices::read(&mut fields, Known { mode, pax_usd, context_window }, mistakes);
     let path = fields.path("usd_per_mtok");
     fields.finish(mistakes);
+    let Cost { prices, minimum, service_tiers } = cost?;
     let model = Model {
         provider: provider?,
         mode: mode?,
@@ -276,65 +277,20 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
         context_window: Tokens(context_window?),
         max_output: Tokens(max_output?),
         bytes_per_token: bytes_per_token?,
-        rates: rates?,
+        prices,
+        minimum,
+        service_tiers,
     };
-    let most = Usage { input: model.context_window, output: model.max_output, ..Usage::default() };
-    if model.price(&most).is_none() {
+    let most = model.ceiling(model.context_window, model.max_output, &ServiceTier::Auto);
+    if most == Pax::MAX {
         mistakes
             .add(&path, "makes the largest possible call cost more than 9 million PAX: are these dollars?");
     }
     Some(model)
 }
 
-/// Reads the prices. Goes on where the mode or `pax_usd` has a mistake of its own, to name those of the prices.
-fn read_rates(
-    mut prices: Fields,
-    mode: Option<Mode>,
-    pax_usd: Option<Usd>,
-    mistakes: &mut Mistakes,
-) -> Option<Rates> {
-    let mut price = |key: &str, required: bool| -> Option<(Usd, Option<Rate>)> {
-        let node = if required { prices.required(key, mistakes) } else { prices.optional(key) };
-        let path = prices.path(key);
-        let usd = read_usd(node?, &path, mistakes)?;
-        Some((usd, pax_usd.and_then(|pax_usd| read_rate(usd, pax_usd, &path, mistakes))))
-    };
-    let input = price("input", true);
-    let cached_input = price("cached_input", false);
-    let output = match mode {
-        Some(Mode::Embeddings) => Some(Rate::default()),
-        mode => price("output", mode.is_some()).and_then(|(_, rate)| rate),
-    };
-    if let (Some((cached, _)), Some((input, _))) = (cached_input, input)
-        && cached > input
-    {
-        mistakes.add(&prices.path("cached_input"), "must not be above the price of input");
-    }
-    prices.finish(mistakes);
-    Some(Rates { input: input?.1?, cached_input: cached_input.and_then(|(_, rate)| rate), output: output? })
-}
-
-/// Nothing is ever free because a price is missing, and a zero is how a missing price looks.
-fn read_usd(node: Node, path: &str, mistakes: &mut Mistakes) -> Option<Usd> {
-    const RANGE: &str = "above 0 and at most 1000000000 US dollars";
-    let usd: Usd = amount(node, path, RANGE, mistakes)?;
-    if usd.is_zero() {
-        mistakes.add(path, format!("must be {RANGE}"));
-    }
-    (!usd.is_zero()).then_some(usd)
-}
-
-fn read_rate(usd: Usd, pax_usd: Usd, path: &str, mistakes: &mut Mistakes) -> Option<Rate> {
-    match Rate::derive(usd, pax_usd) {
-        Ok(rate) if rate != Rate::default() => return Some(rate),
-        Ok(_) => mistakes.add(path, "is so little that its rate would be 0 PAX: is it per million tokens?"),
-        Err(_) => mistakes.add(path, "makes a rate above 18 billion PAX: are it and pax_usd dollars?"),
-    }
-    None
-}
-
 /// An amount as a decimal string; `range` is what its type takes.
-fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
+pub(crate) fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
 where
     T: FromStr<Err = AmountError>,
 {

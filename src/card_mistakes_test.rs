@@ -173,7 +173,7 @@ models.gpt.mode: must be "chat" or "embeddings", is "Chat"
 
 "chat" → "embeddings"
 models.gpt.usd_per_mtok.output: is unknown here; known are: input, cached_input
-models.gpt.max_output_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, usd_per_mtok
+models.gpt.max_output_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
 
 131072 → 0
 models.gpt.context_window: must be from 1 to 1000000000, is 0
@@ -191,7 +191,7 @@ models.gpt.max_output_tokens: is missing
 models.embed.bytes_per_token: must be from 1 to 64, is 65
 
 32768, → 32768, "max_tokens": 1,
-models.gpt.max_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, max_output_tokens, bytes_per_token, usd_per_mtok
+models.gpt.max_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, max_output_tokens, bytes_per_token, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
 
 , "usd_per_mtok": {"input": "0.008"} →
 models.embed.usd_per_mtok: is missing
@@ -209,7 +209,7 @@ models.gpt.usd_per_mtok.output: is missing
 models.embed.usd_per_mtok.output: is unknown here; known are: input, cached_input
 
 "0.60" → "0.60", "audio": "1"
-models.gpt.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output
+models.gpt.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, audio_input, audio_output, reasoning_output
 
 "0.15" → 0.15
 models.gpt.usd_per_mtok.input: must be a string, is a number: write it in double quotes
@@ -252,6 +252,121 @@ models.gpt.usd_per_mtok.cached_input: must not be above the price of input
 
 "0.015" → "0"
 models.gpt.usd_per_mtok.cached_input: must be above 0 and at most 1000000000 US dollars
+
+"0.015" → "0.015", "cache_write": "0"
+models.gpt.usd_per_mtok.cache_write: must be above 0 and at most 1000000000 US dollars
+
+"0.015" → "0.015", "audio_input": 100
+models.gpt.usd_per_mtok.audio_input: must be a string, is a number: write it in double quotes
+
+"0.60" → "0.60", "audio_output": "-200"
+models.gpt.usd_per_mtok.audio_output: must be above 0 and at most 1000000000 US dollars
+
+"0.60" → "0.60", "reasoning_output": "1e0"
+models.gpt.usd_per_mtok.reasoning_output: must be a plain decimal such as "0.15", without an exponent
+
+"0.60" → "0.60", "cache_write": "1000000000"
+models.gpt.usd_per_mtok: makes the largest possible call cost more than 9 million PAX: are these dollars?
+
+"0.008" → "0.008", "reasoning_output": "1"
+models.embed.usd_per_mtok.reasoning_output: is unknown here; known are: input, cached_input
+
+"0.008" → "0.008", "audio_input": "1"
+models.embed.usd_per_mtok.audio_input: is unknown here; known are: input, cached_input
+
+"0.60"} → "0.60"}, "bands": {"above_input_tokens": 128000}
+models.gpt.bands: must be a list of bands, by ascending above_input_tokens
+
+"0.60"} → "0.60"}, "bands": [128000]
+models.gpt.bands[0]: must be an object, is a number
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 128000}]
+models.gpt.bands[0].usd_per_mtok: is missing
+
+"0.60"} → "0.60"}, "bands": [{"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[0].above_input_tokens: is missing
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 0, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[0].above_input_tokens: must be from 1 to 1000000000, is 0
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": "128000", "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[0].above_input_tokens: must be a whole number, is a string
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 131072, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[0].above_input_tokens: is never passed: the context window has 131072 tokens
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}, {"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[1].above_input_tokens: must be above that of the band before, 7, is 7
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}, {"above_input_tokens": 6, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[1].above_input_tokens: must be above that of the band before, 7, is 6
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.31", "output": "0.9"}}]
+models.gpt.bands[0].usd_per_mtok.cached_input: must not be above the price of input
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "output": "0.9"}}]
+models.gpt.bands[0].usd_per_mtok.cached_input: is missing: a band or a service tier states every price that the model states
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03"}}]
+models.gpt.bands[0].usd_per_mtok.output: is missing
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9", "cache_write": "0.4"}}]
+models.gpt.bands[0].usd_per_mtok.cache_write: is not among the model's own prices: state it in its usd_per_mtok too
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "up_to": 9, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.bands[0].up_to: is unknown here; known are: above_input_tokens, usd_per_mtok
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "1000000000", "cached_input": "0.03", "output": "0.9"}}]
+models.gpt.usd_per_mtok: makes the largest possible call cost more than 9 million PAX: are these dollars?
+
+"0.60"} → "0.60"}, "usd_per_request_minimum": "-0.01"
+models.gpt.usd_per_request_minimum: must be above 0 and at most 1000000000 US dollars
+
+"0.60"} → "0.60"}, "usd_per_request_minimum": "0"
+models.gpt.usd_per_request_minimum: must be above 0 and at most 1000000000 US dollars
+
+"0.60"} → "0.60"}, "usd_per_request_minimum": 0.01
+models.gpt.usd_per_request_minimum: must be a string, is a number: write it in double quotes
+
+"0.60"} → "0.60"}, "usd_per_request_minimum": "0.000000000005"
+models.gpt.usd_per_request_minimum: is so little that it would be 0 PAX: leave it out
+
+"0.60"} → "0.60"}, "usd_per_request_minimum": "1000000000"
+models.gpt.usd_per_request_minimum: is more than 9 million PAX: are it and pax_usd dollars?
+
+"0.60"} → "0.60"}, "service_tiers": ["flex"]
+models.gpt.service_tiers: must be an object, is a list
+
+"0.60"} → "0.60"}, "service_tiers": {"default": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.default: is what the model's own prices are for: take it out here
+
+"0.60"} → "0.60"}, "service_tiers": {"auto": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.auto: is what the model's own prices are for: take it out here
+
+"0.60"} → "0.60"}, "service_tiers": {"Flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.Flex: is no service tier: use at most 64 of a-z, 0-9, '-' and '_'
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": "0.5"}
+models.gpt.service_tiers.flex: must be an object, is a string
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": {}}
+models.gpt.service_tiers.flex.usd_per_mtok: is missing
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": {"factor": "0.5", "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.flex.factor: is unknown here; known are: usd_per_mtok, bands
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "output": "0.9", "audio": "1"}}}
+models.gpt.service_tiers.flex.usd_per_mtok.cached_input: is missing: a band or a service tier states every price that the model states
+models.gpt.service_tiers.flex.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, audio_input, audio_output, reasoning_output
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.4", "output": "0.9"}}}
+models.gpt.service_tiers.flex.usd_per_mtok.cached_input: must not be above the price of input
+
+"0.60"} → "0.60"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0"}}]}}
+models.gpt.service_tiers.flex.bands[0].usd_per_mtok.output: must be above 0 and at most 1000000000 US dollars
+
+"0.60"} → "0.60"}, "bands": [{"above_input_tokens": 7, "usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}], "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.flex.bands: is missing: the model has bands; write [] if this tier costs the same for any input
 "#;
 
 #[test]
@@ -267,7 +382,7 @@ fn each_mistake_is_named_with_its_path_and_what_to_do() {
         cards += 1;
     }
     assert!(wrong.is_empty(), "said otherwise:\n{wrong}");
-    assert!(cards > 70);
+    assert!(cards > 105);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
 
 use super::*;
+use crate::pax::Rate;
+use crate::price::Rates;
 use proptest::prelude::*;
 
 /// The contract's example, with a model for embeddings beside it.
@@ -36,7 +38,7 @@ fn chat(usd_per_mtok: &str) -> Model {
 
 fn price(model: &Model, input: u64, cached_input: u64, output: u64) -> String {
     let (input, cached_input, output) = (Tokens(input), Tokens(cached_input), Tokens(output));
-    model.price(&Usage { input, cached_input, output, ..Usage::default() }).unwrap().to_string()
+    model.price(&Usage { input, cached_input, output, ..Usage::default() }, None).unwrap().to_string()
 }
 
 #[test]
@@ -65,9 +67,9 @@ fn the_card_of_the_contract_is_read_as_it_stands() {
     assert_eq!((name.as_str(), model.provider.as_str(), model.mode), (id, "fireworks", Mode::Chat));
     assert_eq!((model.context_window, model.max_output), (Tokens(131_072), Tokens(32_768)));
     assert_eq!((&model.upstream_model, model.bytes_per_token), (&None, 4));
-    assert_eq!(model.rates.input.to_string(), "0.013123360");
-    assert_eq!(model.rates.cached_input.unwrap().to_string(), "0.001312336");
-    assert_eq!(model.rates.output.to_string(), "0.052493438");
+    assert_eq!(model.prices.rates.input.to_string(), "0.013123360");
+    assert_eq!(model.prices.rates.cached_input.unwrap().to_string(), "0.001312336");
+    assert_eq!(model.prices.rates.output.to_string(), "0.052493438");
 }
 
 #[test]
@@ -80,6 +82,26 @@ fn optional_fields_are_read() {
     let model = card.models.get("embed").unwrap();
     assert_eq!((model.upstream_model.as_deref(), model.bytes_per_token), (Some("n"), 3));
     assert_eq!((bytes_per_token(Some(model)), bytes_per_token(None)), (3, 4));
+}
+
+#[test]
+fn a_model_of_an_older_card_has_its_plain_prices_and_no_others() {
+    for card in crate::bundle::Bundle::embedded().unwrap().cards().iter().take(2) {
+        for model in card.models.values() {
+            let Rates { input, cached_input, output, .. } = model.prices.rates;
+            assert_eq!(model.prices.rates, Rates { input, cached_input, output, ..Rates::default() });
+            assert!(model.prices.bands.is_empty() && model.service_tiers.is_empty());
+            assert_eq!(model.minimum, None);
+        }
+    }
+}
+
+#[test]
+fn a_model_may_state_no_bands_and_no_tiers_in_so_many_words() {
+    let text = r#""0.60"}, "bands": [], "service_tiers": {}"#;
+    assert_eq!(mistakes(&[(r#""0.60"}"#, text)]), "none");
+    let text = r#""0.60"}, "bands": [], "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.1", "cached_input": "0.01", "output": "0.3"}, "bands": []}}"#;
+    assert_eq!(mistakes(&[(r#""0.60"}"#, text)]), "none");
 }
 
 #[test]
@@ -118,7 +140,7 @@ fn embeddings_are_priced_by_input_only() {
     let card = RateCard::parse(CARD).unwrap();
     let embed = card.models.get("embed").unwrap();
     assert_eq!(
-        (embed.mode, embed.max_output, embed.rates.output),
+        (embed.mode, embed.max_output, embed.prices.rates.output),
         (Mode::Embeddings, Tokens(0), Rate::default())
     );
     // 0.008 ÷ 11.43 = 0.000699913
@@ -131,7 +153,7 @@ fn a_cost_beyond_all_range_is_none_and_no_overflow() {
     let model = chat(r#"{"input": "0.15", "cached_input": "0.015", "output": "0.60"}"#);
     let most = Tokens(u64::MAX);
     assert_eq!(
-        model.price(&Usage { input: most, cached_input: most, output: most, ..Usage::default() }),
+        model.price(&Usage { input: most, cached_input: most, output: most, ..Usage::default() }, None),
         None
     );
 }
@@ -211,8 +233,8 @@ proptest! {
         }
         match RateCard::parse(&text) {
             Ok(card) => for model in card.models.values() {
-                prop_assert_ne!(model.rates.input, Rate::default());
-                prop_assert_eq!(model.rates.output == Rate::default(), model.mode == Mode::Embeddings);
+                prop_assert_ne!(model.prices.rates.input, Rate::default());
+                prop_assert_eq!(model.prices.rates.output == Rate::default(), model.mode == Mode::Embeddings);
             },
             Err(mistakes) => prop_assert!(!mistakes.0.is_empty()),
         }
@@ -238,11 +260,15 @@ fn the_most_that_a_call_can_cost_counts_each_token_at_its_dearest_rate() {
     let card = RateCard::parse(CARD).unwrap();
     for model in card.models.values() {
         let (input, output) = (Tokens(1_000), Tokens(if model.mode == Mode::Chat { 100 } else { 0 }));
-        let ceiling = model.ceiling(input, output);
+        let ceiling = model.ceiling(input, output, &ServiceTier::Auto);
         for cached in [0, 1, 500, 1_000] {
             let usage = Usage { input, cached_input: Tokens(cached), output, ..Usage::default() };
-            assert!(model.price(&usage).unwrap() <= ceiling);
+            assert!(model.price(&usage, None).unwrap() <= ceiling);
         }
-        assert_eq!(model.ceiling(Tokens(u64::MAX), output), Pax::MAX, "beyond every cap, not a panic");
+        assert_eq!(
+            model.ceiling(Tokens(u64::MAX), output, &ServiceTier::Plain),
+            Pax::MAX,
+            "beyond every cap, not a panic"
+        );
     }
 }

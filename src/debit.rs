@@ -71,6 +71,9 @@ pub enum Flag {
     CostOutOfRange,
     /// The provider says that it served the call in a service tier that the card does not price.
     ServiceTierUnpriced,
+    /// More of a part that the card prices apart (cache writes, audio, reasoning) than of the input or output that it
+    /// is a part of was reported: billed as plain input or output.
+    PartExceedsWhole,
 }
 
 /// What an estimate was made from.
@@ -279,8 +282,13 @@ impl Debit {
         if counted != self.usage() {
             return wrong(format!("counted again, its tokens are {counted:?}, not {:?}", self.usage()));
         }
+        let tier = self.service_tier.as_deref();
+        let is_priced = |name: &str| model.is_some_and(|model| model.service_tiers.contains_key(name));
+        if let Some(name) = tier.filter(|name| !is_priced(name)) {
+            return wrong(format!("its card does not price service tier {name:?} of model {:?}", self.model));
+        }
         let cost = match self.funding {
-            Funding::Platform => model.and_then(|model| model.price(&counted)),
+            Funding::Platform => model.and_then(|model| model.price(&counted, tier)),
             Funding::Byo => Some(Pax::ZERO),
         };
         match cost {

@@ -6,8 +6,8 @@ use crate::usage::RAW_MAX;
 
 /// The longest response id that is kept.
 const ID_MAX: usize = 128;
-/// What providers call the tier that a card's plain rates are for (OpenAI, Groq).
-const STANDARD_TIERS: &[&[u8]] = &[b"default", b"auto", b"standard", b"on_demand"];
+/// How much of a service tier's name is kept: more than any that a card prices has.
+const TIER_KEPT: usize = 65;
 
 /// A raw usage, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +58,8 @@ pub struct Found {
     pub choices: Choices,
     /// Whether there is an `error` other than `null`.
     pub error: bool,
-    /// Whether `service_tier` names another tier than the standard one, which is the one that cards price.
-    pub other_tier: bool,
+    /// `service_tier`, where it is a string.
+    pub service_tier: Option<String>,
     /// Bytes of text that the model wrote: unescaped, without JSON framing.
     pub text_bytes: u64,
 }
@@ -104,7 +104,7 @@ impl Document {
         self.json.error().is_some()
     }
 
-    /// Leaves `id` and `service_tier` alone: a stream's first ones are enough.
+    /// Leaves `id` alone: a stream's first one is enough.
     pub fn skip_id(&mut self) {
         self.place.skips_id = true;
     }
@@ -236,7 +236,7 @@ impl Sink for Pass<'_> {
             _ if self.place.keeping != Keeping::Nothing => self.place.keeping,
             [Name::Usage] | [Name::Groq, Name::Usage] => Keeping::Usage(depth),
             [Name::Id] if kind == Kind::String && !self.place.skips_id => Keeping::Id,
-            [Name::Tier] if kind == Kind::String && !self.place.skips_id => Keeping::Tier,
+            [Name::Tier] if kind == Kind::String => Keeping::Tier,
             _ => Keeping::Nothing,
         };
         if keeping != self.place.keeping {
@@ -290,7 +290,8 @@ impl Sink for Pass<'_> {
             }
             Keeping::Tier => {
                 self.place.keeping = Keeping::Nothing;
-                self.found.other_tier = !STANDARD_TIERS.contains(&self.place.kept.as_slice());
+                let name = self.place.kept.get(..TIER_KEPT).unwrap_or(&self.place.kept);
+                self.found.service_tier = Some(String::from_utf8_lossy(name).into_owned());
             }
             _ => {}
         }

@@ -97,10 +97,15 @@ fn choices_errors_and_the_id_are_seen() {
     for text in [r#"{"choices":[{}],"data":[]}"#, r#"{"data":[],"choices":[{}],"choices":[]}"#] {
         assert_eq!(find(text).choices, Choices::Some, "an empty list takes none away: {text}");
     }
-    for (tier, other) in
-        [("\"default\"", false), ("null", false), ("\"priority\"", true), ("\"fl\\u0065x\"", true)]
-    {
-        assert_eq!(find(&format!(r#"{{"service_tier":{tier},"x":"priority"}}"#)).other_tier, other, "{tier}");
+    for (tier, name) in [
+        (r#""default""#, Some("default")),
+        ("null", None),
+        ("7", None),
+        (r#""fl\u0065x""#, Some("flex")),
+        (&format!("\"{}\"", "t".repeat(70)), Some(&*"t".repeat(65))),
+    ] {
+        let found = find(&format!(r#"{{"service_tier":{tier},"x":"priority"}}"#));
+        assert_eq!(found.service_tier.as_deref(), name, "{tier}");
     }
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(129));
     assert_eq!(find(&long).id, None, "an id that an entry cannot keep is left out");

@@ -48,6 +48,8 @@ struct Record<'a> {
     card_sha256: Digest,
     model: &'a str,
     provider: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
     input_bytes: u64,
     input_limit: Tokens,
     output_limit: Tokens,
@@ -69,6 +71,9 @@ struct OwnedRecord {
     card_sha256: Digest,
     model: String,
     provider: String,
+    /// Absent in a record of an older filter too, which let no other tier through.
+    #[serde(default)]
+    service_tier: Option<String>,
     input_bytes: u64,
     input_limit: Tokens,
     output_limit: Tokens,
@@ -89,6 +94,7 @@ fn write(admission: &Admission) -> Vec<u8> {
         card_sha256: admission.card.sha256,
         model: &admission.model,
         provider: &admission.provider,
+        service_tier: admission.service_tier.as_deref(),
         input_bytes: admission.input_bytes,
         input_limit: admission.input_limit,
         output_limit: admission.output_limit,
@@ -115,6 +121,7 @@ fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
         card: Arc::clone(card),
         model: record.model,
         provider: record.provider,
+        service_tier: record.service_tier,
         input_bytes: record.input_bytes,
         input_limit: record.input_limit,
         output_limit: record.output_limit,

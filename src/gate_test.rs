@@ -43,6 +43,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         model: MODEL.to_owned(),
         provider: "fireworks".to_owned(),
         usage_rules: Rules::default(),
+        service_tier: None,
         input_bytes: 4_000,
         input_limit: Tokens(2_000),
         output_limit: Tokens(100),

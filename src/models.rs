@@ -1,11 +1,14 @@
 //! `GET /v1/models`: what this caller may use in this slot, in OpenAI's list shape, with rates.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::account::{Account, Tier};
 use crate::card::{Model, RateCard, RateTableVersion};
 use crate::config::Config;
 use crate::pax::{Pax, Rate};
+use crate::price;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -28,8 +31,29 @@ struct Item<'a> {
     mode: crate::usage::Mode,
     context_window: u64,
     max_output_tokens: u64,
-    pax_per_mtok: Rates,
+    #[serde(flatten)]
+    prices: Prices,
+    /// The least that a call costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pax_per_request_minimum: Option<Pax>,
+    /// What it costs in other service tiers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    service_tiers: BTreeMap<&'a str, Prices>,
     rate_table_v: RateTableVersion,
+}
+
+/// As in a card: the rates of the last band that a call's input is above are those of the whole call.
+#[derive(Serialize)]
+struct Prices {
+    pax_per_mtok: Rates,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bands: Vec<Band>,
+}
+
+#[derive(Serialize)]
+struct Band {
+    above_input_tokens: u64,
+    pax_per_mtok: Rates,
 }
 
 #[derive(Serialize)]
@@ -38,7 +62,39 @@ struct Rates {
     #[serde(skip_serializing_if = "Option::is_none")]
     cached_input: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_input: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_output: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_output: Option<Rate>,
+}
+
+impl Rates {
+    fn of(rates: &price::Rates) -> Self {
+        Self {
+            input: rates.input,
+            cached_input: rates.cached_input,
+            cache_write: rates.cache_write,
+            audio_input: rates.audio_input,
+            output: Some(rates.output).filter(|rate| *rate != Rate::default()),
+            audio_output: rates.audio_output,
+            reasoning_output: rates.reasoning_output,
+        }
+    }
+}
+
+impl Prices {
+    fn of(prices: &price::Prices) -> Self {
+        let band = |band: &price::Band| Band {
+            above_input_tokens: band.above_input.0,
+            pax_per_mtok: Rates::of(&band.rates),
+        };
+        Self { pax_per_mtok: Rates::of(&prices.rates), bands: prices.bands.iter().map(band).collect() }
+    }
 }
 
 /// The answer's body: for the free tier the slot's whitelist, for others every priced model, as far as their
@@ -60,6 +116,7 @@ pub fn list(config: &Config, card: &RateCard, account: &Account, slot: Option<&s
 }
 
 fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
+    let tiers = model.service_tiers.iter();
     Item {
         id,
         object: "model",
@@ -68,11 +125,9 @@ fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
         mode: model.mode,
         context_window: model.context_window.0,
         max_output_tokens: model.max_output.0,
-        pax_per_mtok: Rates {
-            input: model.rates.input,
-            cached_input: model.rates.cached_input,
-            output: Some(model.rates.output).filter(|rate| *rate != Rate::default()),
-        },
+        prices: Prices::of(&model.prices),
+        pax_per_request_minimum: model.minimum,
+        service_tiers: tiers.map(|(name, prices)| (name.as_str(), Prices::of(prices))).collect(),
         rate_table_v: card.version,
     }
 }

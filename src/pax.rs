@@ -1,4 +1,4 @@
-//! PAX, rates and tokens: exact integers, and the only two roundings of the gateway.
+//! PAX, rates and tokens: exact integers, and the only roundings of the gateway.
 //!
 //! | type | unit | range |
 //! | --- | --- | --- |
@@ -6,8 +6,8 @@
 //! | [`Rate`] | 10⁻⁹ PAX per million tokens | 0 to 1.8 × 10¹⁰ PAX |
 //! | [`Usd`] | 10⁻¹² US dollars | 0 to 10⁹ dollars |
 //!
-//! Rounding happens where a rate is derived from a price ([`Rate::derive`], 9 decimals) and where a bill is
-//! closed ([`Bill::total`], 12 decimals); both half up.
+//! Rounding happens where a card's dollars become PAX ([`Rate::derive`], 9 decimals; [`Pax::derive`], 12) and where a
+//! bill is closed ([`Bill::total`], 12 decimals); always half up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -125,6 +125,15 @@ impl Pax {
         self.0
     }
 
+    /// An amount of US dollars ÷ `pax_usd`, rounded half up to 12 decimals.
+    ///
+    /// # Errors
+    /// [`AmountError::OutOfRange`] where `pax_usd` is zero or the amount does not fit.
+    pub fn derive(usd: Usd, pax_usd: Usd) -> Result<Self, AmountError> {
+        let picopax = usd.over(pax_usd, 1_000_000_000_000).and_then(|picopax| i64::try_from(picopax).ok());
+        picopax.map(Self).ok_or(AmountError::OutOfRange)
+    }
+
     /// The sum, or nothing where it leaves the range.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
@@ -166,6 +175,13 @@ impl Usd {
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
+
+    /// This ÷ `pax_usd` in units of 1 ÷ `scale`, rounded half up: (2·usd·scale + pax_usd) ÷ (2·pax_usd).
+    fn over(self, pax_usd: Self, scale: u128) -> Option<u128> {
+        // At most 2·10²¹·10¹², which a u128 holds.
+        let doubled = self.0.checked_mul(scale)?.checked_mul(2)?.checked_add(pax_usd.0)?;
+        doubled.checked_div(pax_usd.0.checked_mul(2)?)
+    }
 }
 
 impl fmt::Display for Usd {
@@ -196,12 +212,8 @@ impl Rate {
     /// # Errors
     /// [`AmountError::OutOfRange`] where `pax_usd` is zero or the rate does not fit.
     pub fn derive(usd_per_mtok: Usd, pax_usd: Usd) -> Result<Self, AmountError> {
-        // Half up: (2·usd·10⁹ + pax_usd) ÷ (2·pax_usd). At most 2·10²¹·10⁹, which a u128 holds.
-        let doubled = usd_per_mtok.0.checked_mul(2_000_000_000).and_then(|n| n.checked_add(pax_usd.0));
-        let rate = doubled
-            .zip(pax_usd.0.checked_mul(2))
-            .and_then(|(numerator, denominator)| numerator.checked_div(denominator));
-        rate.and_then(|rate| u64::try_from(rate).ok()).map(Self).ok_or(AmountError::OutOfRange)
+        let rate = usd_per_mtok.over(pax_usd, 1_000_000_000).and_then(|rate| u64::try_from(rate).ok());
+        rate.map(Self).ok_or(AmountError::OutOfRange)
     }
 
     /// The rate in 10⁻⁹ PAX per million tokens.

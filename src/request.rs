@@ -1,6 +1,7 @@
 //! The request: what the gateway knows of one, and the two things it may rewrite.
 
 use crate::json::JsonError;
+use crate::price::ServiceTier;
 use crate::provider::OutputMaximum;
 
 /// Bytes of the body, from `start` up to `end`.
@@ -71,8 +72,11 @@ pub struct Request {
     pub stated_max_output: Option<u64>,
     /// Where it says `null` for one of them.
     pub null_maxima: NullMaxima,
-    /// The first option that changes the provider's price and that no card prices.
-    pub unpriced: Option<&'static str>,
+    /// The service tier that it asks for.
+    pub service_tier: ServiceTier,
+    /// Its options that change the provider's price, each once, in the order of the body. A model that does not
+    /// price one of them is refused.
+    pub options: Vec<PricedOption>,
     /// How many answers are wanted.
     pub n: u64,
     /// Bytes of text in it: what an estimate counts.
@@ -83,6 +87,28 @@ pub struct Request {
     pub not_text: bool,
     /// The body's length.
     pub body_bytes: u64,
+}
+
+/// An option that changes the provider's price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PricedOption {
+    /// The top-level key where it stands.
+    pub key: &'static str,
+    /// What it buys.
+    pub buys: Buys,
+}
+
+/// What an option buys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buys {
+    /// Audio is read.
+    AudioInput,
+    /// Audio is spoken.
+    AudioOutput,
+    /// [`Request::service_tier`].
+    ServiceTier,
+    /// What no card can price: hosted tools, pictures made.
+    Other,
 }
 
 /// Why a body is refused.
@@ -105,7 +131,7 @@ pub enum RequestError {
     },
     /// No `model`, or an empty one.
     MissingModel,
-    /// An option that changes the provider's price, and that no card prices.
+    /// An option that changes the provider's price, and that the card does not price.
     Unpriced {
         /// Which key.
         key: &'static str,

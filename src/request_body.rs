@@ -5,8 +5,9 @@
 //! spelling; a second one, or one that only case folding makes equal, is refused.
 
 use crate::json::{Kind, Reader, Sink};
+use crate::price::ServiceTier;
 use crate::refusal::Refusal;
-use crate::request::{NullMaxima, Request, RequestError, Span, StreamOptions};
+use crate::request::{Buys, NullMaxima, PricedOption, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{Name, folds_to, table};
 use crate::usage::Mode;
 
@@ -68,7 +69,8 @@ impl RequestReader {
             stream_options: body.stream_options,
             stated_max_output: body.max_tokens.max(body.max_completion_tokens),
             null_maxima: body.null_maxima,
-            unpriced: body.unpriced,
+            service_tier: body.service_tier,
+            options: body.options,
             n: body.n.unwrap_or(1),
             text_bytes: body.text_bytes,
             given_tokens: body.given_tokens,
@@ -135,7 +137,8 @@ struct Reading {
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
     null_maxima: NullMaxima,
-    unpriced: Option<&'static str>,
+    service_tier: ServiceTier,
+    options: Vec<PricedOption>,
     n: Option<u64>,
     text_bytes: u64,
     given_tokens: u64,
@@ -163,7 +166,8 @@ impl Reading {
             max_tokens: None,
             max_completion_tokens: None,
             null_maxima: NullMaxima::default(),
-            unpriced: None,
+            service_tier: ServiceTier::Auto,
+            options: Vec::new(),
             n: None,
             text_bytes: 0,
             given_tokens: 0,
@@ -181,8 +185,11 @@ impl Reading {
         self.error.get_or_insert(error);
     }
 
-    fn unpriced(&mut self, key: &'static str) {
-        self.unpriced.get_or_insert(key);
+    fn buys(&mut self, key: &'static str, buys: Buys) {
+        let option = PricedOption { key, buys };
+        if !self.options.contains(&option) {
+            self.options.push(option);
+        }
     }
 
     fn wrong_type(&mut self, key: &'static str, must_be: &'static str) {
@@ -215,12 +222,11 @@ impl Reading {
     fn top_begin(&mut self, kind: Kind, at: u64) {
         match (self.way(1), kind) {
             (_, Kind::Null) => {}
-            ([Name::Hosted(key)], _) => {
-                let key = *key;
-                // `enable_search: false` buys nothing.
-                if kind != Kind::False {
-                    self.unpriced(key);
-                }
+            // `enable_search: false` buys nothing.
+            ([Name::Hosted(_, _)], Kind::False) => {}
+            ([Name::Hosted(key, buys)], _) => {
+                let (key, buys) = (*key, *buys);
+                self.buys(key, buys);
             }
             ([Name::StreamOptions], Kind::Object) => {
                 self.stream_options = StreamOptions::Without { inside: at.saturating_add(1), empty: true };
@@ -257,9 +263,7 @@ impl Reading {
             }
             (Name::N, _) => self.n = self.count("n", kind),
             (Name::ServiceTier, Kind::Null) => {}
-            // What the provider does where the caller says nothing is what the card prices.
-            (Name::ServiceTier, Kind::String) if matches!(self.value.as_slice(), b"auto" | b"default") => {}
-            (Name::ServiceTier, _) => self.unpriced("service_tier"),
+            (Name::ServiceTier, _) => self.tier(kind),
             _ => {}
         }
     }
@@ -277,11 +281,25 @@ impl Reading {
         }
     }
 
+    /// What the provider does where the caller says nothing is what the card's plain prices are for.
+    fn tier(&mut self, kind: Kind) {
+        self.service_tier = match (kind, self.value.as_slice()) {
+            (Kind::String, b"auto") => ServiceTier::Auto,
+            (Kind::String, b"default") => ServiceTier::Plain,
+            (Kind::String, name) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                self.buys("service_tier", Buys::ServiceTier);
+                ServiceTier::Named(name)
+            }
+            _ => return self.buys("service_tier", Buys::Other),
+        };
+    }
+
     /// A tool must say that it is a function: any other is hosted by the provider and billed apart.
     fn tool_type(&mut self, kind: Kind) {
         self.typed = true;
         if kind != Kind::String || !matches!(self.value.as_slice(), b"function" | b"custom") {
-            self.unpriced("tools");
+            self.buys("tools", Buys::Other);
         }
     }
 
@@ -290,15 +308,18 @@ impl Reading {
         match (kind, self.value.as_slice()) {
             (Kind::String, b"text" | b"refusal") => {}
             (Kind::String, b"input_audio" | b"audio_url") => {
-                self.unpriced("messages");
+                self.buys("messages", Buys::AudioInput);
+                self.not_text = true;
             }
             _ => self.not_text = true,
         }
     }
 
     fn modality(&mut self, kind: Kind) {
-        if kind != Kind::String || self.value.as_slice() != b"text" {
-            self.unpriced("modalities");
+        match (kind, self.value.as_slice()) {
+            (Kind::String, b"text") => {}
+            (Kind::String, b"audio") => self.buys("modalities", Buys::AudioOutput),
+            _ => self.buys("modalities", Buys::Other),
         }
     }
 }
@@ -385,11 +406,16 @@ impl Sink for Reading {
             [Name::Modalities, Name::Element] => self.modality(kind),
             [Name::Tools, Name::Element, Name::Type] => self.tool_type(kind),
             [Name::Tools, Name::Element] if !self.typed || kind != Kind::Object => {
-                self.unpriced("tools");
+                self.buys("tools", Buys::Other);
             }
             [Name::Messages, Name::Element, Name::Content, Name::Element, Name::Type] => self.part_type(kind),
             [Name::Messages, Name::Element, Name::Content, Name::Element] => {
                 self.not_text |= !self.typed && kind == Kind::Object;
+            }
+            // What an assistant said earlier, by its id: the model hears it again.
+            [Name::Messages, Name::Element, Name::SaidAudio] if kind != Kind::Null => {
+                self.buys("messages", Buys::AudioInput);
+                self.not_text = true;
             }
             [Name::Input, ..] if kind == Kind::Number && self.mode == Mode::Embeddings => {
                 self.given_tokens = self.given_tokens.saturating_add(1);

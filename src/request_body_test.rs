@@ -24,7 +24,10 @@ fn read(body: &str) -> Result<Request, RequestError> {
 fn refusal(body: &str) -> String {
     match read(body) {
         // Whether it is refused is for who pays to say.
-        Ok(Request { unpriced: Some(key), .. }) => format!("unpriced {key}"),
+        Ok(Request { options, .. }) if !options.is_empty() => {
+            let keys: Vec<_> = options.iter().map(|option| option.key).collect();
+            format!("unpriced {}", keys.join(", "))
+        }
         Ok(request) => format!("{request:?}"),
         Err(RequestError::NotJson(error)) => format!("not json at {}", error.at),
         Err(RequestError::NotAnObject) => "not an object".to_owned(),

@@ -1,5 +1,7 @@
 //! The keys of a request body that matter, where they matter, and what else could be read as one.
 
+use crate::request::Buys;
+
 /// The keys that matter, wherever they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -23,8 +25,10 @@ pub(crate) enum Name {
     Input,
     Tools,
     Modalities,
-    /// A key whose mere presence, unless `null`, buys something that no card prices.
-    Hosted(&'static str),
+    /// `audio` of a message.
+    SaidAudio,
+    /// A key whose mere presence, unless `null`, buys something that changes the price.
+    Hosted(&'static str, Buys),
 }
 
 /// Top-level keys that matter, in their exact spelling.
@@ -40,16 +44,16 @@ const TOP: &[(&str, Name)] = &[
     ("input", Name::Input),
     ("tools", Name::Tools),
     ("modalities", Name::Modalities),
-    ("audio", Name::Hosted("audio")),
-    ("web_search_options", Name::Hosted("web_search_options")),
-    ("search_parameters", Name::Hosted("search_parameters")),
-    ("search_settings", Name::Hosted("search_settings")),
-    ("enable_search", Name::Hosted("enable_search")),
-    ("plugins", Name::Hosted("plugins")),
+    ("audio", Name::Hosted("audio", Buys::AudioOutput)),
+    ("web_search_options", Name::Hosted("web_search_options", Buys::Other)),
+    ("search_parameters", Name::Hosted("search_parameters", Buys::Other)),
+    ("search_settings", Name::Hosted("search_settings", Buys::Other)),
+    ("enable_search", Name::Hosted("enable_search", Buys::Other)),
+    ("plugins", Name::Hosted("plugins", Buys::Other)),
 ];
 const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
 const IN_TOOL: &[(&str, Name)] = &[("type", Name::Type)];
-const IN_MESSAGE: &[(&str, Name)] = &[("content", Name::Content)];
+const IN_MESSAGE: &[(&str, Name)] = &[("content", Name::Content), ("audio", Name::SaidAudio)];
 const IN_PART: &[(&str, Name)] = &[("type", Name::Type), ("text", Name::Text), ("refusal", Name::Text)];
 
 /// The keys that matter in the object whose members stand at `depth`, reached on this way.

@@ -10,6 +10,7 @@ use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Prov
 use crate::document::RawUsage;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
+use crate::price::ServiceTier;
 use crate::request::Request;
 use crate::usage::{Mode, Rules, Usage};
 
@@ -42,6 +43,8 @@ pub struct Admission {
     pub provider: String,
     /// How its provider's raw usage is read.
     pub usage_rules: Rules,
+    /// The service tier that was asked for, where the card prices it; none for the standard one.
+    pub service_tier: Option<String>,
     /// Bytes of text in the request, for an estimate.
     pub input_bytes: u64,
     /// The most input there can be.
@@ -110,10 +113,8 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         (Some(_), false) => Ending::Cut,
     };
     let mut flags = Vec::new();
-    if said.other_tier {
-        flags.push(Flag::ServiceTierUnpriced);
-    }
-    let counted = count(&said, admission, model, &mut flags);
+    let service_tier = served_tier(&said, admission, model, &mut flags);
+    let counted = count(&said, admission, (model, service_tier.as_deref()), &mut flags);
     flags.sort_unstable();
     let raw = match said.usage {
         RawUsage::Value(raw) => String::from_utf8(raw).ok(),
@@ -136,7 +137,7 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         stream,
         upstream_status: status,
         response_id: said.id,
-        service_tier: None,
+        service_tier,
         ending,
         flags,
         provenance: counted.provenance,
@@ -170,18 +171,47 @@ struct Counted {
     cost: Pax,
 }
 
+/// The service tier that prices a call: what the provider says served it, since it may be another than the one that
+/// was asked for; the one that was asked for where it says nothing, or one that the card does not price.
+fn served_tier(
+    said: &Said,
+    admission: &Admission,
+    model: Option<&Model>,
+    flags: &mut Vec<Flag>,
+) -> Option<String> {
+    match &said.service_tier {
+        ServiceTier::Plain => None,
+        ServiceTier::Named(name) if model.is_some_and(|model| model.service_tiers.contains_key(name)) => {
+            Some(name.clone())
+        }
+        ServiceTier::Named(_) => {
+            flags.push(Flag::ServiceTierUnpriced);
+            admission.service_tier.clone()
+        }
+        ServiceTier::Auto => admission.service_tier.clone(),
+    }
+}
+
 /// Reported usage beats an estimate, as long as it can be read and paid.
-fn count(said: &Said, admission: &Admission, model: Option<&Model>, flags: &mut Vec<Flag>) -> Counted {
+fn count(
+    said: &Said,
+    admission: &Admission,
+    (model, service_tier): (Option<&Model>, Option<&str>),
+    flags: &mut Vec<Flag>,
+) -> Counted {
     // A caller's own key pays the provider itself: the tokens are recorded and cost nothing.
     let price = |usage: &Usage| match (admission.funding, model) {
         (Funding::Byo, _) => Some(Pax::ZERO),
-        (Funding::Platform, model) => model.and_then(|model| model.price(usage)),
+        (Funding::Platform, model) => model.and_then(|model| model.price(usage, service_tier)),
     };
     match &said.usage {
         RawUsage::Value(raw) => match admission.usage_rules.read(raw, admission.mode) {
             Some(reading) => {
                 if reading.cached_exceeds_input {
                     flags.push(Flag::CachedExceedsInput);
+                }
+                if model.is_some_and(|model| model.prices.part_exceeds_whole(&reading.usage)) {
+                    flags.push(Flag::PartExceedsWhole);
                 }
                 if let Some(cost) = price(&reading.usage) {
                     let usage = reading.usage;

@@ -41,6 +41,7 @@ fn admission() -> Admission {
         card: card(),
         model: MODEL.to_owned(),
         usage_rules: Rules::OpenAi1,
+        service_tier: None,
         input_bytes: 400,
         input_limit: Tokens(90),
         output_limit: Tokens(50),
@@ -85,7 +86,7 @@ fn what_was_odd_is_flagged() {
     assert_eq!(flags(reported("{}"), false), [Flag::UsageUnreadable]);
     assert_eq!(flags(RawUsage::TooLarge, false), [Flag::UsageTooLarge]);
     assert_eq!(flags(RawUsage::Absent, true), [Flag::AnswerUnreadable]);
-    let said = Said { other_tier: true, ..Said::default() };
+    let said = Said { service_tier: ServiceTier::of("flex"), ..Said::default() };
     let answered = Answered { status: Some(200), stream: false, complete: true, said };
     let debit = settle(&admission(), answered, Moment::from_ms(0)).unwrap();
     assert_eq!(debit.flags, [Flag::ServiceTierUnpriced]);

@@ -30,8 +30,8 @@ pub struct Stream {
     pub has_choices: bool,
     /// Whether any event was an error.
     pub has_error: bool,
-    /// Whether it was served by another tier than the one that is priced.
-    pub other_tier: bool,
+    /// The last `service_tier`: an earlier one may say what was asked for.
+    pub service_tier: Option<String>,
 }
 
 /// What becomes of the bytes pushed.
@@ -296,7 +296,9 @@ impl Scanner {
         self.stream.text_bytes = self.stream.text_bytes.saturating_add(found.text_bytes);
         self.stream.has_choices |= found.choices == Choices::Some;
         self.stream.has_error |= found.error;
-        self.stream.other_tier |= found.other_tier;
+        if let Some(tier) = found.service_tier.take() {
+            self.stream.service_tier = Some(tier);
+        }
         if self.stream.id.is_none() {
             self.stream.id = found.id.take();
         }

@@ -67,7 +67,7 @@ impl Answer {
         };
         let mut models = card.models.iter().filter(|(_, model)| model.mode == self.mode);
         let found = models.find(|(_, model)| {
-            fits((model.provider == "mistral") == self.refuses, model.rates.cached_input.is_some())
+            fits((model.provider == "mistral") == self.refuses, model.prices.rates.cached_input.is_some())
         });
         found.expect("the card in force has a model for it").0.clone()
     }

@@ -37,10 +37,14 @@ pub fn reprice(entry: &Value) -> String {
     let usage = Usage {
         input: tokens("tokens_input"),
         cached_input: tokens("tokens_cached_input"),
+        cache_write_input: tokens("tokens_cache_write_input"),
+        audio_input: tokens("tokens_audio_input"),
         output: tokens("tokens_output"),
-        ..Usage::default()
+        audio_output: tokens("tokens_audio_output"),
+        reasoning_output: tokens("tokens_reasoning_output"),
     };
-    card.models[entry["model"].as_str().unwrap()].price(&usage).unwrap().to_string()
+    let model = &card.models[entry["model"].as_str().unwrap()];
+    model.price(&usage, entry["service_tier"].as_str()).unwrap().to_string()
 }
 
 /// Token counts, as a bill needs them.

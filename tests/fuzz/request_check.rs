@@ -3,7 +3,8 @@
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::provider::OutputMaximum;
-use pax_gateway::request::{Request, RequestError, Rewrite, apply, edited_length};
+use pax_gateway::price::ServiceTier;
+use pax_gateway::request::{Buys, Request, RequestError, Rewrite, apply, edited_length};
 use pax_gateway::request_body::RequestReader;
 use pax_gateway::usage::Mode;
 
@@ -45,8 +46,11 @@ pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
     };
     let problem = if tree.depth() > pax_gateway::json::MAX_DEPTH { Some("too deep") } else { refused(&tree) };
     match (&told, problem) {
-        (Err(_), Some(_)) | (Ok(Request { unpriced: Some(_), .. }), Some(_)) => Ok(()),
-        (Ok(request), None) if request.unpriced.is_none() => accepted(bytes, &tree, request, mode),
+        (Err(_), Some(_)) => Ok(()),
+        (Ok(request), None) => {
+            bought(&tree, request)?;
+            accepted(bytes, &tree, request, mode)
+        }
         _ => Err(format!("should be refused because of {problem:?}, and is {told:?}")),
     }
 }
@@ -101,13 +105,6 @@ fn refused(body: &Value) -> Option<&'static str> {
     {
         return Some("a count");
     }
-    if get("service_tier").is_some_and(|value| !is_string(value, &["auto", "default"])) {
-        return Some("service_tier");
-    }
-    let bought = |name: &&str| get(name).is_some_and(|value| !matches!(value.node, Node::Bool(false)));
-    if TOP[11..].iter().any(bought) {
-        return Some("a hosted option");
-    }
     if ["messages", "tools", "modalities"]
         .iter()
         .any(|name| get(name).is_some_and(|v| !matches!(v.node, Node::Array(_))))
@@ -115,26 +112,70 @@ fn refused(body: &Value) -> Option<&'static str> {
         return Some("no list");
     }
     let items = |name: &str| get(name).map(Value::items).unwrap_or_default();
-    if items("modalities").iter().any(|value| !is_string(value, &["text"])) {
-        return Some("modalities");
-    }
-    let function =
-        |tool: &Value| tool.get("type").is_some_and(|kind| is_string(kind, &["function", "custom"]));
-    if items("tools").iter().any(|tool| keys_wrong(tool, &["type"]) || !function(tool)) {
+    if items("tools").iter().any(|tool| keys_wrong(tool, &["type"])) {
         return Some("tools");
     }
     for message in items("messages") {
         let parts = message.get("content").map(Value::items).unwrap_or_default();
-        let audio = |part: &Value| {
-            part.get("type").is_some_and(|kind| is_string(kind, &["input_audio", "audio_url"]))
-        };
-        if keys_wrong(message, &["content"])
-            || parts.iter().any(|part| keys_wrong(part, &["type", "text", "refusal"]) || audio(part))
+        if keys_wrong(message, &["content", "audio"])
+            || parts.iter().any(|part| keys_wrong(part, &["type", "text", "refusal"]))
         {
             return Some("messages");
         }
     }
     None
+}
+
+/// Which options change the price, and which service tier is asked for.
+fn bought(body: &Value, request: &Request) -> Result<(), String> {
+    let get = |name: &str| body.get(name).filter(|value| !value.is_null());
+    let items = |name: &str| get(name).map(Value::items).unwrap_or_default();
+    let mut expected = Vec::new();
+    let mut tier = ServiceTier::Auto;
+    match get("service_tier").map(|value| &value.node) {
+        None => {}
+        Some(Node::String(name)) if name == "auto" => {}
+        Some(Node::String(name)) if name == "default" => tier = ServiceTier::Plain,
+        Some(Node::String(name)) => {
+            tier = ServiceTier::Named(name.clone());
+            expected.push(("service_tier", Buys::ServiceTier));
+        }
+        Some(_) => expected.push(("service_tier", Buys::Other)),
+    }
+    for name in &TOP[11..] {
+        if get(name).is_some_and(|value| !matches!(value.node, Node::Bool(false))) {
+            expected.push((name, if *name == "audio" { Buys::AudioOutput } else { Buys::Other }));
+        }
+    }
+    for modality in items("modalities").iter().filter(|value| !is_string(value, &["text"])) {
+        let spoken = is_string(modality, &["audio"]);
+        expected.push(("modalities", if spoken { Buys::AudioOutput } else { Buys::Other }));
+    }
+    let function =
+        |tool: &Value| tool.get("type").is_some_and(|kind| is_string(kind, &["function", "custom"]));
+    if items("tools").iter().any(|tool| !function(tool)) {
+        expected.push(("tools", Buys::Other));
+    }
+    let audio =
+        |part: &Value| part.get("type").is_some_and(|kind| is_string(kind, &["input_audio", "audio_url"]));
+    let heard = |message: &Value| {
+        let parts = message.get("content").map(Value::items).unwrap_or_default();
+        parts.iter().any(audio) || message.get("audio").is_some_and(|value| !value.is_null())
+    };
+    if items("messages").iter().any(heard) {
+        expected.push(("messages", Buys::AudioInput));
+        equal("not text", &request.not_text, &true)?;
+    }
+    let mut told: Vec<_> = request.options.iter().map(|option| (option.key, option.buys)).collect();
+    for options in [&mut told, &mut expected] {
+        options.sort_by_key(|(key, buys)| (*key, *buys as u8));
+    }
+    expected.dedup();
+    equal("what it buys", &told, &expected)?;
+    // Of a name longer than any model's, and than any tier's, the rest does not matter.
+    let cut = |tier: &ServiceTier| tier.name().map(|name| name.chars().take(64).collect::<String>());
+    equal("service tier", &cut(&request.service_tier), &cut(&tier))?;
+    equal("no other tier", &(request.service_tier == ServiceTier::Plain), &(tier == ServiceTier::Plain))
 }
 
 fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result<(), String> {

@@ -67,7 +67,7 @@ fn priced(mut debit: Debit, usage: &Usage) -> Debit {
     let bundle = Bundle::embedded().unwrap();
     let model = &bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL];
     debit.set_usage(usage);
-    debit.cost_pax = model.price(usage).unwrap();
+    debit.cost_pax = model.price(usage, None).unwrap();
     debit.prove(&bundle).unwrap();
     debit
 }
