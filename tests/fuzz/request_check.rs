@@ -2,8 +2,8 @@
 
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
-use pax_gateway::provider::OutputMaximum;
 use pax_gateway::price::ServiceTier;
+use pax_gateway::provider::OutputMaximum;
 use pax_gateway::request::{Buys, Request, RequestError, Rewrite, apply, edited_length};
 use pax_gateway::request_body::RequestReader;
 use pax_gateway::usage::Mode;

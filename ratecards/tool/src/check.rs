@@ -108,7 +108,8 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
     let bundle = match Bundle::load(&files, &lock) {
         Ok(bundle) => Some(bundle),
         Err(mistakes) => {
-            let is_gap = |m: &Mistake| m.path.is_empty() && m.what.starts_with("version ") && !gaps.is_empty();
+            let is_gap =
+                |m: &Mistake| m.path.is_empty() && m.what.starts_with("version ") && !gaps.is_empty();
             let told = mistakes.0.iter().filter(|mistake| !is_gap(mistake));
             findings.extend(told.map(|mistake| place(folder, mistake)));
             None
@@ -118,9 +119,7 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
     findings.extend(dates(folder));
     findings.extend(rules.published.iter().flat_map(|published| unpublished(folder, published)));
     findings.extend(rules.providers.iter().flat_map(|known| unknown_providers(folder, known, rules.now)));
-    for (before, card) in
-        std::iter::once(None).chain(folder.cards.iter().map(Some)).zip(&folder.cards)
-    {
+    for (before, card) in std::iter::once(None).chain(folder.cards.iter().map(Some)).zip(&folder.cards) {
         findings.extend(absurd(before, card));
     }
     if let Some(draft) = draft {
@@ -233,7 +232,8 @@ fn unpublished(folder: &Folder, published: &str) -> Vec<Finding> {
     for line in published.lines().filter(|line| !line.is_empty()) {
         if !folder.lock.lines().any(|kept| kept == line) {
             let name = line.split_once("  ").map_or(line, |(_, name)| name);
-            let what = format!("{name} was published with another hash, or is gone: a published card never changes");
+            let what =
+                format!("{name} was published with another hash, or is gone: a published card never changes");
             gone.push(finding(Level::Mistake, "LOCK", folder.lock_line(name).unwrap_or(0), "", what));
         }
     }
@@ -254,7 +254,8 @@ fn unknown_providers(folder: &Folder, known: &BTreeSet<String>, now: Moment) -> 
             if let Some(provider) = provider.filter(|name| !name.is_empty() && !known.contains(*name)) {
                 let path = pax_gateway::doc::join("models", &model.key) + ".provider";
                 let all: Vec<&str> = known.iter().map(String::as_str).collect();
-                let what = format!("{provider:?} is no provider of the gateway; known are: {}", all.join(", "));
+                let what =
+                    format!("{provider:?} is no provider of the gateway; known are: {}", all.join(", "));
                 found.push(at_path(Level::Mistake, card, &path, what));
             }
         }
@@ -275,7 +276,10 @@ fn absurd(before: Option<&CardFile>, card: &CardFile) -> Vec<Finding> {
             };
             let now = price.usd.picodollars();
             if now > ABSURD_PICODOLLARS && *which != Which::Minimum {
-                warn(format!("{} US dollars per million tokens: is it the price of so many?", dollars(price.usd)));
+                warn(format!(
+                    "{} US dollars per million tokens: is it the price of so many?",
+                    dollars(price.usd)
+                ));
             }
             let old = before.as_ref().and_then(|(name, models)| Some((name, models.get(&id)?.get(which)?)));
             let Some((name, old)) = old else { continue };
@@ -283,7 +287,9 @@ fn absurd(before: Option<&CardFile>, card: &CardFile) -> Vec<Finding> {
             let jumps = |a: u128, b: u128| a > b.saturating_mul(ABSURD_FACTOR);
             if jumps(now, then) || jumps(then, now) {
                 let (old, new) = (dollars(old.usd), dollars(price.usd));
-                warn(format!("{new} is more than {ABSURD_FACTOR} times apart from {old} in {name}: is it right?"));
+                warn(format!(
+                    "{new} is more than {ABSURD_FACTOR} times apart from {old} in {name}: is it right?"
+                ));
             }
         }
     }

@@ -72,6 +72,9 @@ pub struct PriceChange {
     pub free_in: Vec<String>,
     /// Which price.
     pub price: String,
+    /// Whether it is the least that a call costs, which a model need not have.
+    #[serde(skip)]
+    pub is_minimum: bool,
     /// What is charged before; none where such calls were refused.
     pub old: Option<Charged>,
     /// What is charged after; none where such calls are refused.
@@ -210,7 +213,8 @@ pub fn diff(from: &CardFile, to: &CardFile) -> Result<Diff, Failed> {
     }
     // What has no percentage appears or disappears, which is the largest change there is.
     let size = |change: &PriceChange| change.tenths.map_or(u128::MAX, i128::unsigned_abs);
-    diff.prices.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| (&a.model, &a.price).cmp(&(&b.model, &b.price))));
+    diff.prices
+        .sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| (&a.model, &a.price).cmp(&(&b.model, &b.price))));
     Ok(diff)
 }
 
@@ -261,14 +265,10 @@ fn price_changes(id: &str, old: &Half, new: &Half) -> Vec<PriceChange> {
             continue;
         }
         let charged = |half: &Half, found: Option<(&Which, &Price)>| {
-            found.map(|(by, price)| {
-                half.charged(which, price.usd, (by != which).then(|| by.to_string()))
-            })
+            found.map(|(by, price)| half.charged(which, price.usd, (by != which).then(|| by.to_string())))
         };
         let (then_pax, now_pax) = (charged(old, then), charged(new, now));
-        let dollars = |found: Option<(&Which, &Price)>| {
-            i128::try_from(found?.1.usd.picodollars()).ok()
-        };
+        let dollars = |found: Option<(&Which, &Price)>| i128::try_from(found?.1.usd.picodollars()).ok();
         let tenths = dollars(then).zip(dollars(now)).and_then(|(then, now)| change(then, now));
         let pax = |charged: &Option<Charged>| units(&charged.as_ref()?.pax);
         let in_pax = pax(&then_pax).zip(pax(&now_pax)).and_then(|(then, now)| change(then, now));
@@ -277,6 +277,7 @@ fn price_changes(id: &str, old: &Half, new: &Half) -> Vec<PriceChange> {
             provider: new.card.models.get(id).map(|model| model.provider.clone()).unwrap_or_default(),
             free_in: new.free_in(id),
             price: which.to_string(),
+            is_minimum: *which == Which::Minimum,
             old: then_pax,
             new: now_pax,
             change: tenths.map(per_cent),
@@ -297,9 +298,8 @@ fn charge<'a>(prices: &'a Prices, which: &Which) -> Option<(&'a Which, &'a Price
         _ => None,
     });
     let above = bounds.max()?;
-    let find = |part: &str| {
-        prices.get_key_value(&Which::Token { tier: tier.clone(), above, part: part.to_owned() })
-    };
+    let find =
+        |part: &str| prices.get_key_value(&Which::Token { tier: tier.clone(), above, part: part.to_owned() });
     find(part).or_else(|| find(prices::whole_of(part)?))
 }
 

@@ -18,7 +18,9 @@ use crate::spans;
 pub fn start(folder: &Folder, from: Option<&str>, reason: &str, effective: &str) -> Result<CardFile, Failed> {
     if let Some(draft) = folder.draft() {
         let name = &draft.name;
-        return Err(Failed(format!("{name} is a draft already: publish it, or delete the file, and start again")));
+        return Err(Failed(format!(
+            "{name} is a draft already: publish it, or delete the file, and start again"
+        )));
     }
     let moment: Moment =
         effective.parse().map_err(|error| Failed(format!("--effective {effective:?} {error}")))?;
@@ -37,7 +39,8 @@ pub fn start(folder: &Folder, from: Option<&str>, reason: &str, effective: &str)
     }
     let source = from.map_or(Ok(last), |called| folder.card(called))?;
     parse(source)?;
-    let version = parsed.version.0.checked_add(1).ok_or_else(|| Failed("there is no further version".to_owned()))?;
+    let version =
+        parsed.version.0.checked_add(1).ok_or_else(|| Failed("there is no further version".to_owned()))?;
     let text = spans::read(&source.text);
     let mut edits = Edits::default();
     for (key, new) in [
@@ -123,11 +126,18 @@ pub struct Published {
 ///
 /// # Errors
 /// Where there is none, something is wrong with the folder, or a consent is missing. Nothing is written then.
-pub fn publish(folder: &Folder, called: Option<&str>, consent: Consent, rules: &Rules) -> Result<Published, Failed> {
+pub fn publish(
+    folder: &Folder,
+    called: Option<&str>,
+    consent: Consent,
+    rules: &Rules,
+) -> Result<Published, Failed> {
     let card = match called.map(|called| folder.card(called)).transpose()?.or(folder.draft()) {
         Some(card) if folder.is_locked(&card.name) => {
             let name = &card.name;
-            return Err(Failed(format!("{name} is published: it never changes. `pax-ratecard new` starts the next")));
+            return Err(Failed(format!(
+                "{name} is published: it never changes. `pax-ratecard new` starts the next"
+            )));
         }
         Some(card) => card.clone(),
         None => return Err(Failed("there is no draft: `pax-ratecard new` starts one".to_owned())),

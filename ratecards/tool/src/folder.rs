@@ -49,8 +49,8 @@ impl Folder {
             let name = entry.file_name().to_string_lossy().into_owned();
             // The same files that the gateway's build embeds.
             if name.starts_with('v') && name.ends_with(".json") {
-                let text =
-                    fs::read_to_string(entry.path()).map_err(|why| Failed::at(entry.path().display(), why))?;
+                let text = fs::read_to_string(entry.path())
+                    .map_err(|why| Failed::at(entry.path().display(), why))?;
                 cards.push(CardFile { version: version_of(&name), name, text });
             }
         }
@@ -66,7 +66,8 @@ impl Folder {
     /// The line of LOCK that names a file, from 1.
     #[must_use]
     pub fn lock_line(&self, name: &str) -> Option<usize> {
-        let named = self.lock.lines().position(|line| line.split_once("  ").is_some_and(|(_, file)| file == name));
+        let named =
+            self.lock.lines().position(|line| line.split_once("  ").is_some_and(|(_, file)| file == name));
         named.map(|index| index + 1)
     }
 
@@ -91,7 +92,8 @@ impl Folder {
         let number = number.strip_prefix('v').unwrap_or(number);
         let found = self.cards.iter().find(|card| card.name == format!("v{number}.json"));
         found.ok_or_else(|| {
-            let names: Vec<&str> = self.cards.iter().map(|card| card.name.trim_end_matches(".json")).collect();
+            let names: Vec<&str> =
+                self.cards.iter().map(|card| card.name.trim_end_matches(".json")).collect();
             Failed(format!("there is no card {called}; there are {}", names.join(", ")))
         })
     }

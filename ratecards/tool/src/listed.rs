@@ -63,7 +63,8 @@ pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> 
     match (context_window, listed.upstream.clone()) {
         (Some(context_window), Ok(_)) if reader.reasons.is_empty() => {
             let provider = listed.provider.to_owned();
-            let entry = Entry { provider, mode, upstream_model: None, context_window, max_output, plain, tiers };
+            let entry =
+                Entry { provider, mode, upstream_model: None, context_window, max_output, plain, tiers };
             let mut taken: Vec<Taken> = prices.into_values().collect();
             taken.sort_by_key(|taken| {
                 let part = PARTS.iter().position(|part| *part == taken.place.part);
@@ -170,11 +171,17 @@ impl Reader<'_> {
         }
         let is_whole = matches!(place.part, "input" | "output");
         if is_zero && is_whole {
-            self.refuse(place, format!("{name} is 0: no card makes a model free, and a zero is how a missing price looks"));
+            self.refuse(
+                place,
+                format!("{name} is 0: no card makes a model free, and a zero is how a missing price looks"),
+            );
             return None;
         }
         if is_zero && !self.leave.allow_zero {
-            self.refuse(place, format!("{name} is 0: --allow-zero takes that for a part that is not priced apart"));
+            self.refuse(
+                place,
+                format!("{name} is 0: --allow-zero takes that for a part that is not priced apart"),
+            );
             return None;
         }
         if is_zero {
@@ -190,7 +197,10 @@ impl Reader<'_> {
             Some(taken) if raw.is_some_and(|raw| per_million(raw).as_ref() == Ok(&taken.usd)) => {}
             Some(taken) => {
                 let raw = raw.unwrap_or("no number");
-                let why = format!("no card can express {name} ({raw} where {} is {})", taken.field, taken.per_token);
+                let why = format!(
+                    "no card can express {name} ({raw} where {} is {})",
+                    taken.field, taken.per_token
+                );
                 self.refuse(&place, why);
             }
             // The older name of the price of cached input, alone.
@@ -226,7 +236,8 @@ impl Reader<'_> {
         let beyond = |place: &Place| place.above.filter(|above| *above >= window);
         let bounds: BTreeSet<u64> = prices.keys().filter_map(beyond).collect();
         for bound in bounds {
-            self.notes.push(format!("prices above {bound} tokens are not taken: the context window has {window}"));
+            self.notes
+                .push(format!("prices above {bound} tokens are not taken: the context window has {window}"));
         }
         prices.retain(|place, _| beyond(place).is_none());
     }

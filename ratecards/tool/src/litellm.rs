@@ -98,7 +98,8 @@ pub fn import(card: &CardFile, list: &str, wanted: &Wanted) -> Result<Import, Fa
     import.text = draft.edits.apply(&card.text);
     if RateCard::parse(&card.text).is_ok() {
         // Each model was tried alone before; together they can only be wrong by a mistake of this program.
-        RateCard::parse(&import.text).map_err(|mistakes| Failed(format!("nothing was written:\n{mistakes}")))?;
+        RateCard::parse(&import.text)
+            .map_err(|mistakes| Failed(format!("nothing was written:\n{mistakes}")))?;
     }
     Ok(import)
 }
@@ -135,7 +136,9 @@ impl Draft<'_> {
             let id = self.new_id(listed.provider, &upstream)?;
             let mut reading = reading;
             if id != upstream {
-                reading.notes.push(format!("{upstream} is another provider's in this card, so that its id is {id}"));
+                reading
+                    .notes
+                    .push(format!("{upstream} is another provider's in this card, so that its id is {id}"));
                 reading.entry.upstream_model = Some(upstream);
             }
             self.judge(&id, &reading.entry.render())?;
@@ -178,7 +181,9 @@ impl Draft<'_> {
         let path = doc::join("models", id);
         let said = |mistakes: doc::Mistakes| -> Vec<String> {
             let of_model = mistakes.0.into_iter().filter(|mistake| mistake.path.starts_with(&path));
-            let short = |path: &str, whole: &str| whole.strip_prefix(path).unwrap_or_default().trim_start_matches('.').to_owned();
+            let short = |path: &str, whole: &str| {
+                whole.strip_prefix(path).unwrap_or_default().trim_start_matches('.').to_owned()
+            };
             of_model.map(|m| format!("no card takes it: {} {}", short(&path, &m.path), m.what)).collect()
         };
         match RateCard::parse(&card).map_err(said) {
@@ -190,9 +195,9 @@ impl Draft<'_> {
     /// Puts a model in behind the last one of its provider, or at the end.
     fn insert(&mut self, id: &str, entry: &Entry) {
         let members = self.models.members();
-        let own = members.iter().rfind(|member| {
-            member.value.get("provider").and_then(Value::text) == Some(&entry.provider)
-        });
+        let own = members
+            .iter()
+            .rfind(|member| member.value.get("provider").and_then(Value::text) == Some(&entry.provider));
         let text = format!("{}: {}", quoted(id), entry.render());
         match own.or(members.last()) {
             Some(before) => {

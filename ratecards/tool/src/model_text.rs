@@ -44,7 +44,8 @@ pub struct Entry {
 }
 
 fn rates(rates: &Rates) -> String {
-    let pairs: Vec<String> = rates.iter().map(|(part, usd)| format!("{}: {}", quoted(part), quoted(usd))).collect();
+    let pairs: Vec<String> =
+        rates.iter().map(|(part, usd)| format!("{}: {}", quoted(part), quoted(usd))).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
@@ -98,7 +99,11 @@ impl Entry {
             let _ = write!(text, ",\n      \"bands\": {}", bands(&self.plain.bands, "      "));
         }
         if !self.tiers.is_empty() {
-            let _ = write!(text, ",\n      \"service_tiers\": {}", tiers(&self.tiers, !self.plain.bands.is_empty()));
+            let _ = write!(
+                text,
+                ",\n      \"service_tiers\": {}",
+                tiers(&self.tiers, !self.plain.bands.is_empty())
+            );
         }
         text + "\n    }"
     }

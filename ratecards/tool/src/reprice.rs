@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use pax_gateway::account::Funding;
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::RateCard;
 use pax_gateway::clock::UtcDay;
-use pax_gateway::account::Funding;
 use pax_gateway::debit::Debit;
 use pax_gateway::pax::{Pax, Usd};
 use pax_ledger::store::{EntryFilter, Location, Open, Store, StoredEntry};
@@ -85,7 +85,8 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, old: Pax, new: Pax, old_usd: Usd, new_usd: Usd) -> Result<(), Failed> {
-        let too_much = || Failed("the sums leave the range of this program: name a shorter period".to_owned());
+        let too_much =
+            || Failed("the sums leave the range of this program: name a shorter period".to_owned());
         let value = |pax: Pax, usd: Usd| {
             i128::try_from(usd.picodollars()).ok()?.checked_mul(i128::from(pax.picopax()))
         };

@@ -61,7 +61,11 @@ fn head(diff: &Diff, form: Form) -> String {
         from.rate_table_v, to.rate_table_v, to.reason, to.effective_from, to.pax_usd
     );
     if let Some(what) = &diff.revaluation {
-        let mark = if form == Form::Markdown { "**Every balance is revalued.** " } else { "EVERY BALANCE IS REVALUED. " };
+        let mark = if form == Form::Markdown {
+            "**Every balance is revalued.** "
+        } else {
+            "EVERY BALANCE IS REVALUED. "
+        };
         page.push_str(&format!("\n{mark}{what}.\n"));
     }
     page
@@ -117,11 +121,13 @@ fn prices(diff: &Diff) -> Part {
     head.push("free in slots");
     let row = |change: &PriceChange| {
         let usd = |charged: &Option<Charged>| match charged {
+            None if change.is_minimum => "none".to_owned(),
             None => "refused".to_owned(),
             Some(Charged { usd, same_as: Some(other), .. }) => format!("{usd} (as {other})"),
             Some(Charged { usd, .. }) => usd.clone(),
         };
-        let pax = |charged: &Option<Charged>| charged.as_ref().map_or_else(|| "-".to_owned(), |c| c.pax.clone());
+        let pax =
+            |charged: &Option<Charged>| charged.as_ref().map_or_else(|| "-".to_owned(), |c| c.pax.clone());
         let new = || if change.new.is_none() { "gone" } else { "new" }.to_owned();
         let mut row = vec![
             change.model.clone(),
@@ -142,7 +148,11 @@ fn prices(diff: &Diff) -> Part {
         title: "Prices of models in both, per million tokens, the largest change first".to_owned(),
         head,
         rows: diff.prices.iter().map(row).collect(),
-        signs: diff.prices.iter().map(|change| change.tenths.map_or(0, |tenths| if tenths < 0 { -1 } else { 1 })).collect(),
+        signs: diff
+            .prices
+            .iter()
+            .map(|change| change.tenths.map_or(0, |tenths| if tenths < 0 { -1 } else { 1 }))
+            .collect(),
     }
 }
 
@@ -187,12 +197,25 @@ fn revenue_parts(revenue: &Revenue) -> Vec<Part> {
     };
     let sign = |row: &Row| {
         let is_same = row.change_pax.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-        if is_same { 0 } else if row.change_pax.starts_with('-') { -1 } else { 1 }
+        if is_same {
+            0
+        } else if row.change_pax.starts_with('-') {
+            -1
+        } else {
+            1
+        }
     };
     let part = |title: String, first: &'static str, rows: &[Row]| Part {
         title,
         head: vec![
-            first, "entries", "PAX charged", "PAX under it", "difference", "change", "USD charged", "USD under it",
+            first,
+            "entries",
+            "PAX charged",
+            "PAX under it",
+            "difference",
+            "change",
+            "USD charged",
+            "USD under it",
             "change",
         ],
         rows: rows.iter().map(row).collect(),

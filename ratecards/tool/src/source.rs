@@ -67,10 +67,11 @@ const OTHER_TIERS: [(&str, &str); 3] = [
 /// Sorts a field.
 #[must_use]
 pub fn field(name: &str) -> Field {
-    let (stem, other) = match OTHER_TIERS.iter().find_map(|(tier, why)| Some((name.strip_suffix(tier)?, *why))) {
-        Some((stem, why)) => (stem.trim_end_matches('_'), Some(why)),
-        None => (name, None),
-    };
+    let (stem, other) =
+        match OTHER_TIERS.iter().find_map(|(tier, why)| Some((name.strip_suffix(tier)?, *why))) {
+            Some((stem, why)) => (stem.trim_end_matches('_'), Some(why)),
+            None => (name, None),
+        };
     match priced(stem) {
         Some(_) if other.is_some() => Field::NotOffered(other.unwrap_or_default()),
         Some(field) => field,
@@ -102,10 +103,11 @@ fn priced(name: &str) -> Option<Field> {
 
 /// Reads `_above_200k_tokens_priority`: the bound and the tier. Nothing where it says something else.
 fn suffix(rest: &str) -> Option<(Option<u64>, Option<String>)> {
-    let (rest, tier) = match TIERS.iter().find_map(|tier| Some((rest.strip_suffix(tier)?.strip_suffix('_')?, *tier))) {
-        Some((rest, tier)) => (rest, Some(tier.to_owned())),
-        None => (rest, None),
-    };
+    let (rest, tier) =
+        match TIERS.iter().find_map(|tier| Some((rest.strip_suffix(tier)?.strip_suffix('_')?, *tier))) {
+            Some((rest, tier)) => (rest, Some(tier.to_owned())),
+            None => (rest, None),
+        };
     if rest.is_empty() {
         return Some((None, tier));
     }
@@ -205,7 +207,10 @@ mod tests {
             ("input_cost_per_token", price(None, None, "input")),
             ("input_cost_per_token_flex", price(Some("flex"), None, "input")),
             ("output_cost_per_token_above_200k_tokens", price(None, Some(200_000), "output")),
-            ("cache_read_input_token_cost_above_272k_tokens_priority", price(Some("priority"), Some(272_000), "cached_input")),
+            (
+                "cache_read_input_token_cost_above_272k_tokens_priority",
+                price(Some("priority"), Some(272_000), "cached_input"),
+            ),
             ("cache_creation_input_token_cost", price(None, None, "cache_write")),
             ("output_cost_per_reasoning_token", price(None, None, "reasoning_output")),
             ("input_cost_per_token_cache_hit", Field::SameAs(place(None, None, "cached_input"))),
@@ -216,7 +221,10 @@ mod tests {
             ),
             ("input_cost_per_token_batches", Field::NotOffered("the gateway has no batch route")),
             ("input_cost_per_image_token_batches", Field::NotOffered("the gateway has no batch route")),
-            ("output_cost_per_token_above_272k_tokens_ultrafast", Field::NotOffered("a call that asks for it is refused")),
+            (
+                "output_cost_per_token_above_272k_tokens_ultrafast",
+                Field::NotOffered("a call that asks for it is refused"),
+            ),
             ("input_cost_per_image", Field::Beyond),
             ("input_cost_per_second", Field::Beyond),
             ("input_cost_per_query", Field::Beyond),

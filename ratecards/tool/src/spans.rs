@@ -234,7 +234,8 @@ impl Places {
             path.strip_prefix(known)
                 .is_some_and(|rest| known.is_empty() || rest.starts_with('.') || rest.starts_with('['))
         };
-        let nearest = self.known.iter().filter(|(known, _)| holds(known)).max_by_key(|(known, _)| known.len());
+        let nearest =
+            self.known.iter().filter(|(known, _)| holds(known)).max_by_key(|(known, _)| known.len());
         nearest.map_or(0, |(_, at)| *at)
     }
 }

@@ -97,8 +97,10 @@ fn every_card_of_the_bundle_is_valid() {
     }
     assert!(cards.len() >= 3);
     for (name, text) in cards {
-        let errors: Vec<String> =
-            schema.iter_errors(&serde_json::from_str(&text).unwrap()).map(|error| error.to_string()).collect();
+        let errors: Vec<String> = schema
+            .iter_errors(&serde_json::from_str(&text).unwrap())
+            .map(|error| error.to_string())
+            .collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");
         assert!(RateCard::parse(&text).is_ok(), "{name}");
     }

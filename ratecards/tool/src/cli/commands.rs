@@ -23,7 +23,9 @@ use crate::{diff, spans};
 pub(super) fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let now = cli.now.unwrap_or_else(pax_ledger::now);
     match cli.command {
-        Command::Check(options) => run_check(&Folder::read(options.folder.as_ref().unwrap_or(&cli.dir))?, &options, now),
+        Command::Check(options) => {
+            run_check(&Folder::read(options.folder.as_ref().unwrap_or(&cli.dir))?, &options, now)
+        }
         Command::New(options) => run_new(&Folder::read(&cli.dir)?, &options),
         Command::Diff(options) => run_diff(&Folder::read(&cli.dir)?, &options),
         Command::Publish(options) => run_publish(&Folder::read(&cli.dir)?, &options, now),
@@ -106,10 +108,9 @@ fn run_diff(folder: &Folder, options: &Diff) -> Result<ExitCode, Failed> {
         // Every card of the folder, as if all were published: an entry is looked up by its card's hash.
         let files: Vec<(&str, &str)> =
             folder.cards.iter().map(|card| (card.name.as_str(), card.text.as_str())).collect();
-        let lock = folder.draft().map_or_else(
-            || folder.lock.clone(),
-            |draft| with_line(&folder.lock, &lock_entry(draft)),
-        );
+        let lock = folder
+            .draft()
+            .map_or_else(|| folder.lock.clone(), |draft| with_line(&folder.lock, &lock_entry(draft)));
         let bundle = Bundle::load(&files, &lock).map_err(|mistakes| Failed(mistakes.to_string()))?;
         let period = Period { since: options.since, until: options.until };
         diff.revenue = Some(reprice(database, period, &parse(to)?, &bundle)?);
@@ -117,9 +118,9 @@ fn run_diff(folder: &Folder, options: &Diff) -> Result<ExitCode, Failed> {
     let form = match (options.markdown, options.json) {
         (true, _) => Form::Markdown,
         (_, true) => Form::Json,
-        _ => Form::Text {
-            colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        },
+        _ => {
+            Form::Text { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        }
     };
     print(&show(&diff, form)?)?;
     Ok(ExitCode::SUCCESS)
@@ -159,7 +160,9 @@ fn run_import(folder: &Folder, options: &Litellm) -> Result<ExitCode, Failed> {
     };
     if folder.is_locked(&card.name) {
         let name = &card.name;
-        return Err(Failed(format!("{name} is published: it never changes. `pax-ratecard new` starts the next")));
+        return Err(Failed(format!(
+            "{name} is published: it never changes. `pax-ratecard new` starts the next"
+        )));
     }
     let leave = Leave { allow_zero: options.allow_zero, ignored: options.ignored.clone() };
     let wanted = Wanted { providers: options.providers.clone(), models: options.models.clone(), leave };
@@ -179,7 +182,10 @@ fn run_import(folder: &Folder, options: &Litellm) -> Result<ExitCode, Failed> {
         text.push_str(&format!("{} stays as it is\n", card.name));
     } else {
         folder.write(&card.name, &import.text)?;
-        text.push_str(&format!("wrote {}; `pax-ratecard check`, and look at `pax-ratecard diff`\n", card.name));
+        text.push_str(&format!(
+            "wrote {}; `pax-ratecard check`, and look at `pax-ratecard diff`\n",
+            card.name
+        ));
     }
     print(&text)?;
     if took == 0 {
@@ -205,7 +211,10 @@ fn taken(model: &Model) -> String {
             Some(old) => format!("  (was {old})"),
         };
         let place = litellm::shown(&taken.place);
-        text.push_str(&format!("  {place:<28} {:>12}  from {} {}{was}\n", taken.usd, taken.field, taken.per_token));
+        text.push_str(&format!(
+            "  {place:<28} {:>12}  from {} {}{was}\n",
+            taken.usd, taken.field, taken.per_token
+        ));
     }
     for gone in &model.gone {
         text.push_str(&format!("  no more: {gone}, which the list does not have\n"));
