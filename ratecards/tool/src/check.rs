@@ -108,9 +108,12 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
     let bundle = match Bundle::load(&files, &lock) {
         Ok(bundle) => Some(bundle),
         Err(mistakes) => {
-            let is_gap =
-                |m: &Mistake| m.path.is_empty() && m.what.starts_with("version ") && !gaps.is_empty();
-            let told = mistakes.0.iter().filter(|mistake| !is_gap(mistake));
+            // Gaps are named below, and cards that cannot be read have been.
+            let is_told = |m: &Mistake| {
+                let none = m.what == "the bundle has no card" && !files.is_empty();
+                m.path.is_empty() && (none || m.what.starts_with("version ") && !gaps.is_empty())
+            };
+            let told = mistakes.0.iter().filter(|mistake| !is_told(mistake));
             findings.extend(told.map(|mistake| place(folder, mistake)));
             None
         }
@@ -284,7 +287,8 @@ fn absurd(before: Option<&CardFile>, card: &CardFile) -> Vec<Finding> {
             let old = before.as_ref().and_then(|(name, models)| Some((name, models.get(&id)?.get(which)?)));
             let Some((name, old)) = old else { continue };
             let then = old.usd.picodollars();
-            let jumps = |a: u128, b: u128| a > b.saturating_mul(ABSURD_FACTOR);
+            // A zero is a mistake already.
+            let jumps = |a: u128, b: u128| b > 0 && a > b.saturating_mul(ABSURD_FACTOR);
             if jumps(now, then) || jumps(then, now) {
                 let (old, new) = (dollars(old.usd), dollars(price.usd));
                 warn(format!(

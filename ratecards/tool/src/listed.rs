@@ -153,7 +153,10 @@ impl Reader<'_> {
     }
 
     fn price(&mut self, place: &Place, name: &str, raw: Option<&str>, mode: &str) -> Option<Taken> {
-        let raw = raw.unwrap_or("what is no number");
+        let Some(raw) = raw else {
+            self.refuse(place, format!("{name} is no number"));
+            return None;
+        };
         let usd = match per_million(raw) {
             Ok(usd) => usd,
             Err(why) => {

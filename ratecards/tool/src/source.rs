@@ -163,7 +163,9 @@ pub fn models<'a>(source: &'a Value, provider: &'a str) -> Vec<Listed<'a>> {
 
 fn upstream(provider: &str, name: &str, prefix: &str) -> Result<String, String> {
     let Some(id) = name.strip_prefix(prefix) else {
-        return Err(format!("is no model but a class of them: a model's name begins with {prefix:?}"));
+        return Err(format!(
+            "does not begin with {prefix:?}: it is a class of models, or another name of one"
+        ));
     };
     if provider == "fireworks" && !id.contains('/') {
         return Err(format!("is a short name of {prefix}accounts/fireworks/models/{id}"));
