@@ -97,6 +97,23 @@ fn a_model_of_an_older_card_has_its_plain_prices_and_no_others() {
 }
 
 #[test]
+fn the_model_of_the_readme_states_every_field_there_is() {
+    let readme = include_str!("../ratecards/README.md");
+    let (_, model) = readme.split_once("```json\n\"gpt-all\": ").unwrap();
+    let (model, _) = model.split_once("```").unwrap();
+    let text = CARD.replacen("\"models\": {", &format!("\"models\": {{\"all\": {model}, "), 1);
+    let all = &RateCard::parse(&text).unwrap().models["all"];
+    assert_eq!((all.prices.bands.len(), all.service_tiers.len(), all.minimum.is_some()), (1, 1, true));
+    for change in [("32768,", r#"32768, "x": 1,"#), (r#""0.60""#, r#""0.60", "x": "1""#)] {
+        let said = mistakes(&[change]);
+        let (_, known) = said.split_once("known are: ").unwrap();
+        for key in known.split(", ") {
+            assert!(model.contains(&format!("\"{key}\":")), "{key}");
+        }
+    }
+}
+
+#[test]
 fn a_model_may_state_no_bands_and_no_tiers_in_so_many_words() {
     let text = r#""0.60"}, "bands": [], "service_tiers": {}"#;
     assert_eq!(mistakes(&[(r#""0.60"}"#, text)]), "none");

@@ -224,6 +224,8 @@ impl Sink for Pass<'_> {
             (3, b"delta" | b"message") => Name::Said,
             (3, b"text") => Name::Text,
             (4.., b"role" | b"id" | b"type" | b"object") => Name::Framing,
+            // `delta.audio.data`: sound, whose transcript stands beside it.
+            (5, b"data") => Name::Framing,
             _ => Name::Other,
         };
         if let Some(place) = self.place.path.get_mut(depth) {

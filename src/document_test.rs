@@ -80,6 +80,7 @@ fn text_is_what_the_model_wrote() {
             8,
         ),
         (r#"{"choices":[{"text":"abc"}]}"#, 3),
+        (r#"{"choices":[{"delta":{"audio":{"id":"a","data":"UklGRg==","transcript":"four"}}}]}"#, 4),
         (r#"{"choices":[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy"}"#, 0),
         (r#"{"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]}"#, 0),
     ] {

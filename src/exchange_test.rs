@@ -504,3 +504,5 @@ proptest! {
 
 #[path = "exchange_gate_test.rs"]
 mod gate;
+#[path = "exchange_prices_test.rs"]
+mod prices;

@@ -51,6 +51,17 @@ fn admission(random: u8, tier: Tier) -> Admission {
     }
 }
 
+#[test]
+fn a_record_keeps_the_service_tier_and_one_without_is_of_the_standard_tier() {
+    let bundle = Bundle::embedded().unwrap();
+    let tier = |record: &[u8]| read(&bundle, record).unwrap().service_tier;
+    let plain = write(&admission(1, Tier::Free));
+    assert!(!String::from_utf8(plain.clone()).unwrap().contains("service_tier"), "as older filters wrote it");
+    assert_eq!(tier(&plain), None);
+    let flex = Admission { service_tier: Some("flex".to_owned()), ..admission(1, Tier::Free) };
+    assert_eq!(tier(&write(&flex)).as_deref(), Some("flex"));
+}
+
 fn known(shared: &impl SharedData) {
     let standing = Standing { utc_day: t(0).day(), spent_pax: Pax::ZERO, account_seq: 1 };
     cap::learn(shared, "acme", &standing, t(0));

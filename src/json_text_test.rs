@@ -86,8 +86,16 @@ proptest! {
         bytes in vec(prop_oneof![9 => select(br#"\\u0dD8cC"bn/"#.to_vec()), 1 => any::<u8>()], 0..10),
     ) {
         let string = [&bytes, &b"\""[..]].concat();
-        let by_serde_json = serde_json::from_slice::<String>(&[b"\"", &string[..]].concat());
-        prop_assert_eq!(decode(&string).ok(), by_serde_json.ok());
+        let quoted = [b"\"", &string[..]].concat();
+        match (decode(&string), serde_json::from_slice::<String>(&quoted)) {
+            // Half a surrogate pair is a replacement here, and a mistake there as far as its value is wanted.
+            (Ok(said), Err(_)) => {
+                let replaced = said.contains('\u{fffd}');
+                prop_assert!(replaced);
+                prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&quoted).is_ok());
+            }
+            (ours, theirs) => prop_assert_eq!(ours.ok(), theirs.ok()),
+        }
     }
 
     #[test]

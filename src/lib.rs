@@ -36,6 +36,7 @@ pub mod refusal;
 pub mod request;
 pub mod request_body;
 mod request_keys;
+mod request_options;
 #[cfg(target_arch = "wasm32")]
 mod root;
 pub mod settle;

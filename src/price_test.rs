@@ -143,7 +143,7 @@ fn model() -> impl Strategy<Value = Value> {
         let names = ["flex", "priority"].iter().zip(&tiers[1..]);
         model["service_tiers"] = names.map(|(name, prices)| ((*name).to_owned(), tier(prices))).collect();
         if let Some(minimum) = minimum {
-            model["usd_per_request_minimum"] = format!("0.00{minimum:04}").into();
+            model["usd_per_request_minimum"] = format!("0.{minimum:04}").into();
         }
         model
     })
@@ -247,10 +247,11 @@ proptest! {
     #[test]
     fn no_token_is_charged_twice(usage in usage()) {
         // All rates the same: then a bill is so many tokens at that rate, whatever they are.
-        let rate = Some("0.000001".parse::<Rate>().unwrap());
+        let one: Rate = "0.000001".parse().unwrap();
+        let rate = Some(one);
         let flat = Rates {
-            input: rate.unwrap(), cached_input: rate, cache_write: rate, audio_input: rate,
-            output: rate.unwrap(), audio_output: rate, reasoning_output: rate,
+            input: one, cached_input: rate, cache_write: rate, audio_input: rate,
+            output: one, audio_output: rate, reasoning_output: rate,
         };
         let price = Prices { rates: flat, bands: Vec::new() }.price(&usage).unwrap();
         prop_assert_eq!(u64::try_from(price.picopax()).unwrap(), usage.input.0 + usage.output.0);

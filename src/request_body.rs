@@ -5,10 +5,10 @@
 //! spelling; a second one, or one that only case folding makes equal, is refused.
 
 use crate::json::{Kind, Reader, Sink};
-use crate::price::ServiceTier;
 use crate::refusal::Refusal;
-use crate::request::{Buys, NullMaxima, PricedOption, Request, RequestError, Span, StreamOptions};
+use crate::request::{Buys, NullMaxima, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{Name, folds_to, table};
+use crate::request_options::Options;
 use crate::usage::Mode;
 
 /// No model id is longer.
@@ -69,8 +69,8 @@ impl RequestReader {
             stream_options: body.stream_options,
             stated_max_output: body.max_tokens.max(body.max_completion_tokens),
             null_maxima: body.null_maxima,
-            service_tier: body.service_tier,
-            options: body.options,
+            service_tier: body.options.tier,
+            options: body.options.bought,
             n: body.n.unwrap_or(1),
             text_bytes: body.text_bytes,
             given_tokens: body.given_tokens,
@@ -137,8 +137,7 @@ struct Reading {
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
     null_maxima: NullMaxima,
-    service_tier: ServiceTier,
-    options: Vec<PricedOption>,
+    options: Options,
     n: Option<u64>,
     text_bytes: u64,
     given_tokens: u64,
@@ -166,8 +165,7 @@ impl Reading {
             max_tokens: None,
             max_completion_tokens: None,
             null_maxima: NullMaxima::default(),
-            service_tier: ServiceTier::Auto,
-            options: Vec::new(),
+            options: Options::default(),
             n: None,
             text_bytes: 0,
             given_tokens: 0,
@@ -183,13 +181,6 @@ impl Reading {
 
     fn refuse(&mut self, error: RequestError) {
         self.error.get_or_insert(error);
-    }
-
-    fn buys(&mut self, key: &'static str, buys: Buys) {
-        let option = PricedOption { key, buys };
-        if !self.options.contains(&option) {
-            self.options.push(option);
-        }
     }
 
     fn wrong_type(&mut self, key: &'static str, must_be: &'static str) {
@@ -226,7 +217,7 @@ impl Reading {
             ([Name::Hosted(_, _)], Kind::False) => {}
             ([Name::Hosted(key, buys)], _) => {
                 let (key, buys) = (*key, *buys);
-                self.buys(key, buys);
+                self.options.buys(key, buys);
             }
             ([Name::StreamOptions], Kind::Object) => {
                 self.stream_options = StreamOptions::Without { inside: at.saturating_add(1), empty: true };
@@ -263,7 +254,7 @@ impl Reading {
             }
             (Name::N, _) => self.n = self.count("n", kind),
             (Name::ServiceTier, Kind::Null) => {}
-            (Name::ServiceTier, _) => self.tier(kind),
+            (Name::ServiceTier, _) => self.options.tier(kind, &self.value),
             _ => {}
         }
     }
@@ -281,45 +272,15 @@ impl Reading {
         }
     }
 
-    /// What the provider does where the caller says nothing is what the card's plain prices are for.
-    fn tier(&mut self, kind: Kind) {
-        self.service_tier = match (kind, self.value.as_slice()) {
-            (Kind::String, b"auto") => ServiceTier::Auto,
-            (Kind::String, b"default") => ServiceTier::Plain,
-            (Kind::String, name) => {
-                let name = String::from_utf8_lossy(name).into_owned();
-                self.buys("service_tier", Buys::ServiceTier);
-                ServiceTier::Named(name)
-            }
-            _ => return self.buys("service_tier", Buys::Other),
-        };
-    }
-
-    /// A tool must say that it is a function: any other is hosted by the provider and billed apart.
-    fn tool_type(&mut self, kind: Kind) {
-        self.typed = true;
-        if kind != Kind::String || !matches!(self.value.as_slice(), b"function" | b"custom") {
-            self.buys("tools", Buys::Other);
-        }
-    }
-
     fn part_type(&mut self, kind: Kind) {
         self.typed = true;
         match (kind, self.value.as_slice()) {
             (Kind::String, b"text" | b"refusal") => {}
             (Kind::String, b"input_audio" | b"audio_url") => {
-                self.buys("messages", Buys::AudioInput);
+                self.options.buys("messages", Buys::AudioInput);
                 self.not_text = true;
             }
             _ => self.not_text = true,
-        }
-    }
-
-    fn modality(&mut self, kind: Kind) {
-        match (kind, self.value.as_slice()) {
-            (Kind::String, b"text") => {}
-            (Kind::String, b"audio") => self.buys("modalities", Buys::AudioOutput),
-            _ => self.buys("modalities", Buys::Other),
         }
     }
 }
@@ -403,10 +364,13 @@ impl Sink for Reading {
                 }
                 _ => self.wrong_type("stream_options.include_usage", "true or false"),
             },
-            [Name::Modalities, Name::Element] => self.modality(kind),
-            [Name::Tools, Name::Element, Name::Type] => self.tool_type(kind),
+            [Name::Modalities, Name::Element] => self.options.modality(kind, &self.value),
+            [Name::Tools, Name::Element, Name::Type] => {
+                self.typed = true;
+                self.options.tool(kind, &self.value);
+            }
             [Name::Tools, Name::Element] if !self.typed || kind != Kind::Object => {
-                self.buys("tools", Buys::Other);
+                self.options.buys("tools", Buys::Other);
             }
             [Name::Messages, Name::Element, Name::Content, Name::Element, Name::Type] => self.part_type(kind),
             [Name::Messages, Name::Element, Name::Content, Name::Element] => {
@@ -414,7 +378,7 @@ impl Sink for Reading {
             }
             // What an assistant said earlier, by its id: the model hears it again.
             [Name::Messages, Name::Element, Name::SaidAudio] if kind != Kind::Null => {
-                self.buys("messages", Buys::AudioInput);
+                self.options.buys("messages", Buys::AudioInput);
                 self.not_text = true;
             }
             [Name::Input, ..] if kind == Kind::Number && self.mode == Mode::Embeddings => {
