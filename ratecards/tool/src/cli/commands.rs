@@ -141,11 +141,13 @@ fn run_publish(folder: &Folder, options: &Publish, now: Moment) -> Result<ExitCo
     if let Some(what) = &published.revaluation {
         text.push_str(&format!("{what}.\n"));
     }
+    let (name, from) = (&published.card.name, published.effective_from);
     text.push_str(&format!(
-        "published {}: its hash is in LOCK, and from now on it never changes.\nIt takes force at {}. Until then:\n  \
-         commit {0} and LOCK\n  make test\n  bring it to the ledger service first, and then to every Envoy: reload \
-         (README.md, \"Bring it live\"), or\n  make wasm, and restart\n",
-        published.card.name, published.effective_from
+        "published {name}: its hash is in LOCK, and from now on it never changes.\n\
+         It takes force at {from}. Until then:\n  \
+         make test, and commit {name} and LOCK\n  \
+         bring it to the ledger service first, and then to every Envoy (ratecards/README.md, \"Bring it live\"; with \
+         the module: make wasm, and restart)\n"
     ));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
