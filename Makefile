@@ -13,9 +13,9 @@ $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
 RUST := . ./.tools/toolchain;
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-PROGRAMS := pax-ledger pax-standin pax-stack
+PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack
 
-.PHONY: help tools wasm binaries stack demo up compose test bench fuzz simulate check fmt clippy test-rust test-sdk clean
+.PHONY: help tools wasm binaries stack demo up compose test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -40,7 +40,7 @@ up: stack ## Run the gateway in the foreground; Ctrl-C stops all of it
 compose: stack ## Render dist/compose for docker compose, and say how to start it
 	@sh envoy/compose.sh
 
-test: stack test-rust test-sdk ## Everything: unit, property and scenario tests, real Envoy, openai SDK
+test: stack test-cards test-rust test-sdk ## Everything: unit, property and scenario tests, real Envoy, openai SDK
 
 bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
 	@echo '· building the benchmark'
@@ -56,7 +56,7 @@ simulate: .tools/toolchain ## The core among failing workers, Envoys and ledgers
 	@$(RUST) "$$CARGO" build --profile tools --locked --quiet --package pax-simulate
 	@SEEDS='$(SEEDS)' FROM='$(FROM)' SEED='$(SEED)' $(TARGET_DIR)/tools/pax-simulate
 
-check: stack fmt clippy test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
+check: stack fmt clippy test-cards test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
 
 wasm: .tools/toolchain ## Build the release module dist/pax_gateway.wasm and print its size
 	@echo '· building the filter for wasm32'
@@ -68,7 +68,7 @@ tools: ## Find or install Rust, a way to wasm32, and Envoy (into .tools/)
 .tools/toolchain:
 	@sh envoy/tools.sh rust
 
-binaries: .tools/toolchain ## Build the ledger, the stand-in provider and the stack's runner into dist/
+binaries: .tools/toolchain ## Build the ledger, the rate cards' tool, the stand-in provider and the stack's runner into dist/
 	@echo '· building the ledger, the stand-in provider and the runner'
 	@$(RUST) "$$CARGO" build --profile tools --locked $(PROGRAMS:%=--package %)
 	@mkdir -p dist
@@ -82,6 +82,10 @@ stack:
 	@$(MAKE) --no-print-directory tools
 	@$(MAKE) --no-print-directory wasm
 	@$(MAKE) --no-print-directory binaries
+
+test-cards: binaries
+	@echo '· the rate cards'
+	@dist/pax-ratecard check ratecards
 
 test-rust: stack
 	@echo '· building the filter that fails when it is told to, for tests'

@@ -239,7 +239,8 @@ impl Fields {
 }
 
 /// The path of a member of the object at `path`.
-pub(crate) fn join(path: &str, key: &str) -> String {
+#[must_use]
+pub fn join(path: &str, key: &str) -> String {
     // A key that would not show, or would break the line, is quoted.
     let quoted = key.is_empty() || key.chars().any(char::is_control);
     let key = if quoted { format!("{key:?}") } else { key.to_owned() };

@@ -176,6 +176,12 @@ impl Usd {
         self.0 == 0
     }
 
+    /// The price in 10⁻¹² US dollars.
+    #[must_use]
+    pub const fn picodollars(self) -> u128 {
+        self.0
+    }
+
     /// This ÷ `pax_usd` in units of 1 ÷ `scale`, rounded half up: (2·usd·scale + pax_usd) ÷ (2·pax_usd).
     fn over(self, pax_usd: Self, scale: u128) -> Option<u128> {
         // At most 2·10²¹·10¹², which a u128 holds.

@@ -1,0 +1,54 @@
+//! pax-ratecard: the operator's tool for the rate cards of the gateway.
+//!
+//! The filter's own reader (`pax_gateway::card`, `pax_gateway::bundle`) judges every card; nothing here has an opinion
+//! of its own about what a card may say. What is added is where a mistake stands, what looks wrong although it can be
+//! read, and what the next card would change.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`spans`] | a JSON text with the place of every value, for lines and for edits that keep the rest as it is |
+//! | [`folder`] | the folder: cards, LOCK, the draft |
+//! | [`check`] | every mistake of every card, with file, line and path |
+//! | [`prices`] | the dollars of a card, one by one |
+//! | [`diff`], [`show`] | what the next card changes, and how that is shown |
+//! | [`reprice`] | what a period would have cost under another card |
+//! | [`draft`] | starting, and publishing, the next card |
+//! | [`litellm`], [`source`], [`listed`], [`model_text`] | prices from LiteLLM's list into a card |
+//! | [`decimal`] | decimal texts: the point moves, no float |
+//! | [`cli`] | the command line |
+
+pub mod check;
+pub mod cli;
+pub mod decimal;
+pub mod diff;
+pub mod draft;
+pub mod folder;
+pub mod listed;
+pub mod litellm;
+pub mod model_text;
+pub mod prices;
+pub mod reprice;
+pub mod show;
+pub mod source;
+pub mod spans;
+
+use std::fmt;
+
+/// Why a command did not do what it was asked, said for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed(pub String);
+
+impl Failed {
+    /// A failure of the file system or another part that speaks for itself.
+    pub fn at(doing: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self(format!("{doing}: {why}"))
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {}
