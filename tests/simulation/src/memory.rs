@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use pax_gateway::clock::UtcDay;
+use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::shared::{SharedData, Version};
 
 use crate::Fault;
@@ -157,7 +158,13 @@ fn read_place(place: &[u8], into: &mut Vec<DayThere>) {
     }
 }
 
-/// The exchange that canonical bytes, or a record, are of: an id of 36 characters after its name.
+/// The exchange that a record is of: after the byte of its form.
+fn recorded(record: &[u8]) -> String {
+    let id = record.get(1..17).and_then(|id| id.first_chunk().copied()).and_then(ExchangeId::from_bytes);
+    id.map_or_else(|| "no exchange".to_owned(), |id| id.to_string())
+}
+
+/// The exchange that canonical bytes are of: an id of 36 characters after its name.
 pub(crate) fn exchange_of(bytes: &[u8]) -> &str {
     const NAME: &[u8] = b"\"exchange_id\":\"";
     let at = bytes.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len());
@@ -176,7 +183,7 @@ impl Memory {
         });
         self.each("pax/open/", |_, record| {
             if !record.is_empty() {
-                there.records.push(exchange_of(record).to_owned());
+                there.records.push(recorded(record));
             }
         });
         self.each("pax/outbox/", |key, slot| {
