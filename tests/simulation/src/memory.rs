@@ -159,7 +159,7 @@ fn read_place(place: &[u8], into: &mut Vec<DayThere>) {
 }
 
 /// The exchange that a record is of: after the byte of its form.
-fn recorded(record: &[u8]) -> String {
+pub(crate) fn recorded(record: &[u8]) -> String {
     let id = record.get(1..17).and_then(|id| id.first_chunk().copied()).and_then(ExchangeId::from_bytes);
     id.map_or_else(|| "no exchange".to_owned(), |id| id.to_string())
 }

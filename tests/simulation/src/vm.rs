@@ -15,7 +15,7 @@ use pax_gateway::token_cache::Near;
 use pax_gateway::wire::{DebitReply, Outcome, STANDINGS_MAX, StandingAsk};
 
 use crate::Fault;
-use crate::memory::{Shared, exchange_of};
+use crate::memory::{Shared, recorded};
 use crate::provider::Ask;
 use crate::stream::Stream;
 use crate::truth::Stage;
@@ -281,7 +281,7 @@ impl Vm {
 
     fn core_orphan(&self, shared: &Shared<'_>, record: &[u8]) -> bool {
         let world = shared.world;
-        let id = exchange_of(record).parse();
+        let id = recorded(record).parse();
         if let Ok(id) = id
             && let Some(call) = world.truth.borrow_mut().call(&id)
         {
