@@ -1,6 +1,7 @@
 //! The filter's configuration: raw JSON to a [`Config`], every mistake named by its path.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::bundle::Bundle;
 use crate::card::is_slot_name;
@@ -30,6 +31,8 @@ pub struct Config {
     pub credits: Option<Credits>,
     /// The kill switch: no calls are taken.
     pub disabled: bool,
+    /// The rate cards that it brings; none for those that are built in.
+    pub rate_cards: Option<Bundle>,
 }
 
 /// How the free tier's cap is kept.
@@ -85,10 +88,23 @@ pub struct Gateway {
     /// The configuration.
     pub config: Config,
     /// The rate cards.
-    pub bundle: Bundle,
+    pub bundle: Rc<Bundle>,
 }
 
 impl Gateway {
+    /// Reads a configuration, with the rate cards that it has or that are built in.
+    ///
+    /// # Errors
+    /// Every mistake, with its path.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut config = Config::parse(text)?;
+        let bundle = match config.rate_cards.take() {
+            Some(bundle) => bundle,
+            None => Bundle::embedded()?,
+        };
+        Ok(Self { config, bundle: Rc::new(bundle) })
+    }
+
     /// Whether calls are taken: not under the kill switch, and not before the first card is in force.
     #[must_use]
     pub fn takes_calls(&self, now: Moment) -> bool {
@@ -137,6 +153,10 @@ impl Config {
             None => Some(None),
         };
         let disabled = fields.flag_or("disabled", false, &mut mistakes);
+        let rate_cards = match fields.optional("rate_cards") {
+            Some(node) => Bundle::read(node, "rate_cards", &mut mistakes).map(Some),
+            None => Some(None),
+        };
         fields.finish(&mut mistakes);
         let config = (|| {
             Some(Self {
@@ -148,6 +168,7 @@ impl Config {
                 gate: gate?,
                 credits: credits?,
                 disabled: disabled?,
+                rate_cards: rate_cards?,
             })
         })();
         mistakes.or(config)
@@ -258,7 +279,7 @@ mod tests {
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled";
+            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";
         assert_eq!(mistakes, expected);
     }
 

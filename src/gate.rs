@@ -97,12 +97,12 @@ fn write(admission: &Admission) -> Vec<u8> {
     serde_json::to_vec(&record).unwrap_or_default()
 }
 
-fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
+/// A record; none where its card is not in the bundle.
+fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
     let record: OwnedRecord =
         serde_json::from_slice(bytes).map_err(|error| BadDebit(format!("no in-flight record: {error}")))?;
-    let card = bundle.by_sha256(&record.card_sha256);
-    let card = card.ok_or_else(|| BadDebit(format!("its card {} is not known", record.card_sha256)))?;
-    Ok(Admission {
+    let Some(card) = bundle.by_sha256(&record.card_sha256) else { return Ok(None) };
+    Ok(Some(Admission {
         exchange_id: record.exchange_id,
         admitted_at: record.admitted_at,
         account: Arc::new(record.account),
@@ -121,7 +121,7 @@ fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
         reservation: record.reservation,
         // An orphan's answer is not known, and so there is nothing to read by them.
         usage_rules: Rules::default(),
-    })
+    }))
 }
 
 /// What stands for a call in its account's day; none where nothing was reserved.
@@ -199,7 +199,7 @@ pub enum Orphan {
     Charged(Box<Debit>),
     /// Nothing is owed.
     Nothing,
-    /// The outbox is full: later.
+    /// The outbox is full, or this VM has not heard of its card yet: later, or another VM.
     Later,
     /// It cannot be read: said to the operator, and given up.
     Unreadable(BadDebit),
@@ -213,7 +213,8 @@ pub fn orphan(
     record: &[u8],
 ) -> Orphan {
     let admission = match read(bundle, record) {
-        Ok(admission) => admission,
+        Ok(Some(admission)) => admission,
+        Ok(None) => return Orphan::Later,
         Err(problem) => return Orphan::Unreadable(problem),
     };
     let claim = claim(&admission);

@@ -30,6 +30,7 @@ pub mod models;
 pub mod outbox;
 pub mod pax;
 pub mod provider;
+pub mod publish;
 pub mod refusal;
 pub mod request;
 pub mod request_body;
