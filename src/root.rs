@@ -307,6 +307,14 @@ impl Root {
 }
 
 impl Context for Root {
+    /// Another configuration took over, and this one's last stream has ended.
+    fn on_done(&mut self) -> bool {
+        if let Some(sender) = self.sender.take() {
+            sender.retire(&Shared);
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
         if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
             self.take_standings(&asks, num_headers, body_size);
