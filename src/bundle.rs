@@ -82,14 +82,21 @@ impl Bundle {
         let files = fields.object("files", mistakes);
         let lock = fields.text("lock", mistakes);
         fields.finish(mistakes);
-        let mut texts = Vec::new();
-        for (name, path, node) in files?.rest() {
-            texts.push((name, doc::text(node, &path, mistakes)?));
-        }
-        let texts: Vec<(&str, &str)> =
-            texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let read = Self::load(&texts, &lock?).and_then(|bundle| bundle.and_keeps(&Self::embedded()?));
-        match read {
+        let files: Vec<_> = files?
+            .rest()
+            .map(|(name, path, node)| Some((name, doc::text(node, &path, mistakes)?)))
+            .collect();
+        let files: Vec<(String, String)> = files.into_iter().collect::<Option<_>>()?;
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let built_in = match Self::embedded() {
+            Ok(built_in) => built_in,
+            Err(found) => {
+                mistakes.0.extend(found.0);
+                return None;
+            }
+        };
+        match Self::load(&files, &lock?).and_then(|bundle| bundle.and_keeps(&built_in)) {
             Ok(bundle) => Some(bundle),
             Err(found) => {
                 for mistake in found.0 {
