@@ -82,10 +82,8 @@ impl Bundle {
         let files = fields.object("files", mistakes);
         let lock = fields.text("lock", mistakes);
         fields.finish(mistakes);
-        let files: Vec<_> = files?
-            .rest()
-            .map(|(name, path, node)| Some((name, doc::text(node, &path, mistakes)?)))
-            .collect();
+        let files: Vec<_> =
+            files?.rest().map(|(name, path, node)| Some((name, doc::text(node, &path, mistakes)?))).collect();
         let files: Vec<(String, String)> = files.into_iter().collect::<Option<_>>()?;
         let files: Vec<(&str, &str)> =
             files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();

@@ -308,14 +308,17 @@ mod tests {
         let mut files: Vec<(String, &str)> =
             built_in.files().map(|(card, text)| (name(card.version.0), text.as_ref())).collect();
         files.push((name(next), &new));
-        let line = |text: &str, name: &str| {
-            format!("{}  {name}\n", crate::digest::Digest::of(&[text.as_bytes()]))
-        };
+        let line =
+            |text: &str, name: &str| format!("{}  {name}\n", crate::digest::Digest::of(&[text.as_bytes()]));
         let lock: String = files.iter().map(|(name, text)| line(text, name)).collect();
         let mut named: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
         let gateway = with_cards(&named, &lock).unwrap();
         assert_eq!(gateway.bundle.cards().last().unwrap().version.0, next);
-        assert_eq!(gateway.bundle.files().last().unwrap().1.as_ref(), new, "byte for byte: the hash is the file's");
+        assert_eq!(
+            gateway.bundle.files().last().unwrap().1.as_ref(),
+            new,
+            "byte for byte: the hash is the file's"
+        );
 
         // A built-in card under another text, though it is locked.
         let first = named.first().unwrap().1;
@@ -323,7 +326,10 @@ mod tests {
         named.first_mut().unwrap().1 = &changed;
         let lock: String = named.iter().map(|(name, text)| line(text, name)).collect();
         let told = with_cards(&named, &lock).unwrap_err();
-        assert!(told.starts_with("rate_cards.v1.json: is not the card that is built into the filter"), "{told}");
+        assert!(
+            told.starts_with("rate_cards.v1.json: is not the card that is built into the filter"),
+            "{told}"
+        );
         let told = with_cards(&named, &lock.replacen("  v1", "  w1", 1)).unwrap_err();
         assert!(told.contains("rate_cards.v1.json: is not locked"), "{told}");
         assert!(told.contains("rate_cards.w1.json: is locked but missing"), "{told}");
@@ -340,7 +346,11 @@ mod tests {
         ] {
             assert!(told.contains(mistake), "{mistake:?} is not in {told}");
         }
-        let config = GOOD.replacen('{', "{\"rate_cards\": {\"files\": {\"v1.json\": 1, \"v2.json\": {}}, \"x\": 2},", 1);
+        let config = GOOD.replacen(
+            '{',
+            "{\"rate_cards\": {\"files\": {\"v1.json\": 1, \"v2.json\": {}}, \"x\": 2},",
+            1,
+        );
         let told = Gateway::parse(&config).unwrap_err().to_string();
         for mistake in [
             "rate_cards.files.v1.json: must be a string",

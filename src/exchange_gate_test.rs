@@ -101,7 +101,8 @@ fn the_free_tier_calls_what_is_on_its_slots_list() {
 fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
     let config = CONFIG
         .replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
-    let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap().into() };
+    let gateway =
+        Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap().into() };
     let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
     let headers = [
         (":method", "POST"),

@@ -16,8 +16,8 @@ use crate::outbox::{self, Sender};
 use crate::publish::Publishing;
 use crate::vm::Vm;
 use crate::wire::{
-    CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk, StandingsReply,
-    StandingsRequest,
+    CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk,
+    StandingsReply, StandingsRequest,
 };
 use crate::worker::{IDLE_MS, Worker};
 use crate::{cap, gate, vm};
@@ -286,7 +286,8 @@ impl Root {
             return self.tell_of_cards(host::now());
         }
         publishing.failed(host::now());
-        let told = String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
+        let told =
+            String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
         let why = match &status {
             Some(status) => format!("status {}: {told}", String::from_utf8_lossy(status)),
             None => "no answer".to_owned(),
@@ -296,7 +297,9 @@ impl Root {
         if why != self.untold {
             match refused {
                 true => {
-                    error!("the ledger refuses this configuration's rate cards, so the cards before them stay: {why}");
+                    error!(
+                        "the ledger refuses this configuration's rate cards, so the cards before them stay: {why}"
+                    );
                     count(self.metrics.cards_refused, 1);
                 }
                 false => warn!("the ledger does not know this configuration's rate cards yet: {why}"),

@@ -96,17 +96,19 @@ impl Vm {
         let Some(bundle) = self.bundle.clone() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
         let (mut charged, outbox) = (0u32, &self.outbox);
-        dead.sweep(&Shared, |record| match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
-            Orphan::Charged(debit) => {
-                charged = charged.saturating_add(1);
-                warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
-                true
-            }
-            Orphan::Nothing => true,
-            Orphan::Later => false,
-            Orphan::Unreadable(problem) => {
-                error!("an in-flight record of a dead VM is given up: {problem}");
-                true
+        dead.sweep(&Shared, |record| {
+            match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
+                Orphan::Charged(debit) => {
+                    charged = charged.saturating_add(1);
+                    warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
+                    true
+                }
+                Orphan::Nothing => true,
+                Orphan::Later => false,
+                Orphan::Unreadable(problem) => {
+                    error!("an in-flight record of a dead VM is given up: {problem}");
+                    true
+                }
             }
         });
         warn!("a VM died: {charged} of its calls were charged by estimate");

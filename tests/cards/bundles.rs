@@ -45,8 +45,9 @@ impl Cards {
         let name = |index: usize| format!("v{}.json", index + 1);
         let files: Map<String, Value> =
             self.0.iter().enumerate().map(|(index, text)| (name(index), text.as_str().into())).collect();
-        let line =
-            |(index, text): (usize, &String)| format!("{}  {}\n", Digest::of(&[text.as_bytes()]), name(index));
+        let line = |(index, text): (usize, &String)| {
+            format!("{}  {}\n", Digest::of(&[text.as_bytes()]), name(index))
+        };
         let lock: String = self.0.iter().enumerate().map(line).collect();
         json!({"files": files, "lock": lock})
     }

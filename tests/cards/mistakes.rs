@@ -8,7 +8,10 @@ use pax_stack::Layout;
 use std::process::{Child, Command, Stdio};
 
 pub const CASES: &[Case] = &[
-    ("a bundle with mistakes never takes over: each is named, counted, and the last good one stays", bad_bundle),
+    (
+        "a bundle with mistakes never takes over: each is named, counted, and the last good one stays",
+        bad_bundle,
+    ),
     ("without a file for the filter Envoy does not start", missing_file),
     ("with a first file that has a mistake no call is served, and none hangs", bad_first_file),
 ];
@@ -23,7 +26,8 @@ fn bad_bundle() {
     good.use_in(&world);
     let newest = good.newest();
     let two = |text: &str| {
-        text.replace("\"daily_cap_pax\": \"10\"", "\"daily_cap_pax\": 10").replace("\"input\": \"9\"", "\"input\": \"9,0\"")
+        text.replace("\"daily_cap_pax\": \"10\"", "\"daily_cap_pax\": 10")
+            .replace("\"input\": \"9\"", "\"input\": \"9,0\"")
     };
     let mut wrong = good.clone().and_now("9", "9");
     let last = wrong.0.last_mut().unwrap();

@@ -32,6 +32,6 @@ pub use builder::Builder;
 pub use error::StackError;
 pub use layout::Layout;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};
-pub use rate_cards::{Reloaded, change_filter, reload, replace};
+pub use rate_cards::{Reloaded, change_filter, rate_cards, reload, replace};
 pub use render::{Place, Rendered, render};
 pub use stack::Stack;

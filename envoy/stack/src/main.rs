@@ -25,6 +25,8 @@ enum Task {
     Up(Up),
     /// Give the gateway that runs here the rate cards of ratecards/: no call is cut.
     Reload(Reload),
+    /// Print the cards of ratecards/ as `rate_cards` of the filter's configuration, in JSON, once they have no mistake.
+    RateCards,
     /// Print the configuration that Envoy would get.
     Render(Render),
 }
@@ -109,6 +111,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Task::Up(up) => run_up(up),
         Task::Reload(reload) => run_reload(reload),
+        Task::RateCards => {
+            Layout::find().and_then(|layout| pax_stack::rate_cards(&layout)).map(|json| println!("{json}"))
+        }
         Task::Render(render) => run_render(render),
     };
     match result {

@@ -1,7 +1,9 @@
 //! The rate cards of a checkout, as the filter's configuration carries them, and how a running gateway gets them.
 
 use crate::{Layout, StackError, http, render};
+use pax_gateway::bundle::Bundle;
 use pax_gateway::config::Gateway;
+use pax_gateway::doc::{self, Mistakes};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,6 +38,20 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<Value>, StackError> {
     Ok(Some(json!({ "files": files, "lock": text(&lock)? })))
 }
 
+/// The cards of the layout, checked, as `rate_cards` of the filter's configuration.
+///
+/// # Errors
+/// [`StackError::Config`] names every mistake.
+pub fn rate_cards(layout: &Layout) -> Result<Value, StackError> {
+    let no_cards = || StackError::Config(format!("no ratecards/LOCK in {}", layout.root.display()));
+    let cards = read(layout)?.ok_or_else(no_cards)?;
+    let node = doc::parse(&cards.to_string()).map_err(|mistakes| StackError::Config(mistakes.to_string()))?;
+    let mut mistakes = Mistakes::default();
+    let bundle = Bundle::read(node, "rate_cards", &mut mistakes);
+    mistakes.or(bundle).map_err(|mistakes| StackError::Config(mistakes.to_string()))?;
+    Ok(cards)
+}
+
 /// Whether a file's name is that of a card: `vN.json`.
 fn is_card(name: &str) -> bool {
     let number = name.strip_prefix('v').and_then(|rest| rest.strip_suffix(".json"));
@@ -47,7 +63,8 @@ fn is_card(name: &str) -> bool {
 /// # Errors
 /// [`StackError::Config`] when the text is not one that was rendered here.
 pub fn change_filter(text: &str, change: impl FnOnce(&mut Value)) -> Result<String, StackError> {
-    let odd = || StackError::Config("the filter's file has no `value: \"...\"`: start the gateway anew".into());
+    let odd =
+        || StackError::Config("the filter's file has no `value: \"...\"`: start the gateway anew".into());
     let is_value = |line: &str| line.trim_start().starts_with("value: \"");
     let (index, line) = text.lines().enumerate().find(|(_, line)| is_value(line)).ok_or_else(odd)?;
     let (indent, quoted) = line.split_once("value: ").ok_or_else(odd)?;
@@ -97,8 +114,7 @@ pub struct Reloaded {
 pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
     let file = run.join("filter.yaml");
     let text = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
-    let no_cards = || StackError::Config(format!("no ratecards/LOCK in {}", layout.root.display()));
-    let cards = read(layout)?.ok_or_else(no_cards)?;
+    let cards = rate_cards(layout)?;
     let text = change_filter(&text, |config| config["rate_cards"] = cards)?;
     let gateway = Gateway::parse(&config_of(&text)?)
         .map_err(|mistakes| StackError::Config(format!("nothing was changed:\n{mistakes}")))?;
@@ -141,7 +157,9 @@ mod tests {
         let v1 = std::fs::read_to_string(layout.root.join("ratecards/v1.json")).unwrap();
         assert_eq!(cards["files"]["v1.json"], v1.as_str());
         assert!(cards["lock"].as_str().unwrap().contains("  v1.json\n"));
-        assert!(!is_card("v1.json.new") && !is_card("v.json") && !is_card("schema.json") && is_card("v12.json"));
+        assert!(
+            !is_card("v1.json.new") && !is_card("v.json") && !is_card("schema.json") && is_card("v12.json")
+        );
     }
 
     #[test]

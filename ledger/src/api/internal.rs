@@ -10,8 +10,8 @@ use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pax_gateway::wire::{
-    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH,
-    StandingsReply, StandingsRequest,
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved,
+    STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
 };
 use serde::de::DeserializeOwned;
 

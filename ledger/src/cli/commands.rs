@@ -235,7 +235,9 @@ async fn cards(store: &Store, command: Cards) -> Result<ExitCode, Error> {
             let mut texts = Vec::new();
             for file in &files {
                 let text = std::fs::read_to_string(file);
-                texts.push(text.map_err(|why| Error::Io { doing: format!("reading {}", file.display()), why })?);
+                texts.push(
+                    text.map_err(|why| Error::Io { doing: format!("reading {}", file.display()), why })?,
+                );
             }
             let read: Vec<&str> = texts.iter().map(String::as_str).collect();
             let (hashes, new) = crate::cards::learn(store, &read).await?;
