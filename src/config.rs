@@ -240,7 +240,7 @@ fn read_slot(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     const GOOD: &str = r#"{
