@@ -15,7 +15,7 @@ RUST := . ./.tools/toolchain;
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack
 
-.PHONY: help tools wasm binaries stack demo up compose test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk clean
+.PHONY: help tools wasm binaries stack demo up reload compose test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -36,6 +36,9 @@ demo: stack ## Bring everything up, make three calls, show the ledger, stop
 
 up: stack ## Run the gateway in the foreground; Ctrl-C stops all of it
 	@exec dist/pax-stack up
+
+reload: ## Give the gateway of `make up` the rate cards of ratecards/, without cutting a call
+	@dist/pax-stack reload
 
 compose: stack ## Render dist/compose for docker compose, and say how to start it
 	@sh envoy/compose.sh

@@ -5,19 +5,27 @@ use std::sync::Arc;
 use crate::card::RateCard;
 use crate::clock::Moment;
 use crate::digest::Digest;
-use crate::doc::Mistakes;
+use crate::doc::{self, Fields, Mistakes};
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 }
 
 /// Published cards by ascending version, none missing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Bundle {
     cards: Vec<Arc<RateCard>>,
+    /// The files of [`Bundle::cards`], in the same order: what the ledger is told.
+    texts: Vec<Arc<str>>,
 }
 
 impl Bundle {
+    /// No card at all: no call is taken under it.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
     /// The bundle that was built in.
     ///
     /// # Errors
@@ -39,7 +47,7 @@ impl Bundle {
             match RateCard::parse(text) {
                 Ok(card) => {
                     check_card(name, &card, &locked, &mut mistakes);
-                    cards.push(Arc::new(card));
+                    cards.push((Arc::new(card), Arc::from(*text)));
                 }
                 Err(found) => {
                     for mistake in found.0 {
@@ -55,8 +63,8 @@ impl Bundle {
                 mistakes.add(name, "is locked but missing; a published card stays in the bundle for ever");
             }
         }
-        cards.sort_by_key(|card| card.version);
-        for (card, expected) in cards.iter().zip(1..) {
+        cards.sort_by_key(|(card, _): &(Arc<RateCard>, Arc<str>)| card.version);
+        for ((card, _), expected) in cards.iter().zip(1..) {
             if card.version.0 != expected && mistakes.0.is_empty() {
                 mistakes.add("", format!("version {expected} is missing: versions follow each other from 1"));
             }
@@ -64,7 +72,65 @@ impl Bundle {
         if cards.is_empty() {
             mistakes.add("", "the bundle has no card");
         }
-        mistakes.or(Some(Self { cards }))
+        mistakes.or(Some(Self::of(cards)))
+    }
+
+    /// Reads a bundle from the filter's configuration: the files' texts, byte for byte, by their names, and LOCK's.
+    /// A card that was built in is published: it must be there, to the byte.
+    pub fn read(node: doc::Node, path: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let mut fields = Fields::of(node, path, mistakes);
+        let files = fields.object("files", mistakes);
+        let lock = fields.text("lock", mistakes);
+        fields.finish(mistakes);
+        let files: Vec<_> =
+            files?.rest().map(|(name, path, node)| Some((name, doc::text(node, &path, mistakes)?))).collect();
+        let files: Vec<(String, String)> = files.into_iter().collect::<Option<_>>()?;
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let built_in = match Self::embedded() {
+            Ok(built_in) => built_in,
+            Err(found) => {
+                mistakes.0.extend(found.0);
+                return None;
+            }
+        };
+        match Self::load(&files, &lock?).and_then(|bundle| bundle.and_keeps(&built_in)) {
+            Ok(bundle) => Some(bundle),
+            Err(found) => {
+                for mistake in found.0 {
+                    let path = [path, &mistake.path].join(if mistake.path.is_empty() { "" } else { "." });
+                    mistakes.add(&path, mistake.what);
+                }
+                None
+            }
+        }
+    }
+
+    /// Itself, if it has every card of an earlier bundle.
+    fn and_keeps(self, earlier: &Self) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        for card in earlier.cards() {
+            if self.by_sha256(&card.sha256).is_none() {
+                let name = format!("v{}.json", card.version);
+                let what = "is not the card that is built into the filter; a published card never changes and stays in \
+                            the bundle for ever";
+                mistakes.add(&name, what);
+            }
+        }
+        mistakes.or(Some(self))
+    }
+
+    /// Cards that were read, and their files' texts, of whatever versions: for the ledger, which looks them up by hash.
+    #[must_use]
+    pub fn of(mut cards: Vec<(Arc<RateCard>, Arc<str>)>) -> Self {
+        cards.sort_by_key(|(card, _)| card.version);
+        let (cards, texts) = cards.into_iter().unzip();
+        Self { cards, texts }
+    }
+
+    /// All cards with their files' texts, by ascending version.
+    pub fn files(&self) -> impl Iterator<Item = (&Arc<RateCard>, &Arc<str>)> {
+        self.cards.iter().zip(&self.texts)
     }
 
     /// The highest version whose `effective_from` is not after `now`; none before the first of them.

@@ -1,6 +1,7 @@
 //! The filter's configuration: raw JSON to a [`Config`], every mistake named by its path.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::bundle::Bundle;
 use crate::card::is_slot_name;
@@ -30,6 +31,8 @@ pub struct Config {
     pub credits: Option<Credits>,
     /// The kill switch: no calls are taken.
     pub disabled: bool,
+    /// The rate cards that it brings; none for those that are built in.
+    pub rate_cards: Option<Bundle>,
 }
 
 /// How the free tier's cap is kept.
@@ -85,10 +88,23 @@ pub struct Gateway {
     /// The configuration.
     pub config: Config,
     /// The rate cards.
-    pub bundle: Bundle,
+    pub bundle: Rc<Bundle>,
 }
 
 impl Gateway {
+    /// Reads a configuration, with the rate cards that it has or that are built in.
+    ///
+    /// # Errors
+    /// Every mistake, with its path.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut config = Config::parse(text)?;
+        let bundle = match config.rate_cards.take() {
+            Some(bundle) => bundle,
+            None => Bundle::embedded()?,
+        };
+        Ok(Self { config, bundle: Rc::new(bundle) })
+    }
+
     /// Whether calls are taken: not under the kill switch, and not before the first card is in force.
     #[must_use]
     pub fn takes_calls(&self, now: Moment) -> bool {
@@ -137,6 +153,10 @@ impl Config {
             None => Some(None),
         };
         let disabled = fields.flag_or("disabled", false, &mut mistakes);
+        let rate_cards = match fields.optional("rate_cards") {
+            Some(node) => Bundle::read(node, "rate_cards", &mut mistakes).map(Some),
+            None => Some(None),
+        };
         fields.finish(&mut mistakes);
         let config = (|| {
             Some(Self {
@@ -148,6 +168,7 @@ impl Config {
                 gate: gate?,
                 credits: credits?,
                 disabled: disabled?,
+                rate_cards: rate_cards?,
             })
         })();
         mistakes.or(config)
@@ -219,7 +240,7 @@ fn read_slot(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     const GOOD: &str = r#"{
@@ -258,7 +279,7 @@ mod tests {
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled";
+            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";
         assert_eq!(mistakes, expected);
     }
 
@@ -266,5 +287,78 @@ mod tests {
     fn what_is_not_json_is_told_with_its_place() {
         let mistakes = Config::parse("{\n  nope").unwrap_err().to_string();
         assert!(mistakes.starts_with("is not JSON: ") && mistakes.contains("line 2"), "{mistakes}");
+    }
+
+    fn with_cards(files: &[(&str, &str)], lock: &str) -> Result<Gateway, String> {
+        let files: serde_json::Map<_, _> =
+            files.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect();
+        let mut config: serde_json::Value = serde_json::from_str(GOOD).unwrap();
+        config["rate_cards"] = serde_json::json!({"files": files, "lock": lock});
+        Gateway::parse(&config.to_string()).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn the_cards_are_those_of_the_configuration_or_those_that_are_built_in() {
+        let built_in = Gateway::parse(GOOD).unwrap().bundle;
+        let (last, text) = built_in.files().last().unwrap();
+        let next = last.version.0.checked_add(1).unwrap();
+        let version = |v: u32| format!("\"rate_table_v\": {v}");
+        let new = text.replace(&version(last.version.0), &version(next));
+        let name = |v: u32| format!("v{v}.json");
+        let mut files: Vec<(String, &str)> =
+            built_in.files().map(|(card, text)| (name(card.version.0), text.as_ref())).collect();
+        files.push((name(next), &new));
+        let line =
+            |text: &str, name: &str| format!("{}  {name}\n", crate::digest::Digest::of(&[text.as_bytes()]));
+        let lock: String = files.iter().map(|(name, text)| line(text, name)).collect();
+        let mut named: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+        let gateway = with_cards(&named, &lock).unwrap();
+        assert_eq!(gateway.bundle.cards().last().unwrap().version.0, next);
+        assert_eq!(
+            gateway.bundle.files().last().unwrap().1.as_ref(),
+            new,
+            "byte for byte: the hash is the file's"
+        );
+
+        // A built-in card under another text, though it is locked.
+        let first = named.first().unwrap().1;
+        let changed = first.replace("\"reason\": \"", "\"reason\": \"Not ");
+        named.first_mut().unwrap().1 = &changed;
+        let lock: String = named.iter().map(|(name, text)| line(text, name)).collect();
+        let told = with_cards(&named, &lock).unwrap_err();
+        assert!(
+            told.starts_with("rate_cards.v1.json: is not the card that is built into the filter"),
+            "{told}"
+        );
+        let told = with_cards(&named, &lock.replacen("  v1", "  w1", 1)).unwrap_err();
+        assert!(told.contains("rate_cards.v1.json: is not locked"), "{told}");
+        assert!(told.contains("rate_cards.w1.json: is locked but missing"), "{told}");
+    }
+
+    #[test]
+    fn every_mistake_of_the_cards_is_named_under_rate_cards() {
+        let told = with_cards(&[("v1.json", "{\"pax_usd\": 7}"), ("v2.json", "nope")], "what").unwrap_err();
+        for mistake in [
+            "rate_cards.LOCK:1: must be a line of sha256sum",
+            "rate_cards.v1.json: pax_usd: must be a string",
+            "rate_cards.v1.json: rate_table_v: is missing",
+            "rate_cards.v2.json: is not JSON",
+        ] {
+            assert!(told.contains(mistake), "{mistake:?} is not in {told}");
+        }
+        let config = GOOD.replacen(
+            '{',
+            "{\"rate_cards\": {\"files\": {\"v1.json\": 1, \"v2.json\": {}}, \"x\": 2},",
+            1,
+        );
+        let told = Gateway::parse(&config).unwrap_err().to_string();
+        for mistake in [
+            "rate_cards.files.v1.json: must be a string",
+            "rate_cards.files.v2.json: must be a string",
+            "rate_cards.lock: is missing",
+            "rate_cards.x: is unknown here",
+        ] {
+            assert!(told.contains(mistake), "{mistake:?} is not in {told}");
+        }
     }
 }

@@ -101,7 +101,8 @@ fn the_free_tier_calls_what_is_on_its_slots_list() {
 fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
     let config = CONFIG
         .replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
-    let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+    let gateway =
+        Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap().into() };
     let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
     let headers = [
         (":method", "POST"),
@@ -129,7 +130,7 @@ fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
     let get = |path: &str, credits: &str, tier: Tier| {
         let config = CONFIG.replacen('{', &format!("{{{credits}"), 1);
         let gateway =
-            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap().into() };
         let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
         drive.tier = tier;
         let head =
@@ -163,7 +164,7 @@ fn under_the_kill_switch_it_lives_and_takes_no_calls() {
     let config = CONFIG.replacen('{', r#"{"disabled": true,"#, 1);
     let get = |method: &str, path: &str| {
         let gateway =
-            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap() };
+            Gateway { config: Config::parse(&config).unwrap(), bundle: Bundle::embedded().unwrap().into() };
         let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
         drive.head_of(&[(":method", method), (":path", path), ("authorization", "Bearer t")], true);
         drive

@@ -22,7 +22,7 @@ fn bundle() -> Bundle {
 
 fn drive(tier: Tier) -> Drive {
     let config = CONFIG.replace("\"fireworks\": {", "\"p\": {");
-    let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: bundle() };
+    let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Rc::new(bundle()) };
     Drive { exchange: Exchange::new(Rc::new(gateway)), tier, ..Drive::new() }
 }
 

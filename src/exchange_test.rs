@@ -30,7 +30,7 @@ const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 const NOW: &str = "2026-06-01T12:00:00Z";
 
 fn gateway() -> Rc<Gateway> {
-    Rc::new(Gateway { config: Config::parse(CONFIG).unwrap(), bundle: Bundle::embedded().unwrap() })
+    Rc::new(Gateway { config: Config::parse(CONFIG).unwrap(), bundle: Bundle::embedded().unwrap().into() })
 }
 
 fn now() -> Moment {

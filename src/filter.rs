@@ -10,6 +10,7 @@ use proxy_wasm::types::Action;
 
 use crate::account::Tier;
 use crate::clock::{Moment, UtcDay};
+use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
 use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
@@ -28,6 +29,8 @@ use crate::{cap, gate, outbox, token_cache, vm};
 /// One HTTP stream.
 pub struct Stream {
     worker: Rc<Worker>,
+    /// As it was when the stream began.
+    gateway: Rc<Gateway>,
     exchange: Exchange,
     /// The callout that asks whose token it is, and the token's digest.
     resolving: Option<(u32, Digest)>,
@@ -48,9 +51,11 @@ impl Stream {
     /// A stream on a configured gateway.
     #[must_use]
     pub fn new(worker: Rc<Worker>) -> Self {
-        let exchange = Exchange::new(Rc::clone(&worker.gateway));
+        let gateway = worker.gateway();
+        let exchange = Exchange::new(Rc::clone(&gateway));
         Self {
             worker,
+            gateway,
             exchange,
             resolving: None,
             slot: None,
@@ -107,7 +112,7 @@ impl Stream {
         if let Some(resolution) = remembered {
             return self.step(Event::Resolved(resolution), 0);
         }
-        let ledger = &self.worker.gateway.config.ledger;
+        let ledger = &self.gateway.config.ledger;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256: token, utc_day }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
@@ -213,7 +218,7 @@ impl Context for Stream {
         let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
         self.now = host::now();
         let (resolution, standing) = read_resolution(num_headers, body_size);
-        let times = &self.worker.gateway.config.tokens;
+        let times = &self.gateway.config.tokens;
         let ttl_ms = match resolution {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,

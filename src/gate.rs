@@ -102,7 +102,7 @@ pub enum Orphan {
     Charged(Box<Debit>),
     /// Nothing is owed.
     Nothing,
-    /// The outbox is full: later.
+    /// The outbox is full, or this VM has not heard of its card yet: later, or another VM.
     Later,
     /// It cannot be read: said to the operator, and given up.
     Unreadable(BadDebit),
@@ -116,7 +116,8 @@ pub fn orphan(
     record: &[u8],
 ) -> Orphan {
     let admission = match record::read(bundle, record) {
-        Ok(admission) => admission,
+        Ok(Some(admission)) => admission,
+        Ok(None) => return Orphan::Later,
         Err(problem) => return Orphan::Unreadable(problem),
     };
     let claim = claim(&admission);

@@ -249,7 +249,7 @@ fn a_record_holds_all_that_an_orphans_debit_needs() {
     for (tier, service_tier) in [(Tier::Free, None), (Tier::Credit, Some("flex".to_owned()))] {
         let admission = Admission { service_tier, ..admission(3, tier) };
         let bytes = record::write(&admission);
-        let read = record::read(&bundle, &bytes).unwrap();
+        let read = record::read(&bundle, &bytes).unwrap().unwrap();
         assert_eq!(format!("{read:?}"), format!("{admission:?}"));
         for length in 0..bytes.len() {
             assert!(record::read(&bundle, &bytes[..length]).is_err(), "cut at {length}");

@@ -37,6 +37,7 @@ pub mod pax;
 pub mod price;
 pub mod provider;
 mod record;
+pub mod publish;
 pub mod refusal;
 pub mod request;
 pub mod request_body;

@@ -272,6 +272,13 @@ impl Sender {
         });
     }
 
+    /// The sender ends, and will not hear what the ledger says of the batch under way: another sends it again, at once
+    /// and not after the lease.
+    pub fn retire(mut self, shared: &impl SharedData) {
+        self.in_flight.clear();
+        self.release(shared);
+    }
+
     fn hold_lease(&self, shared: &impl SharedData, now: Moment) -> bool {
         let held = update(shared, SENDER, |value| {
             let lease = value.split_first_chunk::<8>();

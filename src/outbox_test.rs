@@ -213,3 +213,14 @@ proptest! {
         prop_assert_eq!(arrived.len(), usize::try_from(sent).unwrap());
     }
 }
+
+#[test]
+fn a_sender_that_ends_makes_way_at_once_also_in_the_middle_of_a_batch() {
+    let shared = Map::default();
+    put(&shared, b"a").unwrap();
+    let (mut ends, mut next) = (Sender::new(1), Sender::new(2));
+    assert_eq!(texts(ends.next_batch(&shared, at(0))), ["a"]);
+    assert!(next.next_batch(&shared, at(1)).is_none(), "one sends at a time");
+    ends.retire(&shared);
+    assert_eq!(texts(next.next_batch(&shared, at(1))), ["a"]);
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::account::{Account, Funding, Status, Tier};
 use crate::bundle::Bundle;
 use crate::bytes::{Bytes, put_optional, put_text};
+use crate::card::RateCard;
 use crate::clock::Moment;
 use crate::debit::BadDebit;
 use crate::digest::Digest;
@@ -75,21 +76,32 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
     put_optional(to, *daily_cap_pax, put_pax);
 }
 
-/// Reads a record.
+/// Reads a record; none where its card is not in the bundle, as another one's may be.
 ///
 /// # Errors
-/// Where it is none of this form, or its card is not in the bundle.
-pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Admission, BadDebit> {
+/// Where it is no record of this form.
+pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
     if form != Some(FORM) {
         return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
     }
-    let read = read_admission(bundle, &mut from).filter(|_| from.is_empty());
-    read.ok_or_else(|| BadDebit("an in-flight record that breaks off, or of an unknown card".to_owned()))
+    let mut card = None;
+    let read = read_admission(&mut from, |sha256| {
+        let found = bundle.by_sha256(&sha256);
+        card = found.map(Arc::clone);
+        // Whichever stands for it while the rest is read.
+        card.as_ref().or_else(|| bundle.cards().first()).map(Arc::clone)
+    });
+    let broken = || BadDebit("an in-flight record that breaks off".to_owned());
+    let admission = read.filter(|_| from.is_empty()).ok_or_else(broken)?;
+    Ok(card.map(|card| Admission { card, ..admission }))
 }
 
-fn read_admission(bundle: &Bundle, from: &mut Bytes<'_>) -> Option<Admission> {
+fn read_admission(
+    from: &mut Bytes<'_>,
+    card: impl FnOnce(Digest) -> Option<Arc<RateCard>>,
+) -> Option<Admission> {
     // In the order of the bytes.
     Some(Admission {
         exchange_id: ExchangeId::from_bytes(from.array()?)?,
@@ -101,7 +113,7 @@ fn read_admission(bundle: &Bundle, from: &mut Bytes<'_>) -> Option<Admission> {
         goal_id: from.optional(Bytes::text)?,
         mode: if from.u8()? == 0 { Mode::Chat } else { Mode::Embeddings },
         wants_stream: from.u8()? != 0,
-        card: Arc::clone(bundle.by_sha256(&Digest(from.array()?))?),
+        card: card(Digest(from.array()?))?,
         model: from.text()?,
         provider: from.text()?,
         usage_rules: Rules::default(),

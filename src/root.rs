@@ -1,5 +1,5 @@
-//! The filter's root context, one per worker: reads the configuration, and sends what is in the outbox.
-//! wasm32 only.
+//! The filter's root context, one per worker and configuration: reads the configuration, makes its cards known to the
+//! ledger, and sends what is in the outbox. wasm32 only.
 
 use std::rc::Rc;
 
@@ -7,16 +7,16 @@ use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
-use crate::bundle::Bundle;
 use crate::clock::Moment;
-use crate::config::{Config, Gateway};
+use crate::config::Gateway;
 use crate::doc::Mistakes;
 use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
+use crate::publish::Publishing;
 use crate::wire::{
-    DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk, StandingsReply,
-    StandingsRequest,
+    CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk,
+    StandingsReply, StandingsRequest,
 };
 use crate::worker::{IDLE_MS, Worker};
 use crate::{cap, gate, vm};
@@ -39,6 +39,12 @@ struct Root {
     /// The callout that asks where accounts stand, and which ones.
     syncing: Option<(u32, Vec<StandingAsk>)>,
     synced: Moment,
+    /// The cards of this configuration, until the ledger knows them: then they are the VM's.
+    publishing: Option<Publishing>,
+    /// The callout that makes them known.
+    telling: Option<u32>,
+    /// Why the ledger does not know them yet, as it was last told.
+    untold: String,
     metrics: Metrics,
 }
 
@@ -50,6 +56,9 @@ struct Metrics {
     duplicate: Option<u32>,
     quarantined: Option<u32>,
     failed: Option<u32>,
+    rejected: Option<u32>,
+    cards: Option<u32>,
+    cards_refused: Option<u32>,
 }
 
 impl Metrics {
@@ -60,6 +69,9 @@ impl Metrics {
             duplicate: host::define_metric(Metric::Counter, "pax_debits_duplicate"),
             quarantined: host::define_metric(Metric::Counter, "pax_debits_quarantined"),
             failed: host::define_metric(Metric::Counter, "pax_batches_failed"),
+            rejected: host::define_metric(Metric::Counter, "pax_configurations_rejected"),
+            cards: host::define_metric(Metric::Gauge, "pax_rate_cards"),
+            cards_refused: host::define_metric(Metric::Counter, "pax_rate_cards_refused"),
         }
     }
 }
@@ -72,8 +84,9 @@ fn count(metric: Option<u32>, by: i64) {
 
 impl Root {
     fn configure(&mut self, text: &str) -> Result<(), Mistakes> {
-        let gateway = Gateway { config: Config::parse(text)?, bundle: Bundle::embedded()? };
-        self.worker = Some(Rc::new(Worker::new(Rc::new(gateway))));
+        let Gateway { config, bundle } = Gateway::parse(text)?;
+        self.worker = Some(Rc::new(Worker::new(config)));
+        self.publishing = Some(Publishing::new(bundle));
         Ok(())
     }
 
@@ -108,7 +121,7 @@ impl Root {
     /// Ticks quickly while something waits, here or at another worker's, and slowly when nothing does.
     fn set_pace(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
-        let quick = worker.serves.get() && self.waiting > 0;
+        let quick = (worker.serves.get() && self.waiting > 0) || self.publishing.is_some();
         if worker.ticks_quickly.get() && !quick {
             // Whoever has the next debit must not wait for a root that looks once a second.
             sender.release(&Shared);
@@ -127,7 +140,8 @@ impl Root {
             body.extend_from_slice(&debit.canonical);
             body.push(b'\n');
         }
-        let ledger = &worker.gateway().config.ledger;
+        let gateway = worker.gateway();
+        let ledger = &gateway.config.ledger;
         let timeout_ms = ledger.timeout_ms;
         self.sending = host::post(
             &ledger.cluster,
@@ -203,7 +217,8 @@ impl Root {
         if asks.len() < STANDINGS_MAX {
             self.synced = now;
         }
-        let ledger = &worker.gateway().config.ledger;
+        let gateway = worker.gateway();
+        let ledger = &gateway.config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
         let callout = host::post(
             &ledger.cluster,
@@ -233,10 +248,82 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Once the ledger knows this configuration's cards, whoever told it, new calls of this VM are priced by them.
+    fn take_up_cards(&mut self) {
+        let Some(publishing) = self.publishing.take_if(|publishing| publishing.is_known(&Shared)) else {
+            return;
+        };
+        let bundle = publishing.bundle();
+        let _ = vm::with(|vm| vm.adopt(bundle));
+        let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
+        info!("configured with rate cards {}", versions.join(", "));
+        if let Some(metric) = self.metrics.cards {
+            host::record_metric(metric, u64::try_from(versions.len()).unwrap_or(0));
+        }
+    }
+
+    /// Makes the cards known to the ledger, where they are not.
+    fn tell_of_cards(&mut self, now: Moment) {
+        self.take_up_cards();
+        let (Some(worker), Some(publishing)) = (&self.worker, &mut self.publishing) else { return };
+        let Some(body) = publishing.ask(&Shared, now) else { return };
+        let gateway = worker.gateway();
+        let ledger = &gateway.config.ledger;
+        let json = "application/json";
+        self.telling =
+            host::post(&ledger.cluster, &ledger.authority, CARDS_PATH, json, &body, ledger.timeout_ms);
+        if self.telling.is_none() {
+            publishing.failed(now);
+        }
+    }
+
+    fn take_cards_reply(&mut self, num_headers: usize, body_size: usize) {
+        let Some(publishing) = &mut self.publishing else { return };
+        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+        if status.as_deref() == Some(b"200") {
+            publishing.acknowledged(&Shared);
+            return self.tell_of_cards(host::now());
+        }
+        publishing.failed(host::now());
+        let told =
+            String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
+        let why = match &status {
+            Some(status) => format!("status {}: {told}", String::from_utf8_lossy(status)),
+            None => "no answer".to_owned(),
+        };
+        // A ledger that is away comes back; one that says no will say it again.
+        let refused = status.is_some_and(|status| status.first() == Some(&b'4'));
+        if why != self.untold {
+            match refused {
+                true => {
+                    error!(
+                        "the ledger refuses this configuration's rate cards, so the cards before them stay: {why}"
+                    );
+                    count(self.metrics.cards_refused, 1);
+                }
+                false => warn!("the ledger does not know this configuration's rate cards yet: {why}"),
+            }
+            self.untold = why;
+        }
+    }
+}
+
 impl Context for Root {
+    /// Another configuration took over, and this one's last stream has ended.
+    fn on_done(&mut self) -> bool {
+        if let Some(sender) = self.sender.take() {
+            sender.retire(&Shared);
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
         if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
             self.take_standings(&asks, num_headers, body_size);
+        }
+        if self.telling.take_if(|expected| *expected == callout).is_some() {
+            self.take_cards_reply(num_headers, body_size);
         }
         if self.sending.take_if(|expected| *expected == callout).is_some() {
             self.take_replies(num_headers, body_size);
@@ -255,7 +342,9 @@ impl RootContext for Root {
         let text = String::from_utf8_lossy(&bytes);
         #[cfg(feature = "test-faults")]
         let text = crate::faults::configure(&text);
+        self.metrics = Metrics::define();
         if let Err(mistakes) = self.configure(&text) {
+            count(self.metrics.rejected, 1);
             for mistake in mistakes.0 {
                 error!("configuration: {mistake}");
             }
@@ -266,16 +355,15 @@ impl RootContext for Root {
             return false;
         };
         self.sender = Some(Sender::new(u64::from_le_bytes(id)));
-        self.metrics = Metrics::define();
         self.look_into_outbox();
         if host::tick_every(IDLE_MS).is_err() {
             error!("the host gives no ticks, so nothing would reach the ledger");
             return false;
         }
-        if let Some(worker) = &self.worker {
-            let cards = worker.gateway().bundle.cards();
-            let versions: Vec<String> = cards.iter().map(|card| format!("v{}", card.version)).collect();
-            info!("configured with rate cards {}", versions.join(", "));
+        self.take_up_cards();
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.publishing.is_some()) {
+            // From a tick: what the root that only tries a configuration asks is never answered.
+            worker.tick_quickly(true);
         }
         true
     }
@@ -285,9 +373,8 @@ impl RootContext for Root {
             self.send();
         }
         let now = host::now();
-        if let Some(worker) = &self.worker {
-            let _ = vm::with(|vm| vm.beat(&worker.gateway().bundle, now));
-        }
+        self.tell_of_cards(now);
+        let _ = vm::with(|vm| vm.beat(now));
         self.sync(now);
         self.set_pace();
     }
@@ -295,6 +382,9 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         let worker = Rc::clone(self.worker.as_ref()?);
         worker.serves.set(true);
+        if let Some(bundle) = vm::with(|vm| vm.bundle().cloned()).flatten() {
+            worker.use_cards(&bundle);
+        }
         Some(Box::new(Stream::new(worker)))
     }
 

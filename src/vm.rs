@@ -1,7 +1,12 @@
 //! What belongs to this VM, whichever of its root contexts or streams is at work: its lane of in-flight records, its
-//! watch over the lanes of others, and the accounts that it will ask the ledger about. wasm32 only.
+//! watch over the lanes of others, the cards that the ledger knows, and the accounts that it will ask it about. wasm32
+//! only.
+//!
+//! A changed configuration makes a new root context in the same VM, and the old one lives on as long as a stream of it:
+//! so the cards are the VM's, and every root of it changes them at the same moment.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use log::{error, warn};
 
@@ -23,6 +28,8 @@ pub struct Vm {
     outbox: Writer,
     beaten: Moment,
     active: Active,
+    /// None until the ledger knows some.
+    bundle: Option<Rc<Bundle>>,
 }
 
 thread_local! {
@@ -44,6 +51,7 @@ impl Vm {
             outbox: Writer::new(),
             beaten: Moment::from_ms(0),
             active: Active::new(),
+            bundle: None,
         }
     }
 
@@ -70,7 +78,7 @@ impl Vm {
     }
 
     /// Once a [`BEAT_MS`]: says that this VM lives, and settles what a dead one has left behind.
-    pub fn beat(&mut self, bundle: &Bundle, now: Moment) {
+    pub fn beat(&mut self, now: Moment) {
         if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
             return;
         }
@@ -81,19 +89,22 @@ impl Vm {
             (self.lane, self.id) = (None, None);
         }
         let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
+        let Some(bundle) = self.bundle.clone() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
         let (mut charged, outbox) = (0u32, &self.outbox);
-        dead.sweep(&Shared, |record| match gate::orphan(&Shared, bundle, (outbox, now, host::now), record) {
-            Orphan::Charged(debit) => {
-                charged = charged.saturating_add(1);
-                warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
-                true
-            }
-            Orphan::Nothing => true,
-            Orphan::Later => false,
-            Orphan::Unreadable(problem) => {
-                error!("an in-flight record of a dead VM is given up: {problem}");
-                true
+        dead.sweep(&Shared, |record| {
+            match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
+                Orphan::Charged(debit) => {
+                    charged = charged.saturating_add(1);
+                    warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
+                    true
+                }
+                Orphan::Nothing => true,
+                Orphan::Later => false,
+                Orphan::Unreadable(problem) => {
+                    error!("an in-flight record of a dead VM is given up: {problem}");
+                    true
+                }
             }
         });
         warn!("a VM died: {charged} of its calls were charged by estimate");
@@ -102,5 +113,19 @@ impl Vm {
     /// The accounts that the ledger is asked about.
     pub fn active(&mut self) -> &mut Active {
         &mut self.active
+    }
+
+    /// The cards of new calls.
+    pub fn bundle(&self) -> Option<&Rc<Bundle>> {
+        self.bundle.as_ref()
+    }
+
+    /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
+    /// again once it was published, so the larger bundle is the later one.
+    pub fn adopt(&mut self, bundle: &Rc<Bundle>) {
+        let has = self.bundle.as_ref().map_or(0, |bundle| bundle.cards().len());
+        if bundle.cards().len() > has {
+            self.bundle = Some(Rc::clone(bundle));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `POST` [`RESOLVE_PATH`] | [`ResolveRequest`] | 200 [`Resolved`], 404 unknown, revoked or expired |
 //! | `POST` [`STANDINGS_PATH`] | [`StandingsRequest`] | 200 [`StandingsReply`], item by item |
+//! | `POST` [`CARDS_PATH`] | [`CardsRequest`] | 200 [`CardsReply`]; 409 another card has one's version, 400 one cannot be read |
 //! | `POST` [`DEBITS_PATH`] | canonical debits, one a line ([`crate::debit`]) | 200 [`DebitReplies`], item by item |
 //!
 //! Callers' own requests for their balance and entries go to the ledger's public listener, which Envoy routes to;
@@ -29,6 +30,23 @@ pub const STANDINGS_MAX: usize = 256;
 pub const IDENTITY_HEADER: &str = "x-pax-account";
 /// Records debits.
 pub const DEBITS_PATH: &str = "/internal/v1/debits";
+
+/// Makes cards known to the ledger, which keeps them for ever.
+pub const CARDS_PATH: &str = "/internal/v1/cards";
+
+/// Makes cards known: all of them, or with an error none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CardsRequest<'a> {
+    /// The texts of the cards' files, byte for byte.
+    pub cards: Vec<std::borrow::Cow<'a, str>>,
+}
+
+/// What the ledger knows now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CardsReply {
+    /// The hashes of the cards that were sent, in their order.
+    pub known: Vec<Digest>,
+}
 
 /// Asks which account a token belongs to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -1,11 +1,12 @@
 //! What all streams of one root context share. wasm32 only.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::error;
 
-use crate::config::Gateway;
+use crate::bundle::Bundle;
+use crate::config::{Config, Gateway};
 use crate::host::{self, Random};
 use crate::token_cache::Near;
 
@@ -18,7 +19,8 @@ pub const IDLE_MS: u32 = 1_000;
 /// What all streams of one root context share.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) gateway: Rc<Gateway>,
+    /// The configuration, which is the root's, and the cards, which are the VM's.
+    gateway: RefCell<Rc<Gateway>>,
     /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
     /// the calls of a tick and those in flight.
     pub room: Cell<bool>,
@@ -33,9 +35,9 @@ pub struct Worker {
 impl Worker {
     /// A worker that has served nobody yet.
     #[must_use]
-    pub fn new(gateway: Rc<Gateway>) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
-            gateway,
+            gateway: RefCell::new(Rc::new(Gateway { config, bundle: Rc::default() })),
             room: Cell::new(false),
             serves: Cell::new(false),
             ticks_quickly: Cell::new(false),
@@ -54,9 +56,17 @@ impl Worker {
         }
     }
 
-    /// The configuration and the cards.
+    /// The configuration and the cards, as they are now. A stream keeps what it began with.
     #[must_use]
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
+    pub fn gateway(&self) -> Rc<Gateway> {
+        Rc::clone(&self.gateway.borrow())
+    }
+
+    /// The cards of new streams from now on.
+    pub fn use_cards(&self, bundle: &Rc<Bundle>) {
+        let Ok(mut gateway) = self.gateway.try_borrow_mut() else { return };
+        if !Rc::ptr_eq(&gateway.bundle, bundle) {
+            *gateway = Rc::new(Gateway { config: gateway.config.clone(), bundle: Rc::clone(bundle) });
+        }
     }
 }

@@ -45,6 +45,9 @@ pub enum Error {
     /// A body that cannot be read.
     #[error("{0}")]
     BadRequest(String),
+    /// Something else is known under the same name or number, for good.
+    #[error("{0}")]
+    Conflict(String),
     /// A body beyond a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -82,6 +85,7 @@ impl Error {
             Self::UnknownToken => (StatusCode::NOT_FOUND, "unknown_token"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::BadRequest(_) | Self::Query { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::Store { .. } | Self::Stopping | Self::Io { .. } | Self::Operator(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable")

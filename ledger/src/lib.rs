@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`book`] | the rules, without SQL: what an entry is, its chain, what it does to sums |
 //! | [`store`] | the only SQL: SQLite |
+//! | [`cards`] | the rate cards that the ledger knows |
 //! | [`recorder`] | many requests, one transaction, one sync |
 //! | [`api`], [`server`] | the two listeners |
 //! | [`replay`] | everything checked again, from one snapshot |
@@ -11,6 +12,7 @@
 
 pub mod api;
 pub mod book;
+pub mod cards;
 pub mod cli;
 pub mod error;
 pub mod listing;

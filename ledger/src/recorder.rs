@@ -8,6 +8,7 @@ use pax_gateway::wire::{DebitReply, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::cards::Cards;
 use crate::error::Error;
 use crate::store::{Line, Writer};
 
@@ -53,10 +54,10 @@ impl Recording {
 impl Recorder {
     /// Starts the task.
     #[must_use]
-    pub fn start(writer: Writer, bundle: Arc<Bundle>) -> (Self, Recording) {
+    pub fn start(writer: Writer, cards: Arc<Cards>) -> (Self, Recording) {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(work(writer, queue, stopped, bundle));
+        let task = tokio::spawn(work(writer, queue, stopped, cards));
         (Self { jobs }, Recording { task, stop })
     }
 
@@ -78,7 +79,7 @@ async fn work(
     mut writer: Writer,
     mut queue: mpsc::Receiver<Job>,
     mut stopped: oneshot::Receiver<()>,
-    bundle: Arc<Bundle>,
+    cards: Arc<Cards>,
 ) {
     loop {
         let job = tokio::select! {
@@ -100,6 +101,8 @@ async fn work(
         }
         match writer.record(&lines, crate::now()).await {
             Ok(replies) => {
+                let named = lines.iter().flatten().map(|received| received.debit.card_sha256);
+                let bundle = cards.with(named).await;
                 tell(&lines, &replies, &bundle);
                 let mut replies = replies.into_iter();
                 for (count, reply) in shares {

@@ -2,7 +2,8 @@
 //!
 //! Of every entry: its bytes (read and written again), each column against them, its place and hash in the
 //! chain, its token counts from the raw usage or the estimate's bytes, its price under its own card. Of every
-//! account: the head of its chain, its balance, its day totals. Memory does not grow with the entries.
+//! account: the head of its chain, its balance, its day totals. Of every stored card: its hash and version. Memory does
+//! not grow with the entries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
 
 use crate::book::{self, COLUMNS, Page, Value};
+use crate::cards;
 use crate::error::Error;
 use crate::store::{AccountRow, Quarantined, Snapshot, StoredEntry};
 
@@ -75,7 +77,7 @@ pub struct Report {
     pub accounts: u64,
     /// What all entries cost, in picopax.
     pub picopax: i128,
-    /// By the card's version and hash; only cards of the bundle.
+    /// By the card's version and hash; only cards that are known.
     pub cards: BTreeMap<(RateTableVersion, Digest), CardSum>,
     /// Lines in quarantine: no difference, but something to look at.
     pub quarantined: Quarantined,
@@ -91,10 +93,15 @@ pub struct Report {
 /// Where the store cannot be read. A difference is no error.
 pub async fn replay(
     snapshot: &mut Snapshot,
-    bundle: &Bundle,
+    built_in: &Bundle,
     tell: &mut dyn FnMut(&Difference),
 ) -> Result<Report, Error> {
-    let mut replay = Replay { bundle, tell, report: Report::default() };
+    // The cards are of the same moment as the entries, with those that are built in beside them.
+    let (bundle, mistakes) = cards::gather(built_in, &snapshot.cards().await?);
+    let mut replay = Replay { bundle: &bundle, tell, report: Report::default() };
+    for mistake in mistakes {
+        replay.differs(Subject::Database, mistake);
+    }
     let mut account = snapshot.next_account(None).await?;
     while let Some(name) = account {
         replay.account(snapshot, &name).await?;

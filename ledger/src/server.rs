@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::internal::{self, Internal};
 use crate::api::public::{self, Public};
+use crate::cards::Cards;
 use crate::error::Error;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
@@ -41,20 +42,20 @@ pub struct Server {
     internal: TcpListener,
     public: TcpListener,
     secret: SharedSecret,
-    bundle: Arc<Bundle>,
+    cards: Arc<Cards>,
 }
 
 impl Server {
     /// Opens the database and takes the ports.
     ///
     /// # Errors
-    /// Where either fails, or the built-in rate cards have a mistake.
+    /// Where either fails, or the built-in rate cards have a mistake or are not those of the database.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
-        let bundle = embedded_bundle()?;
         let store = Store::open(&settings.database, Open::Create).await?;
+        let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
-        Ok(Self { store, internal, public, secret: settings.secret, bundle })
+        Ok(Self { store, internal, public, secret: settings.secret, cards })
     }
 
     /// The internal listener's address.
@@ -79,9 +80,10 @@ impl Server {
     /// # Errors
     /// Where a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let public = Public::new(self.store.clone(), self.bundle.clone(), self.secret);
-        let (recorder, recording) = Recorder::start(self.store.writer(), self.bundle);
-        let internal = Internal { store: self.store.clone(), recorder, secret: self.secret };
+        let cards = self.cards;
+        let public = Public::new(self.store.clone(), Arc::clone(&cards), self.secret);
+        let (recorder, recording) = Recorder::start(self.store.writer(), Arc::clone(&cards));
+        let internal = Internal { store: self.store.clone(), cards, recorder, secret: self.secret };
         let (stopping, stopped) = watch::channel(false);
         let mut serving = [
             serve(self.internal, internal::routes(internal), stopped.clone()),

@@ -186,7 +186,7 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
 async fn dropped_triggers_are_told_but_are_no_difference() {
     let ledger = ledger().await;
     let (report, found) = tampered(&ledger, "UPDATE accounts SET created_at = 0 WHERE name = 'free'").await;
-    assert_eq!((report.missing_guards.len(), found), (6, vec![]));
+    assert_eq!((report.missing_guards.len(), found), (9, vec![]));
 }
 
 #[tokio::test]

@@ -149,7 +149,10 @@ impl Caller {
             daily_cap_pax: None,
         };
         Self {
-            gateway: Rc::new(Gateway { config: Config::parse(&config.to_string()).unwrap(), bundle }),
+            gateway: Rc::new(Gateway {
+                config: Config::parse(&config.to_string()).unwrap(),
+                bundle: bundle.into(),
+            }),
             account: Arc::new(account),
             now,
             request: answer.request(&model, asks_usage),

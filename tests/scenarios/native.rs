@@ -63,7 +63,7 @@ const VARIANTS: [Variant; 4] = [
 
 /// Runs a scenario in all variants.
 pub fn run(scenario: &Scenario) {
-    let gateway = Rc::new(Gateway { config: config(), bundle: first_two_cards() });
+    let gateway = Rc::new(Gateway { config: config(), bundle: first_two_cards().into() });
     let length = scenario.provider.as_ref().map_or(0, |provider| provider.body().len());
     let cuts = (1..length).map(|at| Variant { answer: Cut::At(at), ..VARIANTS[0] });
     for variant in VARIANTS.into_iter().chain(cuts) {

@@ -68,9 +68,10 @@ def test_the_ledgers_commands_work_while_the_gateway_runs(fresh):
 
 
 def test_every_line_of_yaml_is_in_the_configuration_that_runs():
-    template = {line.strip().removeprefix("- ") for line in (ROOT / "envoy/envoy.yaml").read_text().splitlines()}
-    lines = [line.strip().removeprefix("- ") for line in block("yaml", "pax_gateway").splitlines()]
-    assert lines and [line for line in lines if line not in template] == []
+    for having, file in [("config_discovery", "envoy/envoy.yaml"), ("TypedExtensionConfig", "envoy/filter.yaml")]:
+        template = {line.strip().removeprefix("- ") for line in (ROOT / file).read_text().splitlines()}
+        lines = [line.strip().removeprefix("- ") for line in block("yaml", having).splitlines()]
+        assert lines and [line for line in lines if line not in template] == []
 
 
 def test_every_make_target_link_and_metric_is_there():

@@ -194,12 +194,19 @@ impl Builder {
             ledger_port: stack.ledger_internal_port,
             ledger_public_port: stack.ledger_public_port,
             wasm: stack.layout.wasm.clone(),
+            filter: stack.filter_file(),
             ca_file: None,
             access_log: self.access_log,
         };
-        let config = (self.change_envoy)(render(&stack.layout, &place, &stack.upstream, self.change)?)?;
-        let file = stack.config_file();
-        std::fs::write(&file, config).map_err(StackError::io("write", &file))?;
+        let rendered = render(&stack.layout, &place, &stack.upstream, self.change)?;
+        for (file, text) in [
+            (stack.config_file(), (self.change_envoy)(rendered.envoy)?),
+            (stack.filter_file(), rendered.filter),
+            // For `pax-stack reload`, which asks Envoy how it went.
+            (stack.run_dir().join("admin"), stack.admin_port.to_string()),
+        ] {
+            std::fs::write(&file, text).map_err(StackError::io("write", &file))?;
+        }
         stack.start_envoy()?;
         Ok(stack)
     }

@@ -11,6 +11,15 @@ pub(crate) struct Answer {
     pub body: String,
 }
 
+/// The value of a counter or gauge of the Envoy with that admin port, None where there is none of that name.
+pub(crate) fn stat(admin_port: u16, name: &str) -> Option<u64> {
+    let pattern = name.replace('.', "\\.");
+    let answer = ask(admin_port, "GET", &format!("/stats?filter=^{pattern}$")).ok()?;
+    // The answer is chunked; the one line that matters has the name and the number.
+    let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
+    line.trim().parse().ok()
+}
+
 /// One request on a connection of its own.
 ///
 /// # Errors

@@ -23,6 +23,10 @@ struct Cli {
 enum Task {
     /// Start everything in the foreground; Ctrl-C stops all of it.
     Up(Up),
+    /// Give the gateway that runs here the rate cards of ratecards/: no call is cut.
+    Reload(Reload),
+    /// Print the cards of ratecards/ as `rate_cards` of the filter's configuration, in JSON, once they have no mistake.
+    RateCards,
     /// Print the configuration that Envoy would get.
     Render(Render),
 }
@@ -61,6 +65,16 @@ struct Up {
 }
 
 #[derive(Args)]
+struct Reload {
+    /// The gateway's port on 127.0.0.1.
+    #[arg(long, env = "GATEWAY_PORT", default_value_t = 10_000)]
+    port: u16,
+    /// Where its database and logs are.
+    #[arg(long, env = "DATA_DIR", default_value = "data", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+#[derive(Args)]
 struct Render {
     #[command(flatten)]
     common: Common,
@@ -82,6 +96,12 @@ struct Render {
     /// The module, as Envoy will see it. Default: dist/pax_gateway.wasm of this checkout.
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
+    /// The file of the filter's configuration, as Envoy will see it: in a folder in which nothing else changes.
+    #[arg(long, default_value = "/etc/pax/filter/filter.yaml", value_name = "FILE")]
+    filter_file: PathBuf,
+    /// Print the text of that file instead.
+    #[arg(long)]
+    filter: bool,
     /// The certificate authorities, as Envoy will see them. Default: this system's.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -90,6 +110,10 @@ struct Render {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Task::Up(up) => run_up(up),
+        Task::Reload(reload) => run_reload(reload),
+        Task::RateCards => {
+            Layout::find().and_then(|layout| pax_stack::rate_cards(&layout)).map(|json| println!("{json}"))
+        }
         Task::Render(render) => run_render(render),
     };
     match result {
@@ -123,12 +147,24 @@ fn run_render(args: Render) -> Result<(), StackError> {
         ledger_port: args.ledger_port,
         ledger_public_port: args.ledger_public_port,
         wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
+        filter: args.filter_file,
         ca_file: args.ca_file,
         access_log: args.common.access_log,
     };
     let standin = || Upstream::Server(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
-    print!("{}", render(&layout, &place, &upstream, |_| ())?);
+    let rendered = render(&layout, &place, &upstream, |_| ())?;
+    print!("{}", if args.filter { rendered.filter } else { rendered.envoy });
+    Ok(())
+}
+
+fn run_reload(args: Reload) -> Result<(), StackError> {
+    let run = args.data_dir.join("run").join(args.port.to_string());
+    let reloaded = pax_stack::reload(&Layout::find()?, &run)?;
+    println!("in use, from {}:", reloaded.file.display());
+    for (version, from) in reloaded.cards {
+        println!("  rate card {version}, in force from {from}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Envoy's configuration from its template: `${NAME}` is replaced, and nothing else is understood.
 
 use crate::providers::{self, Provider, Upstream, split_authority};
-use crate::{Layout, StackError, replies};
+use crate::{Layout, StackError, rate_cards, replies};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,13 +34,24 @@ pub struct Place {
     pub ledger_public_port: u16,
     /// The filter's module, as Envoy sees it.
     pub wasm: PathBuf,
+    /// The file of the filter's configuration, as Envoy sees it, in a folder of its own or beside `envoy.yaml`.
+    pub filter: PathBuf,
     /// The system's authorities, as Envoy sees them; None: looked for here (`SSL_CERT_FILE`, then the usual).
     pub ca_file: Option<PathBuf>,
     /// Whether Envoy writes a line per call (without headers) to its log.
     pub access_log: bool,
 }
 
-/// Envoy's configuration, and the filter's inside it after `change` had its way with it (tests do).
+/// What Envoy is started with.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Its configuration.
+    pub envoy: String,
+    /// The filter's, which stands at [`Place::filter`] and may be replaced while Envoy runs.
+    pub filter: String,
+}
+
+/// Envoy's configuration, and the filter's beside it after `change` had its way with it (tests do).
 ///
 /// # Errors
 /// [`StackError`] when a file of `envoy/` is missing or has a mistake, or `upstream` is no `host:port`.
@@ -49,9 +60,12 @@ pub fn render(
     place: &Place,
     upstream: &Upstream,
     change: impl FnOnce(&mut Value),
-) -> Result<String, StackError> {
+) -> Result<Rendered, StackError> {
     let providers = providers::read(layout)?;
     let mut filter = providers::filter_config(&providers, upstream, REQUEST_BYTES);
+    if let Some(cards) = rate_cards::read(layout)? {
+        filter["rate_cards"] = cards;
+    }
     change(&mut filter);
 
     let mut routes = String::new();
@@ -68,6 +82,7 @@ pub fn render(
             }
         }
     }
+    let folder = place.filter.parent().unwrap_or(Path::new("/"));
     // Tests change the filter's limit; Envoy's buffer follows.
     let limit = filter["limits"]["request_bytes"].as_u64().unwrap_or(REQUEST_BYTES);
     let access_log = if place.access_log { layout.read("fragments/access-log.yaml")? } else { String::new() };
@@ -79,6 +94,8 @@ pub fn render(
         ("LEDGER_PUBLIC_PORT", place.ledger_public_port.to_string()),
         ("WASM_FILE", quoted(&place.wasm.to_string_lossy())),
         ("BUFFER_BYTES", limit.saturating_add(INSERTED_BYTES).to_string()),
+        ("FILTER_FILE", quoted(&place.filter.to_string_lossy())),
+        ("FILTER_FOLDER", quoted(&folder.to_string_lossy())),
         ("FILTER_CONFIG", quoted(&filter.to_string())),
         ("ACCESS_LOG", access_log),
         ("LOCAL_REPLIES", replies::render(layout)?),
@@ -86,7 +103,10 @@ pub fn render(
         ("PROVIDER_CLUSTERS", clusters),
         ("PROVIDER_SECRETS", secrets),
     ]);
-    fill("envoy.yaml", &layout.read("envoy.yaml")?, &values)
+    Ok(Rendered {
+        envoy: fill("envoy.yaml", &layout.read("envoy.yaml")?, &values)?,
+        filter: fill("filter.yaml", &layout.read("filter.yaml")?, &values)?,
+    })
 }
 
 /// One provider's share of the configuration.
@@ -230,13 +250,15 @@ mod tests {
             ledger_port: 10_002,
             ledger_public_port: 10_003,
             wasm: "/a \"quoted\"/module.wasm".into(),
+            filter: "/etc/pax/filter/filter.yaml".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
             access_log: true,
         }
     }
 
     fn rendered(upstream: Upstream) -> String {
-        render(&Layout::find().unwrap(), &place(), &upstream, |_| ()).unwrap()
+        let rendered = render(&Layout::find().unwrap(), &place(), &upstream, |_| ()).unwrap();
+        [rendered.envoy, rendered.filter].concat()
     }
 
     #[test]
@@ -268,7 +290,7 @@ mod tests {
         let upstream = Upstream::Server("localhost:8000".into());
         let change = |filter: &mut Value| filter["limits"]["request_bytes"] = 5_000.into();
         let text = render(&Layout::find().unwrap(), &place(), &upstream, change).unwrap();
-        assert!(text.contains("request_body_buffer_limit: 6024\n"));
+        assert!(text.envoy.contains("request_body_buffer_limit: 6024\n"));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::folder::Folder;
 use crate::process::{self, Process};
-use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports};
+use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
+use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -129,11 +130,22 @@ impl Stack {
 
     /// The value of a counter or gauge of Envoy, None where there is none of that name.
     pub fn stat(&self, name: &str) -> Option<u64> {
-        let pattern = name.replace('.', "\\.");
-        let body = self.admin(&format!("/stats?filter=^{pattern}$")).ok()?;
-        // The answer is chunked; the one line that matters has the name and the number.
-        let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
-        line.trim().parse().ok()
+        http::stat(self.admin_port, name)
+    }
+
+    /// The file of the filter's configuration.
+    pub fn filter_file(&self) -> PathBuf {
+        self.folder.run.join("filter.yaml")
+    }
+
+    /// Changes the filter's configuration while Envoy runs, by its file: Envoy takes it, or keeps what it has.
+    ///
+    /// # Errors
+    /// [`StackError::Io`] when the file cannot be read or replaced.
+    pub fn change_filter(&self, change: impl FnOnce(&mut Value)) -> Result<(), StackError> {
+        let file = self.filter_file();
+        let text = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
+        rate_cards::replace(&file, &rate_cards::change_filter(&text, change)?)
     }
 
     /// Whether everything that was started still runs.

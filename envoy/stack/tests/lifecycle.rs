@@ -81,6 +81,7 @@ fn a_provider_that_is_down_is_a_503_in_the_openai_shape_and_costs_nothing() {
 #[test]
 fn envoy_accepts_the_configuration_for_the_real_providers() {
     let layout = Layout::find().unwrap();
+    let file = std::env::temp_dir().join(format!("pax-stack-validate-{}.yaml", std::process::id()));
     let place = Place {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
@@ -88,11 +89,11 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         ledger_port: 10_002,
         ledger_public_port: 10_003,
         wasm: layout.wasm.clone(),
+        filter: file.clone(),
         ca_file: None,
         access_log: true,
     };
-    let config = render(&layout, &place, &Upstream::Providers, |_| ()).unwrap();
-    let file = std::env::temp_dir().join(format!("pax-stack-validate-{}.yaml", std::process::id()));
+    let config = render(&layout, &place, &Upstream::Providers, |_| ()).unwrap().envoy;
     std::fs::write(&file, config).unwrap();
     let output = Command::new(&layout.envoy)
         .args(["--mode", "validate", "--log-level", "error", "--config-path"])

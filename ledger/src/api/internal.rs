@@ -1,5 +1,7 @@
 //! The internal listener: what filters ask and send, behind the shared secret.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -8,13 +10,14 @@ use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pax_gateway::wire::{
-    DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH,
-    StandingsReply, StandingsRequest,
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved,
+    STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
 };
 use serde::de::DeserializeOwned;
 
 use super::{authorize, healthz, unknown_route};
 use crate::book;
+use crate::cards::Cards;
 use crate::error::Error;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
@@ -30,6 +33,8 @@ pub const BODY_MAX: usize = 4 * 1024 * 1024;
 pub struct Internal {
     /// Looks tokens up.
     pub store: Store,
+    /// Learns rate cards.
+    pub cards: Arc<Cards>,
     /// Records debits.
     pub recorder: Recorder,
     /// Whom to believe.
@@ -41,6 +46,7 @@ pub fn routes(internal: Internal) -> Router {
     Router::new()
         .route(RESOLVE_PATH, post(resolve))
         .route(STANDINGS_PATH, post(standings))
+        .route(CARDS_PATH, post(cards))
         .route(DEBITS_PATH, post(debits))
         .method_not_allowed_fallback(post_only)
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -90,6 +96,15 @@ async fn standings(
         )));
     }
     Ok(Json(StandingsReply { standings: internal.store.standings(&asks).await? }))
+}
+
+async fn cards(
+    State(internal): State<Internal>,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Json<CardsReply>, Error> {
+    let sent: CardsRequest = json(sent, "{\"cards\":[\"<a card's file>\"]}")?;
+    let texts: Vec<&str> = sent.cards.iter().map(AsRef::as_ref).collect();
+    Ok(Json(CardsReply { known: internal.cards.learn(&texts).await? }))
 }
 
 async fn debits(

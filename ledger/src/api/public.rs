@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use pax_gateway::account::{Status, Tier};
-use pax_gateway::bundle::Bundle;
 use pax_gateway::card::RateTableVersion;
 use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::pax::Pax;
@@ -25,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use super::query::{Format, Listing, Parameters};
 use super::{authorize, healthz, unknown_route};
+use crate::cards::Cards;
 use crate::error::Error;
 use crate::listing::{self, OWN_COLUMNS};
 use crate::secret::SharedSecret;
@@ -43,7 +43,7 @@ const TURNS: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Public {
     store: Store,
-    bundle: Arc<Bundle>,
+    cards: Arc<Cards>,
     secret: SharedSecret,
     turns: Arc<Semaphore>,
 }
@@ -51,8 +51,8 @@ pub struct Public {
 impl Public {
     /// What the public routes work with: the store to read, the cards that tell the cap, whom to believe.
     #[must_use]
-    pub fn new(store: Store, bundle: Arc<Bundle>, secret: SharedSecret) -> Self {
-        Self { store, bundle, secret, turns: Arc::new(Semaphore::new(TURNS)) }
+    pub fn new(store: Store, cards: Arc<Cards>, secret: SharedSecret) -> Self {
+        Self { store, cards, secret, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 }
 
@@ -118,7 +118,8 @@ async fn credits(
     Parameters::read(query.as_deref())?.end()?;
     let now = crate::now();
     let utc_day = now.day();
-    let Some(card) = public.bundle.in_force(now) else {
+    let bundle = public.cards.current().await?;
+    let Some(card) = bundle.in_force(now) else {
         return Err(Error::Operator(format!("no rate card is in force at {now}: is the clock right?")));
     };
     let _turn = public.turns.acquire().await;

@@ -4,11 +4,12 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use pax_gateway::account::{Status, Tier};
+use pax_gateway::card::RateCard;
 use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Account, Cap, CapAmount, Cli, Command, Entries, Serve, Token};
+use super::{Account, Cap, CapAmount, Cards, Cli, Command, Entries, Serve, Token};
 use crate::error::Error;
 use crate::replay::{self, Report};
 use crate::secret::{SharedSecret, new_token, new_token_id, token_sha256};
@@ -31,13 +32,14 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Serve(options) => return serve(database, options).await,
         Command::Account(Account::Create { .. }) => Open::Create,
         Command::Account(Account::List) | Command::Token(Token::List { .. }) => Open::Read,
-        Command::Account(_) | Command::Token(_) => Open::Existing,
-        Command::Entries(_) | Command::Replay => Open::Read,
+        Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
+        Command::Cards(Cards::List) | Command::Entries(_) | Command::Replay => Open::Read,
     };
     let store = Store::open(&database, open).await?;
     let done = match cli.command {
         Command::Account(command) => account(&store, command).await,
         Command::Token(command) => token(&store, command).await,
+        Command::Cards(command) => cards(&store, command).await,
         Command::Entries(options) => entries(&store, options).await,
         Command::Replay => replay(&store).await,
         Command::Serve(_) => Ok(ExitCode::SUCCESS),
@@ -225,6 +227,43 @@ async fn add_token(
     print(&token)?;
     let _ = writeln!(std::io::stderr(), "token {token_id} of account {account}; {note}");
     Ok(())
+}
+
+async fn cards(store: &Store, command: Cards) -> Result<ExitCode, Error> {
+    match command {
+        Cards::Add { files } => {
+            let mut texts = Vec::new();
+            for file in &files {
+                let text = std::fs::read_to_string(file);
+                texts.push(
+                    text.map_err(|why| Error::Io { doing: format!("reading {}", file.display()), why })?,
+                );
+            }
+            let read: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let (hashes, new) = crate::cards::learn(store, &read).await?;
+            let known = hashes.len() - new;
+            print(&format!("learned {new} rate cards; {known} of these were known"))?;
+        }
+        Cards::List => {
+            let head = ["version", "effective_from", "learned_at", "sha256", "reason"];
+            let mut table = vec![head.map(str::to_owned)];
+            for stored in store.cards().await? {
+                let (from, reason) = match RateCard::parse(&stored.text) {
+                    Ok(card) => (card.effective_from.to_string(), card.reason),
+                    Err(_) => ("?".to_owned(), "cannot be read by this program".to_owned()),
+                };
+                table.push([
+                    stored.version.to_string(),
+                    from,
+                    stored.learned_at.to_string(),
+                    stored.sha256,
+                    reason,
+                ]);
+            }
+            print_table(&table)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn entries(store: &Store, options: Entries) -> Result<ExitCode, Error> {

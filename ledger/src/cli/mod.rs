@@ -41,6 +41,9 @@ enum Command {
     /// Make, list and revoke the tokens of accounts
     #[command(subcommand)]
     Token(Token),
+    /// Make rate cards known, and list those that are
+    #[command(subcommand)]
+    Cards(Cards),
     /// Print entries, one JSON object per line, in the order in which they were recorded
     Entries(Entries),
     /// Check every entry, chain, price and sum again; exits 1 where anything differs
@@ -127,6 +130,18 @@ enum Token {
         /// Its id, as `token list` shows it
         token_id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Cards {
+    /// Learn published cards, for ever: all of them, or none
+    Add {
+        /// Their files, such as ratecards/v3.json
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List the cards: version, when it takes force, when it was learned, SHA-256, reason
+    List,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ pub use location::{Location, Open};
 pub use sqlite::{Snapshot, Store, Writer};
 
 use pax_gateway::account::{Status, Tier};
+use pax_gateway::card::RateTableVersion;
 use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
@@ -84,6 +85,39 @@ pub struct NewToken<'a> {
     pub sha256: Digest,
     /// When it ceases to resolve.
     pub expires_at: Option<Moment>,
+}
+
+/// A rate card to be learned.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCard<'a> {
+    /// SHA-256 of its file.
+    pub sha256: Digest,
+    /// Its version.
+    pub version: RateTableVersion,
+    /// Its file.
+    pub text: &'a str,
+}
+
+/// A version that another card has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherCard {
+    /// The version.
+    pub version: RateTableVersion,
+    /// SHA-256 of the card that has it, as stored.
+    pub known: String,
+}
+
+/// A rate card as it stands in the store, believed by nobody yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCard {
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// Its version.
+    pub version: i64,
+    /// Its file.
+    pub text: String,
+    /// When it was learned.
+    pub learned_at: Moment,
 }
 
 /// An entry as it stands in the store, believed by nobody yet.

@@ -70,12 +70,14 @@ impl Variant {
         Ok(Running { variant: self, stack, envoy })
     }
 
-    /// The gateway's own configuration with one route, which nothing has to be marked for, and for bare Envoy
-    /// without the filter.
+    /// The gateway's own configuration with one route, which nothing has to be marked for, without the filter's
+    /// second instance on the main thread, and for bare Envoy without the filter.
     fn less(self, yaml: &str) -> Result<String, StackError> {
         let odd =
             |what: &str| StackError::Config(format!("envoy/envoy.yaml, as the benchmark reads it: {what}"));
         let mut config: Value = serde_yaml_ng::from_str(yaml).map_err(|error| odd(&error.to_string()))?;
+        let extensions = config.as_mapping_mut().and_then(|config| config.remove("bootstrap_extensions"));
+        extensions.ok_or_else(|| odd("no bootstrap_extensions"))?;
         let manager =
             &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
         let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_sequence_mut();

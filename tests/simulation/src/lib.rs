@@ -162,7 +162,7 @@ impl Simulator {
     pub fn new(fault: Fault) -> Result<Self, String> {
         let config = Config::parse(CONFIG).map_err(|mistakes| mistakes.to_string())?;
         let bundle = Bundle::embedded().map_err(|mistakes| mistakes.to_string())?;
-        Ok(Self { gateway: Rc::new(Gateway { config, bundle }), fault })
+        Ok(Self { gateway: Rc::new(Gateway { config, bundle: bundle.into() }), fault })
     }
 
     /// Runs a seed.

@@ -200,6 +200,6 @@ pub(super) fn to_ms(moment: Moment) -> i64 {
     i64::try_from(moment.ms()).unwrap_or(i64::MAX)
 }
 
-fn from_ms(ms: i64) -> Moment {
+pub(super) fn from_ms(ms: i64) -> Moment {
     Moment::from_ms(u64::try_from(ms).unwrap_or(0))
 }

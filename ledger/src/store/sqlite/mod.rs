@@ -1,6 +1,7 @@
 //! The store in SQLite: one file, write-ahead log, durable on commit.
 
 mod admin;
+mod cards;
 mod read;
 mod standing;
 mod write;

@@ -20,13 +20,16 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The triggers that keep tables append-only.
-const GUARDS: [&str; 6] = [
+const GUARDS: [&str; 9] = [
     "credit_ledger_no_update",
     "credit_ledger_no_delete",
     "credit_ledger_no_replace",
     "quarantine_no_update",
     "quarantine_no_delete",
     "quarantine_no_replace",
+    "rate_cards_no_update",
+    "rate_cards_no_delete",
+    "rate_cards_no_replace",
 ];
 
 impl Store {
@@ -115,7 +118,7 @@ fn days(query: &mut QueryBuilder<'_, Sqlite>, since: Option<UtcDay>, until: Opti
 /// One moment of the store.
 #[derive(Debug)]
 pub struct Snapshot {
-    tx: Transaction<'static, Sqlite>,
+    pub(super) tx: Transaction<'static, Sqlite>,
 }
 
 impl Snapshot {

@@ -1,0 +1,147 @@
+//! The rate cards that the ledger knows: those built in, and those that it was told of before a filter used them.
+//!
+//! A card is known by the hash of its file and never goes; two cards of one version are a mistake that is refused, by
+//! whichever way the second one comes.
+
+use std::sync::Arc;
+
+use pax_gateway::bundle::Bundle;
+use pax_gateway::card::RateCard;
+use pax_gateway::digest::Digest;
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::server::embedded_bundle;
+use crate::store::{NewCard, Store, StoredCard};
+
+/// The cards of a service that runs.
+#[derive(Debug)]
+pub struct Cards {
+    store: Store,
+    built_in: Arc<Bundle>,
+    /// How many the store had, and all of them.
+    known: watch::Sender<(i64, Arc<Bundle>)>,
+}
+
+impl Cards {
+    /// The cards of a store, which learns those that are built in.
+    ///
+    /// # Errors
+    /// Where the store fails, or knows another card of a version that is built in.
+    pub async fn open(store: Store) -> Result<Arc<Self>, Error> {
+        let built_in = embedded_bundle()?;
+        let texts: Vec<&str> = built_in.files().map(|(_, text)| text.as_ref()).collect();
+        learn(&store, &texts).await.map_err(|error| match error {
+            Error::Conflict(why) => Error::Operator(format!("the rate cards built into this program: {why}")),
+            other => other,
+        })?;
+        let known = watch::Sender::new((0, Arc::clone(&built_in)));
+        let cards = Arc::new(Self { store, built_in, known });
+        cards.current().await?;
+        Ok(cards)
+    }
+
+    /// All cards that are known now, also those that another process has added.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn current(&self) -> Result<Arc<Bundle>, Error> {
+        let count = self.store.card_count().await?;
+        let (known, bundle) = self.known.borrow().clone();
+        if known == count {
+            return Ok(bundle);
+        }
+        let (bundle, mistakes) = gather(&self.built_in, &self.store.cards().await?);
+        for mistake in mistakes {
+            tracing::error!("{mistake}");
+        }
+        let bundle = Arc::new(bundle);
+        self.known.send_replace((count, Arc::clone(&bundle)));
+        Ok(bundle)
+    }
+
+    /// The cards that are known; looks for more where one of these is missing.
+    pub async fn with(&self, mut wanted: impl Iterator<Item = Digest>) -> Arc<Bundle> {
+        let known = Arc::clone(&self.known.borrow().1);
+        if wanted.all(|sha256| known.by_sha256(&sha256).is_some()) {
+            return known;
+        }
+        match self.current().await {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                tracing::error!(%error, "could not look for a rate card");
+                known
+            }
+        }
+    }
+
+    /// Learns cards by their files' texts: all of them, or none. Gives their hashes.
+    ///
+    /// # Errors
+    /// Every mistake of the texts; [`Error::Conflict`] where another card has one's version; where the store fails.
+    pub async fn learn(&self, texts: &[&str]) -> Result<Vec<Digest>, Error> {
+        let learned = learn(&self.store, texts).await;
+        if let Err(error @ Error::Conflict(_)) = &learned {
+            tracing::error!(%error, "a filter has another rate card of a known version");
+        }
+        let (hashes, new) = learned?;
+        if new > 0 {
+            tracing::info!("learned {new} rate cards");
+            self.current().await?;
+        }
+        Ok(hashes)
+    }
+}
+
+/// Reads cards and stores those that are new: all, or with an error none. Gives all hashes, and how many were new.
+///
+/// # Errors
+/// Every mistake of the texts; [`Error::Conflict`] where another card has one's version; where the store fails.
+pub async fn learn(store: &Store, texts: &[&str]) -> Result<(Vec<Digest>, usize), Error> {
+    let (mut cards, mut mistakes) = (Vec::new(), Vec::new());
+    for (text, number) in texts.iter().zip(1..) {
+        match RateCard::parse(text) {
+            Ok(card) => cards.push((card, *text)),
+            Err(found) => mistakes.extend(found.0.iter().map(|mistake| format!("card {number}: {mistake}"))),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Error::BadRequest(mistakes.join("\n")));
+    }
+    let new: Vec<NewCard<'_>> = cards
+        .iter()
+        .map(|(card, text)| NewCard { sha256: card.sha256, version: card.version, text })
+        .collect();
+    match store.learn_cards(&new, crate::now()).await? {
+        Ok(count) => Ok((new.iter().map(|card| card.sha256).collect(), count)),
+        Err(other) => Err(Error::Conflict(format!(
+            "version {} belongs to the card with sha256 {}, and a published card never changes: restore it, and make \
+             the change a new version",
+            other.version, other.known
+        ))),
+    }
+}
+
+/// The cards that are built in and those that are stored, and what is wrong with the latter.
+#[must_use]
+pub fn gather(built_in: &Bundle, stored: &[StoredCard]) -> (Bundle, Vec<String>) {
+    let mut cards: Vec<(Arc<RateCard>, Arc<str>)> =
+        built_in.files().map(|(card, text)| (Arc::clone(card), Arc::clone(text))).collect();
+    let mut mistakes = Vec::new();
+    for StoredCard { sha256, version, text, .. } in stored {
+        let named = format!("rate card {version} (sha256 {sha256})");
+        match RateCard::parse(text) {
+            Ok(card) if card.sha256.to_string() != *sha256 || i64::from(card.version.0) != *version => {
+                let (sha256, version) = (card.sha256, card.version);
+                mistakes.push(format!("{named}: its text is that of version {version} with sha256 {sha256}"));
+            }
+            Ok(card) => {
+                if cards.iter().all(|(other, _)| other.sha256 != card.sha256) {
+                    cards.push((Arc::new(card), Arc::from(text.as_str())));
+                }
+            }
+            Err(bad) => mistakes.push(format!("{named} cannot be read by this program: {bad}")),
+        }
+    }
+    (Bundle::of(cards), mistakes)
+}
