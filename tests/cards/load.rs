@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
     ("prices change under load: no call fails, and every entry costs what its own card says", under_load),
@@ -61,7 +61,10 @@ fn under_load() {
     stop.store(true, Ordering::Relaxed);
     let calls: Vec<(String, u32)> =
         callers.into_iter().flat_map(|caller| caller.join().expect("a call failed")).collect();
+    let ended = Instant::now();
     world.settle();
+    // A sender's lease is ten seconds: who held it when its configuration ended gave it up.
+    assert!(ended.elapsed() < Duration::from_secs(6), "a configuration that ended holds the outbox up");
     let entries = world.entries();
     assert_eq!(entries.len(), calls.len(), "one entry for each call");
     let named: BTreeMap<&str, u32> = calls.iter().map(|(id, version)| (id.as_str(), *version)).collect();
