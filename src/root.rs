@@ -86,7 +86,10 @@ fn count(metric: Option<u32>, by: i64) {
 impl Root {
     fn configure(&mut self, text: &str) -> Result<(), Mistakes> {
         let Gateway { config, bundle } = Gateway::parse(text)?;
-        self.worker = Some(Rc::new(Worker::new(config)));
+        let worker = Worker::new(config);
+        // The debit of a stream that outlives the configuration before this one is sent from here.
+        worker.serves.set(vm::with(|vm| vm.serves()).unwrap_or(false));
+        self.worker = Some(Rc::new(worker));
         self.publishing = Some(Publishing::new(bundle));
         Ok(())
     }
@@ -380,7 +383,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         let worker = Rc::clone(self.worker.as_ref()?);
         worker.serves.set(true);
-        if let Some(bundle) = vm::with(|vm| vm.bundle().cloned()).flatten() {
+        if let Some(bundle) = vm::with(Vm::begin_stream).flatten() {
             worker.use_cards(&bundle);
         }
         Some(Box::new(Stream::new(worker)))

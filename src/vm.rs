@@ -34,6 +34,8 @@ pub struct Vm {
     active: BTreeMap<String, UtcDay>,
     /// None until the ledger knows some.
     bundle: Option<Rc<Bundle>>,
+    /// Whether any of its roots ever had a stream: the main thread's VM has none.
+    serves: bool,
 }
 
 thread_local! {
@@ -56,6 +58,7 @@ impl Vm {
             beaten: Moment::from_ms(0),
             active: BTreeMap::new(),
             bundle: None,
+            serves: false,
         }
     }
 
@@ -114,9 +117,15 @@ impl Vm {
         warn!("a VM died: {charged} of its calls were charged by estimate");
     }
 
-    /// The cards of new calls.
-    pub fn bundle(&self) -> Option<&Rc<Bundle>> {
-        self.bundle.as_ref()
+    /// Whether it makes calls, and so sends what comes of them.
+    pub fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// A stream begins. Gives the cards of new calls.
+    pub fn begin_stream(&mut self) -> Option<Rc<Bundle>> {
+        self.serves = true;
+        self.bundle.clone()
     }
 
     /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
