@@ -258,11 +258,11 @@ impl Root {
             return;
         };
         let bundle = publishing.bundle();
-        let _ = vm::with(|vm| vm.adopt(bundle));
+        let cards = vm::with(|vm| vm.adopt(bundle)).unwrap_or(0);
         let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
         info!("configured with rate cards {}", versions.join(", "));
         if let Some(metric) = self.metrics.cards {
-            host::record_metric(metric, u64::try_from(versions.len()).unwrap_or(0));
+            host::record_metric(metric, u64::try_from(cards).unwrap_or(0));
         }
     }
 

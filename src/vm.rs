@@ -129,12 +129,13 @@ impl Vm {
     }
 
     /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
-    /// again once it was published, so the larger bundle is the later one.
-    pub fn adopt(&mut self, bundle: &Rc<Bundle>) {
+    /// again once it was published, so the larger bundle is the later one. Gives how many cards the VM has now.
+    pub fn adopt(&mut self, bundle: &Rc<Bundle>) -> usize {
         let has = self.bundle.as_ref().map_or(0, |bundle| bundle.cards().len());
         if bundle.cards().len() > has {
             self.bundle = Some(Rc::clone(bundle));
         }
+        bundle.cards().len().max(has)
     }
 
     /// An account that has a cap has called: the ledger is to be asked about it.
