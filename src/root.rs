@@ -14,6 +14,7 @@ use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
 use crate::publish::Publishing;
+use crate::vm::Vm;
 use crate::wire::{
     CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk,
     StandingsReply, StandingsRequest,
@@ -85,7 +86,10 @@ fn count(metric: Option<u32>, by: i64) {
 impl Root {
     fn configure(&mut self, text: &str) -> Result<(), Mistakes> {
         let Gateway { config, bundle } = Gateway::parse(text)?;
-        self.worker = Some(Rc::new(Worker::new(config)));
+        let worker = Worker::new(config);
+        // The debit of a stream that outlives the configuration before this one is sent from here.
+        worker.serves.set(vm::with(|vm| vm.serves()).unwrap_or(false));
+        self.worker = Some(Rc::new(worker));
         self.publishing = Some(Publishing::new(bundle));
         Ok(())
     }
@@ -255,11 +259,11 @@ impl Root {
             return;
         };
         let bundle = publishing.bundle();
-        let _ = vm::with(|vm| vm.adopt(bundle));
+        let cards = vm::with(|vm| vm.adopt(bundle)).unwrap_or(0);
         let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
         info!("configured with rate cards {}", versions.join(", "));
         if let Some(metric) = self.metrics.cards {
-            host::record_metric(metric, u64::try_from(versions.len()).unwrap_or(0));
+            host::record_metric(metric, u64::try_from(cards).unwrap_or(0));
         }
     }
 
@@ -382,7 +386,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         let worker = Rc::clone(self.worker.as_ref()?);
         worker.serves.set(true);
-        if let Some(bundle) = vm::with(|vm| vm.bundle().cloned()).flatten() {
+        if let Some(bundle) = vm::with(Vm::begin_stream).flatten() {
             worker.use_cards(&bundle);
         }
         Some(Box::new(Stream::new(worker)))

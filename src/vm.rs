@@ -30,6 +30,8 @@ pub struct Vm {
     active: Active,
     /// None until the ledger knows some.
     bundle: Option<Rc<Bundle>>,
+    /// Whether any of its roots ever had a stream: the main thread's VM has none.
+    serves: bool,
 }
 
 thread_local! {
@@ -52,6 +54,7 @@ impl Vm {
             beaten: Moment::from_ms(0),
             active: Active::new(),
             bundle: None,
+            serves: false,
         }
     }
 
@@ -115,17 +118,24 @@ impl Vm {
         &mut self.active
     }
 
-    /// The cards of new calls.
-    pub fn bundle(&self) -> Option<&Rc<Bundle>> {
-        self.bundle.as_ref()
+    /// Whether it makes calls, and so sends what comes of them.
+    pub fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// A stream begins. Gives the cards of new calls.
+    pub fn begin_stream(&mut self) -> Option<Rc<Bundle>> {
+        self.serves = true;
+        self.bundle.clone()
     }
 
     /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
-    /// again once it was published, so the larger bundle is the later one.
-    pub fn adopt(&mut self, bundle: &Rc<Bundle>) {
+    /// again once it was published, so the larger bundle is the later one. Gives how many cards the VM has now.
+    pub fn adopt(&mut self, bundle: &Rc<Bundle>) -> usize {
         let has = self.bundle.as_ref().map_or(0, |bundle| bundle.cards().len());
         if bundle.cards().len() > has {
             self.bundle = Some(Rc::clone(bundle));
         }
+        bundle.cards().len().max(has)
     }
 }

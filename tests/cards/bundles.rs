@@ -62,6 +62,8 @@ impl Cards {
     pub fn use_in(&self, world: &World) {
         self.put(world);
         wait_for("the cards are in use", || cards_in_use(world) == Some(u64::from(self.newest())));
+        // The first worker says so; the others look within their next tick of 20 ms.
+        std::thread::sleep(Duration::from_millis(150));
     }
 
     /// Says that an entry costs what its own card says.

@@ -82,6 +82,7 @@ fn under_load() {
     for _ in 0..8 {
         assert_eq!(version(&call(&world)), cards.newest());
     }
+    assert_eq!(cards_in_use(&world), Some(u64::from(cards.newest())));
 }
 
 fn takes_force() {

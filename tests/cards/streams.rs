@@ -7,25 +7,32 @@ use crate::common::world::{TOKEN, World};
 use pax_standin::Behaviour;
 use std::time::{Duration, Instant};
 
-pub const CASES: &[Case] =
-    &[("a stream keeps the card of its admission over a reload, and is recorded", over_a_reload)];
+pub const CASES: &[Case] = &[
+    ("a stream keeps the card of its admission over a reload, and is recorded", over_a_reload),
+    ("a stream that ends after its configuration is recorded at once, though nobody calls", the_last_one),
+];
 
 /// Longer than it takes to be taken for dead, and than a sender's lease.
 const EVENTS: usize = 130;
 
-fn over_a_reload() {
-    let world = World::start();
-    let before = Cards::published();
+/// The next answer is a stream of so many events, ten a second.
+fn paced(world: &World, events: usize) {
     let event = "data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n";
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8}}\n\n";
     world.behave(Behaviour {
-        body: Some([&event.repeat(EVENTS), usage, "data: [DONE]\n\n"].concat()),
+        body: Some([&event.repeat(events), usage, "data: [DONE]\n\n"].concat()),
         content_type: Some("text/event-stream".to_owned()),
         write_bytes: Some(vec![event.len()]),
         pace_ms: Some(100),
         times: Some(1),
         ..Behaviour::default()
     });
+}
+
+fn over_a_reload() {
+    let world = World::start();
+    let before = Cards::published();
+    paced(&world, EVENTS);
     let mut long = world.connect();
     long.send(&chat(TOKEN, &body(true)));
     assert!(long.read_until(b"12345678"));
@@ -55,4 +62,19 @@ fn over_a_reload() {
     let log = log(&world);
     assert!(!log.contains("VM"), "nobody died: {log}");
     world.replay();
+}
+
+fn the_last_one() {
+    let world = World::start();
+    paced(&world, 25);
+    let mut last = world.connect();
+    last.send(&chat(TOKEN, &body(true)));
+    assert!(last.read_until(b"12345678"));
+    let cards = Cards::published().and_now("1", "2");
+    cards.use_in(&world);
+    let stream = last.read();
+    assert!(stream.complete);
+    let ended = Instant::now();
+    cards.check(&world.entry(&stream.header("x-matrix-exchange-id")));
+    assert!(ended.elapsed() < Duration::from_secs(4), "its debit waits for somebody to send it");
 }

@@ -113,6 +113,14 @@ pub struct Reloaded {
 /// did not take them.
 pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
     let file = run.join("filter.yaml");
+    let no_gateway = || StackError::Missing {
+        what: "a gateway that runs",
+        path: run.to_path_buf(),
+        hint: "start it (`make up`), or name its port and its data folder",
+    };
+    if !file.is_file() {
+        return Err(no_gateway());
+    }
     let text = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
     let cards = rate_cards(layout)?;
     let text = change_filter(&text, |config| config["rate_cards"] = cards)?;
@@ -121,11 +129,17 @@ pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
     let port = run.join("admin");
     let port = std::fs::read_to_string(&port).map_err(StackError::io("read", &port))?;
     let port = port.trim().parse().map_err(|_| StackError::Config("the admin port is no number".into()))?;
+    let cards = gateway.bundle.cards();
+    let count = u64::try_from(cards.len()).unwrap_or(0);
+    let before = http::stat(port, CARDS_GAUGE).ok_or_else(no_gateway)?;
+    if before > count {
+        return Err(StackError::Config(format!(
+            "nothing was changed: the gateway has {before} cards, ratecards/ {count}, and what was published stays"
+        )));
+    }
     let failed = || http::stat(port, &format!("{DISCOVERY}.config_fail")).unwrap_or(0);
     let failed_before = failed();
     replace(&file, &text)?;
-    let cards = gateway.bundle.cards();
-    let count = u64::try_from(cards.len()).unwrap_or(0);
     let deadline = Instant::now() + RELOAD_PATIENCE;
     while http::stat(port, CARDS_GAUGE) != Some(count) {
         let log = run.join("envoy.log");
@@ -142,6 +156,8 @@ pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    // The first worker says so; the others look within their next tick of 20 ms.
+    std::thread::sleep(Duration::from_millis(100));
     let cards = cards.iter().map(|card| (card.version.0, card.effective_from.to_string())).collect();
     Ok(Reloaded { cards, file })
 }

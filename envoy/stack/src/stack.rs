@@ -207,17 +207,25 @@ impl Stack {
     ///
     /// # Errors
     /// [`StackError`] when it does not come up.
-    pub fn another_envoy(&self, change: impl FnOnce(String) -> String) -> Result<Envoy, StackError> {
-        let file = self.config_file();
-        let config = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
+    pub fn another_envoy(&self, change: impl Fn(String) -> String) -> Result<Envoy, StackError> {
         let (gateway_port, admin_port) = (ports::free()?, ports::free()?);
-        let moved = [(self.gateway_port, gateway_port), (self.admin_port, admin_port)];
-        let config = moved.into_iter().fold(config, |config, (from, to)| {
-            config.replace(&format!("port_value: {from} "), &format!("port_value: {to} "))
-        });
         let name = format!("envoy-{gateway_port}");
-        let file = self.folder.run.join(format!("{name}.yaml"));
-        std::fs::write(&file, change(config)).map_err(StackError::io("write", &file))?;
+        // The filter's configuration is discovered, so it has a folder of its own to be watched.
+        let (filter, folder) = (self.filter_file(), self.folder.run.join(&name));
+        let (own_filter, file) = (folder.join("filter.yaml"), folder.join("envoy.yaml"));
+        let quoted = |path: &Path| Value::from(path.to_string_lossy()).to_string();
+        let mut moved = vec![
+            (format!("port_value: {} ", self.gateway_port), format!("port_value: {gateway_port} ")),
+            (format!("port_value: {} ", self.admin_port), format!("port_value: {admin_port} ")),
+            (quoted(&filter), quoted(&own_filter)),
+        ];
+        moved.extend(filter.parent().map(|watched| (quoted(watched), quoted(&folder))));
+        std::fs::create_dir_all(&folder).map_err(StackError::io("make", &folder))?;
+        for (from, to) in [(&filter, &own_filter), (&self.config_file(), &file)] {
+            let text = std::fs::read_to_string(from).map_err(StackError::io("read", from))?;
+            let text = moved.iter().fold(text, |text, (from, to)| text.replace(from, to));
+            std::fs::write(to, change(text)).map_err(StackError::io("write", to))?;
+        }
         let process = self.run_envoy(&file, gateway_port, &name)?;
         Ok(Envoy { process, gateway_port, admin_port })
     }
