@@ -24,6 +24,7 @@ impl Folder {
         let data = std::path::absolute(&data).map_err(StackError::io("find", &data))?;
         let run = data.join("run").join(port.to_string());
         let folder = Self { run, temporary };
+        make_private(&run_filter(&folder.run).0)?;
         for log in ["envoy", "ledger", "standin"] {
             // Logs of an earlier start would be shown as this one's.
             let _ = std::fs::remove_file(folder.log(log));
@@ -31,9 +32,20 @@ impl Folder {
         Ok((folder, data))
     }
 
+    /// The file of the filter's configuration.
+    pub fn filter(&self) -> PathBuf {
+        run_filter(&self.run).1
+    }
+
     pub fn log(&self, name: &str) -> PathBuf {
         self.run.join(format!("{name}.log"))
     }
+}
+
+/// In a run folder, the folder that Envoy watches for the filter's configuration, and the file in it.
+pub(crate) fn run_filter(run: &Path) -> (PathBuf, PathBuf) {
+    let folder = run.join("filter");
+    (folder.clone(), folder.join("filter.yaml"))
 }
 
 /// Makes a folder that nobody else can look into: the database is in it.

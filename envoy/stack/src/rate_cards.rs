@@ -1,5 +1,6 @@
 //! The rate cards of a checkout, as the filter's configuration carries them, and how a running gateway gets them.
 
+use crate::folder::run_filter;
 use crate::{Layout, StackError, http, render};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::config::Gateway;
@@ -112,7 +113,7 @@ pub struct Reloaded {
 /// [`StackError::Config`] names every mistake of the cards; then nothing was changed. Or says that Envoy or the ledger
 /// did not take them.
 pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
-    let file = run.join("filter.yaml");
+    let (_, file) = run_filter(run);
     let no_gateway = || StackError::Missing {
         what: "a gateway that runs",
         path: run.to_path_buf(),

@@ -133,9 +133,10 @@ impl Stack {
         http::stat(self.admin_port, name)
     }
 
-    /// The file of the filter's configuration.
+    /// The file of the filter's configuration, in a folder of its own: Envoy watches it, and would look again at every
+    /// line that is logged beside it.
     pub fn filter_file(&self) -> PathBuf {
-        self.folder.run.join("filter.yaml")
+        self.folder.filter()
     }
 
     /// Changes the filter's configuration while Envoy runs, by its file: Envoy takes it, or keeps what it has.
@@ -212,7 +213,7 @@ impl Stack {
         let name = format!("envoy-{gateway_port}");
         // The filter's configuration is discovered, so it has a folder of its own to be watched.
         let (filter, folder) = (self.filter_file(), self.folder.run.join(&name));
-        let (own_filter, file) = (folder.join("filter.yaml"), folder.join("envoy.yaml"));
+        let (own_filter, file) = (folder.join("filter.yaml"), self.folder.run.join(format!("{name}.yaml")));
         let quoted = |path: &Path| Value::from(path.to_string_lossy()).to_string();
         let mut moved = vec![
             (format!("port_value: {} ", self.gateway_port), format!("port_value: {gateway_port} ")),
