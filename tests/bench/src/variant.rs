@@ -67,7 +67,8 @@ impl Variant {
         }
         let envoy = stack.processes().into_iter().find(|(name, _)| *name == "Envoy");
         let (_, envoy) = envoy.ok_or_else(|| BenchError::Failed("Envoy does not run".into()))?;
-        Ok(Running { variant: self, stack, envoy })
+        let answered_before = answered(&stack);
+        Ok(Running { variant: self, stack, envoy, answered_before })
     }
 
     /// The gateway's own configuration with one route, which nothing has to be marked for, without the filter's
@@ -105,6 +106,8 @@ pub struct Running {
     pub stack: Stack,
     /// Envoy's process id.
     pub envoy: u32,
+    /// How many answers with 2xx it had given before the first call: to the stack, which asks whether it is up.
+    pub answered_before: u64,
 }
 
 impl Running {
@@ -129,6 +132,11 @@ impl Running {
         cpu::time_ns(self.envoy)
     }
 
+    /// How many calls were answered with 2xx.
+    pub fn answered(&self) -> u64 {
+        answered(&self.stack).saturating_sub(self.answered_before)
+    }
+
     /// How many debits wait for the ledger; none where there is no gateway.
     pub fn waiting(&self) -> u64 {
         match self.variant {
@@ -136,4 +144,8 @@ impl Running {
             _ => 0,
         }
     }
+}
+
+fn answered(stack: &Stack) -> u64 {
+    stack.stat("http.gateway.downstream_rq_2xx").unwrap_or(0)
 }
