@@ -146,8 +146,7 @@ fn run_publish(folder: &Folder, options: &Publish, now: Moment) -> Result<ExitCo
         "published {name}: its hash is in LOCK, and from now on it never changes.\n\
          It takes force at {from}. Until then:\n  \
          make test, and commit {name} and LOCK\n  \
-         bring it to the ledger service first, and then to every Envoy (ratecards/README.md, \"Bring it live\"; with \
-         the module: make wasm, and restart)\n"
+         make reload, or another way of ratecards/README.md, \"Get it live\"\n"
     ));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
