@@ -100,8 +100,7 @@ pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: 
         let bucket = Bucket::of(value, account);
         let mut place = bucket.place().unwrap_or_else(|| Place::new(account));
         let known = place.day(standing.utc_day).is_some();
-        let fits = if known { true } else { place.make_room_for(standing.utc_day) };
-        if !fits {
+        if !known && !place.make_room_for(standing.utc_day) {
             return (None, ());
         }
         place.used = now.max(place.used);

@@ -114,14 +114,7 @@ impl Stream {
         }
         let ledger = &self.gateway.config.ledger;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256: token, utc_day }).unwrap_or_default();
-        let callout = host::post(
-            &ledger.cluster,
-            &ledger.authority,
-            RESOLVE_PATH,
-            "application/json",
-            &body,
-            ledger.timeout_ms,
-        );
+        let callout = host::post(ledger, RESOLVE_PATH, "application/json", &body);
         match callout {
             Some(callout) => self.resolving = Some((callout, token)),
             None => {

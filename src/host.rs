@@ -9,6 +9,7 @@ use std::ptr::{null, null_mut};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::config::Ledger;
 use crate::shared::{SharedData, Version};
 
 /// What a host call answered, other than "ok" (proxy-wasm ABI 0.2.1).
@@ -348,24 +349,17 @@ pub fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), 
     })
 }
 
-/// Sends a POST to a cluster; its answer comes by the token.
-pub fn post(
-    cluster: &str,
-    authority: &str,
-    path: &str,
-    content_type: &str,
-    body: &[u8],
-    timeout_ms: u64,
-) -> Option<u32> {
+/// Sends a POST to the ledger; its answer comes by the token.
+pub fn post(ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Option<u32> {
     let headers = vec![
         (":method", "POST"),
         (":path", path),
-        (":authority", authority),
+        (":authority", ledger.authority.as_str()),
         (":scheme", "http"),
         ("content-type", content_type),
     ];
-    let timeout = Duration::from_millis(timeout_ms);
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout).ok()
+    let timeout = Duration::from_millis(ledger.timeout_ms);
+    proxy_wasm::hostcalls::dispatch_http_call(&ledger.cluster, headers, Some(body), Vec::new(), timeout).ok()
 }
 
 /// Defines a metric.

@@ -146,15 +146,7 @@ impl Root {
         }
         let gateway = worker.gateway();
         let ledger = &gateway.config.ledger;
-        let timeout_ms = ledger.timeout_ms;
-        self.sending = host::post(
-            &ledger.cluster,
-            &ledger.authority,
-            DEBITS_PATH,
-            "application/x-ndjson",
-            &body,
-            timeout_ms,
-        );
+        self.sending = host::post(ledger, DEBITS_PATH, "application/x-ndjson", &body);
         if self.sending.is_none() {
             sender.failed(now);
             count(self.metrics.failed, 1);
@@ -224,14 +216,7 @@ impl Root {
         let gateway = worker.gateway();
         let ledger = &gateway.config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
-        let callout = host::post(
-            &ledger.cluster,
-            &ledger.authority,
-            STANDINGS_PATH,
-            "application/json",
-            &body,
-            ledger.timeout_ms,
-        );
+        let callout = host::post(ledger, STANDINGS_PATH, "application/json", &body);
         self.syncing = callout.map(|callout| (callout, asks));
     }
 
@@ -275,8 +260,7 @@ impl Root {
         let gateway = worker.gateway();
         let ledger = &gateway.config.ledger;
         let json = "application/json";
-        self.telling =
-            host::post(&ledger.cluster, &ledger.authority, CARDS_PATH, json, &body, ledger.timeout_ms);
+        self.telling = host::post(ledger, CARDS_PATH, json, &body);
         if self.telling.is_none() {
             publishing.failed(now);
         }
