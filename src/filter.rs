@@ -131,8 +131,7 @@ impl Stream {
             Ok(slot) => {
                 self.slot = Some(slot);
                 if cap.is_some() {
-                    let day = admission.admitted_at.day();
-                    let _ = vm::with(|vm| vm.active().called(&admission.account.account, day, now));
+                    let _ = vm::with(|vm| vm.active().called(&admission.account.account, now));
                 }
                 Opened::Done
             }

@@ -130,7 +130,7 @@ fn sweep(map: &Map) -> usize {
     for s in 0..=DEAD_MS / 1_000 + 1 {
         let now = t(60_000 + s * 1_000);
         let Some(dead) = watch.look(map, 8, now) else { continue };
-        dead.sweep(map, |record| match orphan(map, &bundle, (&writer, now, || now), record) {
+        dead.sweep(map, now, |record| match orphan(map, &bundle, (&writer, now, || now), record) {
             Orphan::Charged(_) => {
                 charged += 1;
                 true

@@ -20,6 +20,9 @@ pub const RECORDS: u32 = 65_536;
 pub const BEAT_MS: u64 = 1_000;
 /// How long a beat stands still before its VM counts as dead.
 pub const DEAD_MS: u64 = 10_000;
+/// How long a dead VM's lane is left alone where another one is free: a thread that stood still in the middle of a
+/// write ends that write when it wakes, and would strike out the record of whoever has the lane by then.
+const FALLOW_MS: u64 = 600_000;
 /// A watcher that has not looked for so long was not awake: what it saw before says nothing.
 const ASLEEP_MS: u64 = 3_000;
 
@@ -53,7 +56,7 @@ fn record_key(lane: u32, slot: u32) -> String {
     numbered(&lane, u64::from(slot))
 }
 
-/// A lane's value: whose it is, and its last beat. Empty for a lane that is free.
+/// A lane's value: whose it is, and its last beat. One that is free has none of that, only since when it is free.
 fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
     let (vm, beat) = value.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*vm), u64::from_le_bytes(*beat.first_chunk::<8>()?)))
@@ -66,17 +69,27 @@ fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
     value
 }
 
+/// Whether a lane is free, and has been for so long.
+fn is_free(value: &[u8], now: Moment, for_ms: u64) -> bool {
+    read_lane(value).is_none()
+        && value
+            .first_chunk::<8>()
+            .is_none_or(|since| now.since_ms(Moment::from_ms(u64::from_le_bytes(*since))) >= for_ms)
+}
+
 impl Lane {
     /// Takes the lowest lane that is free, for a VM with a random id of its own: another one each time that it takes
     /// one. None where all are taken.
     pub fn take(shared: &impl SharedData, vm: u64, now: Moment) -> Option<Self> {
-        (0..LANES).find_map(|number| {
+        let take = |number, free_for_ms| {
             let key = lane_key(number);
             let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
-            let free = read_lane(&value).is_none();
+            let free = is_free(&value, now, free_for_ms);
             let taken = free && shared.swap(&key, &lane_value(vm, now), version);
             taken.then(|| Self { number, vm, beaten: Cell::new(now), free: Vec::new(), next: 0 })
-        })
+        };
+        let rested = (0..LANES).find_map(|number| take(number, FALLOW_MS));
+        rested.or_else(|| (0..LANES).find_map(|number| take(number, 0)))
     }
 
     /// Says that this VM lives. False where it was taken for dead and its lane is another's: then it needs a new
@@ -195,7 +208,12 @@ impl Watch {
 impl Dead {
     /// Hands every record of the lane to `settle`, which says whether it is done with; those are taken out. Frees
     /// the lane once none is left. Gives how many were done with.
-    pub fn sweep(self, shared: &impl SharedData, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
+    pub fn sweep(
+        self,
+        shared: &impl SharedData,
+        now: Moment,
+        mut settle: impl FnMut(&[u8]) -> bool,
+    ) -> usize {
         let (mut done, mut all) = (0usize, true);
         for slot in 0..RECORDS {
             let key = record_key(self.number, slot);
@@ -215,7 +233,7 @@ impl Dead {
             && read_lane(&value).is_some_and(|(vm, _)| vm == self.vm)
         {
             // Lost: another took this VM for dead, and sweeps too.
-            let _ = shared.swap(&key, &[], version);
+            let _ = shared.swap(&key, &now.ms().to_le_bytes(), version);
         }
         done
     }

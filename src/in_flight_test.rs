@@ -10,7 +10,7 @@ fn t(ms: u64) -> Moment {
 /// What a sweep finds.
 fn sweep(shared: &Map, dead: Dead) -> Vec<String> {
     let mut found = Vec::new();
-    dead.sweep(shared, |record| {
+    dead.sweep(shared, t(0), |record| {
         found.push(String::from_utf8(record.to_vec()).unwrap());
         true
     });
@@ -47,8 +47,22 @@ fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
     assert_eq!(sweep(&shared, dead), ["orphan 1", "orphan 2"]);
     assert!(!dying.beat(&shared, t(12_000)), "should it live after all, it learns that its lane is gone");
     let next = Lane::take(&shared, 3, t(12_000)).unwrap();
-    assert_eq!(next.number, dying.number);
+    assert_eq!(next.number, 2, "a thread that stood still may end a write in the dead one's lane");
     assert!(watch(&mut looker, &shared, 12, 30, &[&alive, &next]).is_empty());
+    let later = Lane::take(&shared, 4, t(FALLOW_MS)).unwrap();
+    assert_eq!(later.number, dying.number, "now it is used again");
+}
+
+#[test]
+fn where_no_lane_is_free_for_long_one_that_was_just_freed_is_taken() {
+    let shared = Map::default();
+    let dying = Lane::take(&shared, 1, t(0)).unwrap();
+    for vm in 2..=u64::from(LANES) {
+        Lane::take(&shared, vm, t(0)).unwrap();
+    }
+    assert!(Lane::take(&shared, 5_000, t(0)).is_none(), "all are taken");
+    sweep(&shared, Dead { number: dying.number, vm: dying.vm });
+    assert_eq!(Lane::take(&shared, 5_000, t(1)).unwrap().number, dying.number);
 }
 
 #[test]
@@ -92,7 +106,7 @@ fn a_record_that_cannot_be_settled_yet_keeps_its_lane() {
     dying.put(&shared, b"now", t(0)).unwrap();
     let mut looker = Watch::default();
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
-    assert_eq!(dead.sweep(&shared, |record| record == b"now"), 1);
+    assert_eq!(dead.sweep(&shared, t(0), |record| record == b"now"), 1);
     let (_, dead) = watch(&mut looker, &shared, 12, 20, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["later"]);
 }
@@ -126,11 +140,11 @@ fn a_vm_that_lost_its_lane_and_got_it_again_does_not_take_out_what_stands_there_
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["old"]);
 
-    let mut again = Lane::take(&shared, 2, t(12_000)).unwrap();
+    let mut again = Lane::take(&shared, 2, t(FALLOW_MS)).unwrap();
     assert_eq!(again.number, lost.number);
-    again.put(&shared, b"new", t(12_000)).unwrap();
+    again.put(&shared, b"new", t(FALLOW_MS)).unwrap();
     assert!(!again.clear(&shared, old));
-    let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
+    let (_, dead) = watch(&mut looker, &shared, FALLOW_MS / 1_000, 12, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["new"]);
 }
 

@@ -180,9 +180,18 @@ pub struct Sender {
     head_seen: u64,
     /// Whether that batch left something behind: then the next one need not wait for a tick.
     more: bool,
-    gap_since: Option<(u64, Moment)>,
+    gap: Gap,
     retry_at: Moment,
     backoff_ms: u64,
+}
+
+/// A number at the head whose slot does not hold it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    number: Option<u64>,
+    /// When it was last looked at, and for how long it has been.
+    looked: Moment,
+    waited_ms: u64,
 }
 
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -197,7 +206,7 @@ impl Sender {
             in_flight: Vec::new(),
             head_seen: 0,
             more: false,
-            gap_since: None,
+            gap: Gap::default(),
             retry_at: Moment::from_ms(0),
             backoff_ms: BACKOFF_FIRST_MS,
         }
@@ -322,14 +331,15 @@ impl Sender {
         }
     }
 
+    /// A clock that is set counts for no more than a look does: who wrote that number may only be slow.
     fn gap_is_old(&mut self, number: u64, now: Moment) -> bool {
-        match self.gap_since {
-            Some((gap, since)) if gap == number && since <= now => now.since_ms(since) >= GAP_MS,
-            _ => {
-                self.gap_since = Some((number, now));
-                false
-            }
+        if self.gap.number != Some(number) {
+            self.gap = Gap { number: Some(number), looked: now, waited_ms: 0 };
         }
+        let since_ms = now.since_ms(self.gap.looked).min(BACKOFF_LAST_MS);
+        self.gap.waited_ms = self.gap.waited_ms.saturating_add(since_ms);
+        self.gap.looked = now;
+        self.gap.waited_ms >= GAP_MS
     }
 }
 

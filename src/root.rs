@@ -16,8 +16,8 @@ use crate::outbox::{self, Sender};
 use crate::publish::Publishing;
 use crate::vm::Vm;
 use crate::wire::{
-    CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_MAX, STANDINGS_PATH, StandingAsk,
-    StandingsReply, StandingsRequest,
+    CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_PATH, StandingAsk, StandingsReply,
+    StandingsRequest,
 };
 use crate::worker::{IDLE_MS, Worker};
 use crate::{cap, gate, vm};
@@ -39,7 +39,6 @@ struct Root {
     sending: Option<u32>,
     /// The callout that asks where accounts stand, and which ones.
     syncing: Option<(u32, Vec<StandingAsk>)>,
-    synced: Moment,
     /// The cards of this configuration, until the ledger knows them: then they are the VM's.
     publishing: Option<Publishing>,
     /// The callout that makes them known.
@@ -199,21 +198,16 @@ impl Root {
     /// Asks where active accounts stand, once an interval.
     fn sync(&mut self, now: Moment) {
         let Some(worker) = &self.worker else { return };
-        let interval_ms = worker.gateway().config.gate.sync_ms;
-        let due = now < self.synced || now.since_ms(self.synced) >= interval_ms;
-        if !due || self.syncing.is_some() {
+        if self.syncing.is_some() {
             return;
-        }
-        let ttl_ms = worker.gateway().config.tokens.ttl_ms;
-        let asks = vm::with(|vm| vm.active().next(now, ttl_ms)).unwrap_or_default();
-        if asks.is_empty() {
-            self.synced = now;
-            return;
-        }
-        if asks.len() < STANDINGS_MAX {
-            self.synced = now;
         }
         let gateway = worker.gateway();
+        let (interval_ms, ttl_ms) = (gateway.config.gate.sync_ms, gateway.config.tokens.ttl_ms);
+        let asks = vm::with(|vm| match vm.active() {
+            active if active.due(now, interval_ms, worker.tick_ms()) => active.next(now, ttl_ms),
+            _ => Vec::new(),
+        });
+        let Some(asks) = asks.filter(|asks| !asks.is_empty()) else { return };
         let ledger = &gateway.config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
         let callout = host::post(ledger, STANDINGS_PATH, "application/json", &body);
@@ -363,8 +357,8 @@ impl RootContext for Root {
         let now = host::now();
         self.tell_of_cards(now);
         let _ = vm::with(|vm| vm.beat(now));
-        self.sync(now);
         self.set_pace();
+        self.sync(now);
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {

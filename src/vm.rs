@@ -95,7 +95,7 @@ impl Vm {
         let Some(bundle) = self.bundle.clone() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
         let (mut charged, outbox) = (0u32, &self.outbox);
-        dead.sweep(&Shared, |record| {
+        dead.sweep(&Shared, now, |record| {
             match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
                 Orphan::Charged(debit) => {
                     charged = charged.saturating_add(1);

@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// How often the Envoys of this world ask where active accounts stand.
-const SYNC: Duration = Duration::from_secs(1);
+const SYNC: Duration = Duration::from_secs(2);
 
 pub fn world() -> World {
     World::start_with(|builder| {
@@ -80,7 +80,7 @@ fn they_learn(world: &mut World) {
 
     // Nothing was acknowledged to the second Envoy, and nobody has called it meanwhile: it has asked by itself. A call
     // of a third of the cap would fit, were nothing spent.
-    std::thread::sleep(SYNC + Duration::from_millis(500));
+    std::thread::sleep(SYNC + Duration::from_secs(1));
     let refused = Connection::open(ports[1]).call(&caller.call(most_output(part(cap, 3))));
     assert_eq!(refused.refusal(), "429 daily_cap_exceeded");
     let said: Decimal = error(&refused)["spent_pax"].as_str().unwrap().parse().unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pax_gateway::account::{Status, Tier};
+use pax_gateway::clock::UtcDay;
 use pax_gateway::digest::Digest;
 use pax_gateway::outbox;
 use pax_gateway::pax::Pax;
@@ -189,7 +190,8 @@ impl World {
             Some(token) => (token.account.clone(), token.revoked),
             None => return,
         };
-        let before = self.ledger.borrow().spent(&account, self.clock(site).day());
+        let day = self.clock(site).day();
+        let before = self.ledger.borrow().spent(&account, day);
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
         self.ended.borrow_mut().clear();
@@ -225,14 +227,15 @@ impl World {
                 kept.status, kept.daily_cap
             ));
         }
-        if forwarded && kept.tier == Tier::Free {
-            self.check_synced(envoy, &account, &ledger);
+        // At midnight it is another day that is asked about.
+        if forwarded && kept.tier == Tier::Free && self.clock(site).day() == day {
+            self.check_synced(envoy, (&account, day), &ledger);
         }
     }
 
-    fn check_synced(&self, envoy: usize, account: &str, ledger: &crate::ledger::Ledger) {
+    fn check_synced(&self, envoy: usize, of: (&str, UtcDay), ledger: &crate::ledger::Ledger) {
+        let (account, today) = of;
         let there = self.envoys[envoy].memory.read();
-        let today = self.clock(Site { envoy, worker: 0 }).day();
         let known = there.days.iter().find(|day| day.account == account && day.day == today);
         let spent = ledger.spent(account, today).picopax();
         if known.is_none_or(|day| day.spent != spent || !day.open.is_empty() || !day.pending.is_empty()) {

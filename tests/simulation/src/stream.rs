@@ -259,7 +259,7 @@ impl Vm {
                 set_stage(shared, admission, Stage::Open);
                 if let Some(cap) = cap {
                     check_admission(shared, life, (account, day), cap);
-                    self.active.insert(account.clone(), day);
+                    self.active.called(account, stream.now);
                 }
                 Opened::Done
             }

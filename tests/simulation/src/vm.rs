@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use pax_gateway::active::Active;
 use pax_gateway::cap::{self, Daily};
-use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::clock::Moment;
 use pax_gateway::digest::Digest;
 use pax_gateway::event::Opened;
 use pax_gateway::gate::{self, Orphan};
@@ -12,7 +13,7 @@ use pax_gateway::outbox::{self, Sender, Writer};
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Near;
-use pax_gateway::wire::{DebitReply, Outcome, STANDINGS_MAX, StandingAsk};
+use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
 
 use crate::Fault;
 use crate::memory::{Shared, recorded};
@@ -20,6 +21,9 @@ use crate::provider::Ask;
 use crate::stream::Stream;
 use crate::truth::Stage;
 use crate::world::{Answer, Question, Site, What};
+
+/// No tick is longer after the one before it.
+pub(crate) const TICK_MS: u64 = 900;
 
 /// Who waits for a callout.
 pub(crate) enum Waits {
@@ -40,10 +44,9 @@ pub(crate) struct Vm {
     outbox: Writer,
     pub(crate) tokens: Near,
     beaten: Moment,
-    synced: Moment,
     syncing: bool,
     pub(crate) room: bool,
-    pub(crate) active: BTreeMap<String, UtcDay>,
+    pub(crate) active: Active,
     pub(crate) streams: BTreeMap<u64, Stream>,
     callouts: BTreeMap<u64, Waits>,
 }
@@ -61,10 +64,9 @@ impl Vm {
             outbox: Writer::default(),
             tokens: Near::default(),
             beaten: Moment::default(),
-            synced: Moment::default(),
             syncing: false,
             room: false,
-            active: BTreeMap::new(),
+            active: Active::new(),
             streams: BTreeMap::new(),
             callouts: BTreeMap::new(),
         };
@@ -221,22 +223,15 @@ impl Vm {
         }
         let Some(dead) = self.watch.look(shared, self.id, now) else { return };
         shared.world.say(|| format!("  {} sweeps {dead:?}", self.site));
-        dead.sweep(shared, |record| self.core_orphan(shared, record));
+        dead.sweep(shared, now, |record| self.core_orphan(shared, record));
     }
 
     fn sync(&mut self, shared: &Shared<'_>, now: Moment) {
-        let interval_ms = shared.world.gateway.config.gate.sync_ms;
-        let due = now < self.synced || now.since_ms(self.synced) >= interval_ms;
-        if !due || self.syncing {
+        let config = &shared.world.gateway.config;
+        if self.syncing || !self.active.due(now, config.gate.sync_ms, TICK_MS) {
             return;
         }
-        self.synced = now;
-        let mut asks = Vec::new();
-        while asks.len() < STANDINGS_MAX
-            && let Some((account, utc_day)) = self.active.pop_first()
-        {
-            asks.push(StandingAsk { account, utc_day });
-        }
+        let asks = self.active.next(now, config.tokens.ttl_ms);
         if !asks.is_empty() {
             self.syncing = true;
             self.call_out(shared, Question::Standings(asks.clone()), Waits::Sync(asks));

@@ -23,7 +23,7 @@ use crate::memory::{Memory, Shared, exchange_of};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::truth::Truth;
-use crate::vm::Vm;
+use crate::vm::{TICK_MS, Vm};
 
 /// A worker of an Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -404,7 +404,7 @@ impl World {
             Event::At(site, vm, what) if self.worker(site).number.get() == vm => {
                 self.say(|| format!("{site}: {}", shortly(&what)));
                 if matches!(what, What::Tick) {
-                    let next = self.random.between(150, if self.calm.get() { 900 } else { 700 });
+                    let next = self.random.between(150, if self.calm.get() { TICK_MS } else { 700 });
                     self.later(next, site, vm, What::Tick);
                 }
                 self.on(site, what);
