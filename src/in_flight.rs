@@ -23,6 +23,8 @@ pub const DEAD_MS: u64 = 10_000;
 /// How long a dead VM's lane is left alone where another one is free: a thread that stood still in the middle of a
 /// write ends that write when it wakes, and would strike out the record of whoever has the lane by then.
 const FALLOW_MS: u64 = 600_000;
+/// How often a dead VM's lane is swept, [`DEAD_MS`] apart: what such a thread has put there late is found by the last.
+const SWEEPS: u8 = 2;
 /// A watcher that has not looked for so long was not awake: what it saw before says nothing.
 const ASLEEP_MS: u64 = 3_000;
 
@@ -56,10 +58,21 @@ fn record_key(lane: u32, slot: u32) -> String {
     numbered(&lane, u64::from(slot))
 }
 
-/// A lane's value: whose it is, and its last beat. One that is free has none of that, only since when it is free.
+/// A lane's value: whose it is, and its last beat.
 fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
     let (vm, beat) = value.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*vm), u64::from_le_bytes(*beat.first_chunk::<8>()?)))
+}
+
+/// The value of a dead VM's lane that was swept: when, and how often.
+fn read_swept(value: &[u8]) -> Option<(Moment, u8)> {
+    let (at, times) = value.split_first_chunk::<8>()?;
+    let [times] = times else { return None };
+    Some((Moment::from_ms(u64::from_le_bytes(*at)), *times))
+}
+
+fn swept_value(at: Moment, times: u8) -> Vec<u8> {
+    at.ms().to_le_bytes().into_iter().chain([times]).collect()
 }
 
 fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
@@ -71,10 +84,8 @@ fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
 
 /// Whether a lane is free, and has been for so long.
 fn is_free(value: &[u8], now: Moment, for_ms: u64) -> bool {
-    read_lane(value).is_none()
-        && value
-            .first_chunk::<8>()
-            .is_none_or(|since| now.since_ms(Moment::from_ms(u64::from_le_bytes(*since))) >= for_ms)
+    let swept = read_swept(value);
+    value.is_empty() || swept.is_some_and(|(at, times)| times >= SWEEPS && now.since_ms(at) >= for_ms)
 }
 
 impl Lane {
@@ -168,6 +179,8 @@ pub struct Watch {
 pub struct Dead {
     number: u32,
     vm: u64,
+    /// How often it was swept since its owner died.
+    swept: u8,
 }
 
 impl Watch {
@@ -188,17 +201,27 @@ impl Watch {
         let mut dead = None;
         for number in 0..LANES {
             let Some((value, version)) = shared.get(&lane_key(number)) else { break };
+            let mut take = |swept| {
+                let ours = dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version);
+                if ours {
+                    dead = Some(Dead { number, vm, swept });
+                }
+                ours
+            };
+            if let Some((at, times)) = read_swept(&value) {
+                if times < SWEEPS && (now < at || now.since_ms(at) >= DEAD_MS) {
+                    take(times);
+                }
+                continue;
+            }
             let Some((owner, beat)) = read_lane(&value) else { continue };
             let before =
                 self.seen.iter().find(|(lane, vm, at, _)| (*lane, *vm, *at) == (number, owner, beat));
             let since = before.map_or(now, |(.., since)| *since);
             let stands_still = now.since_ms(since) >= DEAD_MS;
-            if stands_still && dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version)
-            {
-                dead = Some(Dead { number, vm });
-                continue;
+            if !(stands_still && take(0)) {
+                seen.push((number, owner, beat, since));
             }
-            seen.push((number, owner, beat, since));
         }
         self.seen = seen;
         dead
@@ -206,8 +229,14 @@ impl Watch {
 }
 
 impl Dead {
+    /// Whether it was swept before, with all of it settled.
+    #[must_use]
+    pub const fn is_again(&self) -> bool {
+        self.swept > 0
+    }
+
     /// Hands every record of the lane to `settle`, which says whether it is done with; those are taken out. Frees
-    /// the lane once none is left. Gives how many were done with.
+    /// the lane once none is left, the last time. Gives how many were done with.
     pub fn sweep(
         self,
         shared: &impl SharedData,
@@ -233,7 +262,7 @@ impl Dead {
             && read_lane(&value).is_some_and(|(vm, _)| vm == self.vm)
         {
             // Lost: another took this VM for dead, and sweeps too.
-            let _ = shared.swap(&key, &now.ms().to_le_bytes(), version);
+            let _ = shared.swap(&key, &swept_value(now, self.swept.saturating_add(1)), version);
         }
         done
     }

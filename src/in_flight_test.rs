@@ -48,7 +48,13 @@ fn records_of_a_dead_vm_are_found_and_its_lane_is_free_again() {
     assert!(!dying.beat(&shared, t(12_000)), "should it live after all, it learns that its lane is gone");
     let next = Lane::take(&shared, 3, t(12_000)).unwrap();
     assert_eq!(next.number, 2, "a thread that stood still may end a write in the dead one's lane");
-    assert!(watch(&mut looker, &shared, 12, 30, &[&alive, &next]).is_empty());
+    let mut again = watch(&mut looker, &shared, 12, 1, &[&alive, &next]);
+    let (_, dead) = again.pop().unwrap();
+    assert!(
+        again.is_empty() && dead.is_again() && sweep(&shared, dead).is_empty(),
+        "once more, for what came late"
+    );
+    assert!(watch(&mut looker, &shared, 13, 30, &[&alive, &next]).is_empty());
     let later = Lane::take(&shared, 4, t(FALLOW_MS)).unwrap();
     assert_eq!(later.number, dying.number, "now it is used again");
 }
@@ -61,7 +67,10 @@ fn where_no_lane_is_free_for_long_one_that_was_just_freed_is_taken() {
         Lane::take(&shared, vm, t(0)).unwrap();
     }
     assert!(Lane::take(&shared, 5_000, t(0)).is_none(), "all are taken");
-    sweep(&shared, Dead { number: dying.number, vm: dying.vm });
+    sweep(&shared, Dead { number: dying.number, vm: dying.vm, swept: 0 });
+    assert!(Lane::take(&shared, 5_000, t(1)).is_none(), "it is looked into once more first");
+    shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0)));
+    sweep(&shared, Dead { number: dying.number, vm: dying.vm, swept: 1 });
     assert_eq!(Lane::take(&shared, 5_000, t(1)).unwrap().number, dying.number);
 }
 
@@ -72,7 +81,7 @@ fn one_watcher_takes_over_and_where_it_dies_too_another_does() {
     dying.put(&shared, b"orphan", t(0)).unwrap();
     let (mut first, mut second) = (Watch::default(), Watch::default());
     let mut found = Vec::new();
-    for s in 1..40 {
+    for s in 1..30 {
         found.extend(first.look(&shared, 10, t(s * 1_000)).filter(|_| s < 20).map(|_| (s, 1)));
         if let Some(dead) = second.look(&shared, 11, t(s * 1_000)) {
             found.push((s, 2));
@@ -112,6 +121,20 @@ fn a_record_that_cannot_be_settled_yet_keeps_its_lane() {
 }
 
 #[test]
+fn a_record_that_a_stopped_thread_wrote_into_a_swept_lane_is_found() {
+    let shared = Map::default();
+    let stopped = Lane::take(&shared, 1, t(0)).unwrap();
+    let mut looker = Watch::default();
+    let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    assert!(sweep(&shared, dead).is_empty());
+    // It had seen that the lane is its own; it writes, has the call made, and dies.
+    shared.set(&record_key(stopped.number, 0), b"late");
+    let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["late"]);
+    assert!(watch(&mut looker, &shared, 23, 60, &[]).is_empty(), "twice is enough");
+}
+
+#[test]
 fn a_lane_uses_its_places_again_and_is_bounded() {
     let shared = Map::default();
     let mut lane = Lane::take(&shared, 1, t(0)).unwrap();
@@ -139,6 +162,8 @@ fn a_vm_that_lost_its_lane_and_got_it_again_does_not_take_out_what_stands_there_
     let mut looker = Watch::default();
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["old"]);
+    let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
+    assert!(sweep(&shared, dead).is_empty());
 
     let mut again = Lane::take(&shared, 2, t(FALLOW_MS)).unwrap();
     assert_eq!(again.number, lost.number);

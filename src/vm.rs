@@ -94,7 +94,7 @@ impl Vm {
         let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
         let Some(bundle) = self.bundle.clone() else { return };
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
-        let (mut charged, outbox) = (0u32, &self.outbox);
+        let (mut charged, outbox, again) = (0u32, &self.outbox, dead.is_again());
         dead.sweep(&Shared, now, |record| {
             match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
                 Orphan::Charged(debit) => {
@@ -110,7 +110,9 @@ impl Vm {
                 }
             }
         });
-        warn!("a VM died: {charged} of its calls were charged by estimate");
+        if !again {
+            warn!("a VM died: {charged} of its calls were charged by estimate");
+        }
     }
 
     /// The accounts that the ledger is asked about.
