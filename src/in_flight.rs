@@ -198,20 +198,16 @@ impl Watch {
         }
         self.looked = now;
         let mut seen = Vec::with_capacity(self.seen.len());
-        let mut dead = None;
+        let take = |number, version, swept| {
+            let ours = shared.swap(&lane_key(number), &lane_value(vm, now), version);
+            ours.then_some(Dead { number, vm, swept })
+        };
+        let (mut dead, mut again) = (None, None);
         for number in 0..LANES {
             let Some((value, version)) = shared.get(&lane_key(number)) else { break };
-            let mut take = |swept| {
-                let ours = dead.is_none() && shared.swap(&lane_key(number), &lane_value(vm, now), version);
-                if ours {
-                    dead = Some(Dead { number, vm, swept });
-                }
-                ours
-            };
-            if let Some((at, times)) = read_swept(&value) {
-                if times < SWEEPS && (now < at || now.since_ms(at) >= DEAD_MS) {
-                    take(times);
-                }
+            if let Some((at, swept)) = read_swept(&value) {
+                let due = swept < SWEEPS && (now < at || now.since_ms(at) >= DEAD_MS);
+                again = again.or_else(|| due.then_some((number, version, swept)));
                 continue;
             }
             let Some((owner, beat)) = read_lane(&value) else { continue };
@@ -219,12 +215,17 @@ impl Watch {
                 self.seen.iter().find(|(lane, vm, at, _)| (*lane, *vm, *at) == (number, owner, beat));
             let since = before.map_or(now, |(.., since)| *since);
             let stands_still = now.since_ms(since) >= DEAD_MS;
-            if !(stands_still && take(0)) {
-                seen.push((number, owner, beat, since));
+            if stands_still && dead.is_none() {
+                dead = take(number, version, 0);
+                if dead.is_some() {
+                    continue;
+                }
             }
+            seen.push((number, owner, beat, since));
         }
         self.seen = seen;
-        dead
+        // Calls that nobody has charged yet come before a second look.
+        dead.or_else(|| again.and_then(|(number, version, swept)| take(number, version, swept)))
     }
 }
 

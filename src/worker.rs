@@ -48,10 +48,10 @@ impl Worker {
 
     /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
     pub fn tick_quickly(&self, quickly: bool) {
-        if self.ticks_quickly.replace(quickly) != quickly {
-            if host::tick_every(if quickly { TICK_MS } else { IDLE_MS }).is_err() {
-                error!("Envoy did not let the filter set the time between two ticks");
-            }
+        if self.ticks_quickly.replace(quickly) != quickly
+            && host::tick_every(if quickly { TICK_MS } else { IDLE_MS }).is_err()
+        {
+            error!("Envoy did not let the filter set the time between two ticks");
         }
     }
 
