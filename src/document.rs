@@ -2,6 +2,7 @@
 //! pieces cut anywhere, in bounded memory.
 
 use crate::json::{Kind, Reader, Sink};
+use crate::skeleton::{HOLES_MAX, Hole};
 use crate::usage::RAW_MAX;
 
 /// The longest response id that is kept.
@@ -114,6 +115,18 @@ impl Document {
     pub fn is_fresh(&self) -> bool {
         self.json.is_fresh()
     }
+
+    /// Whether nothing was read at all.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.json.offset() == 0
+    }
+
+    /// The strings whose text told nothing but its length, in order; none where there are too many.
+    #[must_use]
+    pub fn holes(&self) -> Option<&[Hole]> {
+        self.place.holes.get(..self.place.holes_found)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +161,11 @@ struct Place {
     too_large: bool,
     counting: bool,
     skips_id: bool,
+    /// Where the text begins of a string that is a hole.
+    hole_from: Option<u64>,
+    holes: [Hole; HOLES_MAX],
+    /// How many there are, also of those that have no place.
+    holes_found: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,6 +211,14 @@ impl Pass<'_> {
             let end = self.base.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX));
             self.keep_up_to(end);
         }
+    }
+
+    fn end_hole(&mut self, from: u64, to: u64) {
+        let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(place) = self.place.holes.get_mut(self.place.holes_found) {
+            *place = Hole { from: index(from), to: index(to), is_text: self.place.counting };
+        }
+        self.place.holes_found = self.place.holes_found.saturating_add(1);
     }
 
     fn end_usage(&mut self, depth: usize, kind: Kind, end: u64) {
@@ -261,6 +287,8 @@ impl Sink for Pass<'_> {
             _ => (false, Choices::Absent, false),
         };
         self.place.counting = counting;
+        let is_hole = counting || (kind == Kind::String && self.way(depth) == [Name::Other]);
+        self.place.hole_from = (is_hole && keeping == Keeping::Nothing).then_some(at.saturating_add(1));
         self.found.choices = self.found.choices.max(choices);
         self.found.error |= error;
         let inside = self.place.path.get_mut(depth.saturating_add(1));
@@ -282,6 +310,9 @@ impl Sink for Pass<'_> {
     }
 
     fn end(&mut self, depth: usize, kind: Kind, end: u64) {
+        if let Some(from) = self.place.hole_from.take() {
+            self.end_hole(from, end.saturating_sub(1));
+        }
         match self.place.keeping {
             Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, kind, end),
             Keeping::Id => {

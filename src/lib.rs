@@ -47,6 +47,7 @@ mod request_options;
 mod root;
 pub mod settle;
 pub mod shared;
+pub mod skeleton;
 pub mod sse;
 mod text;
 pub mod token_cache;

@@ -13,6 +13,7 @@
 //! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
 use crate::document::{Choices, Document, RawUsage};
+use crate::skeleton::Skeleton;
 
 /// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.
 pub const HELD_MAX: usize = 16 * 1024;
@@ -106,6 +107,7 @@ pub struct Scanner {
     gate: Gate,
     held: Vec<u8>,
     document: Document,
+    skeleton: Skeleton,
     /// What was found so far.
     pub stream: Stream,
 }
@@ -122,15 +124,24 @@ impl Scanner {
             gate: if takes_out { Gate::Held } else { Gate::Open },
             held: Vec::new(),
             document: Document::default(),
+            skeleton: Skeleton::default(),
             stream: Stream::default(),
         }
     }
 
     /// Reads the next bytes and says which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
-        let mut out = Out { passed: Vec::new(), same: self.held.is_empty(), bytes, pending: 0 };
+        let mut out =
+            Out { passed: Vec::new(), same: self.held.is_empty(), bytes, pending: 0, line_at: None };
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.line == Line::Start && !self.after_cr && self.document.is_untouched() {
+                if let Some(end) = self.pass_at_once(rest, at, &mut out) {
+                    at = end;
+                    continue;
+                }
+                out.line_at = Some(at);
+            }
             let used = self.step(rest, at, &mut out).max(1);
             at = at.saturating_add(used).min(bytes.len());
             let waiting = self.held.len().saturating_add(at.saturating_sub(out.pending));
@@ -146,10 +157,25 @@ impl Scanner {
         out.finish()
     }
 
+    /// Where a line begins, before any of an event's data: an event that says nothing new but text passes whole. Gives
+    /// its end.
+    fn pass_at_once(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> Option<usize> {
+        let fit = self.skeleton.fits(rest)?;
+        let end = at.saturating_add(fit.length);
+        self.stream.text_bytes = self.stream.text_bytes.saturating_add(fit.text_bytes);
+        self.drop_line_feed = false;
+        if self.takes_out {
+            out.release(&mut self.held);
+            out.pass_up_to(end);
+            self.gate = Gate::Held;
+        }
+        Some(end)
+    }
+
     /// Says that the stream came to its end; gives the bytes that waited and may pass.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut held = std::mem::take(&mut self.held);
-        if self.end_of_event() {
+        if self.end_of_event(None) {
             held.clear();
         }
         held
@@ -234,7 +260,7 @@ impl Scanner {
         // A provider that leaves out the blank line: a new document on a new line.
         let another = begins && (self.document.is_whole() || self.document.is_broken());
         if another {
-            self.take_document();
+            self.take_document(None);
         }
         if !self.document.is_broken() {
             self.document.push(value);
@@ -256,7 +282,8 @@ impl Scanner {
         match std::mem::take(&mut self.line) {
             Line::Start => {
                 // A blank line ends the event.
-                let usage_only = self.end_of_event();
+                let event = out.line_at.and_then(|from| out.bytes.get(from..end));
+                let usage_only = self.end_of_event(event);
                 if self.takes_out {
                     if usage_only && self.gate == Gate::Held {
                         out.drop_up_to(end, &mut self.held);
@@ -281,21 +308,23 @@ impl Scanner {
     }
 
     /// Takes the event's document into account; says whether it was the usage chunk.
-    fn end_of_event(&mut self) -> bool {
+    fn end_of_event(&mut self, event: Option<&[u8]>) -> bool {
         if self.document.is_fresh() {
             return false;
         }
-        self.take_document()
+        self.take_document(event)
     }
 
-    fn take_document(&mut self) -> bool {
+    /// `event` is where it stands, if all of it came at once.
+    fn take_document(&mut self, event: Option<&[u8]>) -> bool {
         let mut document = std::mem::take(&mut self.document);
         let whole = document.is_whole();
         let found = &mut document.found;
-        let usage_only = whole && found.usage.is_reported() && found.choices != Choices::Some && !found.error;
+        let (has_choices, has_error) = (found.choices == Choices::Some, found.error);
+        let usage_only = whole && found.usage.is_reported() && !has_choices && !has_error;
         self.stream.text_bytes = self.stream.text_bytes.saturating_add(found.text_bytes);
-        self.stream.has_choices |= found.choices == Choices::Some;
-        self.stream.has_error |= found.error;
+        self.stream.has_choices |= has_choices;
+        self.stream.has_error |= has_error;
         if let Some(tier) = found.service_tier.take() {
             self.stream.service_tier = Some(tier);
         }
@@ -303,6 +332,12 @@ impl Scanner {
             self.stream.id = found.id.take();
         }
         let usage = found.take_usage();
+        // Of a chunk like this one all but the text is known by now, whatever came before.
+        let is_text_only = whole && has_choices && !has_error && !usage.is_reported();
+        match event.zip(document.holes()) {
+            Some((event, holes)) if is_text_only => self.skeleton.learn(event, holes),
+            _ => self.skeleton.forget(),
+        }
         if usage.is_reported() {
             self.stream.usage = usage;
         }
@@ -325,6 +360,8 @@ struct Out<'a> {
     bytes: &'a [u8],
     /// Up to here the bytes were passed, held or dropped.
     pending: usize,
+    /// Where the last line began before which there was no data of its event.
+    line_at: Option<usize>,
 }
 
 impl Out<'_> {

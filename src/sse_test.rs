@@ -46,6 +46,49 @@ fn check(stream: &str, expected: &str) -> Stream {
     said
 }
 
+/// Chunks as they come, with `{text}` in them.
+const EVENTS: &[&str] = &[
+    "data: {\"id\":\"c1\",\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
+    "data: {\"id\":\"c{text}\",\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
+    "data:{\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"obfuscation\":\"{text}{text}\",\"usage\":null}\n\n",
+    "data:  {\"service_tier\":\"{text}\",\"choices\":[{\"delta\":{\"reasoning\":\"{text}\",\"content\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"role\":\"{text}\",\"tool_calls\":[{\"id\":\"{text}\",\"arguments\":\"{text}\"}]}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"usage\":{\"prompt_tokens\":1,\"x\":\"{text}\"}}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"x_groq\":{\"id\":\"{text}\"}}\r\n\r\n",
+    "data: {\"choices\":[{\"{text}\":{\"content\":\"x\"},\"text\":\"{text}\"}],\"a\":\"{text}\",\"b\":\"{text}\"}\n\n",
+    "data: {\"a\":\"{text}\",\"choices\":[{\"delta\":{\"1\":\"{text}\",\"2\":\"\",\"3\":\"\",\"4\":\"\",\"5\":\"\",\"6\":\"\",\"7\":\"{text}\",\"8\":\"{text}\"}}]}\n\n",
+    "event: x\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
+    "data:\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"error\":\"{text}\"}\n\n",
+    "data: {usage}\n\n",
+    ": ping\n\n",
+    "\r\n",
+];
+/// What a model writes, and what no JSON string is; `?` stands for a byte that is not UTF-8.
+const TEXTS: &[&str] = &[
+    "",
+    " word",
+    " and 9 bytes",
+    "ä",
+    "\u{1f600}",
+    "\\n",
+    "\\\"}]}",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\ud83d\\n",
+    "\\u00e4",
+    "\"",
+    "\\",
+    "\\x",
+    "\u{1}",
+    "?",
+    "\n",
+    "\\u12",
+    " a text that is longer than a word is, and longer than eight",
+    "\\\\",
+];
+
 /// `{chunk}` and `{usage}` stand for the two kinds of event's data.
 fn fill(text: &str) -> String {
     text.replace("{chunk}", CHUNK).replace("{usage}", USAGE)
@@ -215,6 +258,29 @@ fn long_events_pass_as_they_came_and_the_usage_chunk_between_them_goes() {
 }
 
 proptest! {
+    #[test]
+    fn chunks_that_differ_only_in_their_text_are_read_at_once_as_byte_by_byte(
+        events in prop::collection::vec((0usize..EVENTS.len(), 0usize..TEXTS.len(), 1usize..6), 1..12),
+        piece in 40usize..2_000,
+    ) {
+        let stream: String = events
+            .iter()
+            .flat_map(|(event, text, times)| {
+                let text = move |time: usize| TEXTS[(*text + time) % TEXTS.len()];
+                (0..*times).map(move |time| fill(&EVENTS[*event].replace("{text}", text(time))))
+            })
+            .collect();
+        let bytes: Vec<u8> = stream.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+        for takes_out in [true, false] {
+            let (passed, said) = pass(&bytes.chunks(1).collect::<Vec<_>>(), takes_out);
+            for pieces in [bytes.chunks(piece).collect(), vec![bytes.as_slice()]] {
+                let (again, said_again) = pass(&pieces, takes_out);
+                prop_assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&passed));
+                prop_assert_eq!(format!("{said_again:?}"), format!("{said:?}"));
+            }
+        }
+    }
+
     #[test]
     fn any_stream_cut_anywhere_passes_the_same(
         parts in prop::collection::vec(prop::sample::select(vec![

@@ -242,13 +242,20 @@ pub fn document(random: &mut Random) -> String {
     members(random, &likely)
 }
 
+/// A document that differs from another in the text of a string, as the chunks of a stream do, or in nothing.
+fn retold(random: &mut Random, document: &str) -> String {
+    let (said, other) = (random.pick(STRINGS), random.pick(STRINGS));
+    document.replace(&format!("\"{said}\""), &format!("\"{other}\""))
+}
+
 fn stream(random: &mut Random) -> String {
     let end = random.pick(&["\n", "\n", "\r\n", "\r"]);
     let mut out = String::new();
     if random.once_in(12) {
         out.push('\u{feff}');
     }
-    for _ in 0..random.below(6) {
+    let mut told = document(random);
+    for _ in 0..random.below(8) {
         for _ in 0..random.below(3) {
             if random.once_in(3) {
                 out.push_str(random.pick(&[
@@ -277,7 +284,9 @@ fn stream(random: &mut Random) -> String {
             }
             _ => {
                 out.push_str(random.pick(&["data: ", "data:", "data:  "]));
-                out.push_str(&document(random).replace(['\n', '\r'], " "));
+                let same = random.once_in(2);
+                told = if same { retold(random, &told) } else { document(random) }.replace(['\n', '\r'], " ");
+                out.push_str(&told);
             }
         }
         out.push_str(end);

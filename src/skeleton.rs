@@ -1,0 +1,127 @@
+//! What the chunks of a stream have in common: all but the text in some of their strings. A chunk that differs from one
+//! that was read in nothing else says nothing else, and need not be read byte by byte: most of most streams.
+
+use crate::json_text::{Text, plain_run};
+
+/// No chunk with more strings is learned.
+pub const HOLES_MAX: usize = 8;
+/// Nor a longer one, without the text in its strings.
+const FIXED_MAX: usize = 2_048;
+/// After so many chunks in a row that fit none before, a stream is taken for one whose chunks have little in common.
+const MISSES_MAX: u8 = 16;
+
+/// A string in a document whose text tells nothing but its length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hole {
+    /// Where its text begins, after the quote.
+    pub from: usize,
+    /// Where its text ends, before the quote.
+    pub to: usize,
+    /// Whether the model wrote it.
+    pub is_text: bool,
+}
+
+/// What was learned of a stream's chunks.
+#[derive(Debug, Default)]
+pub struct Skeleton {
+    /// An event without the text in its holes; empty where none is known.
+    fixed: Vec<u8>,
+    /// Where in `fixed` each hole is, and whether its text counts.
+    holes: [(usize, bool); HOLES_MAX],
+    count: usize,
+    misses: u8,
+}
+
+/// An event that is the learned one with other text in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Its length, blank line included.
+    pub length: usize,
+    /// How many bytes of text the model wrote in it: unescaped.
+    pub text_bytes: u64,
+}
+
+impl Skeleton {
+    /// Learns an event: `data:`, one document on one line, and a blank line. The holes are of the document, in order.
+    pub fn learn(&mut self, event: &[u8], holes: &[Hole]) {
+        self.forget();
+        self.misses = self.misses.saturating_add(1);
+        if self.misses <= MISSES_MAX && self.take(event, holes).is_none() {
+            self.forget();
+        }
+    }
+
+    fn take(&mut self, event: &[u8], holes: &[Hole]) -> Option<()> {
+        let line = event.strip_suffix(b"\n\n")?;
+        let value = line.strip_prefix(b"data:")?;
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) || holes.len() > HOLES_MAX {
+            return None;
+        }
+        let begin = line.len().saturating_sub(value.len());
+        let mut from = 0;
+        for (hole, place) in holes.iter().zip(&mut self.holes) {
+            self.fixed.extend_from_slice(event.get(from..begin.saturating_add(hole.from))?);
+            *place = (self.fixed.len(), hole.is_text);
+            from = begin.saturating_add(hole.to);
+        }
+        self.fixed.extend_from_slice(event.get(from..)?);
+        self.count = holes.len();
+        (self.fixed.len() <= FIXED_MAX).then_some(())
+    }
+
+    /// What comes next is compared with nothing before.
+    pub fn forget(&mut self) {
+        self.fixed.clear();
+    }
+
+    /// Whether these bytes begin with a whole event that fits.
+    pub fn fits(&mut self, bytes: &[u8]) -> Option<Fit> {
+        if self.fixed.is_empty() {
+            return None;
+        }
+        let (mut rest, mut from, mut text_bytes) = (bytes, 0, 0u64);
+        for (at, is_text) in self.holes.get(..self.count)? {
+            rest = after(rest, self.fixed.get(from..*at)?)?;
+            let (length, said) = text(rest)?;
+            rest = rest.get(length..)?;
+            from = *at;
+            text_bytes = text_bytes.saturating_add(if *is_text { said } else { 0 });
+        }
+        rest = after(rest, self.fixed.get(from..)?)?;
+        self.misses = 0;
+        Some(Fit { length: bytes.len().saturating_sub(rest.len()), text_bytes })
+    }
+}
+
+/// What comes after `start`, where the bytes begin with it.
+fn after<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_at_checked(start.len())?;
+    let ((heads, head), (starts, start)) = (head.as_chunks::<8>(), start.as_chunks::<8>());
+    // In wasm32 two slices are compared byte by byte, two words at once.
+    let same = heads.iter().zip(starts).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && head.iter().zip(start).all(|(a, b)| a == b);
+    same.then_some(rest)
+}
+
+/// The text of a string up to its quote: how many bytes it takes, and how many it says. None where there is no such
+/// string here.
+fn text(bytes: &[u8]) -> Option<(usize, u64)> {
+    let (mut at, mut said, mut state) = (0usize, 0usize, Text::Plain);
+    loop {
+        if state == Text::Plain {
+            let run = plain_run(bytes.get(at..)?);
+            (at, said) = (at.saturating_add(run), said.saturating_add(run));
+        }
+        let byte = *bytes.get(at)?;
+        match state.step(byte, &mut |out| said = said.saturating_add(out.len())).ok()? {
+            Some(next) => state = next,
+            None => return Some((at, u64::try_from(said).unwrap_or(u64::MAX))),
+        }
+        at = at.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+#[path = "skeleton_test.rs"]
+mod tests;
