@@ -267,137 +267,6 @@ fn an_answer_too_large_to_hold_passes_and_is_debited() {
 }
 
 #[test]
-fn every_ending_is_one_debit_or_none() {
-    // What happens after the call was forwarded, and what the debit says: provenance, ending, tokens.
-    type Ending<'a> = (&'a str, fn(&mut Drive), Option<&'a str>);
-    let endings: &[Ending<'_>] = &[
-        (
-            "the caller is gone before the head",
-            |d| {
-                d.step(Event::Closed);
-            },
-            Some("Estimated NoAnswer 3 0"),
-        ),
-        (
-            "the provider refuses",
-            |d| {
-                d.answer_head(429, "application/json").answer("{}", true).step(Event::Closed);
-            },
-            None,
-        ),
-        (
-            "the provider breaks",
-            |d| {
-                d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed);
-            },
-            None,
-        ),
-        (
-            "200 with an error",
-            |d| {
-                d.answer_head(200, "application/json").answer(r#"{"error":{"message":"x"}}"#, true);
-            },
-            None,
-        ),
-        (
-            "a stream of an error",
-            |d| {
-                d.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true);
-            },
-            None,
-        ),
-        (
-            "no usage",
-            |d| {
-                d.answer_head(200, "text/event-stream")
-                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", true);
-            },
-            Some("Estimated Complete 3 2"),
-        ),
-        (
-            "cut after text",
-            |d| {
-                d.answer_head(200, "text/event-stream")
-                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false)
-                    .step(Event::Closed);
-            },
-            Some("Estimated Cut 3 2"),
-        ),
-        (
-            "cut after usage",
-            |d| {
-                d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed);
-            },
-            Some("Reported Cut 3 4"),
-        ),
-        (
-            "a held answer breaks off",
-            |d| {
-                d.answer_head(200, "application/json")
-                    .answer(r#"{"choices":[{"message":{"content":"1234"#, false)
-                    .answer_head(502, "text/plain");
-            },
-            Some("Estimated Cut 3 1"),
-        ),
-        (
-            "not JSON",
-            |d| {
-                d.answer_head(200, "application/json").answer("<html>", true);
-            },
-            Some("Estimated Complete 3 0"),
-        ),
-        (
-            "compressed",
-            |d| {
-                d.step(Event::AnswerHead {
-                    status: 200,
-                    content_type: b"application/json",
-                    content_encoding: b"gzip",
-                    end: false,
-                })
-                .answer("1234", true);
-            },
-            Some("Estimated Complete 3 1"),
-        ),
-        (
-            "no body",
-            |d| {
-                d.step(Event::AnswerHead {
-                    status: 200,
-                    content_type: b"",
-                    content_encoding: b"",
-                    end: true,
-                });
-            },
-            Some("Estimated Complete 3 0"),
-        ),
-        (
-            "unreadable usage",
-            |d| {
-                d.answer_head(200, "application/json")
-                    .answer(r#"{"choices":[{}],"usage":{"prompt_tokens":-1}}"#, true);
-            },
-            Some("Estimated Complete 3 0"),
-        ),
-    ];
-    for (name, happens, expected) in endings {
-        let mut drive = Drive::forwarded(&stream());
-        happens(&mut drive);
-        drive.step(Event::Closed);
-        let told = (!drive.debits.is_empty()).then(|| {
-            let debit = drive.debit();
-            format!(
-                "{:?} {:?} {} {}",
-                debit.provenance, debit.ending, debit.tokens_input, debit.tokens_output
-            )
-        });
-        assert_eq!(told.as_deref(), *expected, "{name}");
-        assert!(!drive.exchange.request_waits() && !drive.exchange.answer_waits(), "{name}: nothing hangs");
-        assert!(drive.reply.is_none(), "{name}: the provider's answer passes");
-    }
-}
-
-#[test]
 fn what_is_refused_is_not_forwarded_and_not_debited() {
     let call = |headers: &[(&str, &str)]| {
         let mut drive = Drive::new();
@@ -502,6 +371,8 @@ proptest! {
     }
 }
 
+#[path = "exchange_endings_test.rs"]
+mod endings;
 #[path = "exchange_gate_test.rs"]
 mod gate;
 #[path = "exchange_prices_test.rs"]

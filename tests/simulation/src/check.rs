@@ -8,9 +8,10 @@ use pax_gateway::digest::Digest;
 use pax_gateway::outbox;
 use pax_gateway::pax::Pax;
 
+use crate::event::{Site, What};
 use crate::memory::{Still, There, exchange_of};
 use crate::truth::{Call, Stage};
-use crate::world::{Site, What, World};
+use crate::world::World;
 
 impl World {
     /// After every step.

@@ -4,8 +4,9 @@ use pax_gateway::account::{Status, Tier};
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
 
+use crate::event::{Event, Site};
 use crate::ledger::Token;
-use crate::world::{Event, Site, World};
+use crate::world::World;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Happening {

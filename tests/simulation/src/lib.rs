@@ -45,6 +45,7 @@
 //! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open.
 
 mod check;
+mod event;
 mod faults;
 mod ledger;
 mod memory;

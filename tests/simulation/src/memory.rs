@@ -8,7 +8,8 @@ use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::shared::{SharedData, Version};
 
 use crate::Fault;
-use crate::world::{Site, World};
+use crate::event::Site;
+use crate::world::World;
 
 /// Host memory: it outlives a VM, and dies with its Envoy.
 #[derive(Default)]

@@ -19,11 +19,11 @@ use pax_gateway::token_cache;
 use pax_gateway::wire::Resolved;
 
 use crate::Fault;
+use crate::event::{Question, What};
 use crate::memory::{Shared, Still};
 use crate::provider::{Act, Ask};
 use crate::truth::{Admitted, Call, Stage};
 use crate::vm::{Vm, Waits};
-use crate::world::{Question, What};
 
 /// One HTTP stream.
 pub(crate) struct Stream {

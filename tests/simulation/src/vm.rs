@@ -16,11 +16,11 @@ use pax_gateway::token_cache::Near;
 use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
 
 use crate::Fault;
+use crate::event::{Answer, Question, Site, What};
 use crate::memory::{Shared, recorded};
 use crate::provider::Ask;
 use crate::stream::Stream;
 use crate::truth::Stage;
-use crate::world::{Answer, Question, Site, What};
 
 /// No tick is longer after the one before it.
 pub(crate) const TICK_MS: u64 = 900;

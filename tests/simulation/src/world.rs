@@ -6,17 +6,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::clock::Moment;
 use pax_gateway::config::Gateway;
-use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::wire::{DebitReply, Resolved, Standing, StandingAsk};
 
 use crate::Fault;
+use crate::event::{Answer, Event, Message, Question, Site, What, heard, shortly, told};
 use crate::faults::Happening;
 use crate::ledger::Ledger;
 use crate::memory::{Memory, Shared, exchange_of};
@@ -24,78 +22,6 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::truth::Truth;
 use crate::vm::{TICK_MS, Vm};
-
-/// A worker of an Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Site {
-    pub(crate) envoy: usize,
-    pub(crate) worker: usize,
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "envoy {} worker {}", self.envoy, self.worker)
-    }
-}
-
-/// What happens to a VM.
-#[derive(Debug)]
-pub(crate) enum What {
-    Tick,
-    /// A caller comes, with this token and perhaps a key of its own.
-    Call {
-        token: String,
-        own_key: bool,
-    },
-    /// One that is sure to be served, as soon as all is well.
-    SmallCall {
-        token: String,
-    },
-    /// The next act of a stream.
-    Act(u64),
-    HangUp(u64),
-    /// A callout's answer, or its failure.
-    Reply(u64, Answer),
-}
-
-/// What a VM asks the ledger.
-#[derive(Clone, Debug)]
-pub(crate) enum Question {
-    Resolve(Digest, UtcDay),
-    Standings(Vec<StandingAsk>),
-    Debits(Vec<Vec<u8>>),
-}
-
-/// What it hears.
-#[derive(Clone, Debug)]
-pub(crate) enum Answer {
-    Resolved(Option<Resolved>),
-    Standings(Vec<Option<Standing>>),
-    Debits(Vec<DebitReply>),
-    Failed,
-}
-
-/// A question on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    site: Site,
-    vm: u64,
-    callout: u64,
-    question: Question,
-    answer_lost: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Something happens to a VM, if it still lives.
-    At(Site, u64, What),
-    /// A caller comes to a worker, whichever VM it has.
-    Arrival(Site),
-    /// A worker gets a new VM.
-    Reload(Site),
-    ToLedger(Box<Message>),
-    Happens(Happening),
-}
 
 pub(crate) struct Worker {
     pub(crate) vm: RefCell<Option<Box<Vm>>>,
@@ -476,34 +402,5 @@ impl World {
         self.envoys[site.envoy].checked.set(0);
         self.truth.borrow_mut().vm_died(vm);
         self.push(self.random.between(1, 3_000), Event::Reload(site));
-    }
-}
-
-fn shortly(what: &What) -> String {
-    match what {
-        What::Reply(callout, answer) => format!("answer ({callout}): {}", heard(answer)),
-        other => format!("{other:?}"),
-    }
-}
-
-fn told(question: &Question) -> String {
-    match question {
-        Question::Resolve(_, day) => format!("whose token, and where on {day}"),
-        Question::Standings(asks) => format!("where stand {asks:?}"),
-        Question::Debits(lines) => {
-            let ids: Vec<_> = lines.iter().map(|line| exchange_of(line)).collect();
-            format!("to record {ids:?}")
-        }
-    }
-}
-
-fn heard(answer: &Answer) -> String {
-    match answer {
-        Answer::Debits(replies) => {
-            let short =
-                replies.iter().map(|it| format!("{} {:?} {:?}", it.exchange_id, it.outcome, it.standing));
-            short.collect::<Vec<_>>().join(", ")
-        }
-        other => format!("{other:?}"),
     }
 }
