@@ -3,6 +3,8 @@
 pub mod account;
 pub mod active;
 pub mod admit;
+#[cfg(any(target_arch = "wasm32", test))]
+mod allocator;
 pub mod answer;
 pub mod bundle;
 mod bytes;
