@@ -15,6 +15,7 @@ use crate::pax::{Pax, Tokens};
 use crate::refusal::Refusal;
 use crate::request::{Buys, PricedOption, Request, RequestError, Rewrite, edited_length};
 use crate::settle::{Admission, limits};
+use crate::text::AsText;
 use crate::usage::Mode;
 use crate::wire::IDENTITY_HEADER;
 
@@ -38,8 +39,8 @@ impl InFlight {
     #[must_use]
     pub fn answer_head(&self) -> AnswerHead {
         let add = vec![
-            ("x-matrix-rate-table-version", self.admission.card.version.to_string()),
-            ("x-matrix-exchange-id", self.admission.exchange_id.to_string()),
+            ("x-matrix-rate-table-version", self.admission.card.version.0.to_string()),
+            ("x-matrix-exchange-id", self.admission.exchange_id.text()),
         ];
         AnswerHead { add, length_changes: self.takes_out }
     }
@@ -61,10 +62,7 @@ impl InFlight {
 /// What other calls have reserved is not spent.
 pub fn daily_headers((daily, cap): (Daily, Pax)) -> [(&'static str, String); 2] {
     let left = cap.checked_sub(daily.spent).unwrap_or_default().max(Pax::ZERO);
-    [
-        ("x-matrix-daily-spent-pax", daily.spent.to_string()),
-        ("x-matrix-daily-remaining-pax", left.to_string()),
-    ]
+    [("x-matrix-daily-spent-pax", daily.spent.text()), ("x-matrix-daily-remaining-pax", left.text())]
 }
 
 /// How a caller's request for its own balance or entries goes to the ledger: nothing of its head but the path, and

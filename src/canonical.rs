@@ -3,13 +3,10 @@
 //!
 //! The form itself is that of the golden file; that both ways give the same bytes is a test of this file.
 
-use std::fmt::Display;
-use std::io::Write as _;
-
 use crate::account::{Funding, Tier};
 use crate::debit::{Debit, Ending, Estimate, Flag, Kind, Provenance};
 use crate::json_text::plain_run;
-use crate::text::{DECIMAL_MAX, decimal_bytes, hex};
+use crate::text::{AsText, hex, put_decimal};
 use crate::usage::Mode;
 
 /// More than most debits have.
@@ -149,7 +146,7 @@ impl Out {
 
     fn number(&mut self, key: &str, number: u64) {
         self.raw(key);
-        self.0.extend_from_slice(decimal_bytes(number, 0, &mut [0; DECIMAL_MAX]));
+        put_decimal(&mut self.0, number, 0);
     }
 
     /// A text of our own, which has nothing to escape.
@@ -161,11 +158,10 @@ impl Out {
     }
 
     /// The same of a value by its text: an id, an amount, a time.
-    fn text(&mut self, key: &str, value: &impl Display) {
+    fn text(&mut self, key: &str, value: &impl AsText) {
         self.raw(key);
         self.raw("\"");
-        // A vector takes everything.
-        let _ = write!(self.0, "{value}");
+        value.put(&mut self.0);
         self.raw("\"");
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::{DECIMAL_MAX, decimal};
+use crate::text::{AsText, by_text, put_decimal};
 
 const DAY_MS: u64 = 86_400_000;
 /// The first millisecond of the year 10000: beyond it RFC 3339 has no text.
@@ -124,11 +124,11 @@ impl UtcDay {
     }
 }
 
-impl fmt::Display for UtcDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AsText for UtcDay {
+    fn put(&self, to: &mut Vec<u8>) {
         let (year, month, day) = self.civil();
-        f.write_str(decimal(year, 4, &mut [0; DECIMAL_MAX]))?;
-        parts(f, [("-", month, 2), ("-", day, 2)])
+        put_decimal(to, year, 4);
+        put_parts(to, [(b'-', month, 2), (b'-', day, 2)]);
     }
 }
 
@@ -144,26 +144,25 @@ impl FromStr for UtcDay {
     }
 }
 
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AsText for Moment {
+    fn put(&self, to: &mut Vec<u8>) {
         let rest = self.since_ms(self.day().start());
         let part =
             |unit: u64, modulo: u64| rest.checked_div(unit).and_then(|n| n.checked_rem(modulo)).unwrap_or(0);
         let (hour, minute, second, ms) =
             (part(3_600_000, 24), part(60_000, 60), part(1_000, 60), part(1, 1_000));
-        self.day().fmt(f)?;
-        parts(f, [("T", hour, 2), (":", minute, 2), (":", second, 2), (".", ms, 3)])?;
-        f.write_str("Z")
+        self.day().put(to);
+        put_parts(to, [(b'T', hour, 2), (b':', minute, 2), (b':', second, 2), (b'.', ms, 3)]);
+        to.push(b'Z');
     }
 }
 
 /// Numbers of a fixed width, each after its sign.
-fn parts<const N: usize>(f: &mut fmt::Formatter<'_>, parts: [(&str, u64, usize); N]) -> fmt::Result {
+fn put_parts<const N: usize>(to: &mut Vec<u8>, parts: [(u8, u64, usize); N]) {
     for (before, number, width) in parts {
-        f.write_str(before)?;
-        f.write_str(decimal(number, width, &mut [0; DECIMAL_MAX]))?;
+        to.push(before);
+        put_decimal(to, number, width);
     }
-    Ok(())
 }
 
 impl FromStr for Moment {
@@ -192,7 +191,7 @@ fn number(text: &str, digits: usize) -> Option<u64> {
     (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-crate::text::serde_by_text!(Moment, UtcDay);
+by_text!(Moment, UtcDay);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::text::{AsText, by_text, hex};
+
 /// A SHA-256 digest. Its text is 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
@@ -21,13 +23,9 @@ impl Digest {
     }
 }
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
-            *pair = crate::text::hex(byte);
-        }
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+impl AsText for Digest {
+    fn put(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.0.map(hex).as_flattened());
     }
 }
 
@@ -64,4 +62,4 @@ impl FromStr for Digest {
     }
 }
 
-crate::text::serde_by_text!(Digest);
+by_text!(Digest);

@@ -33,6 +33,7 @@ use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request_body::Body;
 use crate::settle::{Admission, Answered, settle};
+use crate::text::AsText;
 
 /// One exchange.
 #[derive(Debug)]
@@ -352,17 +353,17 @@ impl Exchange {
         answer: Option<Answer>,
         end: bool,
     ) -> Effects {
-        let headers = Effect::AnswerHead(in_flight.answer_head());
         let Some(answer) = answer else {
             // Whatever went wrong, the provider did not serve it: nothing is charged, its answer passes.
-            return vec![headers, Effect::Release(in_flight.admission)];
+            return vec![Effect::AnswerHead(in_flight.answer_head()), Effect::Release(in_flight.admission)];
         };
         if end {
             return self.settled(now, (in_flight, status, answer, Some(0)));
         }
         if answer.is_stream() {
+            let head = Effect::AnswerHead(in_flight.answer_head());
             self.state = State::Answering { in_flight, status, answer, held: None };
-            return vec![headers];
+            return vec![head];
         }
         self.stay(State::Answering { in_flight, status, answer, held: Some(0) })
     }
@@ -401,7 +402,7 @@ impl Exchange {
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
         let Some(cost) = cost else { return vec![settlement, Effect::AnswerHead(head)] };
-        head.add.push(("x-matrix-cost-pax", cost.to_string()));
+        head.add.push(("x-matrix-cost-pax", cost.text()));
         self.state = State::Settling { head, cap: in_flight.cap };
         vec![settlement]
     }

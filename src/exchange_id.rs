@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::clock::Moment;
+use crate::text::{AsText, by_text, hex};
 
 /// The idempotency key of an exchange, everywhere. Its text is the usual one of a UUID, in lowercase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,20 +48,18 @@ impl ExchangeId {
         Tag(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 }
-/// Where the digits between two dashes stand, and the first of the bytes that they say.
-const GROUPS: [(usize, usize, usize); 5] = [(0, 8, 0), (9, 13, 4), (14, 18, 6), (19, 23, 8), (24, 36, 10)];
 
-impl fmt::Display for ExchangeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b'-'; 36];
-        for (from, to, bytes) in GROUPS {
-            let digits = text.get_mut(from..to).unwrap_or_default().as_chunks_mut::<2>().0;
-            let bytes = self.0.get(bytes..).unwrap_or_default();
-            for (place, byte) in digits.iter_mut().zip(bytes) {
-                *place = crate::text::hex(*byte);
+impl AsText for ExchangeId {
+    fn put(&self, to: &mut Vec<u8>) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0.map(hex);
+        for (index, group) in
+            [&[a, b, c, d][..], &[e, f], &[g, h], &[i, j], &[k, l, m, n, o, p]].iter().enumerate()
+        {
+            if index > 0 {
+                to.push(b'-');
             }
+            to.extend_from_slice(group.as_flattened());
         }
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -96,7 +95,7 @@ impl FromStr for ExchangeId {
     }
 }
 
-crate::text::serde_by_text!(ExchangeId);
+by_text!(ExchangeId);
 
 #[cfg(test)]
 mod tests {

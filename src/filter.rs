@@ -21,6 +21,7 @@ use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::settle::Admission;
+use crate::text::AsText;
 use crate::vm::Vm;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
 use crate::worker::Worker;
@@ -292,7 +293,7 @@ impl HttpContext for Stream {
             if let Some(id) = self.exchange.id().filter(|_| self.exchange.answer_waits()) {
                 // Should the provider break off while its head is held, Envoy answers in its place and asks no
                 // filter: by this mark it knows that the call is charged all the same, and where.
-                told(host::set_filter_state("pax_held", &id.to_string()), "mark a held answer");
+                told(host::set_filter_state("pax_held", &id.text()), "mark a held answer");
             }
         }
         self.answer_action()

@@ -11,6 +11,7 @@ use std::cell::Cell;
 
 use crate::clock::Moment;
 use crate::shared::{SharedData, Version, numbered};
+use crate::text::{DECIMAL_MAX, decimal};
 
 /// How many VMs can live at once: one for each worker and the main thread, and those that are being reloaded.
 pub const LANES: u32 = 1_024;
@@ -54,8 +55,10 @@ fn lane_key(lane: u32) -> String {
 }
 
 fn record_key(lane: u32, slot: u32) -> String {
-    let lane = [numbered("pax/open/", u64::from(lane)).as_str(), "/"].concat();
-    numbered(&lane, u64::from(slot))
+    let mut key = numbered("pax/open/", u64::from(lane));
+    key.push('/');
+    key.push_str(decimal(u64::from(slot), &mut [0; DECIMAL_MAX]));
+    key
 }
 
 /// A lane's value: whose it is, and its last beat.

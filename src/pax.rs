@@ -12,7 +12,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::{DECIMAL_MAX, decimal};
+use crate::text::{AsText, by_text, put_decimal};
 
 /// Decimals of an amount of PAX.
 pub const PAX_DECIMALS: u32 = 12;
@@ -77,22 +77,21 @@ fn parse_scaled(text: &str, decimals: u32) -> Result<i128, AmountError> {
 }
 
 /// Writes an integer of 10^-`decimals` units as a decimal with exactly that many decimals.
-fn write_scaled(f: &mut fmt::Formatter<'_>, negative: bool, units: u128, decimals: u32) -> fmt::Result {
+fn put_scaled(to: &mut Vec<u8>, negative: bool, units: u128, decimals: u32) {
     let width = usize::try_from(decimals).unwrap_or(0);
-    let sign = if negative { "-" } else { "" };
+    if negative {
+        to.push(b'-');
+    }
     // What a call costs fits 64 bits, which WebAssembly divides in one step.
     if let (Ok(units), Some(scale)) = (u64::try_from(units), 10u64.checked_pow(decimals)) {
-        let whole = units.checked_div(scale).unwrap_or(0);
-        let fraction = units.checked_rem(scale).unwrap_or(0);
-        f.write_str(sign)?;
-        f.write_str(decimal(whole, 0, &mut [0; DECIMAL_MAX]))?;
-        f.write_str(".")?;
-        return f.write_str(decimal(fraction, width, &mut [0; DECIMAL_MAX]));
+        put_decimal(to, units.checked_div(scale).unwrap_or(0), 0);
+        to.push(b'.');
+        return put_decimal(to, units.checked_rem(scale).unwrap_or(0), width);
     }
     let scale = 10u128.checked_pow(decimals).unwrap_or(1);
     let whole = units.checked_div(scale).unwrap_or(0);
     let fraction = units.checked_rem(scale).unwrap_or(0);
-    write!(f, "{sign}{whole}.{fraction:0width$}")
+    to.extend_from_slice(format!("{whole}.{fraction:0width$}").as_bytes());
 }
 
 /// An amount of PAX, exact to the picopax. Written and read as a decimal with 12 decimals.
@@ -147,9 +146,9 @@ impl Pax {
     }
 }
 
-impl fmt::Display for Pax {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0 < 0, u128::from(self.0.unsigned_abs()), PAX_DECIMALS)
+impl AsText for Pax {
+    fn put(&self, to: &mut Vec<u8>) {
+        put_scaled(to, self.0 < 0, u128::from(self.0.unsigned_abs()), PAX_DECIMALS);
     }
 }
 
@@ -190,9 +189,15 @@ impl Usd {
     }
 }
 
+impl AsText for Usd {
+    fn put(&self, to: &mut Vec<u8>) {
+        put_scaled(to, false, self.0, USD_DECIMALS);
+    }
+}
+
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, false, self.0, USD_DECIMALS)
+        f.write_str(&self.text())
     }
 }
 
@@ -229,9 +234,9 @@ impl Rate {
     }
 }
 
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, false, u128::from(self.0), RATE_DECIMALS)
+impl AsText for Rate {
+    fn put(&self, to: &mut Vec<u8>) {
+        put_scaled(to, false, u128::from(self.0), RATE_DECIMALS);
     }
 }
 
@@ -306,7 +311,7 @@ impl Bill {
     }
 }
 
-crate::text::serde_by_text!(Pax, Rate);
+by_text!(Pax, Rate);
 
 #[cfg(test)]
 #[path = "pax_test.rs"]

@@ -22,7 +22,10 @@ pub trait SharedData {
 
 /// The key of a numbered value.
 pub(crate) fn numbered(prefix: &str, number: u64) -> String {
-    [prefix, decimal(number, 0, &mut [0; DECIMAL_MAX])].concat()
+    let mut key = String::with_capacity(prefix.len().saturating_add(DECIMAL_MAX));
+    key.push_str(prefix);
+    key.push_str(decimal(number, &mut [0; DECIMAL_MAX]));
+    key
 }
 
 /// A value's version.

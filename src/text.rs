@@ -1,11 +1,31 @@
-//! Serde by text: values that are written as their `Display` and read by their `FromStr`, as money must be.
+//! Values whose text is exact, as money must be: written as their [`AsText`] and read by their `FromStr`.
 
-/// Implements `Serialize` and `Deserialize` for types whose text is exact.
-macro_rules! serde_by_text {
+/// A value with one text, all of it ASCII. Ids, amounts and times are written some twenty times a call, and the
+/// machinery of `Display` took longer than making their digits.
+pub(crate) trait AsText {
+    /// Writes the text at the end of what is there.
+    fn put(&self, to: &mut Vec<u8>);
+
+    /// The text.
+    fn text(&self) -> String {
+        let mut text = Vec::with_capacity(48);
+        self.put(&mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// Implements `Display`, `Serialize` and `Deserialize` by the text.
+macro_rules! by_text {
     ($($name:ty),+) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&crate::text::AsText::text(self))
+            }
+        }
+
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(&crate::text::AsText::text(self))
             }
         }
 
@@ -18,7 +38,7 @@ macro_rules! serde_by_text {
     )+};
 }
 
-pub(crate) use serde_by_text;
+pub(crate) use by_text;
 
 /// The two lowercase hexadecimal digits of a byte. Ids and digests are written on every call, and formatting
 /// them byte by byte took longer than pricing it.
@@ -32,14 +52,18 @@ pub(crate) const fn hex(byte: u8) -> [u8; 2] {
 /// The longest decimal number of 64 bits.
 pub(crate) const DECIMAL_MAX: usize = 20;
 
-/// A number in decimal, with zeros before it up to `width` digits. Numbers are written some thirty times a call,
-/// and `format!` takes a hundred instructions to begin with.
-pub(crate) fn decimal(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &str {
-    str::from_utf8(decimal_bytes(number, width, digits)).unwrap_or_default()
+/// A number in decimal. Numbers are written some thirty times a call, and `format!` takes a hundred instructions to
+/// begin with.
+pub(crate) fn decimal(number: u64, digits: &mut [u8; DECIMAL_MAX]) -> &str {
+    str::from_utf8(decimal_bytes(number, 0, digits)).unwrap_or_default()
 }
 
-/// The same as bytes.
-pub(crate) fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &[u8] {
+/// Writes a number in decimal at the end of what is there, with zeros before it up to `width` digits.
+pub(crate) fn put_decimal(to: &mut Vec<u8>, number: u64, width: usize) {
+    to.extend_from_slice(decimal_bytes(number, width, &mut [0; DECIMAL_MAX]));
+}
+
+fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &[u8] {
     let (mut rest, mut used) = (number, 0usize);
     for place in digits.iter_mut().rev() {
         if rest == 0 && used >= width.max(1) {
@@ -59,9 +83,10 @@ mod tests {
     #[test]
     fn a_decimal_is_what_format_writes() {
         for number in [0, 1, 9, 10, 99, 100, 32_767, u64::MAX] {
-            assert_eq!(decimal(number, 0, &mut [0; DECIMAL_MAX]), format!("{number}"));
-            assert_eq!(decimal(number, 3, &mut [0; DECIMAL_MAX]), format!("{number:03}"));
-            assert_eq!(decimal(number, 12, &mut [0; DECIMAL_MAX]), format!("{number:012}"));
+            assert_eq!(decimal(number, &mut [0; DECIMAL_MAX]), format!("{number}"));
+            let mut all = Vec::new();
+            [0, 3, 12].iter().for_each(|width| put_decimal(&mut all, number, *width));
+            assert_eq!(all, format!("{number}{number:03}{number:012}").into_bytes());
         }
     }
 }
