@@ -94,7 +94,7 @@ pub struct Reader {
     state: State,
     offset: u64,
     depth: usize,
-    /// One bit a level: set for an object.
+    /// One bit a level, the innermost one last: set for an object.
     objects: u128,
     key: [u8; KEY_KEPT],
     key_len: usize,
@@ -272,12 +272,8 @@ impl Reader {
         sink.begin(self.depth, kind, self.offset);
         match kind {
             Kind::Number => sink.piece(&[byte]),
-            Kind::Object => {
-                self.objects |= self.level_bit(self.depth);
-                self.depth = self.depth.saturating_add(1);
-            }
-            Kind::Array => {
-                self.objects &= !self.level_bit(self.depth);
+            Kind::Object | Kind::Array => {
+                self.objects = self.objects << 1 | u128::from(kind == Kind::Object);
                 self.depth = self.depth.saturating_add(1);
             }
             _ => {}
@@ -286,16 +282,13 @@ impl Reader {
         self.state = next;
     }
 
-    fn level_bit(&self, level: usize) -> u128 {
-        u32::try_from(level).ok().and_then(|level| 1u128.checked_shl(level)).unwrap_or(0)
-    }
-
     fn in_object(&self) -> bool {
-        self.objects & self.level_bit(self.depth.saturating_sub(1)) != 0
+        self.objects & 1 != 0
     }
 
     fn close(&mut self, sink: &mut impl Sink) {
         let kind = if self.in_object() { Kind::Object } else { Kind::Array };
+        self.objects >>= 1;
         self.depth = self.depth.saturating_sub(1);
         self.ended(kind, self.offset.saturating_add(1), sink);
     }
