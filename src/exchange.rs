@@ -48,9 +48,9 @@ enum State {
     /// Nothing came yet.
     Fresh,
     /// The body may come while the ledger is asked whose token it is.
-    Resolving { call: Call, body: Body },
+    Resolving { call: Box<Call>, body: Body },
     /// The account is known; the body is not complete.
-    Reading { call: Call, account: Arc<Account>, body: Body },
+    Reading { call: Box<Call>, account: Arc<Account>, body: Body },
     /// It may go on as soon as its record is kept and its reservation made. `asked`: the ledger was asked anew where
     /// the account stands.
     Opening { in_flight: Box<InFlight>, forward: Box<Forward>, token: Digest, asked: bool },
@@ -254,7 +254,7 @@ impl Exchange {
             (Ok(_), Wanted::Metered(_)) if !outbox_has_room => {
                 return self.refuse(&Refusal::LedgerUnavailable);
             }
-            (Ok(call), _) => call,
+            (Ok(call), _) => Box::new(call),
             (Err(refusal), _) => return self.refuse(&refusal),
         };
         let token = call.token;
@@ -262,7 +262,7 @@ impl Exchange {
         vec![Effect::Resolve { token, utc_day: now.day(), fresh: false }]
     }
 
-    fn resolved(&mut self, now: Moment, call: Call, body: Body, resolution: Resolution) -> Effects {
+    fn resolved(&mut self, now: Moment, call: Box<Call>, body: Body, resolution: Resolution) -> Effects {
         match (resolution.active(), call.wanted) {
             (Ok(account), Wanted::Metered(_)) => self.admit_when_complete(now, call, account, body),
             (Ok(account), Wanted::Models) => {
@@ -280,7 +280,13 @@ impl Exchange {
         }
     }
 
-    fn admit_when_complete(&mut self, now: Moment, call: Call, account: Arc<Account>, body: Body) -> Effects {
+    fn admit_when_complete(
+        &mut self,
+        now: Moment,
+        call: Box<Call>,
+        account: Arc<Account>,
+        body: Body,
+    ) -> Effects {
         let request = match body {
             Body::Coming(_) => return self.stay(State::Reading { call, account, body }),
             Body::Complete(request) => *request,
