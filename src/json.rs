@@ -156,6 +156,17 @@ impl Reader {
                 State::Text(Text::Plain) => {
                     // Most bytes of most bodies are plain text: they are taken by the run.
                     let (run, after) = rest.split_at_checked(plain_run(rest)).unwrap_or((rest, &[]));
+                    // A key that comes in one piece, its colon with it, need not be kept.
+                    if let (true, 0, ..=KEY_KEPT, [b'"', b':', after @ ..]) =
+                        (self.in_key, self.key_len, run.len(), after)
+                    {
+                        self.in_key = false;
+                        self.state = State::Value;
+                        sink.key(self.depth, run, self.key_at);
+                        self.advance(run.len().saturating_add(2));
+                        rest = after;
+                        continue;
+                    }
                     if !run.is_empty() {
                         self.text(run, sink);
                         self.advance(run.len());
