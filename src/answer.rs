@@ -92,7 +92,9 @@ impl Answer {
                 unreadable: document.is_broken(),
                 service_tier: tier(document.found.service_tier.as_deref()),
             },
-            Self::Stream(scanner) => {
+            Self::Stream(mut scanner) => {
+                // An event in which the stream was cut off says what was read of it.
+                scanner.finish();
                 let stream = scanner.stream;
                 Said {
                     id: stream.id,

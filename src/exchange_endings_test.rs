@@ -67,6 +67,36 @@ fn every_ending_is_one_debit_or_none() {
             Some("Reported Cut 3 4"),
         ),
         (
+            "cut after usage, before the blank line",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer(
+                        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n",
+                        false,
+                    )
+                    .step(Event::Closed);
+            },
+            Some("Reported Cut 3 4"),
+        ),
+        (
+            "cut in an event, after some of its text",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678", false)
+                    .step(Event::Closed);
+            },
+            Some("Estimated Cut 3 2"),
+        ),
+        (
+            "cut in an event of an error",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer("data: {\"error\":{\"message\":", false)
+                    .step(Event::Closed);
+            },
+            None,
+        ),
+        (
             "a held answer breaks off",
             |d| {
                 d.answer_head(200, "application/json")
