@@ -103,6 +103,8 @@ fn the_tier_that_served_a_call_prices_it() {
         ("auto", "flex", Some("flex"), FLEX, &[]),
         ("auto", "scale", None, PLAIN, unpriced),
         ("default", "", None, PLAIN, &[]),
+        ("on_demand", "", None, PLAIN, &[]),
+        ("standard", "", None, PLAIN, &[]),
         ("flex", "", Some("flex"), FLEX, &[]),
         ("flex", "flex", Some("flex"), FLEX, &[]),
         ("flex", "auto", Some("flex"), FLEX, &[]),

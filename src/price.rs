@@ -3,7 +3,7 @@
 use crate::pax::{Bill, Pax, Rate, Tokens};
 use crate::usage::Usage;
 
-/// What providers call the service tier that a card's plain prices are for (OpenAI, Groq, Google), in an answer.
+/// What providers call the service tier that a card's plain prices are for (OpenAI, Groq, Google).
 /// `auto` is not among them: it names none.
 const PLAIN_TIERS: [&str; 3] = ["default", "standard", "on_demand"];
 /// What leaves the service tier to the provider, in a request, and says nothing of it in an answer.

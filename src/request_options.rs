@@ -24,15 +24,13 @@ impl Options {
 
     /// `service_tier`. What the provider does where the caller says nothing is what the card's plain prices are for.
     pub fn tier(&mut self, kind: Kind, value: &[u8]) {
-        self.tier = match (kind, value) {
-            (Kind::String, b"auto") => ServiceTier::Auto,
-            (Kind::String, b"default") => ServiceTier::Plain,
-            (Kind::String, name) => {
-                self.buys("service_tier", Buys::ServiceTier);
-                ServiceTier::Named(String::from_utf8_lossy(name).into_owned())
-            }
-            _ => return self.buys("service_tier", Buys::Other),
-        };
+        if kind != Kind::String {
+            return self.buys("service_tier", Buys::Other);
+        }
+        self.tier = ServiceTier::of(&String::from_utf8_lossy(value));
+        if self.tier.name().is_some() {
+            self.buys("service_tier", Buys::ServiceTier);
+        }
     }
 
     /// A tool must say that it is a function: any other is hosted by the provider and billed apart.
