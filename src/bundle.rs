@@ -179,7 +179,7 @@ fn check_card(name: &str, card: &RateCard, locked: &[(&str, Digest)], mistakes: 
             name,
             "differs from its hash in LOCK: a published card never changes; restore it and make the change a new version",
         ),
-        None => mistakes.add(name, "is not locked: `sha256sum` its file into LOCK once it is final"),
+        None => mistakes.add(name, "is not locked: `pax-ratecard publish` locks it, once it is final"),
     }
 }
 

@@ -192,7 +192,7 @@ fn each_way_that_cards_and_lock_differ_is_named() {
     let upper = &*lock_of(&[one]).replacen("6da7", "6DA7", 1);
     const CHANGED: &str = "v1.json: differs from its hash in LOCK: a published card never changes; restore it and \
                            make the change a new version";
-    const UNLOCKED: &str = "is not locked: `sha256sum` its file into LOCK once it is final";
+    const UNLOCKED: &str = "is not locked: `pax-ratecard publish` locks it, once it is final";
     const GONE: &str = "is locked but missing; a published card stays in the bundle for ever";
     const LINE: &str = "must be a line of sha256sum: hash, two spaces, name";
     for (files, lock, expected) in [
