@@ -29,6 +29,7 @@ fn another_pax_usd_needs_consent_to_be_published() {
     assert_eq!(cards.text("LOCK").lines().count(), 1);
     let said = cards.ok(&["publish", "--revalue-balances"]);
     assert!(said.contains("published v2.json"), "{said}");
+    assert!(said.contains("It takes force at 2027-01-01T00:00:00.000Z. Until then:"), "{said}");
     assert!(cards.fails(&["publish", "v2"]).contains("v2.json is published: it never changes"));
     assert!(cards.fails(&["publish"]).contains("there is no draft"));
     assert!(cards.ok(&["check", "--strict"]).ends_with("2 cards: 0 mistakes, 0 warnings\n"));
@@ -48,7 +49,8 @@ fn what_is_in_force_already_or_looks_wrong_needs_consent_too() {
     );
     assert_eq!(cards.text("LOCK").lines().count(), 1);
     cards.write("v2.json", &card.replace("\"12.00\"", "\"0.12\"").replace("2027-01-01", "2026-11-01"));
-    cards.ok(&["publish", "--despite-warnings", "--now-in-force"]);
+    let said = cards.ok(&["publish", "--despite-warnings", "--now-in-force"]);
+    assert!(said.contains("It takes force wherever it is loaded. Now:"), "{said}");
     assert_eq!(cards.text("LOCK").lines().count(), 2);
     cards.write("v2.json", &card);
     assert!(cards.fails(&["check"]).contains("v2.json:1: differs from its hash in LOCK"));

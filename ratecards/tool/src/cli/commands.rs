@@ -142,9 +142,14 @@ fn run_publish(folder: &Folder, options: &Publish, now: Moment) -> Result<ExitCo
         text.push_str(&format!("{what}.\n"));
     }
     let (name, from) = (&published.card.name, published.effective_from);
+    let force = if from > now {
+        format!("It takes force at {from}. Until then")
+    } else {
+        "It takes force wherever it is loaded. Now".to_owned()
+    };
     text.push_str(&format!(
         "published {name}: its hash is in LOCK, and from now on it never changes.\n\
-         It takes force at {from}. Until then:\n  \
+         {force}:\n  \
          make test, and commit {name} and LOCK\n  \
          make reload, or another way of ratecards/README.md, \"Get it live\"\n"
     ));
