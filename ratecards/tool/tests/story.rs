@@ -177,7 +177,7 @@ fn from_the_readme_alone_a_new_card_is_made_looked_at_and_published() {
     );
 
     let said = cards.ok(&["publish"]);
-    assert!(said.contains(&format!("published {draft}")) && said.contains("make wasm"), "{said}");
+    assert!(said.contains(&format!("published {draft}")) && said.contains("make reload"), "{said}");
     assert!(cards.ok(&["check", "--strict"]).ends_with(" 0 mistakes, 0 warnings\n"));
     assert!(cards.fails(&["import", "litellm", list, "--provider", "openai"]).contains("there is no draft"));
 
