@@ -138,6 +138,13 @@ fn cuts() -> Vec<Ending> {
         ),
         stays(
             false,
+            "provider cuts after the usage of its JSON, held",
+            cut(json(JSON), JSON.len() - 1),
+            "502 upstream_cut",
+            "reported cut 90 8",
+        ),
+        stays(
+            false,
             "provider cuts mid-JSON, too large to be held",
             cut(json(&large), large.len() - 40),
             "200 cut",
