@@ -106,7 +106,7 @@ pub fn admit(
     let card = gateway.bundle.in_force(now).ok_or(Refusal::GatewayDisabled)?;
     let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
     let Some(served) = serve(config, card, mode, call.own_key.as_ref(), &request.model) else {
-        return Err(Refusal::ModelNotFound { model: request.model });
+        return Err(Refusal::ModelNotFound { model: request.model, own_key: call.own_key.is_some() });
     };
     let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
     if funding == Funding::Platform {

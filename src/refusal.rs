@@ -36,6 +36,8 @@ pub enum Refusal {
     ModelNotFound {
         /// The model asked for.
         model: String,
+        /// Whether the caller came with a provider key of its own: then no price was needed, but a provider.
+        own_key: bool,
     },
     /// The free tier's whitelist of the slot does not have the model.
     ModelNotAllowed {
@@ -167,7 +169,7 @@ impl Refusal {
             }
             Self::MethodNotAllowed { allow } => format!("This path takes {allow} only."),
             Self::InvalidHeader { name } => {
-                format!("Header {name} stands twice, is too long or has characters it cannot have. Send it once, in plain ASCII.")
+                format!("Header {name} stands twice, contradicts another, is empty or too long, or has characters it cannot have. Send it once, in plain ASCII.")
             }
             Self::InvalidSlot => {
                 "X-Matrix-Slot must be a slot's name: at most 64 of a-z, 0-9, '-' and '_'. Leave it out for the default slot."
@@ -183,14 +185,18 @@ impl Refusal {
             }
             Self::AccountDisabled => "This account is disabled. Ask the gateway's operator.".to_owned(),
             Self::Body(error) => body_message(error),
-            Self::ModelNotFound { model } => {
+            Self::ModelNotFound { model, own_key: true } => {
+                format!("No provider of this gateway is known for model {model:?} on this route, so a key of your own has nowhere to go. Check the model's name and the route.")
+            }
+            Self::ModelNotFound { model, own_key: false } => {
                 format!("Model {model:?} has no price here for this route. GET /v1/models lists those that you may use.")
             }
             Self::ModelNotAllowed { model, slot } => {
                 format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models, or call it with a provider key of your own in X-Matrix-BYO-API-Key.")
             }
             Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => {
-                format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. Lower max_tokens, wait until {resets_at}, or call with a provider key of your own in X-Matrix-BYO-API-Key.")
+                let means = way_out(*limit, *spent, *needed, *resets_at);
+                format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. {means}, or call with a provider key of your own in X-Matrix-BYO-API-Key.")
             }
             Self::RequestTooLarge { limit_bytes } => {
                 format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")
@@ -236,6 +242,20 @@ impl Refusal {
     }
 }
 
+/// What a caller can do whose call does not fit its daily cap: never something that cannot help.
+fn way_out(limit: Pax, spent: Pax, needed: Pax, resets_at: Moment) -> String {
+    let fits = spent.checked_add(needed).is_some_and(|sum| sum <= limit);
+    if limit <= Pax::ZERO {
+        "Ask the gateway's operator for a daily cap above zero".to_owned()
+    } else if needed > limit {
+        "Lower max_tokens".to_owned()
+    } else if fits {
+        "Wait for the calls in flight to end, lower max_tokens".to_owned()
+    } else {
+        format!("Lower max_tokens, wait until {resets_at}")
+    }
+}
+
 fn body_message(error: &RequestError) -> String {
     match error {
         RequestError::NotJson(error) => format!(
@@ -266,13 +286,35 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_error_shape_of_openai() {
-        let refusal = Refusal::ModelNotFound { model: "a\"b".to_owned() };
+        let refusal = Refusal::ModelNotFound { model: "a\"b".to_owned(), own_key: false };
         let body: serde_json::Value = serde_json::from_slice(&refusal.body()).unwrap_or_default();
         assert_eq!(refusal.status(), 404);
         assert_eq!(body["error"]["code"], "model_not_found");
         assert_eq!(body["error"]["type"], "invalid_request_error");
         assert_eq!(body["error"]["param"], "model");
         assert!(body["error"]["message"].as_str().is_some_and(|text| text.contains("a\\\"b")));
+    }
+
+    #[test]
+    fn what_a_caller_is_told_to_do_can_help() {
+        let told = |limit: i64, spent: i64, needed: i64| {
+            let [limit, spent, needed] = [limit, spent, needed].map(Pax::from_picopax);
+            let (reserved, resets_at) = (Pax::from_picopax(5), Moment::default());
+            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at }.message()
+        };
+        for (message, wait, less, operator) in [
+            (told(10, 9, 2), "wait until 1970", true, false),
+            (told(10, 4, 2), "Wait for the calls in flight", true, false),
+            (told(10, 0, 11), "", true, false),
+            (told(0, 0, 1), "", false, true),
+        ] {
+            assert!(message.contains(wait), "{message}");
+            assert_eq!(message.to_lowercase().contains("wait"), !wait.is_empty(), "{message}");
+            assert_eq!(message.to_lowercase().contains("lower max_tokens"), less, "{message}");
+            assert_eq!(message.contains("operator"), operator, "{message}");
+        }
+        let own_key = Refusal::ModelNotFound { model: "x".to_owned(), own_key: true }.message();
+        assert!(own_key.contains("No provider") && !own_key.contains("price"), "{own_key}");
     }
 
     #[test]
