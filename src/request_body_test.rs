@@ -79,6 +79,8 @@ fn what_the_contract_refuses_is_refused() {
         (r#"{"model":"m","web_search_options":{}}"#, "unpriced web_search_options"),
         (r#"{"model":"m","search_parameters":{"mode":"on"}}"#, "unpriced search_parameters"),
         (r#"{"model":"m","enable_search":true}"#, "unpriced enable_search"),
+        (r#"{"model":"m","models":["m","dearer"]}"#, "unpriced models"),
+        (r#"{"model":"m","deferred":true}"#, "unpriced deferred"),
         (r#"{"model":"m","audio":{"voice":"x"}}"#, "unpriced audio"),
         (r#"{"model":"m","modalities":["text","audio"]}"#, "unpriced modalities"),
         (r#"{"model":"m","tools":[{"type":"web_search"}]}"#, "unpriced tools"),

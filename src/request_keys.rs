@@ -50,6 +50,10 @@ const TOP: &[(&str, Name)] = &[
     ("search_settings", Name::Hosted("search_settings", Buys::Other)),
     ("enable_search", Name::Hosted("enable_search", Buys::Other)),
     ("plugins", Name::Hosted("plugins", Buys::Other)),
+    // OpenRouter serves one of these where it does not serve `model`.
+    ("models", Name::Hosted("models", Buys::Other)),
+    // xAI answers with an id and works later: its usage comes by a route that is not served here.
+    ("deferred", Name::Hosted("deferred", Buys::Other)),
 ];
 const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
 const IN_TOOL: &[(&str, Name)] = &[("type", Name::Type)];

@@ -28,6 +28,8 @@ const TOP: &[&str] = &[
     "search_settings",
     "enable_search",
     "plugins",
+    "models",
+    "deferred",
 ];
 
 pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
