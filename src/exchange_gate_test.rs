@@ -33,11 +33,11 @@ fn a_free_call_that_settles_says_where_the_day_stands() {
 #[test]
 fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
     let mut drive = free();
-    drive.opens = Opened::Exceeded(DAILY);
+    drive.opens = Opened::Exceeded(Daily { spent: "10".parse().unwrap(), ..DAILY });
     drive.chat().resolved(Status::Active).body(&free_body());
     assert_eq!(drive.code(), "429 daily_cap_exceeded");
     let body: serde_json::Value = serde_json::from_slice(&drive.reply.as_ref().unwrap().body).unwrap();
-    assert_eq!(body["error"]["spent_pax"], "9.000000000000");
+    assert_eq!(body["error"]["spent_pax"], "10.000000000000");
     assert_eq!(body["error"]["limit_pax"], "10.000000000000");
     assert_eq!(body["error"]["resets_at"], "2026-06-02T00:00:00.000Z");
     let retry = ("x-should-retry", "false".to_owned());

@@ -81,7 +81,7 @@ fn what_a_model_does_not_price_is_refused_and_what_it_prices_is_let_through() {
         (body("tiered", r#","service_tier":"flex""#), "ok"),
         (body("tiered", r#","service_tier":"Flex""#), "unpriced_option service_tier"),
         (body("tiered", r#","service_tier":"scale""#), "unpriced_option service_tier"),
-        (body("tiered", r#","service_tier":7"#), "unpriced_option service_tier"),
+        (body("tiered", r#","service_tier":7"#), "invalid_json service_tier"),
         (body("all", r#","service_tier":"auto""#), "ok"),
         (body("all", r#","service_tier":"flex""#), "unpriced_option service_tier"),
         (body("all", r#","web_search_options":{}"#), "unpriced_option web_search_options"),

@@ -9,6 +9,7 @@ use crate::card::{Model, RateCard, RateTableVersion};
 use crate::config::Config;
 use crate::pax::{Pax, Rate};
 use crate::price;
+use crate::usage::Mode;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -28,9 +29,11 @@ struct Item<'a> {
     /// When the card came into force, in seconds since 1970: no provider's date is known here.
     created: u64,
     owned_by: &'a str,
-    mode: crate::usage::Mode,
+    mode: Mode,
     context_window: u64,
-    max_output_tokens: u64,
+    /// Embeddings have no output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u64>,
     #[serde(flatten)]
     prices: Prices,
     /// The least that a call costs.
@@ -124,7 +127,7 @@ fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
         owned_by: &model.provider,
         mode: model.mode,
         context_window: model.context_window.0,
-        max_output_tokens: model.max_output.0,
+        max_output_tokens: (model.mode == Mode::Chat).then_some(model.max_output.0),
         prices: Prices::of(&model.prices),
         pax_per_request_minimum: model.minimum,
         service_tiers: tiers.map(|(name, prices)| (name.as_str(), Prices::of(prices))).collect(),

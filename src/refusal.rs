@@ -236,20 +236,28 @@ impl Refusal {
         match self {
             // The ledger may be back in a moment: the SDK's own retry is welcome.
             Self::LedgerUnavailable | Self::GatewayDisabled => vec![("retry-after", "2")],
+            // Calls in flight cost less than what they have reserved: this one may fit when they end.
+            Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
+                vec![("retry-after", "1")]
+            }
             Self::MethodNotAllowed { allow } => vec![("allow", *allow), ("x-should-retry", "false")],
             _ => vec![("x-should-retry", "false")],
         }
     }
 }
 
+/// Whether a call fits a cap but for what calls in flight have reserved.
+fn fits(spent: Pax, needed: Pax, limit: Pax) -> bool {
+    spent.checked_add(needed).is_some_and(|sum| sum <= limit)
+}
+
 /// What a caller can do whose call does not fit its daily cap: never something that cannot help.
 fn way_out(limit: Pax, spent: Pax, needed: Pax, resets_at: Moment) -> String {
-    let fits = spent.checked_add(needed).is_some_and(|sum| sum <= limit);
     if limit <= Pax::ZERO {
         "Ask the gateway's operator for a daily cap above zero".to_owned()
     } else if needed > limit {
         "Lower max_tokens".to_owned()
-    } else if fits {
+    } else if fits(spent, needed, limit) {
         "Wait for the calls in flight to end, lower max_tokens".to_owned()
     } else {
         format!("Lower max_tokens, wait until {resets_at}")
@@ -321,5 +329,11 @@ mod tests {
     fn only_what_may_pass_by_itself_is_tried_again() {
         assert_eq!(Refusal::LedgerUnavailable.headers(), [("retry-after", "2")]);
         assert_eq!(Refusal::InvalidApiKey.headers(), [("x-should-retry", "false")]);
+        let exceeded = |spent, reserved| {
+            let [spent, reserved, needed, limit] = [spent, reserved, 2, 10].map(Pax::from_picopax);
+            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at: Moment::default() }
+        };
+        assert_eq!(exceeded(9, 0).headers(), [("x-should-retry", "false")]);
+        assert_eq!(exceeded(8, 1).headers(), [("retry-after", "1")], "what is reserved may come back");
     }
 }

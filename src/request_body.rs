@@ -254,7 +254,8 @@ impl Reading {
             }
             (Name::N, _) => self.n = self.count("n", kind),
             (Name::ServiceTier, Kind::Null) => {}
-            (Name::ServiceTier, _) => self.options.tier(kind, &self.value),
+            (Name::ServiceTier, Kind::String) => self.options.tier(&self.value),
+            (Name::ServiceTier, _) => self.wrong_type("service_tier", "a string"),
             _ => {}
         }
     }

@@ -23,10 +23,7 @@ impl Options {
     }
 
     /// `service_tier`. What the provider does where the caller says nothing is what the card's plain prices are for.
-    pub fn tier(&mut self, kind: Kind, value: &[u8]) {
-        if kind != Kind::String {
-            return self.buys("service_tier", Buys::Other);
-        }
+    pub fn tier(&mut self, value: &[u8]) {
         self.tier = ServiceTier::of(&String::from_utf8_lossy(value));
         if self.tier.name().is_some() {
             self.buys("service_tier", Buys::ServiceTier);

@@ -59,6 +59,7 @@ const STRINGS: &[&str] = &[
     "priority",
     "auto",
     "default",
+    "on_demand",
     "flex",
     "user",
     "gpt-5",

@@ -107,6 +107,9 @@ fn refused(body: &Value) -> Option<&'static str> {
     {
         return Some("a count");
     }
+    if get("service_tier").is_some_and(|value| !matches!(value.node, Node::String(_))) {
+        return Some("no string");
+    }
     if ["messages", "tools", "modalities"]
         .iter()
         .any(|name| get(name).is_some_and(|v| !matches!(v.node, Node::Array(_))))
@@ -137,12 +140,14 @@ fn bought(body: &Value, request: &Request) -> Result<(), String> {
     match get("service_tier").map(|value| &value.node) {
         None => {}
         Some(Node::String(name)) if name == "auto" => {}
-        Some(Node::String(name)) if name == "default" => tier = ServiceTier::Plain,
+        Some(Node::String(name)) if ["default", "standard", "on_demand"].contains(&name.as_str()) => {
+            tier = ServiceTier::Plain;
+        }
         Some(Node::String(name)) => {
             tier = ServiceTier::Named(name.clone());
             expected.push(("service_tier", Buys::ServiceTier));
         }
-        Some(_) => expected.push(("service_tier", Buys::Other)),
+        Some(_) => return Err("a service tier that is no string was let through".to_owned()),
     }
     for name in &TOP[11..] {
         if get(name).is_some_and(|value| !matches!(value.node, Node::Bool(false))) {
