@@ -204,7 +204,7 @@ impl Root {
         let gateway = worker.gateway();
         let (interval_ms, ttl_ms) = (gateway.config.gate.sync_ms, gateway.config.tokens.ttl_ms);
         let asks = vm::with(|vm| match vm.active() {
-            active if active.due(now, interval_ms, worker.tick_ms()) => active.next(now, ttl_ms),
+            active if active.due(now, interval_ms, worker.tick_ms().into()) => active.next(now, ttl_ms),
             _ => Vec::new(),
         });
         let Some(asks) = asks.filter(|asks| !asks.is_empty()) else { return };

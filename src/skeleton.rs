@@ -1,7 +1,7 @@
 //! What the chunks of a stream have in common: all but the text in some of their strings. A chunk that differs from one
 //! that was read in nothing else says nothing else, and need not be read byte by byte: most of most streams.
 
-use crate::json_text::{Text, plain_run};
+use crate::json_text::{Text, line_run, plain_run};
 
 /// No chunk with more strings is learned.
 pub const HOLES_MAX: usize = 8;
@@ -55,7 +55,11 @@ impl Skeleton {
         let line = event.strip_suffix(b"\n\n")?;
         let value = line.strip_prefix(b"data:")?;
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) || holes.len() > HOLES_MAX {
+        let texts =
+            holes.iter().fold(0usize, |all, hole| all.saturating_add(hole.to.saturating_sub(hole.from)));
+        // Before anything is copied: an event may be as long as it likes.
+        let is_long = event.len().saturating_sub(texts) > FIXED_MAX;
+        if is_long || holes.len() > HOLES_MAX || line_run(line) < line.len() {
             return None;
         }
         let begin = line.len().saturating_sub(value.len());
@@ -67,7 +71,7 @@ impl Skeleton {
         }
         self.fixed.extend_from_slice(event.get(from..)?);
         self.count = holes.len();
-        (self.fixed.len() <= FIXED_MAX).then_some(())
+        Some(())
     }
 
     /// What comes next is compared with nothing before.

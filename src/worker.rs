@@ -48,17 +48,15 @@ impl Worker {
 
     /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
     pub fn tick_quickly(&self, quickly: bool) {
-        if self.ticks_quickly.replace(quickly) != quickly
-            && host::tick_every(if quickly { TICK_MS } else { IDLE_MS }).is_err()
-        {
+        if self.ticks_quickly.replace(quickly) != quickly && host::tick_every(self.tick_ms()).is_err() {
             error!("Envoy did not let the filter set the time between two ticks");
         }
     }
 
     /// How long it is from one tick of the root to the next.
     #[must_use]
-    pub fn tick_ms(&self) -> u64 {
-        u64::from(if self.ticks_quickly.get() { TICK_MS } else { IDLE_MS })
+    pub fn tick_ms(&self) -> u32 {
+        if self.ticks_quickly.get() { TICK_MS } else { IDLE_MS }
     }
 
     /// The configuration and the cards, as they are now. A stream keeps what it began with.
