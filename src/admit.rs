@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Tier};
+use crate::bounds::{Bounds, input_bytes};
 use crate::cap::Daily;
 use crate::card::{Model, RateCard};
 use crate::clock::Moment;
@@ -11,17 +12,14 @@ use crate::config::{Config, Credits, Gateway, Provider, StreamUsage};
 use crate::event::{AnswerHead, CREDITS_MARK, Forward};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, OwnKey};
-use crate::pax::{Pax, Tokens};
+use crate::pax::Pax;
+use crate::price::ServiceTier;
 use crate::refusal::Refusal;
-use crate::request::{Buys, PricedOption, Request, RequestError, Rewrite, edited_length};
-use crate::settle::{Admission, limits};
+use crate::request::{AskedOption, Buys, Request, RequestError, Rewrite, WrittenTier, edited_length};
+use crate::settle::Admission;
 use crate::text::AsText;
 use crate::usage::Mode;
 use crate::wire::IDENTITY_HEADER;
-
-/// Tokens that an output has at most where neither the caller nor a card says: a bound for an estimate that costs
-/// nothing.
-const UNKNOWN_OUTPUT: u64 = 1_000_000_000;
 
 /// A call that may go on, and is not settled.
 #[derive(Debug)]
@@ -110,23 +108,29 @@ pub fn admit(
     };
     let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
     if funding == Funding::Platform {
-        check(card, account, slot, &request, served.model)?;
+        check(card, account, slot, &request, &served)?;
     }
     let streams = request.stream && mode == Mode::Chat;
-    let rewrite = rewrite(config, &served, funding, mode, streams);
-    let edits = request.edits(&rewrite);
-    let clamp = rewrite.max_output.map(|(_, tokens)| tokens);
-    let (input_limit, output_limit) = match served.model {
-        Some(model) => limits(&request, model, clamp),
-        None => {
-            let output = request.stated_max_output.unwrap_or(UNKNOWN_OUTPUT);
-            (Tokens(request.body_bytes), Tokens(output.saturating_mul(request.n).min(UNKNOWN_OUTPUT)))
+    let bounds = match (funding, served.model) {
+        (Funding::Platform, Some(model)) => {
+            Bounds::of(&request, model, served.provider, config.gate.clamp_output_tokens)
         }
+        (_, model) => Bounds::of_own_key(&request, model, served.provider),
+    };
+    let rewrite = Rewrite {
+        upstream_model: served.model.and_then(|model| model.upstream_model.as_deref()),
+        asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
+        maximum: bounds.maximum,
+        service_tier: written_tier(&request, served.provider, funding, mode),
+    };
+    let edits = request.edits(&rewrite);
+    let asked = match rewrite.service_tier {
+        Some(WrittenTier::Standard(_)) => &ServiceTier::Plain,
+        Some(WrittenTier::TakenOut) => &ServiceTier::Auto,
+        None => &request.service_tier,
     };
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
-    let reservation =
-        cap.and(served.model).map(|model| model.ceiling(input_limit, output_limit, &request.service_tier));
-    let bytes_per_token = crate::card::bytes_per_token(served.model);
+    let reservation = cap.and(served.model).map(|model| bounds.ceiling(model, asked));
     let takes_out = rewrite.asks_usage && !request.asks_usage();
     let forward = Forward {
         mark: served.name.to_owned(),
@@ -146,9 +150,9 @@ pub fn admit(
         wants_stream: streams,
         card: Arc::clone(card),
         provider: served.name.to_owned(),
-        input_bytes: request.text_bytes.saturating_add(request.given_tokens.saturating_mul(bytes_per_token)),
-        input_limit,
-        output_limit,
+        input_bytes: input_bytes(&request, served.model),
+        input_limit: bounds.input,
+        output_limit: bounds.output,
         service_tier: priced_tier(&request, served.model),
         model: request.model,
         reservation,
@@ -185,27 +189,31 @@ fn serve<'a>(
     priced.or_else(|| own_key.and_then(|_| known_by_its_id()))
 }
 
-/// What the platform pays for must be priced, and for the free tier on the slot's whitelist.
+/// What the platform pays for must be priced, and for the free tier on the slot's whitelist; and each of its options must
+/// be one that the card prices, or that the provider may be sent.
 fn check(
     card: &RateCard,
     account: &Account,
     slot: &str,
     request: &Request,
-    model: Option<&Model>,
+    served: &Served<'_>,
 ) -> Result<(), Refusal> {
     if account.tier == Tier::Free && !card.is_free(slot, &request.model) {
         return Err(Refusal::ModelNotAllowed { model: request.model.clone(), slot: slot.to_owned() });
     }
-    let is_priced = |option: &&PricedOption| match (option.buys, model) {
+    let passes = |option: &AskedOption| match (option.buys, served.model) {
         (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),
         (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),
         (Buys::ServiceTier, model) => priced_tier(request, model).is_some(),
+        (Buys::Provider, _) => served.provider.options.contains(&option.name),
         (Buys::Other, _) | (_, None) => false,
     };
-    match request.options.iter().find(|option| !is_priced(option)) {
-        Some(option) => Err(Refusal::Body(RequestError::Unpriced { key: option.key })),
-        None => Ok(()),
+    let refused = request.options.iter().filter(|option| !passes(option));
+    let names: Vec<String> = refused.map(|option| option.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
     }
+    Err(Refusal::Body(RequestError::Unpriced { names, provider: served.name.to_owned() }))
 }
 
 /// The service tier that a request asks for, where the card prices it.
@@ -214,23 +222,17 @@ fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
     Some(name.clone())
 }
 
-fn rewrite<'a>(
-    config: &Config,
-    served: &Served<'a>,
+/// A call on platform funding that asks for no other tier is served in the standard one: a project's own settings at
+/// the provider may say otherwise where the request does not.
+fn written_tier<'a>(
+    request: &Request,
+    provider: &'a Provider,
     funding: Funding,
     mode: Mode,
-    streams: bool,
-) -> Rewrite<'a> {
-    let upstream_model = served.model.and_then(|model| model.upstream_model.as_deref());
-    // A caller that pays the provider itself needs no smaller maximum than the provider's.
-    let clamps = mode == Mode::Chat && funding == Funding::Platform;
-    let clamp = config.gate.clamp_output_tokens.filter(|_| clamps);
-    let smaller = clamp.filter(|tokens| served.model.is_some_and(|model| *tokens < model.max_output.0));
-    Rewrite {
-        upstream_model,
-        asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
-        max_output: smaller.map(|tokens| (served.provider.output_maximum, tokens)),
-    }
+) -> Option<WrittenTier<'a>> {
+    let standard = mode == Mode::Chat && request.service_tier.name().is_none();
+    (standard && funding == Funding::Platform)
+        .then(|| provider.standard_tier.as_deref().map_or(WrittenTier::TakenOut, WrittenTier::Standard))
 }
 
 /// An allow-list: nothing else of the caller's head reaches a provider. The platform's key is put on by Envoy,

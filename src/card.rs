@@ -101,13 +101,23 @@ impl Model {
     /// say which.
     #[must_use]
     pub fn ceiling(&self, input: Tokens, output: Tokens, asked: &ServiceTier) -> Pax {
+        self.dearest(asked, |prices| prices.ceiling(input, output))
+    }
+
+    /// The same of a call whose input and output share the context window.
+    #[must_use]
+    pub fn window_ceiling(&self, asked: &ServiceTier) -> Pax {
+        self.dearest(asked, |prices| prices.shared_ceiling(self.context_window))
+    }
+
+    fn dearest(&self, asked: &ServiceTier, ceiling: impl Fn(&Prices) -> Option<Pax>) -> Pax {
         let may_serve = |name: &str| match asked {
             ServiceTier::Auto => true,
             ServiceTier::Plain => false,
             ServiceTier::Named(asked) => name == asked,
         };
         let tiers = self.service_tiers.iter().filter(|(name, _)| may_serve(name)).map(|(_, prices)| prices);
-        let ceilings = [&self.prices].into_iter().chain(tiers).map(|prices| prices.ceiling(input, output));
+        let ceilings = [&self.prices].into_iter().chain(tiers).map(ceiling);
         let dearest = ceilings.map(|ceiling| ceiling.unwrap_or(Pax::MAX)).max();
         dearest.unwrap_or(Pax::MAX).max(self.minimum.unwrap_or_default())
     }

@@ -245,7 +245,7 @@ mod tests {
 
     const GOOD: &str = r#"{
         "ledger": {"cluster": "ledger", "authority": "ledger"},
-        "providers": {"p": {"cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask"}}
+        "providers": {"p": {"cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum"}}
     }"#;
 
     #[test]
@@ -277,6 +277,7 @@ mod tests {
             providers.p.authority: is missing\n\
             providers.p.base_path: must begin with '/' and not end with it, such as \"/v1\"\n\
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
+            providers.p.stops_at: is missing\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
             extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";

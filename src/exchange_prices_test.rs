@@ -21,7 +21,12 @@ fn bundle() -> Bundle {
 }
 
 fn drive(tier: Tier) -> Drive {
-    let config = CONFIG.replace("\"fireworks\": {", "\"p\": {");
+    drive_with(tier, "")
+}
+
+/// With more members in the provider's entry of the configuration.
+fn drive_with(tier: Tier, more: &str) -> Drive {
+    let config = CONFIG.replace("\"fireworks\": {", &format!("\"p\": {{{more}"));
     let gateway = Gateway { config: Config::parse(&config).unwrap(), bundle: Rc::new(bundle()) };
     Drive { exchange: Exchange::new(Rc::new(gateway)), tier, ..Drive::new() }
 }
@@ -48,7 +53,6 @@ fn told(body: &str) -> String {
 /// The debit of a call that asks for a service tier, and whose answer says one.
 fn debit(asked: &str, said: &str) -> Debit {
     let mut drive = called(&body("tiered", asked));
-    assert_eq!(drive.forward.as_ref().unwrap().edits, [], "what is asked for goes upstream as it came");
     drive.answer_head(200, "application/json");
     drive.answer(&format!(r#"{{"choices":[{{"message":{{"content":"Hi"}}}}]{said},{USAGE}}}"#), true);
     let debit = drive.debits.remove(0);
@@ -124,6 +128,28 @@ fn the_tier_that_served_a_call_prices_it() {
 }
 
 #[test]
+fn a_provider_is_asked_for_the_standard_tier_in_its_own_word() {
+    let upstream = |more: &str, asked: &str| {
+        let body = body("tiered", asked);
+        let mut drive = drive_with(Tier::Credit, more);
+        drive.chat().resolved(Status::Active).body(&body);
+        let forward = drive.forward.expect("not refused");
+        let sent: serde_json::Value =
+            serde_json::from_slice(&crate::request::apply(body.as_bytes(), &forward.edits)).unwrap();
+        sent.get("service_tier").cloned()
+    };
+    let word = r#""standard_tier": "on_demand", "#;
+    for asked in ["", r#","service_tier":null"#, r#","service_tier":"auto""#, r#","service_tier":"default""#]
+    {
+        assert_eq!(upstream(word, asked), Some("on_demand".into()), "{asked}");
+        assert_eq!(upstream("", asked), None, "{asked}");
+    }
+    for more in [word, ""] {
+        assert_eq!(upstream(more, r#","service_tier":"flex""#), Some("flex".into()), "as it was asked for");
+    }
+}
+
+#[test]
 fn of_a_stream_the_last_tier_counts() {
     let mut drive = called(&body("tiered", r#","stream":true,"service_tier":"priority""#));
     drive.answer_head(200, "text/event-stream");
@@ -176,8 +202,8 @@ fn a_part_that_is_more_than_its_whole_is_flagged() {
 #[test]
 fn a_reservation_covers_whatever_may_serve_the_call() {
     let card = bundle().cards()[0].clone();
-    let reserved = |body: &str| {
-        let mut drive = drive(Tier::Free);
+    let reserved = |more: &str, body: &str| {
+        let mut drive = drive_with(Tier::Free, more);
         drive.chat().resolved(Status::Active);
         let effects = drive.exchange.step(now(), Event::Body { bytes: body.as_bytes(), end: true });
         let admission = effects.into_iter().find_map(|effect| match effect {
@@ -191,19 +217,24 @@ fn a_reservation_covers_whatever_may_serve_the_call() {
         ("", "auto"),
         (r#","service_tier":null"#, "auto"),
         (r#","service_tier":"auto""#, "auto"),
-        (r#","service_tier":"default""#, "default"),
+        // The provider has no word for the standard tier, so it is not told one.
+        (r#","service_tier":"default""#, "auto"),
         (r#","service_tier":"flex""#, "flex"),
         (r#","service_tier":"priority""#, "priority"),
     ] {
         let body = body("tiered", &format!(r#","max_tokens":7{more}"#));
-        let input = Tokens(body.len() as u64 + 1_024);
-        assert_eq!(reserved(&body), tiered.ceiling(input, Tokens(7), &ServiceTier::of(asked)), "{more}");
+        let ceiling =
+            |asked| tiered.ceiling(Tokens(body.len() as u64 + 1_024), Tokens(7), &ServiceTier::of(asked));
+        assert_eq!(reserved("", &body), ceiling(asked), "{more}");
+        // One that has a word is told it.
+        let told = if asked == "auto" { "default" } else { asked };
+        assert_eq!(reserved(r#""standard_tier": "usual", "#, &body), ceiling(told), "{more}");
     }
     let spoken = &card.models["spoken"];
     for part in [r#""content":[{"type":"input_audio"}]"#, r#""audio":{"id":"a"}"#] {
         let body = format!(r#"{{"model":"spoken","max_tokens":7,"messages":[{{{part}}}]}}"#);
         let all = spoken.ceiling(spoken.context_window, Tokens(7), &ServiceTier::Plain);
-        assert_eq!(reserved(&body), all, "the tokens of audio cannot be told from its bytes");
+        assert_eq!(reserved("", &body), all, "the tokens of audio cannot be told from its bytes");
     }
 }
 

@@ -21,8 +21,8 @@ const CONFIG: &str = r#"{
     "ledger": {"cluster": "ledger", "authority": "ledger"},
     "limits": {"request_bytes": 4096, "held_answer_bytes": 200},
     "providers": {
-        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask"},
-        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always"}
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask", "stops_at": "model_maximum"},
+        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always", "stops_at": "model_maximum"}
     }
 }"#;
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";

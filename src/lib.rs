@@ -6,6 +6,7 @@ pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod answer;
+pub mod bounds;
 pub mod bundle;
 mod bytes;
 mod canonical;
@@ -45,6 +46,7 @@ pub mod request;
 pub mod request_body;
 mod request_keys;
 mod request_options;
+mod request_reading;
 #[cfg(target_arch = "wasm32")]
 mod root;
 pub mod settle;

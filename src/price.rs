@@ -170,6 +170,19 @@ impl Prices {
         Some(most)
     }
 
+    /// The most that a call with at most so many tokens can cost, input and output together, however they are divided.
+    /// Nothing where that leaves the range of [`Pax`].
+    #[must_use]
+    pub fn shared_ceiling(&self, tokens: Tokens) -> Option<Pax> {
+        let reached = self.bands.iter().filter(|band| band.above_input < tokens).map(|band| &band.rates);
+        let mut most = Pax::ZERO;
+        for rates in [&self.rates].into_iter().chain(reached) {
+            let (input, output) = (rates.dearest(tokens, Tokens::ZERO), rates.dearest(Tokens::ZERO, tokens));
+            most = most.max(input.total()?).max(output.total()?);
+        }
+        Some(most)
+    }
+
     /// Whether a usage counts more of a part that has its own rate than of the whole that it is a part of.
     #[must_use]
     pub fn part_exceeds_whole(&self, usage: &Usage) -> bool {

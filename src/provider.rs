@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::doc::{self, Fields, Mistakes, Node};
+use crate::request_options::may_be_listed;
 use crate::usage::Rules;
 
 /// The longest pattern of model ids, in bytes: the longest model id of a request.
@@ -21,8 +22,15 @@ pub struct Provider {
     pub stream_usage: StreamUsage,
     /// How its raw usage is read.
     pub usage_rules: Rules,
-    /// Which field of a request carries the output maximum, where the gateway writes one.
+    /// Which field of a request it reads as the output maximum. In no other field a maximum counts.
     pub output_maximum: OutputMaximum,
+    /// Where it stops if it is told no maximum.
+    pub stops_at: StopsAt,
+    /// Its word for the standard service tier, which is written into requests; none if it has none.
+    pub standard_tier: Option<String>,
+    /// The options that it may be sent on platform funding beside those that every provider is sent
+    /// ([`crate::request::AskedOption::name`]).
+    pub options: Vec<String>,
     /// How a caller's own key is sent.
     pub credential: Credential,
     /// The ids of models that it serves though no card prices them; see [`Provider::serves`].
@@ -48,7 +56,25 @@ pub enum OutputMaximum {
     MaxCompletionTokens,
 }
 
+/// Where a provider stops writing if it is told no maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopsAt {
+    /// At the model's own maximum, which the rate card has, by itself.
+    ModelMaximum,
+    /// At the end of the context, as servers do that people run themselves.
+    ContextEnd,
+}
+
 impl OutputMaximum {
+    /// The field that it is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::MaxTokens => Self::MaxCompletionTokens,
+            Self::MaxCompletionTokens => Self::MaxTokens,
+        }
+    }
+
     /// The field's name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -113,6 +139,22 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
     let usage_rules = one_of_or(&mut fields, "usage_rules", &Rules::ALL.map(|r| (r.name(), r)), mistakes);
     let known = [OutputMaximum::MaxTokens, OutputMaximum::MaxCompletionTokens].map(|m| (m.name(), m));
     let output_maximum = one_of_or(&mut fields, "output_maximum", &known, mistakes);
+    let stops_at = fields.text("stops_at", mistakes);
+    let known = [("model_maximum", StopsAt::ModelMaximum), ("context_end", StopsAt::ContextEnd)];
+    let stops_at = stops_at.and_then(|text| one_of(&fields, "stops_at", &text, &known, mistakes));
+    let standard_tier = fields.optional_text("standard_tier", mistakes).filter(|word| {
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        let fits = word.len() <= 32 && word.bytes().all(plain);
+        if !fits {
+            mistakes.add(&fields.path("standard_tier"), "must be at most 32 of a-z, 0-9, '-' and '_'");
+        }
+        fits
+    });
+    let options = match fields.optional("options") {
+        Some(node) => read_options(node, &fields.path("options"), mistakes),
+        None => Vec::new(),
+    };
     let credential = match fields.optional("credential") {
         Some(node) => read_credential(Fields::of(node, &fields.path("credential"), mistakes), mistakes),
         None => Some(Credential::default()),
@@ -129,6 +171,9 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         stream_usage: stream_usage?,
         usage_rules: usage_rules?,
         output_maximum: output_maximum?,
+        stops_at: stops_at?,
+        standard_tier,
+        options,
         credential: credential?,
         model_patterns,
     })
@@ -193,6 +238,26 @@ fn read_credential(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Creden
     });
     fields.finish(mistakes);
     Some(Credential { header: header?, prefix: prefix? })
+}
+
+fn read_options(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {
+    let Node::List(nodes) = node else {
+        mistakes.add(path, "must be a list of names of request options, such as [\"think\"]");
+        return Vec::new();
+    };
+    let mut options: Vec<String> = Vec::new();
+    for (index, node) in nodes.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let Some(name) = doc::text(node, &path, mistakes) else { continue };
+        match may_be_listed(&name) {
+            Err(why) => mistakes.add(&path, format!("{name:?} {why}")),
+            Ok(()) if options.contains(&name) => {
+                mistakes.add(&path, format!("{name:?} stands twice: keep one"))
+            }
+            Ok(()) => options.push(name),
+        }
+    }
+    options
 }
 
 fn read_patterns(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {

@@ -150,13 +150,17 @@ impl Refusal {
     }
 
     /// Which part of the request is meant.
-    fn param(&self) -> Option<&'static str> {
+    fn param(&self) -> Option<&str> {
         match self {
             Self::Body(RequestError::MissingModel)
             | Self::ModelNotFound { .. }
             | Self::ModelNotAllowed { .. } => Some("model"),
             Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
-            Self::Body(RequestError::WrongType { key, .. } | RequestError::Unpriced { key }) => Some(key),
+            Self::Body(RequestError::WrongType { key, .. }) => Some(key),
+            Self::Body(RequestError::Unpriced { names, .. }) => {
+                // The top-level key: what stands within it, the message says.
+                names.first().and_then(|name| name.split('.').next())
+            }
             _ => None,
         }
     }
@@ -281,9 +285,13 @@ fn body_message(error: &RequestError) -> String {
         }
         RequestError::WrongType { key, must_be } => format!("{key:?} must be {must_be}."),
         RequestError::MissingModel => "The body names no model. Set \"model\".".to_owned(),
-        RequestError::Unpriced { key } => format!(
-            "{key:?} asks for something that changes the provider's price and that this gateway does not price. Leave it out."
-        ),
+        RequestError::Unpriced { names, provider } => {
+            let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+            format!(
+                "This gateway sends provider {provider} only request options that change neither the price nor the bounds of a call, or that its rate card prices, and these are not among them: {}. Leave them out, or call with a provider key of your own in X-Matrix-BYO-API-Key. The gateway's operator lets an option of the provider's pass in providers.{provider}.options.",
+                names.join(", ")
+            )
+        }
     }
 }
 

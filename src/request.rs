@@ -1,4 +1,4 @@
-//! The request: what the gateway knows of one, and the two things it may rewrite.
+//! The request: what the gateway knows of one, and what it may rewrite.
 
 use crate::json::JsonError;
 use crate::price::ServiceTier;
@@ -37,13 +37,30 @@ pub enum StreamOptions {
     },
 }
 
-/// Where a request says `null` for its output's maximum, which is as good as saying nothing.
+/// A member of the body's outermost object that the gateway may change, rename or take out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NullMaxima {
-    /// The `null` of `max_tokens`.
-    pub max_tokens: Option<Span>,
-    /// The `null` of `max_completion_tokens`.
-    pub max_completion_tokens: Option<Span>,
+pub struct Member {
+    /// Offset of its key's first quote.
+    pub key_at: u64,
+    /// Where its value stands.
+    pub value: Span,
+    /// Offset after the member before it; the opening brace's own where it is the first.
+    pub previous_end: u64,
+    /// Offset of the key after it; none where it is the last.
+    pub next_key_at: Option<u64>,
+    /// Its value as a number; none for `null`.
+    pub number: Option<u64>,
+}
+
+impl Member {
+    /// The member and one comma. A member before `model` takes the comma behind it along, and one after `model` the
+    /// comma before it: so any number of members may be taken out, and the rest is an object still.
+    fn removal(&self, model: Span) -> Span {
+        match self.next_key_at.filter(|_| self.key_at < model.start) {
+            Some(next_key_at) => Span { start: self.key_at, end: next_key_at },
+            None => Span { start: self.previous_end, end: self.value.end },
+        }
+    }
 }
 
 /// What is written into a request, beside what its caller said.
@@ -53,8 +70,28 @@ pub struct Rewrite<'a> {
     pub upstream_model: Option<&'a str>,
     /// Whether a stream is to report usage.
     pub asks_usage: bool,
-    /// An output's maximum, where the caller stated none.
-    pub max_output: Option<(OutputMaximum, u64)>,
+    /// The output's maximum: none to leave what is there alone.
+    pub maximum: Option<WrittenMaximum>,
+    /// The service tier: none to leave what is there alone.
+    pub service_tier: Option<WrittenTier<'a>>,
+}
+
+/// The output's maximum as it goes upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenMaximum {
+    /// The one field that carries it. A maximum in another field is moved here, or taken out.
+    pub field: OutputMaximum,
+    /// The maximum; none where the provider is told none.
+    pub tokens: Option<u64>,
+}
+
+/// The service tier as it goes upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrittenTier<'a> {
+    /// The provider's word for the standard one.
+    Standard(&'a str),
+    /// None: the provider has no word for the standard one.
+    TakenOut,
 }
 
 /// What the gateway knows of a request whose body it has read to the end.
@@ -68,15 +105,17 @@ pub struct Request {
     pub stream: bool,
     /// What it says of usage in the stream.
     pub stream_options: StreamOptions,
-    /// The larger of `max_tokens` and `max_completion_tokens`.
-    pub stated_max_output: Option<u64>,
-    /// Where it says `null` for one of them.
-    pub null_maxima: NullMaxima,
+    /// `max_tokens`, where it stands; a `null` states nothing.
+    pub max_tokens: Option<Member>,
+    /// `max_completion_tokens`, likewise.
+    pub max_completion_tokens: Option<Member>,
     /// The service tier that it asks for.
     pub service_tier: ServiceTier,
-    /// Its options that change the provider's price, each once, in the order of the body. A model that does not
-    /// price one of them is refused.
-    pub options: Vec<PricedOption>,
+    /// `service_tier`, where it stands.
+    pub service_tier_at: Option<Member>,
+    /// Its options that are not among those that every provider is sent, each once, in the order of the body. On
+    /// platform funding a call is refused if the model does not price one of them, or the provider is not sent it.
+    pub options: Vec<AskedOption>,
     /// How many answers are wanted.
     pub n: u64,
     /// Bytes of text in it: what an estimate counts.
@@ -89,11 +128,11 @@ pub struct Request {
     pub body_bytes: u64,
 }
 
-/// An option that changes the provider's price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PricedOption {
-    /// The top-level key where it stands.
-    pub key: &'static str,
+/// An option that is not among those that every provider is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedOption {
+    /// Its name as an operator writes it: `thinking`, `thinking.budget_tokens`.
+    pub name: String,
     /// What it buys.
     pub buys: Buys,
 }
@@ -109,6 +148,8 @@ pub enum Buys {
     ServiceTier,
     /// What no card can price: hosted tools, pictures made.
     Other,
+    /// What it says to the provider: whether that is sent it is the operator's to say.
+    Provider,
 }
 
 /// Why a body is refused.
@@ -131,10 +172,12 @@ pub enum RequestError {
     },
     /// No `model`, or an empty one.
     MissingModel,
-    /// An option that changes the provider's price, and that the card does not price.
+    /// Options that neither the card prices nor the operator lets pass.
     Unpriced {
-        /// Which key.
-        key: &'static str,
+        /// Their names, in the order of the body.
+        names: Vec<String>,
+        /// Who would serve the call.
+        provider: String,
     },
 }
 
@@ -159,25 +202,77 @@ impl Request {
         if rewrite.asks_usage {
             edits.extend(self.usage_edit());
         }
-        if let Some((field, tokens)) = rewrite.max_output.filter(|_| self.stated_max_output.is_none()) {
-            edits.push(self.maximum_edit(field, tokens));
+        if let Some(maximum) = &rewrite.maximum {
+            edits.extend(self.maximum_edits(maximum));
+        }
+        if let Some(tier) = rewrite.service_tier {
+            edits.extend(self.tier_edit(tier));
         }
         edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits
     }
 
-    /// A `null` gives way: beside it the key would stand twice.
-    fn maximum_edit(&self, field: OutputMaximum, tokens: u64) -> Edit {
-        let key = field.name();
-        let null = match field {
-            OutputMaximum::MaxTokens => self.null_maxima.max_tokens,
-            OutputMaximum::MaxCompletionTokens => self.null_maxima.max_completion_tokens,
-        };
-        let after_model = Span { start: self.model_span.end, end: self.model_span.end };
-        match null {
-            Some(span) => Edit { span, with: tokens.to_string().into_bytes() },
-            None => Edit { span: after_model, with: format!(",\"{key}\":{tokens}").into_bytes() },
+    /// Where the request says something of this field.
+    #[must_use]
+    pub fn maximum(&self, field: OutputMaximum) -> Option<&Member> {
+        match field {
+            OutputMaximum::MaxTokens => self.max_tokens.as_ref(),
+            OutputMaximum::MaxCompletionTokens => self.max_completion_tokens.as_ref(),
         }
+    }
+
+    /// The output's maximum that the caller states to a provider that reads this field: what stands in the field,
+    /// or else what stands in the other one, which is to be moved.
+    #[must_use]
+    pub fn stated_maximum(&self, field: OutputMaximum) -> Option<u64> {
+        let stated = |field| self.maximum(field).and_then(|member| member.number);
+        stated(field).or_else(|| stated(field.other()))
+    }
+
+    /// Makes the field say the maximum, once. A provider may read both fields, and not say which one wins: so no other
+    /// maximum goes upstream beside it.
+    fn maximum_edits(&self, written: &WrittenMaximum) -> Vec<Edit> {
+        let WrittenMaximum { field, tokens } = *written;
+        let key = field.name();
+        let (own, other) = (self.maximum(field), self.maximum(field.other()));
+        let other = other.filter(|other| other.number.is_some());
+        let mut edits = Vec::new();
+        match (tokens, own, other) {
+            (Some(tokens), Some(own), _) if own.number != Some(tokens) => {
+                edits.push(Edit { span: own.value, with: tokens.to_string().into_bytes() });
+            }
+            (Some(tokens), None, Some(other)) => {
+                let span = Span { start: other.key_at, end: other.value.end };
+                return vec![Edit { span, with: format!("\"{key}\":{tokens}").into_bytes() }];
+            }
+            (Some(tokens), None, None) => {
+                edits.push(self.after_model(format!(",\"{key}\":{tokens}")));
+            }
+            _ => {}
+        }
+        edits.extend(other.map(|other| self.taken_out(other)));
+        edits
+    }
+
+    fn tier_edit(&self, tier: WrittenTier<'_>) -> Option<Edit> {
+        match (tier, &self.service_tier_at) {
+            (WrittenTier::Standard(word), Some(member)) => {
+                Some(Edit { span: member.value, with: format!("\"{word}\"").into_bytes() })
+            }
+            (WrittenTier::Standard(word), None) => {
+                Some(self.after_model(format!(",\"service_tier\":\"{word}\"")))
+            }
+            (WrittenTier::TakenOut, member) => member.as_ref().map(|member| self.taken_out(member)),
+        }
+    }
+
+    fn after_model(&self, with: String) -> Edit {
+        let span = Span { start: self.model_span.end, end: self.model_span.end };
+        Edit { span, with: with.into_bytes() }
+    }
+
+    fn taken_out(&self, member: &Member) -> Edit {
+        Edit { span: member.removal(self.model_span), with: Vec::new() }
     }
 
     /// Whether a stream's caller asked for usage.
@@ -189,8 +284,7 @@ impl Request {
     fn usage_edit(&self) -> Option<Edit> {
         let (span, with): (Span, &[u8]) = match self.stream_options {
             StreamOptions::Absent => {
-                let after_model = Span { start: self.model_span.end, end: self.model_span.end };
-                (after_model, br#","stream_options":{"include_usage":true}"#)
+                return Some(self.after_model(r#","stream_options":{"include_usage":true}"#.to_owned()));
             }
             StreamOptions::Null(span) => (span, br#"{"include_usage":true}"#),
             StreamOptions::Without { inside, empty } => {
@@ -233,3 +327,7 @@ pub fn pieces<'a>(body: &'a [u8], edits: &'a [Edit]) -> impl Iterator<Item = &'a
 pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     pieces(body, edits).collect::<Vec<_>>().concat()
 }
+
+#[cfg(test)]
+#[path = "request_edits_test.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::provider::OutputMaximum;
-use crate::request::{Rewrite, apply, edited_length};
+use crate::request::{Rewrite, StreamOptions, apply, edited_length};
 use proptest::prelude::*;
 
 fn read_cut(body: &[u8], cut: usize) -> Result<Request, RequestError> {
@@ -25,8 +25,8 @@ fn refusal(body: &str) -> String {
     match read(body) {
         // Whether it is refused is for who pays to say.
         Ok(Request { options, .. }) if !options.is_empty() => {
-            let keys: Vec<_> = options.iter().map(|option| option.key).collect();
-            format!("unpriced {}", keys.join(", "))
+            let names: Vec<_> = options.into_iter().map(|option| option.name).collect();
+            format!("unpriced {}", names.join(", "))
         }
         Ok(request) => format!("{request:?}"),
         Err(RequestError::NotJson(error)) => format!("not json at {}", error.at),
@@ -35,7 +35,7 @@ fn refusal(body: &str) -> String {
         Err(RequestError::Spelling(key)) => format!("spelling {key}"),
         Err(RequestError::WrongType { key, .. }) => format!("type {key}"),
         Err(RequestError::MissingModel) => "missing model".to_owned(),
-        Err(RequestError::Unpriced { key }) => format!("unpriced {key}"),
+        Err(RequestError::Unpriced { names, .. }) => format!("unpriced {}", names.join(", ")),
     }
 }
 
@@ -72,6 +72,7 @@ fn what_the_contract_refuses_is_refused() {
         (r#"{"model":"m","max_tokens":-1}"#, "type max_tokens"),
         (r#"{"model":"m","max_completion_tokens":"7"}"#, "type max_completion_tokens"),
         (r#"{"model":"m","n":0}"#, "type n"),
+        (r#"{"model":"m","n":129}"#, "type n"),
         (r#"{"model":"m","messages":"hi"}"#, "type messages"),
         (r#"{"model":"m","service_tier":"priority"}"#, "unpriced service_tier"),
         (r#"{"model":"m","service_tier":"flex"}"#, "unpriced service_tier"),
@@ -85,13 +86,9 @@ fn what_the_contract_refuses_is_refused() {
         (r#"{"model":"m","modalities":["text","audio"]}"#, "unpriced modalities"),
         (r#"{"model":"m","tools":[{"type":"web_search"}]}"#, "unpriced tools"),
         (r#"{"model":"m","tools":[{"type":"function"},{"type":"x"}]}"#, "unpriced tools"),
-        (r#"{"model":"m","tools":[{"google_search":{}}]}"#, "unpriced tools"),
+        (r#"{"model":"m","tools":[{"google_search":{}}]}"#, "unpriced tools.google_search, tools"),
         (r#"{"model":"m","tools":[{"type":"function","type":"web_search"}]}"#, "twice type"),
         (r#"{"model":"m","tools":["x"]}"#, "unpriced tools"),
-        (
-            r#"{"model":"m","messages":[{"content":[{"type":"input_audio","input_audio":{}}]}]}"#,
-            "unpriced messages",
-        ),
     ] {
         assert_eq!(refusal(body), expected, "{body}");
     }
@@ -119,7 +116,8 @@ fn what_matters_is_read() {
     .unwrap();
     assert_eq!(request.model, "a/b");
     assert!(request.stream && !request.asks_usage() && !request.not_text);
-    assert_eq!((request.stated_max_output, request.n), (Some(9), 2));
+    assert_eq!((request.stated_maximum(OutputMaximum::MaxTokens), request.n), (Some(5), 2));
+    assert_eq!(request.stated_maximum(OutputMaximum::MaxCompletionTokens), Some(9));
     assert!(matches!(request.stream_options, StreamOptions::Without { empty: false, .. }));
 }
 
@@ -141,7 +139,7 @@ fn text_is_counted_and_pictures_are_not() {
 }
 
 fn rewritten(body: &str, upstream: Option<&str>) -> String {
-    let rewrite = Rewrite { upstream_model: upstream, asks_usage: true, max_output: None };
+    let rewrite = Rewrite { upstream_model: upstream, asks_usage: true, ..Rewrite::default() };
     let edits = read(body).unwrap().edits(&rewrite);
     String::from_utf8(apply(body.as_bytes(), &edits)).unwrap()
 }
@@ -218,33 +216,8 @@ proptest! {
 #[test]
 fn the_length_after_edits_is_the_edited_bodys() {
     for body in [r#"{"model":"m"}"#, r#"{"stream_options":null,"model":"a long one"}"#] {
-        let rewrite = Rewrite { upstream_model: Some("n"), asks_usage: true, max_output: None };
+        let rewrite = Rewrite { upstream_model: Some("n"), asks_usage: true, ..Rewrite::default() };
         let edits = read(body).unwrap().edits(&rewrite);
         assert_eq!(edited_length(body.len() as u64, &edits), apply(body.as_bytes(), &edits).len() as u64);
-    }
-}
-
-#[test]
-fn a_maximum_is_written_where_none_is_stated() {
-    let written = |body: &str, field| {
-        let rewrite = Rewrite { upstream_model: None, asks_usage: false, max_output: Some((field, 99)) };
-        let request = read(body).unwrap();
-        let edits = request.edits(&rewrite);
-        assert_eq!(edited_length(body.len() as u64, &edits), apply(body.as_bytes(), &edits).len() as u64);
-        String::from_utf8(apply(body.as_bytes(), &edits)).unwrap()
-    };
-    use OutputMaximum::{MaxCompletionTokens, MaxTokens};
-    assert_eq!(written(r#"{"model":"m","n":1}"#, MaxTokens), r#"{"model":"m","max_tokens":99,"n":1}"#);
-    assert_eq!(
-        written(r#"{"model":"m"}"#, MaxCompletionTokens),
-        r#"{"model":"m","max_completion_tokens":99}"#
-    );
-    assert_eq!(
-        written(r#"{"max_tokens":null,"model":"m"}"#, MaxTokens),
-        r#"{"max_tokens":99,"model":"m"}"#,
-        "beside the null the key would stand twice"
-    );
-    for stated in [r#"{"model":"m","max_tokens":5}"#, r#"{"model":"m","max_completion_tokens":5}"#] {
-        assert_eq!(written(stated, MaxTokens), stated);
     }
 }

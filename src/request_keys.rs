@@ -1,7 +1,5 @@
 //! The keys of a request body that matter, where they matter, and what else could be read as one.
 
-use crate::request::Buys;
-
 /// The keys that matter, wherever they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -21,15 +19,53 @@ pub(crate) enum Name {
     Messages,
     Content,
     Type,
+    /// Text of a part, whatever the part calls it.
     Text,
+    /// What a picture's part says of its picture.
+    Picture,
+    /// The address of a picture, or the picture itself as a `data:` address.
+    Url,
+    File,
+    FileData,
     Input,
     Tools,
+    /// `function` of a tool.
+    Function,
+    /// `custom` of a tool.
+    Custom,
+    CacheControl,
+    Ttl,
     Modalities,
+    Audio,
     /// `audio` of a message.
     SaidAudio,
-    /// A key whose mere presence, unless `null`, buys something that changes the price.
-    Hosted(&'static str, Buys),
+    /// An object of which only some members are known.
+    Shaped(&'static Shape),
 }
+
+/// An object of which only some members are known to change neither the price nor the bounds of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Its top-level key.
+    pub key: &'static str,
+    /// The members that it may have.
+    pub members: &'static [&'static str],
+    /// Whether they must be true or false.
+    pub flags: bool,
+}
+
+/// vLLM's and SGLang's: the template's variables can do anything to a prompt, these two switch thinking on and off.
+static TEMPLATE: Shape =
+    Shape { key: "chat_template_kwargs", members: &["enable_thinking", "thinking"], flags: true };
+/// DeepSeek's, GLM's, Kimi's.
+static THINKING: Shape = Shape { key: "thinking", members: &["type"], flags: false };
+/// OpenRouter's.
+static REASONING: Shape =
+    Shape { key: "reasoning", members: &["effort", "exclude", "enabled"], flags: false };
+/// OpenRouter's.
+static USAGE: Shape = Shape { key: "usage", members: &["include"], flags: false };
+/// Everybody's. `include_obfuscation` pads chunks with random characters, which are no tokens.
+pub(crate) const STREAM_OPTIONS: &[&str] = &["include_usage", "include_obfuscation"];
 
 /// Top-level keys that matter, in their exact spelling.
 const TOP: &[(&str, Name)] = &[
@@ -44,21 +80,33 @@ const TOP: &[(&str, Name)] = &[
     ("input", Name::Input),
     ("tools", Name::Tools),
     ("modalities", Name::Modalities),
-    ("audio", Name::Hosted("audio", Buys::AudioOutput)),
-    ("web_search_options", Name::Hosted("web_search_options", Buys::Other)),
-    ("search_parameters", Name::Hosted("search_parameters", Buys::Other)),
-    ("search_settings", Name::Hosted("search_settings", Buys::Other)),
-    ("enable_search", Name::Hosted("enable_search", Buys::Other)),
-    ("plugins", Name::Hosted("plugins", Buys::Other)),
-    // OpenRouter serves one of these where it does not serve `model`.
-    ("models", Name::Hosted("models", Buys::Other)),
-    // xAI answers with an id and works later: its usage comes by a route that is not served here.
-    ("deferred", Name::Hosted("deferred", Buys::Other)),
+    ("audio", Name::Audio),
+    ("chat_template_kwargs", Name::Shaped(&TEMPLATE)),
+    ("thinking", Name::Shaped(&THINKING)),
+    ("reasoning", Name::Shaped(&REASONING)),
+    ("usage", Name::Shaped(&USAGE)),
 ];
 const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
-const IN_TOOL: &[(&str, Name)] = &[("type", Name::Type)];
-const IN_MESSAGE: &[(&str, Name)] = &[("content", Name::Content), ("audio", Name::SaidAudio)];
-const IN_PART: &[(&str, Name)] = &[("type", Name::Type), ("text", Name::Text), ("refusal", Name::Text)];
+const IN_TOOL: &[(&str, Name)] = &[
+    ("type", Name::Type),
+    ("function", Name::Function),
+    ("custom", Name::Custom),
+    ("cache_control", Name::CacheControl),
+];
+const IN_MESSAGE: &[(&str, Name)] =
+    &[("content", Name::Content), ("audio", Name::SaidAudio), ("cache_control", Name::CacheControl)];
+const IN_PART: &[(&str, Name)] = &[
+    ("type", Name::Type),
+    ("text", Name::Text),
+    ("refusal", Name::Text),
+    ("thinking", Name::Text),
+    ("image_url", Name::Picture),
+    ("file", Name::File),
+    ("cache_control", Name::CacheControl),
+];
+const IN_PICTURE: &[(&str, Name)] = &[("url", Name::Url)];
+const IN_FILE: &[(&str, Name)] = &[("file_data", Name::FileData)];
+const IN_CACHE_CONTROL: &[(&str, Name)] = &[("ttl", Name::Ttl)];
 
 /// The keys that matter in the object whose members stand at `depth`, reached on this way.
 pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name)] {
@@ -68,7 +116,35 @@ pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name
         (3, [Name::Tools, Name::Element]) => IN_TOOL,
         (3, [Name::Messages, Name::Element]) => IN_MESSAGE,
         (5, [Name::Messages, Name::Element, Name::Content, Name::Element]) => IN_PART,
+        (6, [.., Name::Content, Name::Element, Name::Picture]) => IN_PICTURE,
+        (6, [.., Name::Content, Name::Element, Name::File]) => IN_FILE,
+        (4 | 6, [.., Name::CacheControl]) => IN_CACHE_CONTROL,
         _ => &[],
+    }
+}
+
+/// Whether the text of the value at this place is kept until it ends.
+pub(crate) fn keeps(way: &[Name]) -> bool {
+    matches!(
+        way,
+        [Name::Model | Name::MaxTokens | Name::MaxCompletionTokens | Name::N | Name::ServiceTier]
+            | [Name::Modalities, Name::Element]
+            | [Name::Tools, Name::Element, Name::Type]
+            | [_, _, Name::Content, Name::Element, Name::Type | Name::Picture]
+            | [_, _, Name::Content, Name::Element, Name::Picture, Name::Url]
+            | [_, _, Name::Content, Name::Element, Name::File, Name::FileData]
+    )
+}
+
+/// Whether a string at this place is text that a model reads. The picture of an image part is not.
+pub(crate) fn is_text(way: &[Name]) -> bool {
+    match way {
+        [Name::Messages, Name::Element, Name::Content, Name::Element, inside @ ..] => {
+            matches!(inside, [] | [Name::Text, ..])
+        }
+        [Name::Messages | Name::Input | Name::Tools, ..] => true,
+        [Name::Other, ..] => true,
+        _ => false,
     }
 }
 

@@ -1,8 +1,139 @@
-//! Which options of a request change the provider's price. Whether a model prices them is for admission to say.
+//! Which options a request may bring on platform funding: a list, and whatever is not on it is refused by name.
+//!
+//! Providers, and the servers that people run themselves, take options that multiply the work of a call, override its
+//! maximum, or buy what no card prices, and each release brings new ones: a list of what to refuse would never be
+//! complete. So every provider is sent the options that are common to all, and its own as the operator lists them
+//! (`providers.NAME.options`). Where the caller's own key pays, nothing of this holds.
 
-use crate::json::Kind;
+use crate::json::{KEY_KEPT, Kind};
 use crate::price::ServiceTier;
-use crate::request::{Buys, PricedOption};
+use crate::request::{AskedOption, Buys};
+use crate::request_keys::{Name, STREAM_OPTIONS};
+use crate::usage::Mode;
+
+/// What every provider is sent with a chat call, or passes over: none of it changes a price or a bound, or the gateway
+/// reads it and prices it.
+const CHAT: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "functions",
+    "function_call",
+    "user",
+    "safety_identifier",
+    "metadata",
+    "store",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "verbosity",
+    "modalities",
+    "service_tier",
+    "top_k",
+    "min_p",
+    "top_a",
+    "typical_p",
+    "repetition_penalty",
+];
+
+/// The same for embeddings.
+const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format", "dimensions", "user"];
+
+/// What no operator can let pass, because it makes a provider do, or charge, what the gateway did not price: another
+/// maximum, more answers than are reserved for, another model, a prompt that is not in the body, a hosted tool.
+const NEVER: &[&str] = &[
+    "n_predict",
+    "n_cmpl",
+    "max_new_tokens",
+    "max_output_tokens",
+    "max_gen_len",
+    "max_length",
+    "min_tokens",
+    "ignore_eos",
+    "best_of",
+    "use_beam_search",
+    "prediction",
+    "provider",
+    "preset",
+    "route",
+    "transforms",
+    "plugins",
+    "models",
+    "fallbacks",
+    "thinking_budget",
+    "data_sources",
+    "documents",
+    "chat_template",
+    "extra_body",
+    "safety_model",
+    "web_search_options",
+    "search_parameters",
+    "search_settings",
+    "enable_search",
+    "deferred",
+    "audio",
+    "cache_control",
+    "tools",
+    "messages",
+    "input",
+];
+
+/// More names than these are not told to anybody.
+const TOLD: usize = 16;
+
+/// Whether every provider is sent this key.
+pub(crate) fn is_common(mode: Mode, key: &[u8]) -> bool {
+    let common = match mode {
+        Mode::Chat => CHAT,
+        Mode::Embeddings => EMBEDDINGS,
+    };
+    common.iter().any(|name| name.as_bytes() == key)
+}
+
+/// Whether an operator may let a provider be sent this option.
+///
+/// # Errors
+/// Why not, for the operator.
+pub(crate) fn may_be_listed(name: &str) -> Result<(), &'static str> {
+    // `nPredict` and `N_PREDICT` are `n_predict` to some server.
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let (top, member) = name.split_once('.').map_or((name, None), |(top, member)| (top, Some(member)));
+    if !(1..KEY_KEPT).contains(&name.len()) || !name.bytes().all(fits) || member == Some("") || top.is_empty()
+    {
+        return Err(
+            "must be the name of a request's option, such as \"think\" or \"thinking.budget_tokens\"",
+        );
+    }
+    if NEVER.iter().any(|never| plain(never) == plain(top)) {
+        return Err(
+            "cannot be let pass: with it a provider does or charges what this gateway does not price",
+        );
+    }
+    if member.is_none() && CHAT.contains(&name) {
+        return Err("need not be listed: every provider is sent it");
+    }
+    Ok(())
+}
 
 /// Those that were read so far.
 #[derive(Debug, Default)]
@@ -10,15 +141,59 @@ pub(crate) struct Options {
     /// The service tier that is asked for.
     pub tier: ServiceTier,
     /// Each once, in the order of the body.
-    pub bought: Vec<PricedOption>,
+    pub asked: Vec<AskedOption>,
+    /// What the key that was just read asks for, if its value does not take it back.
+    key: Option<(AskedOption, Unless)>,
+}
+
+/// With which value a key asks for nothing.
+#[derive(Clone, Copy, Debug)]
+enum Unless {
+    Null,
+    /// With `true` or `false`, too.
+    Flag,
 }
 
 impl Options {
     /// Notes one.
-    pub fn buys(&mut self, key: &'static str, buys: Buys) {
-        let option = PricedOption { key, buys };
-        if !self.bought.contains(&option) {
-            self.bought.push(option);
+    pub fn ask(&mut self, name: &str, buys: Buys) {
+        let known = self.asked.iter().any(|asked| asked.name == name && asked.buys == buys);
+        if !known && self.asked.len() < TOLD {
+            self.asked.push(AskedOption { name: name.to_owned(), buys });
+        }
+    }
+
+    /// A key is read, on this way to the object that it stands in.
+    pub fn key(&mut self, mode: Mode, way: &[Name], key: &[u8]) {
+        let is = |known: &[&str]| known.iter().any(|name| name.as_bytes() == key);
+        let asks = |within: &str, buys| {
+            (AskedOption { name: [within, &String::from_utf8_lossy(key)].concat(), buys }, Unless::Null)
+        };
+        self.key = match way {
+            [] if mode == Mode::Chat && key == b"audio" => Some(asks("", Buys::AudioOutput)),
+            [] if !is_common(mode, key) => Some(asks("", Buys::Provider)),
+            [Name::StreamOptions] if !is(STREAM_OPTIONS) => Some(asks("stream_options.", Buys::Provider)),
+            [Name::Shaped(shape)] if !is(shape.members) => {
+                Some(asks(&[shape.key, "."].concat(), Buys::Provider))
+            }
+            [Name::Shaped(shape)] if shape.flags => {
+                Some((AskedOption { name: shape.key.to_owned(), buys: Buys::Other }, Unless::Flag))
+            }
+            [Name::Tools, Name::Element]
+                if !is(&["type", "function", "custom", "strict", "cache_control"]) =>
+            {
+                Some(asks("tools.", Buys::Other))
+            }
+            [.., Name::CacheControl] if is(&["ttl"]) => Some(asks("cache_control.", Buys::Other)),
+            _ => None,
+        };
+    }
+
+    /// The value of that key begins.
+    pub fn value(&mut self, kind: Kind) {
+        match (self.key.take(), kind) {
+            (None, _) | (_, Kind::Null) | (Some((_, Unless::Flag)), Kind::True | Kind::False) => {}
+            (Some((asked, _)), _) => self.ask(&asked.name, asked.buys),
         }
     }
 
@@ -26,14 +201,7 @@ impl Options {
     pub fn tier(&mut self, value: &[u8]) {
         self.tier = ServiceTier::of(&String::from_utf8_lossy(value));
         if self.tier.name().is_some() {
-            self.buys("service_tier", Buys::ServiceTier);
-        }
-    }
-
-    /// A tool must say that it is a function: any other is hosted by the provider and billed apart.
-    pub fn tool(&mut self, kind: Kind, value: &[u8]) {
-        if kind != Kind::String || !matches!(value, b"function" | b"custom") {
-            self.buys("tools", Buys::Other);
+            self.ask("service_tier", Buys::ServiceTier);
         }
     }
 
@@ -41,8 +209,55 @@ impl Options {
     pub fn modality(&mut self, kind: Kind, value: &[u8]) {
         match (kind, value) {
             (Kind::String, b"text") => {}
-            (Kind::String, b"audio") => self.buys("modalities", Buys::AudioOutput),
-            _ => self.buys("modalities", Buys::Other),
+            (Kind::String, b"audio") => self.ask("modalities", Buys::AudioOutput),
+            _ => self.ask("modalities", Buys::Other),
+        }
+    }
+
+    /// The type of a part of a message. Gives whether its tokens can be told from its bytes.
+    pub fn part(&mut self, kind: Kind, value: &[u8]) -> bool {
+        let of = |part: &[u8]| format!("messages.content.{}", String::from_utf8_lossy(part));
+        match (kind, value) {
+            (Kind::String, b"text" | b"refusal" | b"input_text" | b"output_text" | b"thinking") => {
+                return true;
+            }
+            (Kind::String, b"image_url" | b"input_image" | b"image" | b"file") => {}
+            (Kind::String, b"input_audio" | b"audio_url" | b"video_url" | b"input_video") => {
+                self.ask(&of(value), Buys::AudioInput);
+            }
+            (Kind::String, other) => self.ask(&of(other), Buys::Other),
+            _ => self.ask("messages.content", Buys::Other),
+        }
+        false
+    }
+
+    /// The beginning of the address of a picture: one that brings sound or film with it is no picture.
+    pub fn picture(&mut self, address: &[u8]) {
+        if is_data(address) && !is_data_of(address, &["image/"]) {
+            self.ask("messages.content.image_url", Buys::AudioInput);
+        }
+    }
+
+    /// The beginning of a file that a part brings with it. What is not known to be read as text or pages may be heard.
+    pub fn file(&mut self, data: &[u8]) {
+        if !is_data_of(data, &["application/pdf", "text/", "image/"]) {
+            self.ask("messages.content.file", Buys::AudioInput);
         }
     }
 }
+
+fn is_data(address: &[u8]) -> bool {
+    is_data_of(address, &[""])
+}
+
+fn is_data_of(address: &[u8], kinds: &[&str]) -> bool {
+    let begins = |text: &[u8], with: &str| {
+        text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    let address = address.trim_ascii_start();
+    begins(address, "data:") && kinds.iter().any(|kind| begins(address.get(5..).unwrap_or(&[]), kind))
+}
+
+#[cfg(test)]
+#[path = "request_options_test.rs"]
+mod tests;

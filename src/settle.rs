@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::account::{Account, Funding};
 use crate::answer::Said;
+use crate::bounds::estimated_output_limit;
 use crate::card::{Model, RateCard, bytes_per_token};
 use crate::clock::Moment;
 use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Provenance};
@@ -11,7 +12,6 @@ use crate::document::RawUsage;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
-use crate::request::Request;
 use crate::usage::{Mode, Rules, Usage};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
@@ -62,23 +62,6 @@ impl Admission {
     pub fn priced(&self) -> Option<&Model> {
         self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
     }
-}
-
-/// The most tokens a request can cost, as long as the provider keeps its own limits: input, output. `clamp` is the
-/// output's maximum that is written into a request that states none.
-#[must_use]
-pub fn limits(request: &Request, model: &Model, clamp: Option<u64>) -> (Tokens, Tokens) {
-    // A token is at least a byte. The model's chat template adds some: the overhead is generous.
-    const TEMPLATE_OVERHEAD: u64 = 1_024;
-    let bytes = Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD));
-    let input = match model.mode {
-        // The window is each text's own, and a call may bring many.
-        Mode::Embeddings => bytes,
-        Mode::Chat if request.not_text => model.context_window,
-        Mode::Chat => bytes.min(model.context_window),
-    };
-    let stated = request.stated_max_output.or(clamp).map_or(model.max_output, Tokens).min(model.max_output);
-    (input, Tokens(stated.0.saturating_mul(request.n)))
 }
 
 /// How an answer ended, for its debit.
@@ -225,13 +208,14 @@ fn count(
         RawUsage::Absent | RawUsage::Null if said.unreadable => flags.push(Flag::AnswerUnreadable),
         RawUsage::Absent | RawUsage::Null => {}
     }
+    let bytes_per_token = bytes_per_token(model);
     let estimate = Estimate {
         input_bytes: admission.input_bytes,
         output_bytes: said.text_bytes,
         input_limit: admission.input_limit,
-        output_limit: admission.output_limit,
+        output_limit: estimated_output_limit(admission.output_limit, said.text_bytes, bytes_per_token),
     };
-    let usage = estimate.usage(bytes_per_token(model));
+    let usage = estimate.usage(bytes_per_token);
     // The card was refused if its largest call did not fit an amount; n such calls saturate.
     let cost = price(&usage).unwrap_or(Pax::MAX);
     Counted { provenance: Provenance::Estimated, usage, estimate: Some(estimate), cost }

@@ -3,19 +3,12 @@
 use super::*;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
-use crate::request_body::RequestReader;
 use crate::usage::Mode;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 
 fn card() -> Arc<RateCard> {
     Arc::clone(Bundle::embedded().unwrap().cards().first().unwrap())
-}
-
-fn request(body: &str) -> Request {
-    let mut reader = RequestReader::new(Mode::Chat);
-    reader.push(body.as_bytes());
-    reader.finish().unwrap()
 }
 
 fn admission() -> Admission {
@@ -70,11 +63,13 @@ fn a_call_that_began_yesterday_settles_on_yesterday() {
 
 #[test]
 fn an_estimate_is_at_most_what_was_reserved() {
-    let debit = settled(RawUsage::Absent, 10_000, false);
+    let debit = settled(RawUsage::Absent, 400, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(50)));
     assert_eq!(debit.flags, []);
     let debit = settled(RawUsage::Null, 7, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(2)));
+    let debit = settled(RawUsage::Absent, 10_000, false);
+    assert_eq!(debit.tokens_output, Tokens(2_500), "50 tokens are no 10,000 bytes: the maximum was not kept");
     assert_eq!(debit.estimator.as_deref(), Some("bytes/1"));
 }
 
@@ -106,25 +101,4 @@ fn nothing_but_an_error_costs_nothing() {
     let said = Said { only_error: true, usage, ..Said::default() };
     let answered = Answered { status: Some(200), stream: true, complete: true, said };
     assert!(settle(&admission(), answered, Moment::from_ms(0)).is_some(), "what was counted is billed");
-}
-
-#[test]
-fn the_limits_of_a_request_are_upper_bounds() {
-    let card = card();
-    let model = card.models.get(MODEL).unwrap();
-    let bounds = |body: &str| limits(&request(body), model, None);
-    let body = format!(r#"{{"model":"{MODEL}","messages":[{{"content":"Hi"}}]}}"#);
-    let bytes = u64::try_from(body.len()).unwrap();
-    assert_eq!(bounds(&body), (Tokens(bytes.checked_add(1_024).unwrap()), model.max_output));
-    let stated =
-        body.replace("\"messages\"", "\"max_tokens\":7,\"max_completion_tokens\":9,\"n\":3,\"messages\"");
-    assert_eq!(bounds(&stated).1, Tokens(27), "the larger of both, for each answer");
-    let most = body.replace("\"messages\"", "\"max_tokens\":99999999,\"messages\"");
-    assert_eq!(bounds(&most).1, model.max_output);
-    let picture = body.replace("\"Hi\"", "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]");
-    assert_eq!(bounds(&picture).0, model.context_window, "a picture's tokens cannot be told from its bytes");
-    let embedder = card.models.get("nomic-ai/nomic-embed-text-v1.5").unwrap();
-    let many = format!(r#"{{"model":"m","input":[{}"x"]}}"#, r#""words","#.repeat(10_000));
-    let (input, output) = limits(&request(&many), embedder, None);
-    assert!(input > embedder.context_window && output == Tokens::ZERO, "the window is each text's own");
 }

@@ -130,7 +130,7 @@ impl Caller {
     fn new(answer: &Answer, asks_usage: bool) -> Self {
         let provider = |usage| {
             serde_json::json!({
-                "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage
+                "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum"
             })
         };
         let mut config = serde_json::json!({"ledger": {"cluster": "ledger", "authority": "ledger"}});

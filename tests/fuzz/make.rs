@@ -22,6 +22,23 @@ const KEYS: &[&str] = &[
     "audio",
     "plugins",
     "enable_search",
+    "thinking",
+    "reasoning",
+    "chat_template_kwargs",
+    "enable_thinking",
+    "include_obfuscation",
+    "n_predict",
+    "temperature",
+    "dimensions",
+    "function",
+    "custom",
+    "strict",
+    "cache_control",
+    "ttl",
+    "image_url",
+    "url",
+    "file",
+    "file_data",
     "id",
     "usage",
     "x_groq",
@@ -56,6 +73,13 @@ const STRINGS: &[&str] = &[
     "image_url",
     "input_audio",
     "audio",
+    "video_url",
+    "file",
+    "thinking",
+    "data:audio/wav;base64,AA",
+    " DATA:video/mp4;base64,AA",
+    "data:image/png;base64,AA",
+    "data:application/pdf;base64,AA",
     "priority",
     "auto",
     "default",
@@ -192,8 +216,38 @@ pub fn usage(random: &mut Random) -> String {
     or_any(random, made)
 }
 
+/// A part of a message: text, or something with an address or data in it.
+fn part(random: &mut Random) -> String {
+    let data = format!("\"{}\"", random.pick(STRINGS));
+    let inside = |random: &mut Random, key: &'static str| {
+        let object = members(random, &[(key, data.clone())]);
+        if random.once_in(3) { data.clone() } else { object }
+    };
+    let kind =
+        random.pick(&["text", "text", "image_url", "file", "thinking", "video_url", "input_audio", "x"]);
+    let mut likely = vec![("type", format!("\"{kind}\"")), ("text", "\"hä\\u00e4\"".into())];
+    for (name, key) in [("image_url", "url"), ("file", "file_data"), ("cache_control", "ttl")] {
+        if random.once_in(3) {
+            likely.push((name, inside(random, key)));
+        }
+    }
+    members(random, &likely)
+}
+
+fn tool(random: &mut Random) -> String {
+    let kind = random.pick(&["\"function\"", "\"function\"", "\"custom\"", "\"x\"", "null"]).to_owned();
+    let mut likely = vec![("type", kind)];
+    let said = ["function", "custom", "strict", "cache_control", "google_search"];
+    for (name, value) in said.into_iter().zip(["{\"name\":\"f\"}", "{}", "true", "{\"ttl\":\"1h\"}", "{}"]) {
+        if random.once_in(3) {
+            likely.push((name, or_any(random, value.to_owned())));
+        }
+    }
+    members(random, &likely)
+}
+
 fn request(random: &mut Random) -> String {
-    let part = members(random, &[("type", "\"text\"".into()), ("text", "\"hä\\u00e4\"".into())]);
+    let part = part(random);
     let content = if random.once_in(2) { format!("[{part}]") } else { "\"Hello\"".into() };
     let message = members(random, &[("role", "\"user\"".into()), ("content", content)]);
     let asks = random.pick(&["true", "false", "null", "1"]).to_owned();
@@ -209,7 +263,12 @@ fn request(random: &mut Random) -> String {
         ("stream_options", options),
         ("max_tokens", maximum),
         ("n", random.pick(&["1", "3", "null", "0", "1.0"]).into()),
-        ("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]".into()),
+        ("tools", format!("[{}]", tool(random))),
+        ("max_completion_tokens", number(random)),
+        ("service_tier", random.pick(&["null", "\"auto\"", "\"default\"", "\"flex\""]).into()),
+        ("chat_template_kwargs", members(random, &[("enable_thinking", "true".into()), ("x", "1".into())])),
+        ("thinking", members(random, &[("type", "\"enabled\"".into()), ("budget_tokens", "9".into())])),
+        ("reasoning", members(random, &[("effort", "\"low\"".into()), ("max_tokens", "9".into())])),
         ("modalities", random.pick(&["[\"text\"]", "[]", "[\"audio\"]"]).into()),
         ("input", "[\"a\",[1,2]]".into()),
     ] {

@@ -3,8 +3,10 @@
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::price::ServiceTier;
-use pax_gateway::provider::OutputMaximum;
-use pax_gateway::request::{Buys, Request, RequestError, Rewrite, apply, edited_length};
+use pax_gateway::provider::OutputMaximum::{self, MaxCompletionTokens, MaxTokens};
+use pax_gateway::request::{
+    Buys, Request, RequestError, Rewrite, WrittenMaximum, WrittenTier, apply, edited_length,
+};
 use pax_gateway::request_body::RequestReader;
 use pax_gateway::usage::Mode;
 
@@ -23,14 +25,27 @@ const TOP: &[&str] = &[
     "tools",
     "modalities",
     "audio",
-    "web_search_options",
-    "search_parameters",
-    "search_settings",
-    "enable_search",
-    "plugins",
-    "models",
-    "deferred",
+    "chat_template_kwargs",
+    "thinking",
+    "reasoning",
+    "usage",
 ];
+
+/// What every provider is sent, beside those of the keys above that are not its own.
+const COMMON: &str = "model messages stream stream_options max_tokens max_completion_tokens n temperature top_p stop seed \
+    presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice \
+    parallel_tool_calls functions function_call user safety_identifier metadata store prompt_cache_key \
+    prompt_cache_retention reasoning_effort verbosity modalities service_tier top_k min_p top_a typical_p \
+    repetition_penalty";
+const COMMON_EMBEDDINGS: &str = "model input encoding_format dimensions user";
+/// The members that an object may have.
+const SHAPES: &[(&str, &[&str])] = &[
+    ("chat_template_kwargs", &["enable_thinking", "thinking"]),
+    ("thinking", &["type"]),
+    ("reasoning", &["effort", "exclude", "enabled"]),
+    ("usage", &["include"]),
+];
+const IN_PART: &[&str] = &["type", "text", "refusal", "thinking", "image_url", "file", "cache_control"];
 
 pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
     let tell = |cut: &[&[u8]]| -> Told {
@@ -50,7 +65,7 @@ pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
     match (&told, problem) {
         (Err(_), Some(_)) => Ok(()),
         (Ok(request), None) => {
-            bought(&tree, request)?;
+            asked(&tree, request, mode)?;
             accepted(bytes, &tree, request, mode)
         }
         _ => Err(format!("should be refused because of {problem:?}, and is {told:?}")),
@@ -107,6 +122,10 @@ fn refused(body: &Value) -> Option<&'static str> {
     {
         return Some("a count");
     }
+    let n = get("n").and_then(Value::text).and_then(|text| text.parse::<u64>().ok());
+    if n > Some(128) {
+        return Some("n");
+    }
     if get("service_tier").is_some_and(|value| !matches!(value.node, Node::String(_))) {
         return Some("no string");
     }
@@ -117,72 +136,186 @@ fn refused(body: &Value) -> Option<&'static str> {
         return Some("no list");
     }
     let items = |name: &str| get(name).map(Value::items).unwrap_or_default();
-    if items("tools").iter().any(|tool| keys_wrong(tool, &["type"])) {
-        return Some("tools");
+    let cached = |value: &Value| value.get("cache_control").is_some_and(|it| keys_wrong(it, &["ttl"]));
+    for tool in items("tools") {
+        if keys_wrong(tool, &["type", "function", "custom", "cache_control"]) || cached(tool) {
+            return Some("tools");
+        }
     }
     for message in items("messages") {
-        let parts = message.get("content").map(Value::items).unwrap_or_default();
-        if keys_wrong(message, &["content", "audio"])
-            || parts.iter().any(|part| keys_wrong(part, &["type", "text", "refusal"]))
-        {
+        if keys_wrong(message, &["content", "audio", "cache_control"]) || cached(message) {
             return Some("messages");
+        }
+        for part in message.get("content").map(Value::items).unwrap_or_default() {
+            let inside = |name: &str, key: &str| part.get(name).is_some_and(|it| keys_wrong(it, &[key]));
+            if keys_wrong(part, IN_PART)
+                || cached(part)
+                || inside("image_url", "url")
+                || inside("file", "file_data")
+            {
+                return Some("parts");
+            }
         }
     }
     None
 }
 
-/// Which options change the price, and which service tier is asked for.
-fn bought(body: &Value, request: &Request) -> Result<(), String> {
-    let get = |name: &str| body.get(name).filter(|value| !value.is_null());
-    let items = |name: &str| get(name).map(Value::items).unwrap_or_default();
+/// The options that are asked for, and which service tier: what each is called, in any order.
+fn asked(body: &Value, request: &Request, mode: Mode) -> Result<(), String> {
     let mut expected = Vec::new();
-    let mut tier = ServiceTier::Auto;
-    match get("service_tier").map(|value| &value.node) {
-        None => {}
-        Some(Node::String(name)) if name == "auto" => {}
-        Some(Node::String(name)) if ["default", "standard", "on_demand"].contains(&name.as_str()) => {
-            tier = ServiceTier::Plain;
-        }
-        Some(Node::String(name)) => {
-            tier = ServiceTier::Named(name.clone());
-            expected.push(("service_tier", Buys::ServiceTier));
-        }
-        Some(_) => return Err("a service tier that is no string was let through".to_owned()),
+    top_options(body, mode, &mut expected);
+    let tier = tier(body, &mut expected)?;
+    tools(body, &mut expected);
+    messages(body, &mut expected);
+    let told: std::collections::BTreeSet<_> =
+        request.options.iter().map(|option| (option.name.clone(), option.buys as u8)).collect();
+    // A key is told up to its 64th byte.
+    let expected: std::collections::BTreeSet<_> =
+        expected.into_iter().map(|(name, buys)| (name, buys as u8)).collect();
+    if expected.len() <= 16 {
+        equal("what it asks for", &told, &expected)?;
+    } else {
+        equal("that it asks for more", &told.is_empty(), &false)?;
     }
-    for name in &TOP[11..] {
-        if get(name).is_some_and(|value| !matches!(value.node, Node::Bool(false))) {
-            expected.push((name, if *name == "audio" { Buys::AudioOutput } else { Buys::Other }));
-        }
-    }
-    for modality in items("modalities").iter().filter(|value| !is_string(value, &["text"])) {
-        let spoken = is_string(modality, &["audio"]);
-        expected.push(("modalities", if spoken { Buys::AudioOutput } else { Buys::Other }));
-    }
-    let function =
-        |tool: &Value| tool.get("type").is_some_and(|kind| is_string(kind, &["function", "custom"]));
-    if items("tools").iter().any(|tool| !function(tool)) {
-        expected.push(("tools", Buys::Other));
-    }
-    let audio =
-        |part: &Value| part.get("type").is_some_and(|kind| is_string(kind, &["input_audio", "audio_url"]));
-    let heard = |message: &Value| {
-        let parts = message.get("content").map(Value::items).unwrap_or_default();
-        parts.iter().any(audio) || message.get("audio").is_some_and(|value| !value.is_null())
-    };
-    if items("messages").iter().any(heard) {
-        expected.push(("messages", Buys::AudioInput));
-        equal("not text", &request.not_text, &true)?;
-    }
-    let mut told: Vec<_> = request.options.iter().map(|option| (option.key, option.buys)).collect();
-    for options in [&mut told, &mut expected] {
-        options.sort_by_key(|(key, buys)| (*key, *buys as u8));
-    }
-    expected.dedup();
-    equal("what it buys", &told, &expected)?;
-    // Of a name longer than any model's, and than any tier's, the rest does not matter.
     let cut = |tier: &ServiceTier| tier.name().map(|name| name.chars().take(64).collect::<String>());
     equal("service tier", &cut(&request.service_tier), &cut(&tier))?;
     equal("no other tier", &(request.service_tier == ServiceTier::Plain), &(tier == ServiceTier::Plain))
+}
+
+/// A key as far as the reader keeps it.
+fn kept(key: &str) -> String {
+    String::from_utf8_lossy(key.as_bytes().get(..64).unwrap_or(key.as_bytes())).into_owned()
+}
+
+fn top_options(body: &Value, mode: Mode, expected: &mut Vec<(String, Buys)>) {
+    let common = if mode == Mode::Chat { COMMON } else { COMMON_EMBEDDINGS };
+    for (key, value) in body.members().iter().filter(|(_, value)| !value.is_null()) {
+        match key.as_str() {
+            "audio" if mode == Mode::Chat => expected.push((kept(key), Buys::AudioOutput)),
+            key if !common.split_ascii_whitespace().any(|name| name == key) => {
+                expected.push((kept(key), Buys::Provider));
+            }
+            _ => {}
+        }
+        let known = SHAPES.iter().find(|(name, _)| name == key);
+        if known.is_some() && !matches!(value.node, Node::Object(_)) {
+            expected.push((key.clone(), Buys::Other));
+        }
+        let members = match known {
+            Some((_, members)) => *members,
+            None if key == "stream_options" => &["include_usage", "include_obfuscation"],
+            None => continue,
+        };
+        for (member, value) in value.members().iter().filter(|(_, value)| !value.is_null()) {
+            if !members.contains(&member.as_str()) {
+                expected.push((format!("{key}.{}", kept(member)), Buys::Provider));
+            } else if key == "chat_template_kwargs" && !matches!(value.node, Node::Bool(_)) {
+                expected.push((key.clone(), Buys::Other));
+            }
+        }
+    }
+    if mode == Mode::Embeddings && body.get("input").is_some_and(has_object) {
+        expected.push(("input".to_owned(), Buys::Other));
+    }
+    for modality in body.get("modalities").map(Value::items).unwrap_or_default() {
+        if !is_string(modality, &["text"]) {
+            let spoken = is_string(modality, &["audio"]);
+            expected.push(("modalities".to_owned(), if spoken { Buys::AudioOutput } else { Buys::Other }));
+        }
+    }
+}
+
+fn has_object(value: &Value) -> bool {
+    matches!(value.node, Node::Object(_)) || value.items().iter().any(has_object)
+}
+
+fn tier(body: &Value, expected: &mut Vec<(String, Buys)>) -> Result<ServiceTier, String> {
+    match body.get("service_tier").map(|value| &value.node) {
+        None | Some(Node::Null) => Ok(ServiceTier::Auto),
+        Some(Node::String(name)) if name == "auto" => Ok(ServiceTier::Auto),
+        Some(Node::String(name)) if ["default", "standard", "on_demand"].contains(&name.as_str()) => {
+            Ok(ServiceTier::Plain)
+        }
+        Some(Node::String(name)) => {
+            expected.push(("service_tier".to_owned(), Buys::ServiceTier));
+            Ok(ServiceTier::Named(name.clone()))
+        }
+        Some(_) => Err("a service tier that is no string was let through".to_owned()),
+    }
+}
+
+fn has(value: &Value, key: &str) -> bool {
+    value.get(key).is_some_and(|value| !value.is_null())
+}
+
+fn ttl(value: &Value, expected: &mut Vec<(String, Buys)>) {
+    if value.get("cache_control").is_some_and(|it| has(it, "ttl")) {
+        expected.push(("cache_control.ttl".to_owned(), Buys::Other));
+    }
+}
+
+fn tools(body: &Value, expected: &mut Vec<(String, Buys)>) {
+    for tool in body.get("tools").map(Value::items).unwrap_or_default() {
+        for (key, _) in tool.members().iter().filter(|(_, value)| !value.is_null()) {
+            if !["type", "function", "custom", "strict", "cache_control"].contains(&key.as_str()) {
+                expected.push((format!("tools.{}", kept(key)), Buys::Other));
+            }
+        }
+        ttl(tool, expected);
+        let known = tool.get("type").is_some_and(|kind| is_string(kind, &["function", "custom"]));
+        if !known || (has(tool, "function") && has(tool, "custom")) {
+            expected.push(("tools".to_owned(), Buys::Other));
+        }
+    }
+}
+
+fn messages(body: &Value, expected: &mut Vec<(String, Buys)>) {
+    for message in body.get("messages").map(Value::items).unwrap_or_default() {
+        ttl(message, expected);
+        if has(message, "audio") {
+            expected.push(("messages.audio".to_owned(), Buys::AudioInput));
+        }
+        let Some(content) = message.get("content") else { continue };
+        if matches!(content.node, Node::Object(_)) {
+            expected.push(("messages.content".to_owned(), Buys::Other));
+        }
+        for part in content.items() {
+            part_of(part, expected);
+        }
+    }
+}
+
+fn part_of(part: &Value, expected: &mut Vec<(String, Buys)>) {
+    ttl(part, expected);
+    let named = |name: &str| format!("messages.content.{name}");
+    match part.get("type").map(|kind| &kind.node) {
+        Some(Node::String(kind)) => match kind.as_str() {
+            "text" | "refusal" | "input_text" | "output_text" | "thinking" => {}
+            "image_url" | "input_image" | "image" | "file" => {}
+            "input_audio" | "audio_url" | "video_url" | "input_video" => {
+                expected.push((named(kind), Buys::AudioInput));
+            }
+            other => expected.push((named(&other.chars().take(257).collect::<String>()), Buys::Other)),
+        },
+        None if !matches!(part.node, Node::Object(_)) => {}
+        _ => expected.push(("messages.content".to_owned(), Buys::Other)),
+    }
+    let text = |value: Option<&Value>| match value.map(|value| &value.node) {
+        Some(Node::String(text)) => Some(text.trim_ascii_start().to_ascii_lowercase()),
+        _ => None,
+    };
+    let picture = part.get("image_url");
+    for address in [text(picture), text(picture.and_then(|it| it.get("url")))].into_iter().flatten() {
+        if address.starts_with("data:") && !address.starts_with("data:image/") {
+            expected.push((named("image_url"), Buys::AudioInput));
+        }
+    }
+    let read = ["data:application/pdf", "data:text/", "data:image/"];
+    if let Some(data) = text(part.get("file").and_then(|file| file.get("file_data")))
+        && !read.iter().any(|kind| data.starts_with(kind))
+    {
+        expected.push((named("file"), Buys::AudioInput));
+    }
 }
 
 fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result<(), String> {
@@ -193,44 +326,63 @@ fn accepted(bytes: &[u8], tree: &Value, request: &Request, mode: Mode) -> Result
     equal("stream", &request.stream, &streams)?;
     let asks = tree.get("stream_options").and_then(|options| options.get("include_usage"));
     equal("asks usage", &request.asks_usage(), &matches!(asks.map(|v| &v.node), Some(Node::Bool(true))))?;
-    equal("maximum", &request.stated_max_output, &count("max_tokens").max(count("max_completion_tokens")))?;
+    let stated = [count("max_tokens"), count("max_completion_tokens")];
+    equal("maxima", &[MaxTokens, MaxCompletionTokens].map(|field| number(request, field)), &stated)?;
     equal("n", &request.n, &count("n").unwrap_or(1))?;
     equal("bytes", &request.body_bytes, &u64::try_from(bytes.len()).unwrap())?;
-    use OutputMaximum::{MaxCompletionTokens, MaxTokens};
-    for (model, ask, maximum) in [
-        (None, true, None),
-        (Some("a \"model\" \u{e4}"), false, Some((MaxTokens, 7))),
-        (Some("m"), true, Some((MaxCompletionTokens, 8))),
-        (None, false, Some((MaxTokens, 9))),
+    for (model, ask, field, tokens, tier) in [
+        (None, true, MaxTokens, None, None),
+        (Some("a \"model\" \u{e4}"), false, MaxTokens, Some(7), Some(WrittenTier::TakenOut)),
+        (Some("m"), true, MaxCompletionTokens, Some(8), Some(WrittenTier::Standard("on_demand"))),
+        (None, false, MaxTokens, Some(9), Some(WrittenTier::Standard("default"))),
     ] {
-        let rewrite = Rewrite { upstream_model: model, asks_usage: ask, max_output: maximum };
-        let edits = request.edits(&rewrite);
-        let made = apply(bytes, &edits);
-        let length = edited_length(request.body_bytes, &edits);
-        equal("length", &length, &u64::try_from(made.len()).unwrap())?;
-        let Ok(mut expected) = serde_json::from_slice::<serde_json::Value>(bytes) else { continue };
-        if let Some(model) = model {
-            expected["model"] = model.into();
-        }
-        if ask {
-            expected["stream_options"]["include_usage"] = true.into();
-        }
-        let written = maximum.filter(|_| request.stated_max_output.is_none());
-        if let Some((field, tokens)) = written {
-            expected[field.name()] = tokens.into();
-        }
-        let rewritten: serde_json::Value = serde_json::from_slice(&made).map_err(|error| {
-            format!("rewritten ({model:?}, {ask}) it is no JSON: {error}: {}", made.escape_ascii())
-        })?;
-        equal("the rewritten body", &rewritten, &expected)?;
-        let mut reader = RequestReader::new(mode);
-        reader.push(&made);
-        let again = reader.finish().map_err(|error| format!("rewritten it is refused: {error:?}"))?;
-        equal("asks when rewritten", &again.asks_usage(), &(ask || request.asks_usage()))?;
-        let maximum = written.map(|(_, tokens)| tokens).or(request.stated_max_output);
-        equal("maximum when rewritten", &again.stated_max_output, &maximum)?;
-        equal("text bytes when rewritten", &again.text_bytes, &request.text_bytes)?;
-        equal("model when rewritten", &again.model.as_str(), &model.unwrap_or(&request.model))?;
+        let maximum = Some(WrittenMaximum { field, tokens }).filter(|it| it.tokens.is_some());
+        let rewrite = Rewrite { upstream_model: model, asks_usage: ask, maximum, service_tier: tier };
+        rewritten((bytes, mode), request, &rewrite)?;
     }
     Ok(())
+}
+
+fn number(request: &Request, field: OutputMaximum) -> Option<u64> {
+    request.maximum(field).and_then(|member| member.number)
+}
+
+/// What a rewritten body says, as serde_json reads it.
+fn rewritten((bytes, mode): (&[u8], Mode), request: &Request, rewrite: &Rewrite<'_>) -> Result<(), String> {
+    let edits = request.edits(rewrite);
+    let made = apply(bytes, &edits);
+    let length = edited_length(request.body_bytes, &edits);
+    equal("length", &length, &u64::try_from(made.len()).unwrap())?;
+    let Ok(mut expected) = serde_json::from_slice::<serde_json::Value>(bytes) else { return Ok(()) };
+    let Some(members) = expected.as_object_mut() else { return Err("no object".to_owned()) };
+    if let Some(model) = rewrite.upstream_model {
+        members.insert("model".to_owned(), model.into());
+    }
+    if let Some(WrittenMaximum { field, tokens: Some(tokens) }) = rewrite.maximum {
+        if number(request, field.other()).is_some() {
+            members.remove(field.other().name());
+        }
+        members.insert(field.name().to_owned(), tokens.into());
+    }
+    match rewrite.service_tier {
+        Some(WrittenTier::Standard(word)) => drop(members.insert("service_tier".to_owned(), word.into())),
+        Some(WrittenTier::TakenOut) => drop(members.remove("service_tier")),
+        None => {}
+    }
+    if rewrite.asks_usage {
+        expected["stream_options"]["include_usage"] = true.into();
+    }
+    let read: serde_json::Value = serde_json::from_slice(&made)
+        .map_err(|error| format!("{rewrite:?} made no JSON: {error}: {}", made.escape_ascii()))?;
+    equal("the rewritten body", &read, &expected)?;
+    let mut reader = RequestReader::new(mode);
+    reader.push(&made);
+    let again = reader.finish().map_err(|error| format!("rewritten it is refused: {error:?}"))?;
+    equal("asks when rewritten", &again.asks_usage(), &(rewrite.asks_usage || request.asks_usage()))?;
+    if let Some(WrittenMaximum { field, tokens }) = rewrite.maximum {
+        equal("maximum when rewritten", &number(&again, field), &tokens)?;
+        equal("no other maximum", &number(&again, field.other()), &None)?;
+    }
+    equal("text bytes when rewritten", &again.text_bytes, &request.text_bytes)?;
+    equal("model when rewritten", &again.model.as_str(), &rewrite.upstream_model.unwrap_or(&request.model))
 }

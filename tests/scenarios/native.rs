@@ -23,7 +23,7 @@ const NOON: &str = "2026-06-01T12:00:00Z";
 fn config() -> Config {
     let provider = |usage| {
         serde_json::json!({
-            "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage
+            "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum"
         })
     };
     let mut config = serde_json::json!({

@@ -151,7 +151,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         ca_file: args.ca_file,
         access_log: args.common.access_log,
     };
-    let standin = || Upstream::Server(format!("127.0.0.1:{}", args.standin_port));
+    let standin = || Upstream::Standin(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
     let rendered = render(&layout, &place, &upstream, |_| ())?;
     print!("{}", if args.filter { rendered.filter } else { rendered.envoy });
@@ -193,8 +193,10 @@ fn run_up(args: Up) -> Result<(), StackError> {
             builder = builder.real_providers();
             "calls go to the real providers, over TLS".to_string()
         }
-        None => "every provider is the stand-in (set UPSTREAM=host:port or a provider's key for a real one)"
-            .into(),
+        None | Some(Upstream::Standin(_)) => {
+            "every provider is the stand-in (set UPSTREAM=host:port or a provider's key for a real one)"
+                .into()
+        }
     };
     let mut stack = builder.layout(layout).start()?;
     greet(&stack, &served);

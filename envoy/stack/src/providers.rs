@@ -26,16 +26,19 @@ pub enum OutputMaximum {
     MaxCompletionTokens,
 }
 
-/// One provider: an Envoy cluster and its conventions. `envoy/README.md` describes the fields.
+/// Where a provider stops writing if it is told no maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopsAt {
+    /// At the model's own maximum.
+    ModelMaximum,
+    /// At the end of the context.
+    ContextEnd,
+}
+
+/// How a server is spoken to: what the filter is told of it, and where that can be read.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provider {
-    /// `host` or `host:port`; also the TLS name that is asked for and verified.
-    pub authority: String,
-    /// What stands before `/chat/completions`; begins with `/`, does not end with one.
-    pub base_path: String,
-    /// The environment variable with the platform's key.
-    pub key_env: String,
+pub struct Conventions {
     /// See [`StreamUsage`].
     pub stream_usage: StreamUsage,
     /// The name of the rules that read its raw usage; the filter knows them.
@@ -44,6 +47,31 @@ pub struct Provider {
     /// See [`OutputMaximum`].
     #[serde(default)]
     pub output_maximum: OutputMaximum,
+    /// See [`StopsAt`].
+    pub stops_at: StopsAt,
+    /// Its word for the standard service tier, if it has one.
+    #[serde(default)]
+    pub standard_tier: Option<String>,
+    /// The request options that it may be sent beside those that every provider is sent.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Where all this is documented; for people.
+    #[serde(default)]
+    pub source: String,
+}
+
+/// One provider: an Envoy cluster and its conventions. `envoy/README.md` describes the fields.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Provider {
+    /// `host` or `host:port`; also the TLS name that is asked for and verified.
+    pub authority: String,
+    /// What stands before `/chat/completions`; begins with `/`, does not end with one.
+    pub base_path: String,
+    /// The environment variable with the platform's key.
+    pub key_env: String,
+    /// How it is spoken to.
+    #[serde(flatten)]
+    pub conventions: Conventions,
     /// The ids of models that it serves though no card prices them, each with at most one `*`.
     #[serde(default)]
     pub model_patterns: Vec<String>,
@@ -53,6 +81,9 @@ pub struct Provider {
     /// What stands before the key in it.
     #[serde(default = "bearer")]
     pub key_prefix: String,
+    /// What has no meaning, and is refused.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
 }
 
 fn openai() -> String {
@@ -77,6 +108,8 @@ pub enum Upstream {
     Providers,
     /// One plain-HTTP server, `host:port`, for all of them, at base path `/v1`.
     Server(String),
+    /// The stand-in, likewise.
+    Standin(String),
 }
 
 /// Whether the environment has the platform's key of at least one provider.
@@ -107,6 +140,9 @@ fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
     for (name, provider) in &providers {
+        if let Some(key) = provider.unknown.keys().next() {
+            return Err(bad(format!("{name}.{key} is unknown here")));
+        }
         let wrong =
             |field: &str| Err(bad(format!("{name}.{field} is empty or has a character it cannot have")));
         if !plain(name, "-_") || CLUSTERS.contains(&name.as_str()) {
@@ -150,25 +186,47 @@ pub(crate) fn split_authority(authority: &str, default_port: u16) -> Option<(Str
     (named && port > 0).then(|| (host.to_string(), port))
 }
 
-/// A provider as the filter's configuration says it. One plain server in the place of all is spoken to as such servers
-/// want it (vLLM, Ollama, llama.cpp); which models a provider serves, and how a caller's key is sent, stays.
-fn provider_config(name: &str, provider: &Provider, upstream: &Upstream) -> Value {
-    let mut config = match upstream {
-        Upstream::Providers => json!({
-            "cluster": name,
-            "authority": provider.authority,
-            "base_path": provider.base_path,
-            "stream_usage": if provider.stream_usage == StreamUsage::Always { "always" } else { "ask" },
-            "usage_rules": provider.usage_rules,
-            "output_maximum": provider.output_maximum,
-        }),
-        Upstream::Server(server) => json!({
-            "cluster": name, "authority": server, "base_path": "/v1", "stream_usage": "ask",
-            "usage_rules": "openai/1", "output_maximum": "max_tokens",
-        }),
+/// How one plain server in the place of all providers is spoken to (vLLM, Ollama, llama.cpp): `envoy/upstream.json`.
+///
+/// # Errors
+/// [`StackError`] when the file cannot be read or has a mistake.
+pub(crate) fn read_upstream(layout: &Layout) -> Result<Conventions, StackError> {
+    let text = layout.read("upstream.json")?;
+    serde_json::from_str(&text).map_err(|e| StackError::Config(format!("envoy/upstream.json: {e}")))
+}
+
+/// A provider as the filter's configuration says it. Which models it serves, and how a caller's key is sent, stays if one
+/// plain server is every provider.
+fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: &Conventions) -> Value {
+    let (authority, base_path) = match upstream {
+        Upstream::Providers => (&provider.authority, provider.base_path.as_str()),
+        Upstream::Server(server) | Upstream::Standin(server) => (server, "/v1"),
     };
-    config["credential"] = json!({ "header": provider.key_header, "prefix": provider.key_prefix });
-    config["model_patterns"] = json!(provider.model_patterns);
+    let conventions = match upstream {
+        Upstream::Providers => provider.conventions.clone(),
+        Upstream::Server(_) => plain.clone(),
+        // It answers a few words and stops by itself, and is sent the options of the provider that it plays.
+        Upstream::Standin(_) => Conventions {
+            stops_at: StopsAt::ModelMaximum,
+            options: provider.conventions.options.clone(),
+            ..plain.clone()
+        },
+    };
+    let mut config = json!({
+        "cluster": name,
+        "authority": authority,
+        "base_path": base_path,
+        "stream_usage": if conventions.stream_usage == StreamUsage::Always { "always" } else { "ask" },
+        "usage_rules": conventions.usage_rules,
+        "output_maximum": conventions.output_maximum,
+        "stops_at": conventions.stops_at,
+        "options": conventions.options,
+        "credential": { "header": provider.key_header, "prefix": provider.key_prefix },
+        "model_patterns": provider.model_patterns,
+    });
+    if let Some(word) = &conventions.standard_tier {
+        config["standard_tier"] = json!(word);
+    }
     config
 }
 
@@ -176,11 +234,12 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream) -> Valu
 pub(crate) fn filter_config(
     providers: &BTreeMap<String, Provider>,
     upstream: &Upstream,
+    plain: &Conventions,
     request_bytes: u64,
 ) -> Value {
     let providers: serde_json::Map<String, Value> = providers
         .iter()
-        .map(|(name, provider)| (name.clone(), provider_config(name, provider, upstream)))
+        .map(|(name, provider)| (name.clone(), provider_config(name, provider, upstream, plain)))
         .collect();
     json!({
         "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
@@ -198,30 +257,49 @@ mod tests {
     use super::*;
 
     const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always",
-        "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "key_header": "x-api-key",
-        "key_prefix": "", "model_patterns": ["p-*"]}}"#;
+        "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "stops_at": "model_maximum",
+        "standard_tier": "default", "options": ["think"], "key_header": "x-api-key", "key_prefix": "",
+        "model_patterns": ["p-*"], "source": "https://p.ai"}}"#;
+
+    fn config_of(providers: &str, upstream: &Upstream) -> Value {
+        let plain = read_upstream(&Layout::find().unwrap()).unwrap();
+        filter_config(&parse(providers).unwrap(), upstream, &plain, 1)
+    }
 
     #[test]
-    fn an_upstream_server_is_every_provider_and_is_spoken_to_as_a_plain_server() {
-        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Server("127.0.0.1:8000".into()), 1);
+    fn the_standin_stops_by_itself_and_is_sent_what_the_provider_is_that_it_plays() {
+        let said = &config_of(ONE, &Upstream::Standin("127.0.0.1:8000".into()))["providers"]["p"];
         assert_eq!(
-            config["providers"]["p"],
-            json!({
-                "cluster": "p", "authority": "127.0.0.1:8000", "base_path": "/v1", "stream_usage": "ask",
-                "usage_rules": "openai/1", "output_maximum": "max_tokens",
-                "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
-            })
+            json!([said["authority"], said["output_maximum"], said["stops_at"], said["options"]]),
+            json!(["127.0.0.1:8000", "max_tokens", "model_maximum", ["think"]])
         );
     }
 
     #[test]
+    fn an_upstream_server_is_every_provider_and_is_spoken_to_as_a_plain_server() {
+        let config = config_of(ONE, &Upstream::Server("127.0.0.1:8000".into()));
+        let said = &config["providers"]["p"];
+        assert_eq!(
+            json!([said["authority"], said["base_path"], said["stream_usage"], said["usage_rules"]]),
+            json!(["127.0.0.1:8000", "/v1", "ask", "openai/1"])
+        );
+        assert_eq!(
+            (&said["output_maximum"], &said["stops_at"]),
+            (&json!("max_tokens"), &json!("context_end"))
+        );
+        assert_eq!(said["credential"], json!({"header": "x-api-key", "prefix": ""}), "a caller's own key");
+        assert_eq!((&said["standard_tier"], &said["model_patterns"]), (&Value::Null, &json!(["p-*"])));
+    }
+
+    #[test]
     fn a_provider_keeps_its_own_conventions_over_tls() {
-        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Providers, 1);
+        let config = config_of(ONE, &Upstream::Providers);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always",
                 "usage_rules": "additional/1", "output_maximum": "max_completion_tokens",
+                "stops_at": "model_maximum", "standard_tier": "default", "options": ["think"],
                 "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
             })
         );
@@ -229,16 +307,24 @@ mod tests {
 
     #[test]
     fn what_providers_json_leaves_out_is_the_filters_own_default() {
-        let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask"}}"#;
-        let config = filter_config(&parse(text).unwrap(), &Upstream::Providers, 1);
+        let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask",
+            "stops_at": "context_end"}}"#;
+        let config = config_of(text, &Upstream::Providers);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "a", "base_path": "/v1", "stream_usage": "ask",
-                "usage_rules": "openai/1", "output_maximum": "max_tokens",
+                "usage_rules": "openai/1", "output_maximum": "max_tokens", "stops_at": "context_end",
+                "options": [],
                 "credential": {"header": "authorization", "prefix": "Bearer "}, "model_patterns": [],
             })
         );
+    }
+
+    #[test]
+    fn every_provider_of_ours_names_where_its_conventions_are_documented() {
+        let providers = read(&Layout::find().unwrap()).unwrap();
+        assert!(providers.values().all(|provider| provider.conventions.source.starts_with("https://")));
     }
 
     #[test]
@@ -265,7 +351,9 @@ mod tests {
             ("/v1", "/v1/", "p.base_path"),
             ("P_KEY", "P KEY", "p.key_env"),
             ("\"p\"", "\"ledger\"", "ledger"),
-            ("\"key_env\"", "\"key_envv\"", "key_envv"),
+            ("\"key_env\"", "\"key_envv\"", "key_env"),
+            ("\"source\"", "\"sauce\"", "p.sauce"),
+            ("model_maximum", "somewhere", "somewhere"),
             ("max_completion_tokens", "max_output", "max_output"),
             ("x-api-key", "X-API-Key", "p.key_header"),
         ] {

@@ -62,7 +62,8 @@ pub fn render(
     change: impl FnOnce(&mut Value),
 ) -> Result<Rendered, StackError> {
     let providers = providers::read(layout)?;
-    let mut filter = providers::filter_config(&providers, upstream, REQUEST_BYTES);
+    let plain = providers::read_upstream(layout)?;
+    let mut filter = providers::filter_config(&providers, upstream, &plain, REQUEST_BYTES);
     if let Some(cards) = rate_cards::read(layout)? {
         filter["rate_cards"] = cards;
     }
@@ -75,7 +76,9 @@ pub fn render(
         let piece = Piece { layout, name, provider };
         routes.push_str(&piece.route()?);
         match upstream {
-            Upstream::Server(server) => clusters.push_str(&piece.plain_cluster(server)?),
+            Upstream::Server(server) | Upstream::Standin(server) => {
+                clusters.push_str(&piece.plain_cluster(server)?)
+            }
             Upstream::Providers => {
                 clusters.push_str(&piece.tls_cluster(place)?);
                 secrets.push_str(&piece.secret()?);

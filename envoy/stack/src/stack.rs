@@ -306,7 +306,7 @@ impl Stack {
         self.wait_until_ready(&mut process, port, "/healthz", |_| true)?;
         self.standin = Some(process);
         self.standin_port = Some(port);
-        Ok(Upstream::Server(address))
+        Ok(Upstream::Standin(address))
     }
 
     pub(crate) fn make_demo_accounts(&self) -> Result<(), StackError> {

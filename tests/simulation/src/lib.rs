@@ -144,7 +144,7 @@ const CONFIG: &str = r#"{
     "ledger": {"cluster": "ledger", "authority": "ledger"}, "tokens": {"ttl_s": 5, "unknown_ttl_s": 2},
     "gate": {"sync_s": 2},
     "providers": {
-        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/v1", "stream_usage": "ask"}
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum"}
     }
 }"#;
 
