@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use crate::plays;
+
 /// What the next answers look like. Every field is optional; a default value is a well-behaved provider.
 ///
 /// The same names are the JSON of `PUT /_standin/behaviour`. Unknown names are refused, so that a misspelt
@@ -16,6 +18,24 @@ pub struct Behaviour {
     /// to `/chat/completions`, an embedding to `/embeddings`; the other route keeps its built-in answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    /// The provider to play, by its name in `GET /_standin/plays`: which request fields are honoured, which are
+    /// refused, and how long the built-in answer is. It never ends by itself then, but at the most that this
+    /// provider would generate. Without it, of all fields `max_tokens` alone is honoured, and the answer is short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plays: Option<String>,
+    /// How many tokens prompt and answer may have together, for a provider that runs on to the end of its context.
+    /// Default: 4096.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+    /// The longest answer of a provider that has a maximum for its model. Default: 1024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_tokens: Option<u64>,
+    /// After how many tokens the built-in answer ends by itself, unless the request says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_after_tokens: Option<u64>,
+    /// Answer 401 to a call without a key, if the provider that is played serves nobody without one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub asks_for_key: bool,
     /// HTTP status, 200 to 599. From 400 up, and without a `body`, the answer is an error in OpenAI's shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -116,6 +136,11 @@ impl Behaviour {
         Self { answer: Some(name.to_owned()), ..Self::default() }
     }
 
+    /// Plays the named provider; otherwise well-behaved.
+    pub fn plays(name: &str) -> Self {
+        Self { plays: Some(name.to_owned()), ..Self::default() }
+    }
+
     /// Answers with this status and, from 400 up, an error in OpenAI's shape.
     pub fn status(status: u16) -> Self {
         Self { status: Some(status), ..Self::default() }
@@ -138,6 +163,12 @@ impl Behaviour {
         }
         if self.body.is_some() && (self.answer.is_some() || self.no_usage || self.always_usage) {
             return wrong("body", "is sent as it is: answer, no_usage and always_usage cannot apply");
+        }
+        if let Some(name) = self.plays.as_deref().filter(|name| plays::find(name).is_none()) {
+            return wrong("plays", &format!("nobody is called {name:?}; there are: {}", plays::names()));
+        }
+        if self.asks_for_key && self.plays.is_none() {
+            return wrong("asks_for_key", "says who asks: give plays too");
         }
         header_map("headers", &self.headers)?;
         header_map("trailers", &self.trailers)?;
@@ -188,6 +219,8 @@ mod tests {
             (r#"{"write_bytes":[]}"#, "write_bytes"),
             (r#"{"write_bytes":[3,0]}"#, "write_bytes"),
             (r#"{"times":0}"#, "times"),
+            (r#"{"plays":"nobody"}"#, "plays"),
+            (r#"{"asks_for_key":true}"#, "asks_for_key"),
             (r#"{"cut_after_bytes":1,"stall_after_bytes":1}"#, "stall_after_bytes"),
             (r#"{"body":"x","no_usage":true}"#, "body"),
             (r#"{"headers":{"a b":"c"}}"#, "headers"),

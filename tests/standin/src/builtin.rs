@@ -1,13 +1,15 @@
 //! The answers that need no folder: they echo the request, in OpenAI's shapes.
 //!
 //! Counts are made up but follow the request, so that a reader can check them: one prompt token per four
-//! bytes of `messages` or `input` as JSON, rounded up; one completion token per piece of text.
+//! bytes of `messages` or `input` as JSON, rounded up; one completion token per piece of text. How many pieces there
+//! are is decided by [`Work`].
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::sse;
+use crate::work::Work;
 
 const ID: &str = "chatcmpl-standin-0001";
 /// 2026-11-23T00:00:00Z: fixed, so that the same request gets the same bytes.
@@ -28,13 +30,14 @@ struct Completion<'a> {
     /// Absent, null or the counts: three different things in a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
-    service_tier: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
     system_fingerprint: &'static str,
 }
 
 #[derive(Serialize)]
 struct Choice {
-    index: u8,
+    index: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,10 +64,10 @@ impl Message {
 
 #[derive(Serialize)]
 struct Usage {
-    prompt_tokens: usize,
+    prompt_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens: Option<usize>,
-    total_tokens: usize,
+    completion_tokens: Option<u64>,
+    total_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,31 +106,26 @@ struct Embedding {
 /// What a chat request says, as far as the stand-in listens.
 pub(crate) struct ChatRequest<'a> {
     pub(crate) model: &'a str,
-    pub(crate) body: &'a Value,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) work: &'a Work,
 }
 
 impl ChatRequest<'_> {
     /// The words of the answer, and why it ends.
-    fn pieces(&self) -> (Vec<String>, &'static str) {
-        let text =
-            format!("Hello from the stand-in provider, which plays {}. Nothing was thought.", self.model);
-        let mut pieces: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-        let maximum = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| self.body[key].as_u64());
-        match maximum.and_then(|maximum| usize::try_from(maximum).ok()) {
-            Some(maximum) if maximum < pieces.len() => {
-                pieces.truncate(maximum);
-                (pieces, "length")
-            }
-            _ => (pieces, "stop"),
-        }
+    fn pieces(&self) -> (impl Iterator<Item = String>, &'static str) {
+        let text = greeting(self.model);
+        let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
+        let more = (1_u64..).map(|number| format!(" {number}"));
+        let tokens = usize::try_from(self.work.tokens).unwrap_or(usize::MAX);
+        (words.into_iter().chain(more).take(tokens), if self.work.cut { "length" } else { "stop" })
     }
 
-    fn usage(&self, completion_tokens: usize) -> Usage {
-        let prompt_tokens = tokens(&self.body["messages"]);
+    fn usage(&self) -> Usage {
+        let completion_tokens = self.work.tokens.saturating_mul(self.work.choices);
         Usage {
-            prompt_tokens,
+            prompt_tokens: self.prompt_tokens,
             completion_tokens: Some(completion_tokens),
-            total_tokens: prompt_tokens + completion_tokens,
+            total_tokens: self.prompt_tokens.saturating_add(completion_tokens),
             prompt_tokens_details: Some(PromptDetails::default()),
             completion_tokens_details: Some(CompletionDetails::default()),
         }
@@ -141,41 +139,53 @@ impl ChatRequest<'_> {
             model: self.model,
             choices,
             usage,
-            service_tier: "default",
+            service_tier: self.work.tier.as_deref(),
             system_fingerprint: "fp_standin",
         })
     }
 
     /// The whole answer.
     pub(crate) fn json(&self) -> Bytes {
-        let (pieces, finish_reason) = self.pieces();
-        let message = Some(Message::assistant(pieces.concat()));
-        let choice =
-            Choice { index: 0, message, delta: None, logprobs: None, finish_reason: Some(finish_reason) };
-        self.completion("chat.completion", vec![choice], Some(Some(self.usage(pieces.len()))))
+        let choice = |index| {
+            let (pieces, finish_reason) = self.pieces();
+            let message = Some(Message::assistant(pieces.collect()));
+            Choice { index, message, delta: None, logprobs: None, finish_reason: Some(finish_reason) }
+        };
+        let choices = (0..self.work.choices).map(choice).collect();
+        self.completion("chat.completion", choices, Some(Some(self.usage())))
     }
 
     /// The stream's events: the usage-only chunk, and `"usage":null` before it, only `with_usage`.
     pub(crate) fn events(&self, with_usage: bool) -> Vec<Bytes> {
-        let part = |delta: Message, finish_reason: Option<&'static str>| {
-            let choice =
-                Choice { index: 0, message: None, delta: Some(delta), logprobs: None, finish_reason };
+        let part = |index, delta: Message, finish_reason: Option<&'static str>| {
+            let choice = Choice { index, message: None, delta: Some(delta), logprobs: None, finish_reason };
             let usage = with_usage.then_some(None);
             sse::event(&self.completion("chat.completion.chunk", vec![choice], usage))
         };
-        let (pieces, finish_reason) = self.pieces();
-        let completion_tokens = pieces.len();
-        let mut events = vec![part(Message::assistant(String::new()), None)];
-        let words = pieces.into_iter().map(|piece| Message { content: Some(piece), ..Message::default() });
-        events.extend(words.map(|delta| part(delta, None)));
-        events.push(part(Message::default(), Some(finish_reason)));
+        let mut events = Vec::new();
+        for index in 0..self.work.choices {
+            let (pieces, finish_reason) = self.pieces();
+            events.push(part(index, Message::assistant(String::new()), None));
+            let words = pieces.map(|piece| Message { content: Some(piece), ..Message::default() });
+            events.extend(words.map(|delta| part(index, delta, None)));
+            events.push(part(index, Message::default(), Some(finish_reason)));
+        }
         if with_usage {
-            let usage = Some(Some(self.usage(completion_tokens)));
+            let usage = Some(Some(self.usage()));
             events.push(sse::event(&self.completion("chat.completion.chunk", Vec::new(), usage)));
         }
         events.push(sse::event(b"[DONE]"));
         events
     }
+}
+
+fn greeting(model: &str) -> String {
+    format!("Hello from the stand-in provider, which plays {model}. Nothing was thought.")
+}
+
+/// How long the answer is of a model that ends by itself.
+pub(crate) fn greeting_tokens(model: &str) -> u64 {
+    greeting(model).split_inclusive(' ').map(|_| 1).sum()
 }
 
 /// An embedding per input item: `dimensions` numbers, as `encoding_format` asks.
@@ -219,8 +229,8 @@ fn vector(item: usize, dimensions: u64, in_base64: bool) -> Value {
 }
 
 /// One token per four bytes of JSON, rounded up.
-fn tokens(value: &Value) -> usize {
-    value.to_string().len().div_ceil(4)
+pub(crate) fn tokens(value: &Value) -> u64 {
+    u64::try_from(value.to_string().len().div_ceil(4)).unwrap_or(u64::MAX)
 }
 
 fn to_bytes(answer: &impl Serialize) -> Bytes {
@@ -267,13 +277,5 @@ mod tests {
             assert_eq!(answer["data"].as_array().unwrap().len(), items, "{input}");
             assert_eq!(answer["data"][0]["embedding"].as_array().unwrap().len(), 3);
         }
-    }
-
-    #[test]
-    fn a_stated_maximum_ends_the_answer_early() {
-        let body = json!({"messages": [], "max_tokens": 2});
-        let answer: Value = serde_json::from_slice(&ChatRequest { model: "m", body: &body }.json()).unwrap();
-        assert_eq!(answer["choices"][0]["finish_reason"], "length");
-        assert_eq!(answer["usage"]["completion_tokens"], 2);
     }
 }

@@ -14,18 +14,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `reply` decides what to answer (`answers` from folders, `builtin` without), `play` how it goes onto the
+//! `reply` decides what to answer (`answers` from folders, `builtin` without; how much, says `work` by the table of
+//! `plays`), `play` how it goes onto the
 //! wire, `serve` is the server and its control API.
 
 mod answers;
 mod behaviour;
 mod builtin;
 mod play;
+mod plays;
 mod received;
 mod reply;
 mod serve;
 mod sse;
 mod usage;
+mod work;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +49,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Folders of answers. A name may be in one of them only.
     pub answers: Vec<PathBuf>,
-    /// What [`Standin::reset`] returns to. Its `answer`, `pace_ms` and `write_bytes` also hold for every
+    /// What [`Standin::reset`] returns to. Its `answer`, `plays`, `context_tokens`, `pace_ms` and `write_bytes` also hold for every
     /// other behaviour that does not state its own.
     pub behaviour: Behaviour,
 }

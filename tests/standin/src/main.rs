@@ -30,6 +30,14 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     answer: Option<String>,
 
+    /// The provider to play: which request fields count, which are refused, how long the built-in answer is
+    #[arg(long, value_name = "NAME")]
+    plays: Option<String>,
+
+    /// Tokens of prompt and answer together, for a provider that runs on to the end of its context
+    #[arg(long, value_name = "N", requires = "plays")]
+    context_tokens: Option<u64>,
+
     /// Milliseconds between two writes of a body (a stream is written event by event)
     #[arg(long, value_name = "N")]
     pace_ms: Option<u64>,
@@ -41,10 +49,10 @@ struct Arguments {
 
 const AFTER_HELP: &str = r#"Told to misbehave (loopback only; GET shows, DELETE resets, an unknown field is an error):
   curl -X PUT http://HOST:PORT/_standin/behaviour -d '{"status":503,"times":1}'
-  fields: answer status body headers trailers content_type content_length delay_ms first_byte_delay_ms pace_ms
+  fields: answer plays context_tokens model_tokens ends_after_tokens asks_for_key status body headers trailers content_type content_length delay_ms first_byte_delay_ms pace_ms
           write_bytes cut_after_bytes cut_before_head stall_after_bytes no_usage always_usage gzip times
 What it was sent:  curl http://HOST:PORT/_standin/requests     (DELETE forgets)
-What it can play:  curl http://HOST:PORT/_standin/answers"#;
+What it can play:  curl http://HOST:PORT/_standin/answers     and whom: /_standin/plays"#;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -52,6 +60,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let behaviour = Behaviour {
         answer: arguments.answer,
+        plays: arguments.plays,
+        context_tokens: arguments.context_tokens,
         pace_ms: arguments.pace_ms,
         write_bytes: arguments.bytes_per_write.map(|bytes| vec![bytes]),
         ..Behaviour::default()

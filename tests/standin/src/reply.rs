@@ -9,7 +9,13 @@ use crate::answers::{Answer, Answers, without_any_usage, without_usage_chunk};
 use crate::behaviour::{Behaviour, BehaviourError, header_map, header_value};
 use crate::builtin::{self, ChatRequest};
 use crate::play::Playback;
+use crate::plays::{self, Plays};
+use crate::work::{Model, Refused, Work, understand};
 use crate::{sse, usage};
+
+/// What there is where the behaviour says nothing.
+const CONTEXT_TOKENS: u64 = 4_096;
+const MODEL_TOKENS: u64 = 1_024;
 
 /// What a path and method ask for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +116,7 @@ pub(crate) fn reply(answers: &Answers, behaviour: &Behaviour, route: Route, body
     }
     let mut reply = match route {
         Route::Models => models(answers),
-        Route::Chat | Route::Embeddings => match read(body) {
+        Route::Chat | Route::Embeddings => match read(body, played(behaviour)) {
             Ok(request) => metered(answers, behaviour, route, &request),
             Err(error) => error,
         },
@@ -121,12 +127,34 @@ pub(crate) fn reply(answers: &Answers, behaviour: &Behaviour, route: Route, body
     reply
 }
 
-/// The request, as far as every provider insists on it.
-fn read(body: &[u8]) -> Result<Value, Reply> {
-    let request: Value = serde_json::from_slice(body).map_err(|error| {
+/// The provider that is played.
+fn played(behaviour: &Behaviour) -> &'static Plays {
+    behaviour.plays.as_deref().and_then(plays::find).unwrap_or(&plays::STRICTEST)
+}
+
+/// The model that it serves.
+fn served(behaviour: &Behaviour, model: &str) -> Model {
+    let short = || behaviour.plays.is_none().then(|| builtin::greeting_tokens(model));
+    Model {
+        context_tokens: behaviour.context_tokens.unwrap_or(CONTEXT_TOKENS),
+        model_tokens: behaviour.model_tokens.unwrap_or(MODEL_TOKENS),
+        ends_after_tokens: behaviour.ends_after_tokens.or_else(short),
+    }
+}
+
+/// The 401 for a call without a key, where one is asked for.
+pub(crate) fn key_is_missing(behaviour: &Behaviour, has_key: bool) -> Option<Reply> {
+    let asks = behaviour.asks_for_key && played(behaviour).needs_key;
+    (asks && !has_key).then(|| Reply::error(401, "invalid_api_key", None, "you did not provide an API key"))
+}
+
+/// The request as the provider that is played understands it, as far as every provider insists on it.
+fn read(body: &[u8], plays: &Plays) -> Result<Value, Reply> {
+    let written: Value = serde_json::from_slice(body).map_err(|error| {
         let message = format!("the body is not JSON: {error}; send a JSON object");
         Reply::error(400, "invalid_json", None, &message)
     })?;
+    let request = understand(body, plays).unwrap_or(written);
     if !request["model"].is_string() {
         let message = "you must provide a model parameter";
         return Err(Reply::error(400, "missing_model", Some("model"), message));
@@ -153,7 +181,14 @@ fn metered(answers: &Answers, behaviour: &Behaviour, route: Route, request: &Val
         }
         (None, Route::Embeddings) => Reply::json(200, builtin::embeddings(model, request)),
         (None, _) => {
-            let chat = ChatRequest { model, body: request };
+            let prompt_tokens = builtin::tokens(&request["messages"]);
+            let work = match Work::of(request, prompt_tokens, played(behaviour), served(behaviour, model)) {
+                Ok(work) => work,
+                Err(Refused { status, field, message }) => {
+                    return Reply::error(status, "standin_refuses", Some(&field), &message);
+                }
+            };
+            let chat = ChatRequest { model, prompt_tokens, work: &work };
             if wants_stream { Reply::stream(chat.events(with_usage)) } else { Reply::json(200, chat.json()) }
         }
     };

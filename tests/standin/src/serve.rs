@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,8 +20,9 @@ use tracing::{debug, warn};
 use crate::answers::Answers;
 use crate::behaviour::{Behaviour, BehaviourError};
 use crate::play::{Cut, Playback};
+use crate::plays;
 use crate::received::{Log, Received};
-use crate::reply::{Reply, Route, reply};
+use crate::reply::{Reply, Route, key_is_missing, reply};
 
 /// The longest request that is read, in bytes.
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
@@ -58,6 +60,8 @@ impl State {
             return Err(BehaviourError::UnknownAnswer { name: name.clone(), known: known.join(", ") });
         }
         behaviour.answer = behaviour.answer.or_else(|| self.default.answer.clone());
+        behaviour.plays = behaviour.plays.or_else(|| self.default.plays.clone());
+        behaviour.context_tokens = behaviour.context_tokens.or(self.default.context_tokens);
         behaviour.pace_ms = behaviour.pace_ms.or(self.default.pace_ms);
         behaviour.write_bytes = behaviour.write_bytes.or_else(|| self.default.write_bytes.clone());
         *lock(&self.current) = behaviour;
@@ -153,7 +157,7 @@ async fn handle(
         body: String::from_utf8_lossy(&body).into_owned(),
     });
     match route(&head.method, head.uri.path()) {
-        Ok(route) => answer(&state, route, &body).await,
+        Ok(route) => answer(&state, route, &body, head.headers.contains_key(AUTHORIZATION)).await,
         Err(error) => Ok(error.into_plain()),
     }
 }
@@ -176,7 +180,7 @@ fn route(method: &Method, path: &str) -> Result<Route, Reply> {
     Ok(route)
 }
 
-async fn answer(state: &State, route: Route, body: &Bytes) -> Result<Response<Playback>, Cut> {
+async fn answer(state: &State, route: Route, body: &Bytes, has_key: bool) -> Result<Response<Playback>, Cut> {
     let behaviour = state.take();
     if let Some(delay) = behaviour.delay_ms {
         tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -184,7 +188,10 @@ async fn answer(state: &State, route: Route, body: &Bytes) -> Result<Response<Pl
     if behaviour.cut_before_head {
         return Err(Cut);
     }
-    let reply = reply(&state.answers, &behaviour, route, body);
+    let reply = match key_is_missing(&behaviour, has_key) {
+        Some(refusal) => refusal,
+        None => reply(&state.answers, &behaviour, route, body),
+    };
     debug!(?route, status = reply.status, "answering");
     Ok(reply.play(&behaviour).unwrap_or_else(|error| {
         Reply::error(500, "standin_behaviour", None, &error.to_string()).into_plain()
@@ -208,10 +215,11 @@ fn control(state: &State, method: &Method, what: &str, body: &[u8]) -> Response<
             state.clear_received();
             ok(json!([]))
         }
+        ("GET", "plays") => ok(json!(plays::ALL)),
         ("GET", "answers") => ok(json!(state.answers.names().collect::<Vec<_>>())),
         _ => {
             let message = "there are GET, PUT, DELETE /_standin/behaviour; GET, DELETE /_standin/requests; \
-                           GET /_standin/answers";
+                           GET /_standin/answers, /_standin/plays";
             Reply::error(404, "standin_control", None, message).into_plain()
         }
     }

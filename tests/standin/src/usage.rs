@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A JSON object's members in their order, each value as it was written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -28,7 +28,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-impl Members<'_> {
+impl<'a> Members<'a> {
+    /// `None` where the bytes are not a JSON object.
+    pub(crate) fn read(json: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), *value))
+    }
+
     fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
@@ -36,7 +45,7 @@ impl Members<'_> {
 
 /// Whether a chunk carries nothing but usage: `"choices":[]` and a usage that is not null.
 pub(crate) fn is_usage_only(json: &[u8]) -> bool {
-    let Ok(members) = serde_json::from_slice::<Members<'_>>(json) else { return false };
+    let Some(members) = Members::read(json) else { return false };
     let no_choices = members
         .get("choices")
         .and_then(|value| serde_json::from_str::<Vec<IgnoredAny>>(value.get()).ok())
@@ -46,7 +55,7 @@ pub(crate) fn is_usage_only(json: &[u8]) -> bool {
 
 /// The object without `usage` and `x_groq.usage`; `None` when there is nothing to take out.
 pub(crate) fn without_usage(json: &[u8]) -> Option<Vec<u8>> {
-    let members: Members<'_> = serde_json::from_slice(json).ok()?;
+    let members = Members::read(json)?;
     let mut kept = Vec::with_capacity(members.0.len());
     let mut changed = false;
     for (key, value) in &members.0 {
