@@ -31,7 +31,7 @@ impl World {
     pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
         let answers = std::iter::once(pax_standin::own_answers()).chain(captures()).collect();
         let standin = Standin::start(Options { answers, ..Options::default() }).unwrap();
-        let builder = Stack::builder().upstream(standin.addr.to_string());
+        let builder = Stack::builder().standin_at(standin.addr.to_string());
         // The config of the scenarios: one provider that is never asked to report usage.
         let builder = builder.change_filter_config(|config| {
             config["providers"]["mistral"]["stream_usage"] = "always".into();

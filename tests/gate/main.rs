@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abuse;
 mod byo;
 mod credits;
 mod crowd;
@@ -64,7 +65,9 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES].concat() {
+    for (name, run) in
+        [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES, abuse::CASES].concat()
+    {
         cases.push(case(name, run));
     }
     run(cases).exit_code()

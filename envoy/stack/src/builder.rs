@@ -65,6 +65,13 @@ impl Builder {
         self
     }
 
+    /// A stand-in that runs already, at `host:port`: it stops by itself, as the providers do that it plays.
+    #[must_use]
+    pub fn standin_at(mut self, server: impl Into<String>) -> Self {
+        self.upstream = Some(Upstream::Standin(server.into()));
+        self
+    }
+
     /// The providers themselves, over TLS, with the keys that the environment has.
     #[must_use]
     pub fn real_providers(mut self) -> Self {
