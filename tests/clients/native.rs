@@ -1,0 +1,167 @@
+//! The core alone: each body for each provider, whole, in single bytes and, if it is small, cut in two everywhere.
+
+use crate::bodies::Body;
+use crate::common::case;
+use libtest_mimic::Trial;
+use pax_gateway::account::{Account, Status, Tier};
+use pax_gateway::bundle::Bundle;
+use pax_gateway::card::{Model, RateCard};
+use pax_gateway::clock::Moment;
+use pax_gateway::config::{Config, Gateway};
+use pax_gateway::event::{Effect, Event, Opened, Resolution};
+use pax_gateway::exchange::Exchange;
+use pax_gateway::request::apply;
+use pax_gateway::usage::Mode;
+use pax_stack::{Layout, Place, Upstream};
+use serde_json::Value;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A larger body is not cut everywhere.
+const SMALL: usize = 2_048;
+
+/// One case for each provider of `envoy/providers.json` and each route for which the newest card has a model of its.
+pub fn cases(bodies: &[Body]) -> Vec<Trial> {
+    let config = config();
+    let names = config["providers"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut cases = Vec::new();
+    for name in names {
+        for (mode, route) in [(Mode::Chat, "chat"), (Mode::Embeddings, "embeddings")] {
+            let bundle = Bundle::embedded().unwrap();
+            let (card, now) = newest(&bundle);
+            let Some(model) = model_of(card, &name, mode) else { continue };
+            let bodies: Vec<Body> =
+                bodies.iter().filter(|body| body.mode == mode && body.is_for(&name)).cloned().collect();
+            assert!(!bodies.is_empty());
+            let config = config.to_string();
+            cases.push(case(
+                format!("native: {name} takes every {route} body of a stock client"),
+                move || {
+                    let gateway =
+                        Rc::new(Gateway { config: Config::parse(&config).unwrap(), bundle: bundle.into() });
+                    let refused: Vec<String> =
+                        bodies.iter().filter_map(|body| refused(&gateway, now, body, &model)).collect();
+                    assert!(
+                        refused.is_empty(),
+                        "{} of {}:\n{}",
+                        refused.len(),
+                        bodies.len(),
+                        refused.join("\n")
+                    );
+                },
+            ));
+        }
+    }
+    assert!(cases.len() > 5, "the card or the providers were not found");
+    cases
+}
+
+/// The filter's configuration, as the stack writes it for the real providers.
+fn config() -> Value {
+    let place = Place {
+        gateway_address: "127.0.0.1".into(),
+        gateway_port: 10_000,
+        admin_port: 10_001,
+        ledger_port: 10_002,
+        ledger_public_port: 10_003,
+        wasm: "/filter.wasm".into(),
+        filter: "/filter/filter.yaml".into(),
+        // Not read here.
+        ca_file: Some("/ca.crt".into()),
+        access_log: false,
+    };
+    let mut config = Value::Null;
+    let seen = &mut config;
+    pax_stack::render(&Layout::find().unwrap(), &place, &Upstream::Providers, |filter| {
+        *seen = filter.clone()
+    })
+    .unwrap();
+    config
+}
+
+/// The newest card, and a moment at which it is in force.
+fn newest(bundle: &Bundle) -> (&RateCard, Moment) {
+    let far: Moment = "2100-01-01T00:00:00Z".parse().unwrap();
+    (bundle.in_force(far).unwrap(), far)
+}
+
+/// The provider's model with the longest answers: it takes the recorded maxima as they are.
+fn model_of(card: &RateCard, provider: &str, mode: Mode) -> Option<String> {
+    let of_it = |(_, model): &(&String, &Model)| model.provider == provider && model.mode == mode;
+    card.models.iter().filter(of_it).max_by_key(|(_, model)| model.max_output.0).map(|(id, _)| id.clone())
+}
+
+/// How a body was refused; `None` where it never was.
+fn refused(gateway: &Rc<Gateway>, now: Moment, body: &Body, model: &str) -> Option<String> {
+    let text = body.for_model(model);
+    let bytes = text.as_bytes();
+    let last_cut = if bytes.len() <= SMALL { bytes.len() } else { 1 };
+    let cut = (0..last_cut).map(|at| vec![&bytes[..at], &bytes[at..]]);
+    let single = bytes.chunks(1).collect();
+    let readings = cut.chain([single]);
+    readings
+        .into_iter()
+        .find_map(|pieces| call(gateway, now, body, &pieces).err())
+        .map(|why| format!("{}: {why}", body.name))
+}
+
+/// One call on platform funding, by an account of tier credit, up to where it goes to the provider.
+fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Result<(), String> {
+    let headers = [
+        (":method", "POST"),
+        (":path", body.path()),
+        (":authority", "127.0.0.1:10000"),
+        (":scheme", "http"),
+        ("authorization", "Bearer mtx-any"),
+        ("content-type", "application/json"),
+    ];
+    let headers: Vec<(String, Vec<u8>)> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    let account = Account {
+        account: "stock".to_owned(),
+        tier: Tier::Credit,
+        status: Status::Active,
+        token_id: "tok_1".to_owned(),
+        daily_cap_pax: None,
+    };
+    let mut exchange = Exchange::new(Rc::clone(gateway));
+    let mut effects = exchange
+        .step(now, Event::Head { headers: &headers, end: false, random: [7; 10], outbox_has_room: true });
+    let account = Resolution::Account(Arc::new(account));
+    effects.extend(exchange.step(now, Event::Resolved(account)));
+    for (index, bytes) in pieces.iter().enumerate() {
+        if exchange.reads_body() {
+            effects.extend(exchange.step(now, Event::Body { bytes, end: index + 1 == pieces.len() }));
+        }
+    }
+    if effects.iter().any(|effect| matches!(effect, Effect::Open { .. })) {
+        effects.extend(exchange.step(now, Event::Opened(Opened::Done)));
+    }
+    let mut forwarded = Err("neither refused nor forwarded".to_owned());
+    for effect in effects {
+        match effect {
+            Effect::Reply(reply) => return Err(String::from_utf8_lossy(&reply.body).into_owned()),
+            Effect::Forward(forward) => {
+                forwarded = sends_it_all(&apply(&pieces.concat(), &forward.edits), body)
+            }
+            _ => {}
+        }
+    }
+    forwarded
+}
+
+/// What goes upstream is JSON, and says what the client said but for what the gateway may rewrite.
+fn sends_it_all(sent: &[u8], body: &Body) -> Result<(), String> {
+    const REWRITTEN: [&str; 5] =
+        ["model", "stream_options", "max_tokens", "max_completion_tokens", "service_tier"];
+    let sent: Value =
+        serde_json::from_slice(sent).map_err(|error| format!("no JSON goes upstream: {error}"))?;
+    let said: Value = serde_json::from_str(&body.text).unwrap();
+    let kept = said.as_object().unwrap().iter().filter(|(key, _)| !REWRITTEN.contains(&key.as_str()));
+    for (key, value) in kept {
+        if sent[key] != *value {
+            return Err(format!("{key} goes upstream as {}, not {value}", sent[key]));
+        }
+    }
+    Ok(())
+}
