@@ -6,6 +6,8 @@ pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod answer;
+pub mod answer_headers;
+pub mod answer_status;
 pub mod bundle;
 mod bytes;
 mod canonical;
@@ -33,6 +35,7 @@ pub mod host;
 pub mod in_flight;
 pub mod json;
 mod json_text;
+pub mod key_refusals;
 pub mod models;
 pub mod outbox;
 pub mod pax;

@@ -59,6 +59,10 @@ pub enum Refusal {
         /// When the next UTC day begins.
         resets_at: Moment,
     },
+    /// The provider refused the platform's own key.
+    ProviderRefusedPlatformKey,
+    /// The provider sent something that is no answer to the call, such as another protocol.
+    UpstreamFailed,
     /// The body is larger than the gateway takes.
     RequestTooLarge {
         /// The most it takes.
@@ -110,6 +114,7 @@ impl Refusal {
             Self::RequestTooLarge { .. } => 413,
             Self::UnsupportedEncoding => 415,
             Self::DailyCapExceeded { .. } => 429,
+            Self::ProviderRefusedPlatformKey | Self::UpstreamFailed => 502,
             Self::LedgerUnavailable | Self::GatewayDisabled => 503,
         }
     }
@@ -131,6 +136,8 @@ impl Refusal {
             Self::ModelNotFound { .. } => "model_not_found",
             Self::ModelNotAllowed { .. } => "model_not_allowed",
             Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
+            Self::ProviderRefusedPlatformKey => "provider_refused_platform_key",
+            Self::UpstreamFailed => "upstream_failed",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::LedgerUnavailable => "ledger_unavailable",
@@ -197,6 +204,14 @@ impl Refusal {
             Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => {
                 let means = way_out(*limit, *spent, *needed, *resets_at);
                 format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. {means}, or call with a provider key of your own in X-Matrix-BYO-API-Key.")
+            }
+            Self::ProviderRefusedPlatformKey => {
+                "The provider refused this gateway's own key for the call, which no change of the call mends. Nothing was charged. Tell the gateway's operator, or take another provider's model of GET /v1/models."
+                    .to_owned()
+            }
+            Self::UpstreamFailed => {
+                "The provider sent something that is no answer to the call. Nothing was charged. Take another model, or tell the gateway's operator."
+                    .to_owned()
             }
             Self::RequestTooLarge { limit_bytes } => {
                 format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")

@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod answers;
 mod byo;
 mod credits;
 mod crowd;
@@ -20,6 +21,8 @@ mod frames;
 mod midnight;
 mod operator;
 mod play;
+mod raw;
+mod trailers;
 mod trapped;
 mod tricks;
 
@@ -64,7 +67,10 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES].concat() {
+    for (name, run) in
+        [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES, trailers::CASES, answers::CASES]
+            .concat()
+    {
         cases.push(case(name, run));
     }
     run(cases).exit_code()
