@@ -194,7 +194,6 @@ impl Exchange {
                 vec![Effect::AnswerHead(head)]
             }
             (State::Replied, _) => self.stay(State::Replied),
-            (State::Replaced, _) => self.stay(State::Replaced),
             (_, Event::Closed) => Vec::new(),
             // Before it is forwarded, an answer is Envoy's own refusal: 413, 408. It passes.
             (
@@ -246,7 +245,13 @@ impl Exchange {
             found.map_or(&[][..], |(_, value)| value.as_slice())
         };
         let config = &self.gateway.config;
-        let wanted = match Route::of(value(":method"), value(":path")) {
+        let route = Route::of(value(":method"), value(":path"));
+        // Whoever probes whether it lives does so by whatever address it has, and learns nothing of anybody.
+        let is_probe = matches!(route, Ok(Route::Healthz | Route::Readyz));
+        if !is_probe && !config.hosts.has_host_of(headers) {
+            return self.refuse(&Refusal::UnknownHost);
+        }
+        let wanted = match route {
             Ok(Route::Healthz) if config.disabled => return self.reply(br#"{"status":"disabled"}"#.to_vec()),
             Ok(Route::Healthz) => return self.reply(br#"{"status":"ok"}"#.to_vec()),
             Ok(Route::Readyz) if self.gateway.takes_calls(now) => {

@@ -32,6 +32,7 @@ pub mod gate;
 pub mod head;
 #[cfg(target_arch = "wasm32")]
 pub mod host;
+pub mod hosts;
 pub mod in_flight;
 pub mod json;
 mod json_text;

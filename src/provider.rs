@@ -25,6 +25,9 @@ pub struct Provider {
     pub output_maximum: OutputMaximum,
     /// How a caller's own key is sent.
     pub credential: Credential,
+    /// Whether it takes callers' own keys: only a provider that charges the key itself. A server of the operator's own
+    /// that asks for no key would be free to everybody.
+    pub own_keys: bool,
     /// The ids of models that it serves though no card prices them; see [`Provider::serves`].
     pub model_patterns: Vec<String>,
 }
@@ -117,6 +120,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         Some(node) => read_credential(Fields::of(node, &fields.path("credential"), mistakes), mistakes),
         None => Some(Credential::default()),
     };
+    let own_keys = fields.flag("own_keys", mistakes);
     let model_patterns = match fields.optional("model_patterns") {
         Some(node) => read_patterns(node, &fields.path("model_patterns"), mistakes),
         None => Vec::new(),
@@ -130,6 +134,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         usage_rules: usage_rules?,
         output_maximum: output_maximum?,
         credential: credential?,
+        own_keys: own_keys?,
         model_patterns,
     })
 }

@@ -44,6 +44,8 @@ pub struct Provider {
     /// See [`OutputMaximum`].
     #[serde(default)]
     pub output_maximum: OutputMaximum,
+    /// Whether it takes callers' own keys, which only a provider may that charges the key itself.
+    pub own_keys: bool,
     /// The ids of models that it serves though no card prices them, each with at most one `*`.
     #[serde(default)]
     pub model_patterns: Vec<String>,
@@ -160,11 +162,13 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream) -> Valu
             "base_path": provider.base_path,
             "stream_usage": if provider.stream_usage == StreamUsage::Always { "always" } else { "ask" },
             "usage_rules": provider.usage_rules,
-            "output_maximum": provider.output_maximum,
+            "output_maximum": provider.output_maximum, "own_keys": provider.own_keys,
         }),
         Upstream::Server(server) => json!({
             "cluster": name, "authority": server, "base_path": "/v1", "stream_usage": "ask",
             "usage_rules": "openai/1", "output_maximum": "max_tokens",
+            // Nobody pays such a server for a call, so any string for a key would make it free.
+            "own_keys": false,
         }),
     };
     config["credential"] = json!({ "header": provider.key_header, "prefix": provider.key_prefix });
@@ -172,11 +176,21 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream) -> Valu
     config
 }
 
+/// Has every provider of the filter's configuration take callers' own keys: for one server in the place of all that
+/// charges them.
+pub fn take_own_keys(filter: &mut Value) {
+    let providers = filter["providers"].as_object_mut();
+    for provider in providers.into_iter().flat_map(serde_json::Map::values_mut) {
+        provider["own_keys"] = true.into();
+    }
+}
+
 /// The filter's configuration (its `providers`, and what is the same everywhere), as JSON.
 pub(crate) fn filter_config(
     providers: &BTreeMap<String, Provider>,
     upstream: &Upstream,
     request_bytes: u64,
+    hosts: &[String],
 ) -> Value {
     let providers: serde_json::Map<String, Value> = providers
         .iter()
@@ -184,6 +198,7 @@ pub(crate) fn filter_config(
         .collect();
     json!({
         "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
+        "hosts": hosts,
         "tokens": { "ttl_s": 30, "unknown_ttl_s": 5 },
         "default_slot": "default",
         "providers": providers,
@@ -199,29 +214,43 @@ mod tests {
 
     const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always",
         "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "key_header": "x-api-key",
-        "key_prefix": "", "model_patterns": ["p-*"]}}"#;
+        "key_prefix": "", "own_keys": true, "model_patterns": ["p-*"]}}"#;
 
     #[test]
     fn an_upstream_server_is_every_provider_and_is_spoken_to_as_a_plain_server() {
-        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Server("127.0.0.1:8000".into()), 1);
+        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Server("127.0.0.1:8000".into()), 1, &[]);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "127.0.0.1:8000", "base_path": "/v1", "stream_usage": "ask",
-                "usage_rules": "openai/1", "output_maximum": "max_tokens",
+                "usage_rules": "openai/1", "output_maximum": "max_tokens", "own_keys": false,
                 "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
             })
         );
     }
 
     #[test]
+    fn the_shipped_providers_charge_callers_own_keys_and_one_server_only_where_its_operator_says_so() {
+        let providers = read(&Layout::find().unwrap()).unwrap();
+        let takes = |config: &Value| -> Vec<bool> {
+            let providers = config["providers"].as_object().unwrap().values();
+            providers.map(|provider| provider["own_keys"].as_bool().unwrap()).collect()
+        };
+        assert_eq!(takes(&filter_config(&providers, &Upstream::Providers, 1, &[])), [true; 7]);
+        let mut config = filter_config(&providers, &Upstream::Server("127.0.0.1:8000".into()), 1, &[]);
+        assert_eq!(takes(&config), [false; 7]);
+        take_own_keys(&mut config);
+        assert_eq!(takes(&config), [true; 7]);
+    }
+
+    #[test]
     fn a_provider_keeps_its_own_conventions_over_tls() {
-        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Providers, 1);
+        let config = filter_config(&parse(ONE).unwrap(), &Upstream::Providers, 1, &[]);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always",
-                "usage_rules": "additional/1", "output_maximum": "max_completion_tokens",
+                "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "own_keys": true,
                 "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
             })
         );
@@ -229,13 +258,14 @@ mod tests {
 
     #[test]
     fn what_providers_json_leaves_out_is_the_filters_own_default() {
-        let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask"}}"#;
-        let config = filter_config(&parse(text).unwrap(), &Upstream::Providers, 1);
+        let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask",
+            "own_keys": true}}"#;
+        let config = filter_config(&parse(text).unwrap(), &Upstream::Providers, 1, &[]);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "a", "base_path": "/v1", "stream_usage": "ask",
-                "usage_rules": "openai/1", "output_maximum": "max_tokens",
+                "usage_rules": "openai/1", "output_maximum": "max_tokens", "own_keys": true,
                 "credential": {"header": "authorization", "prefix": "Bearer "}, "model_patterns": [],
             })
         );
@@ -267,6 +297,7 @@ mod tests {
             ("\"p\"", "\"ledger\"", "ledger"),
             ("\"key_env\"", "\"key_envv\"", "key_envv"),
             ("max_completion_tokens", "max_output", "max_output"),
+            ("\"own_keys\": true,", "", "own_keys"),
             ("x-api-key", "X-API-Key", "p.key_header"),
         ] {
             let error = parse(&ONE.replace(from, to)).unwrap_err().to_string();
