@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
-SETTINGS := GATEWAY_PORT UPSTREAM DATA_DIR CONCURRENCY ACCESS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
+SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY ACCESS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
             PAX_LITELLM_PRICES CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
@@ -25,6 +25,8 @@ help: ## What there is
 	@echo 'Settings, by environment or on this line:'
 	@echo '  GATEWAY_PORT=10000     the port that calls are served at, on 127.0.0.1'
 	@echo '  UPSTREAM=host:port     every provider is this plain-HTTP server (a local vLLM, Ollama, llama.cpp)'
+	@echo '  UPSTREAM_OWN_KEYS=1    that server charges callers own keys itself; never for one that asks for no key'
+	@echo '  GATEWAY_HOSTS=a,b:80   hosts that it answers to beside its port on loopback; * alone: all of them'
 	@echo '  DATA_DIR=./data        where the database (ledger.db) and the logs are'
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
 	@echo '  ACCESS_LOG=1           a line per call, without headers, in DATA_DIR/run/PORT/envoy.log'

@@ -29,7 +29,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 step '1. Start Envoy with the filter, the ledger, and a stand-in provider'
-dist/pax-stack up --standin --port 0 --data-dir "$work/data" -- --pace-ms 40 >"$work/up.log" 2>&1 &
+# The stand-in plays providers that charge callers' own keys: step 7 shows such a call.
+dist/pax-stack up --standin --own-keys --port 0 --data-dir "$work/data" -- --pace-ms 40 >"$work/up.log" 2>&1 &
 stack=$!
 waited=0
 until url=$(sed -n 's/^ready //p' "$work/up.log") && [ -n "$url" ]; do

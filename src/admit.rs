@@ -30,6 +30,8 @@ pub struct InFlight {
     pub cap: Option<Pax>,
     /// Whether the usage chunk is the filter's doing.
     pub takes_out: bool,
+    /// Whether the model's provider takes callers' own keys.
+    pub own_keys: bool,
 }
 
 impl InFlight {
@@ -52,6 +54,7 @@ impl InFlight {
             needed: self.admission.reservation.unwrap_or_default(),
             limit: self.cap.unwrap_or_default(),
             resets_at: self.admission.admitted_at.day().next().start(),
+            own_keys: self.own_keys,
         }
     }
 }
@@ -90,7 +93,7 @@ pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
 /// what the call could cost, and how the request goes upstream.
 ///
 /// # Errors
-/// [`Refusal::ModelNotFound`], [`Refusal::ModelNotAllowed`], [`Refusal::GatewayDisabled`], and
+/// [`Refusal::ModelNotFound`], [`Refusal::ModelNotAllowed`], [`Refusal::OwnKeyNotTaken`], [`Refusal::GatewayDisabled`], and
 /// [`RequestError::Unpriced`].
 pub fn admit(
     gateway: &Gateway,
@@ -106,6 +109,10 @@ pub fn admit(
     let Some(served) = serve(config, card, mode, call.own_key.as_ref(), &request.model) else {
         return Err(Refusal::ModelNotFound { model: request.model, own_key: call.own_key.is_some() });
     };
+    let own_keys = served.provider.own_keys;
+    if call.own_key.is_some() && !own_keys {
+        return Err(Refusal::OwnKeyNotTaken { model: request.model });
+    }
     let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
     if funding == Funding::Platform {
         check(card, account, slot, &request, &served)?;
@@ -158,7 +165,7 @@ pub fn admit(
         reservation,
         usage_rules: served.provider.usage_rules,
     };
-    Ok((InFlight { admission: Rc::new(admission), cap, takes_out }, forward))
+    Ok((InFlight { admission: Rc::new(admission), cap, takes_out, own_keys }, forward))
 }
 
 /// Who serves a model, and its price where the card has one.
@@ -199,7 +206,8 @@ fn check(
     served: &Served<'_>,
 ) -> Result<(), Refusal> {
     if account.tier == Tier::Free && !card.is_free(slot, &request.model) {
-        return Err(Refusal::ModelNotAllowed { model: request.model.clone(), slot: slot.to_owned() });
+        let (model, slot, own_keys) = (request.model.clone(), slot.to_owned(), served.provider.own_keys);
+        return Err(Refusal::ModelNotAllowed { model, slot, own_keys });
     }
     let passes = |option: &AskedOption| match (option.buys, served.model) {
         (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),

@@ -7,6 +7,7 @@ use crate::bundle::Bundle;
 use crate::card::is_slot_name;
 use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
+use crate::hosts::Hosts;
 use crate::provider::read_providers;
 
 pub use crate::provider::{Provider, StreamUsage};
@@ -16,6 +17,8 @@ pub use crate::provider::{Provider, StreamUsage};
 pub struct Config {
     /// Where the ledger is.
     pub ledger: Ledger,
+    /// The hosts that it answers to.
+    pub hosts: Hosts,
     /// How long a resolved token is believed.
     pub tokens: TokenTimes,
     /// The slot of a caller that names none.
@@ -131,6 +134,7 @@ impl Config {
         let mut fields = Fields::of(doc::parse(text)?, "", &mut mistakes);
         let ledger = fields.object("ledger", &mut mistakes);
         let ledger = ledger.and_then(|fields| read_ledger(fields, &mut mistakes));
+        let hosts = read_hosts(&mut fields, &mut mistakes);
         let tokens = read_section(&mut fields, "tokens", &mut mistakes, |fields, mistakes| {
             let ttl_s = fields.whole_or("ttl_s", 30, 1..=3_600, mistakes);
             let unknown_ttl_s = fields.whole_or("unknown_ttl_s", 5, 1..=3_600, mistakes);
@@ -161,6 +165,7 @@ impl Config {
         let config = (|| {
             Some(Self {
                 ledger: ledger?,
+                hosts: hosts?,
                 tokens: tokens?,
                 default_slot: default_slot?,
                 providers: providers?,
@@ -227,6 +232,11 @@ fn read_ledger(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Ledger> {
     Some(Ledger { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? })
 }
 
+fn read_hosts(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Hosts> {
+    let node = fields.required("hosts", mistakes)?;
+    Hosts::read(node, "hosts", mistakes)
+}
+
 fn read_slot(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<String> {
     let slot = match fields.optional("default_slot") {
         Some(node) => doc::text(node, "default_slot", mistakes)?,
@@ -244,8 +254,8 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"{
-        "ledger": {"cluster": "ledger", "authority": "ledger"},
-        "providers": {"p": {"cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum"}}
+        "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["*"],
+        "providers": {"p": {"cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum", "own_keys": true}}
     }"#;
 
     #[test]
@@ -272,15 +282,17 @@ mod tests {
             ledger.authority: is missing\n\
             ledger.timeout_ms: must be from 10 to 60000, is 1\n\
             ledger.secret: is unknown here; known are: cluster, authority, timeout_ms\n\
+            hosts: is missing\n\
             tokens.ttl_s: must be a whole number, is a string\n\
             default_slot: must be at most 64 of a-z, 0-9, '-' and '_'\n\
             providers.p.authority: is missing\n\
             providers.p.base_path: must begin with '/' and not end with it, such as \"/v1\"\n\
             providers.p.stream_usage: must be \"ask\" or \"always\", is \"maybe\"\n\
             providers.p.stops_at: is missing\n\
+            providers.p.own_keys: is missing\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";
+            extra: is unknown here; known are: ledger, hosts, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";
         assert_eq!(mistakes, expected);
     }
 

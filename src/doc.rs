@@ -208,15 +208,17 @@ impl Fields {
         parsed(node, &self.path(key), mistakes)
     }
 
+    /// Takes `true` or `false`, which must be there.
+    pub fn flag(&mut self, key: &str, mistakes: &mut Mistakes) -> Option<bool> {
+        let node = self.required(key, mistakes)?;
+        flag(node, &self.path(key), mistakes)
+    }
+
     /// Takes `true` or `false`, or the default where it is absent.
     pub fn flag_or(&mut self, key: &str, default: bool, mistakes: &mut Mistakes) -> Option<bool> {
         match self.optional(key) {
+            Some(node) => flag(node, &self.path(key), mistakes),
             None => Some(default),
-            Some(Node::Bool(flag)) => Some(flag),
-            Some(other) => {
-                mistakes.add(&self.path(key), format!("must be true or false, is {}", other.what()));
-                None
-            }
         }
     }
 
@@ -270,6 +272,16 @@ where
         Ok(value) => Some(value),
         Err(error) => {
             mistakes.add(path, T::Err::to_string(&error));
+            None
+        }
+    }
+}
+
+fn flag(node: Node, path: &str, mistakes: &mut Mistakes) -> Option<bool> {
+    match node {
+        Node::Bool(flag) => Some(flag),
+        other => {
+            mistakes.add(path, format!("must be true or false, is {}", other.what()));
             None
         }
     }

@@ -129,6 +129,13 @@ pub enum Effect {
     Forward(Box<Forward>),
     /// Change the answer's head before it goes on.
     AnswerHead(AnswerHead),
+    /// Count and tell the operator that the provider refused the platform's key.
+    KeyRefused {
+        /// Its name.
+        provider: String,
+        /// The status of its answer.
+        status: u16,
+    },
     /// Let these bytes pass instead of the ones that came.
     ReplaceBody(Vec<u8>),
     /// Put the debit into the outbox and in the place of the reservation, and take the in-flight record out; answer

@@ -7,6 +7,7 @@
 //!                       └─ no, models ──────────────────────┘                                  │    v
 //!                                                           Over <── not 2xx, closed ──────────┘ Answering
 //!                                                            ^─── settled ── Settling <── end, closed ─┘
+//! Forwarded ── no answer, or the platform's key was refused ──> Replaced
 //! ```
 //!
 //! [`Exchange::step`] takes what happened and gives what is to be done; it calls nobody and reads no clock.
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::account::Account;
 use crate::admit::{InFlight, admit, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
+use crate::answer_status::Verdict;
 use crate::clock::Moment;
 use crate::config::Gateway;
 use crate::digest::Digest;
@@ -62,6 +64,8 @@ enum State {
     Settling { head: AnswerHead, cap: Option<Pax> },
     /// Answered here: the request never goes on.
     Replied,
+    /// The provider's answer was replaced by one of ours: nothing of it goes on, and nothing is owed.
+    Replaced,
     /// Nothing is owed any more: closed or settled.
     Over,
 }
@@ -91,7 +95,10 @@ impl Exchange {
     /// Whether the answer must not go on.
     #[must_use]
     pub fn answer_waits(&self) -> bool {
-        matches!(self.state, State::Answering { held: Some(_), .. } | State::Settling { .. })
+        matches!(
+            self.state,
+            State::Answering { held: Some(_), .. } | State::Settling { .. } | State::Replaced
+        )
     }
 
     /// The exchange's id; none before its head came.
@@ -160,14 +167,8 @@ impl Exchange {
                 State::Forwarded(in_flight),
                 Event::AnswerHead { status, content_type, content_encoding, end },
             ) => {
-                let answer = (200..300).contains(&status).then(|| {
-                    Answer::of(
-                        content_type,
-                        content_encoding,
-                        in_flight.admission.wants_stream,
-                        in_flight.takes_out,
-                    )
-                });
+                let (stream, takes_out) = (in_flight.admission.wants_stream, in_flight.takes_out);
+                let answer = Answer::of(content_type, content_encoding, stream, takes_out);
                 self.answer_head(now, in_flight, status, answer, end)
             }
             (State::Answering { in_flight, status, answer, held }, Event::AnswerBody { bytes, end }) => {
@@ -211,10 +212,20 @@ impl Exchange {
 
     fn refuse(&mut self, refusal: &Refusal) -> Effects {
         self.state = State::Replied;
+        vec![self.refusal(refusal)]
+    }
+
+    /// Our own answer in the place of the provider's: nothing is charged.
+    fn replace_answer(&mut self, admission: Rc<Admission>, refusal: &Refusal) -> Effects {
+        self.state = State::Replaced;
+        vec![Effect::Release(admission), self.refusal(refusal)]
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Effect {
         let mut headers: Vec<_> =
             refusal.headers().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         headers.extend(self.id.map(|id| ("x-matrix-exchange-id", id.to_string())));
-        vec![Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })]
+        Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })
     }
 
     fn reply(&mut self, body: Vec<u8>) -> Effects {
@@ -234,7 +245,13 @@ impl Exchange {
             found.map_or(&[][..], |(_, value)| value.as_slice())
         };
         let config = &self.gateway.config;
-        let wanted = match Route::of(value(":method"), value(":path")) {
+        let route = Route::of(value(":method"), value(":path"));
+        // Whoever probes whether it lives does so by whatever address it has, and learns nothing of anybody.
+        let is_probe = matches!(route, Ok(Route::Healthz | Route::Readyz));
+        if !is_probe && !config.hosts.has_host_of(headers) {
+            return self.refuse(&Refusal::UnknownHost);
+        }
+        let wanted = match route {
             Ok(Route::Healthz) if config.disabled => return self.reply(br#"{"status":"disabled"}"#.to_vec()),
             Ok(Route::Healthz) => return self.reply(br#"{"status":"ok"}"#.to_vec()),
             Ok(Route::Readyz) if self.gateway.takes_calls(now) => {
@@ -356,13 +373,25 @@ impl Exchange {
         now: Moment,
         in_flight: Box<InFlight>,
         status: u16,
-        answer: Option<Answer>,
+        answer: Answer,
         end: bool,
     ) -> Effects {
-        let Some(answer) = answer else {
-            // Whatever went wrong, the provider did not serve it: nothing is charged, its answer passes.
-            return vec![Effect::AnswerHead(in_flight.answer_head()), Effect::Release(in_flight.admission)];
-        };
+        let admission = &in_flight.admission;
+        match Verdict::of(status, admission.funding) {
+            Verdict::Served => {}
+            Verdict::PassedOn => {
+                return vec![
+                    Effect::AnswerHead(in_flight.answer_head()),
+                    Effect::Release(in_flight.admission),
+                ];
+            }
+            Verdict::KeyRefused => {
+                let told = Effect::KeyRefused { provider: admission.provider.clone(), status };
+                let replaced = self.replace_answer(in_flight.admission, &Refusal::ProviderRefusedPlatformKey);
+                return std::iter::once(told).chain(replaced).collect();
+            }
+            Verdict::NoAnswer => return self.replace_answer(in_flight.admission, &Refusal::UpstreamFailed),
+        }
         if end {
             return self.settled(now, (in_flight, status, answer, Some(0)));
         }

@@ -162,3 +162,32 @@ fn every_ending_is_one_debit_or_none() {
         assert!(drive.reply.is_none(), "{name}: the provider's answer passes");
     }
 }
+
+#[test]
+fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
+    for (status, code, told) in [
+        (401, "502 provider_refused_platform_key", true),
+        (403, "502 provider_refused_platform_key", true),
+        (101, "502 upstream_failed", false),
+        (0, "502 upstream_failed", false),
+    ] {
+        for end in [false, true] {
+            let mut drive = Drive::new();
+            drive.chat().resolved(Status::Active).body(&hello());
+            let event =
+                Event::AnswerHead { status, content_type: b"text/event-stream", content_encoding: b"", end };
+            drive.step(event);
+            assert_eq!(drive.code(), code);
+            let headers = &drive.reply.as_ref().unwrap().headers;
+            assert!(headers.contains(&("x-should-retry", "false".to_owned())), "{headers:?}");
+            assert!(headers.iter().any(|(name, _)| *name == "x-matrix-exchange-id"), "{headers:?}");
+            let expected = if told { vec![("fireworks".to_owned(), status)] } else { Vec::new() };
+            assert_eq!(drive.key_refused, expected);
+            assert!(drive.exchange.answer_waits() && drive.head.is_none() && drive.owed == 0, "{status}");
+            drive.answer("data: {\"choices\":[]}\n\n", false).answer("", true);
+            assert!(drive.exchange.answer_waits(), "nothing of the provider's goes on");
+            drive.step(Event::Closed);
+            assert_eq!((drive.owed, drive.debits.len(), drive.key_refused.len()), (0, 0, expected.len()));
+        }
+    }
+}

@@ -126,6 +126,38 @@ fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
 }
 
 #[test]
+fn a_key_of_ones_own_is_no_way_to_a_provider_that_takes_none() {
+    let config = CONFIG
+        .replace(r#""own_keys": true"#, r#""own_keys": false"#)
+        .replace(r#""stream_usage": "ask""#, r#""stream_usage": "ask", "model_patterns": ["nowhere/*"]"#);
+    let gateway = Rc::new(Gateway {
+        config: Config::parse(&config).unwrap(),
+        bundle: Bundle::embedded().unwrap().into(),
+    });
+    let call = |headers: &[(&str, &str)], body: &str| {
+        let mut drive = Drive { exchange: Exchange::new(Rc::clone(&gateway)), ..free() };
+        let head = [(":method", "POST"), (":path", "/v1/chat/completions"), ("authorization", "Bearer t")];
+        drive.head_of(&[&head, headers].concat(), false).resolved(Status::Active).body(body);
+        assert!(drive.exchange.request_waits() == drive.forward.is_none() && drive.debits.is_empty());
+        (drive.code(), drive.reply.map(|reply| String::from_utf8(reply.body).unwrap()).unwrap_or_default())
+    };
+    // A model of the free list, one that is priced and not on it, and one that only the provider knows.
+    let bodies = [free_body(), hello(), hello().replace(MODEL, "nowhere/new")];
+    for body in &bodies {
+        for headers in [
+            &[("x-matrix-byo-api-key", "sk-any")][..],
+            &[("x-matrix-byo-api-key", "true"), ("x-matrix-user-api-key", "sk-any")],
+        ] {
+            let (code, text) = call(headers, body);
+            assert_eq!(code, "403 model_not_allowed", "{body}");
+            assert!(text.contains("Leave out X-Matrix-BYO-API-Key") && !text.contains("sk-any"), "{text}");
+        }
+    }
+    let (code, text) = call(&[("x-matrix-slot", "nobody-s")], &free_body());
+    assert!(code == "403 model_not_allowed" && text.contains("takes no key of your own"), "{text}");
+}
+
+#[test]
 fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
     let get = |path: &str, credits: &str, tier: Tier| {
         let config = CONFIG.replacen('{', &format!("{{{credits}"), 1);
@@ -145,6 +177,7 @@ fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
     let (free, all) = (list(Tier::Free), list(Tier::Credit));
     assert!(free["data"].as_array().unwrap().len() < all["data"].as_array().unwrap().len());
     assert_eq!(free["rate_table_v"], 1);
+    assert_eq!(free["data"][0]["own_keys"], true);
     assert_eq!(free["data"][0]["object"], "model");
     assert!(free["data"][0]["pax_per_mtok"]["input"].is_string(), "never a float");
 

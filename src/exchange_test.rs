@@ -18,11 +18,11 @@ use crate::request::apply;
 use proptest::prelude::*;
 
 const CONFIG: &str = r#"{
-    "ledger": {"cluster": "ledger", "authority": "ledger"},
+    "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["gateway.test"],
     "limits": {"request_bytes": 4096, "held_answer_bytes": 200},
     "providers": {
-        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask", "stops_at": "model_maximum"},
-        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always", "stops_at": "model_maximum"}
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask", "stops_at": "model_maximum", "own_keys": true},
+        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always", "stops_at": "model_maximum", "own_keys": true}
     }
 }"#;
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
@@ -54,6 +54,7 @@ struct Drive {
     forward: Option<Forward>,
     head: Option<AnswerHead>,
     replaced: Option<Vec<u8>>,
+    key_refused: Vec<(String, u16)>,
 }
 
 impl Drive {
@@ -70,6 +71,7 @@ impl Drive {
             forward: None,
             head: None,
             replaced: None,
+            key_refused: Vec::new(),
         }
     }
 
@@ -103,6 +105,7 @@ impl Drive {
                 Effect::Forward(forward) => {
                     assert!(self.forward.replace(*forward).is_none(), "forwarded twice");
                 }
+                Effect::KeyRefused { provider, status } => self.key_refused.push((provider, status)),
                 Effect::AnswerHead(head) => self.head = Some(head),
                 Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
             }
@@ -110,8 +113,13 @@ impl Drive {
     }
 
     fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
-        let headers: Vec<(String, Vec<u8>)> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let named = headers.iter().any(|(name, _)| *name == ":authority");
+        let host = (!named).then_some((":authority", "gateway.test"));
+        let headers: Vec<(String, Vec<u8>)> = host
+            .iter()
+            .chain(headers)
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
         self.step(Event::Head { headers: &headers, end, random: [7; 10], outbox_has_room: true })
     }
 
@@ -305,7 +313,12 @@ fn what_is_refused_is_not_forwarded_and_not_debited() {
 #[test]
 fn at_the_outboxes_bound_new_calls_are_refused() {
     let mut drive = Drive::new();
-    let headers = [(":method", "POST"), (":path", "/v1/embeddings"), ("authorization", "Bearer t")];
+    let headers = [
+        (":method", "POST"),
+        (":authority", "gateway.test"),
+        (":path", "/v1/embeddings"),
+        ("authorization", "Bearer t"),
+    ];
     let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
     drive.step(Event::Head { headers: &headers, end: true, random: [0; 10], outbox_has_room: false });
     assert_eq!(drive.code(), "503 ledger_unavailable");
@@ -315,8 +328,34 @@ fn at_the_outboxes_bound_new_calls_are_refused() {
 fn health_needs_no_token() {
     for path in ["/healthz", "/readyz"] {
         let mut drive = Drive::new();
-        drive.head_of(&[(":method", "GET"), (":path", path)], true);
-        assert_eq!(drive.reply.as_ref().unwrap().body, br#"{"status":"ok"}"#);
+        drive.head_of(&[(":method", "GET"), (":path", path), (":authority", "10.0.0.7:10000")], true);
+        assert_eq!(drive.reply.as_ref().unwrap().body, br#"{"status":"ok"}"#, "nor a host that is listed");
+    }
+}
+
+#[test]
+fn for_another_host_nobody_is_asked_whose_token_it_is() {
+    for (method, path) in [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/embeddings"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/credits"),
+        ("GET", "/v1/credits/ledger"),
+        ("GET", "/v1/nowhere"),
+        ("POST", "/healthz"),
+    ] {
+        let mut drive = Drive::new();
+        let head = [
+            (":method", method),
+            (":path", path),
+            (":authority", "evil.test"),
+            ("authorization", "Bearer t"),
+        ];
+        drive.head_of(&head, false);
+        assert_eq!(drive.code(), "421 unknown_host", "{path}");
+        assert!(drive.asked.is_empty() && drive.exchange.request_waits(), "{path}");
+        drive.resolved(Status::Active).body(&hello());
+        assert!(drive.forward.is_none(), "{path}");
     }
 }
 
@@ -336,7 +375,7 @@ proptest! {
     /// Whatever happens in whatever order: never two debits, none without a forward, and one for each call that
     /// was answered with 2xx.
     #[test]
-    fn in_any_order_of_events_a_call_is_settled_exactly_once(steps in prop::collection::vec(0u8..15, 1..14)) {
+    fn in_any_order_of_events_a_call_is_settled_exactly_once(steps in prop::collection::vec(0u8..17, 1..14)) {
         let mut drive = Drive::new();
         let mut answered = false;
         for step in steps {
@@ -349,6 +388,8 @@ proptest! {
                 4 => { drive.answer_head(200, "application/json"); answered |= was_forwarded; }
                 5 => { drive.answer_head(200, "text/event-stream"); answered |= was_forwarded; }
                 6 => { drive.answer_head(503, "text/plain"); }
+                15 => { drive.answer_head(401, "application/json"); }
+                16 => { drive.answer_head(101, ""); }
                 7 => { drive.answer(&format!("{{\"choices\":[{{}}],{USAGE}}}"), false); }
                 8 => { drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", false); }
                 9 => { drive.answer("", true); }
@@ -361,8 +402,13 @@ proptest! {
             prop_assert!((0..=1).contains(&drive.owed), "settled or released twice, or opened twice");
             prop_assert!(drive.debits.len() <= 1);
             prop_assert!(drive.debits.is_empty() || drive.forward.is_some());
-            prop_assert!(drive.forward.is_none() || drive.reply.is_none());
-            prop_assert!(drive.reply.is_none() || drive.exchange.request_waits(), "a refused request stays");
+            let replaced = drive.forward.is_some() && drive.reply.is_some();
+            prop_assert!(!replaced || drive.debits.is_empty() && drive.owed == 0, "a replaced answer is free");
+            prop_assert!(!replaced || drive.reply.as_ref().is_some_and(|reply| reply.status == 502));
+            prop_assert!(
+                drive.reply.is_none() || replaced || drive.exchange.request_waits(),
+                "a refused request stays"
+            );
         }
         drive.step(Event::Closed);
         prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");

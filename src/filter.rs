@@ -25,7 +25,7 @@ use crate::text::AsText;
 use crate::vm::Vm;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
 use crate::worker::Worker;
-use crate::{cap, gate, outbox, token_cache, vm};
+use crate::{answer_headers, cap, gate, outbox, token_cache, vm};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -96,6 +96,9 @@ impl Stream {
                         // It would tell the caller to wait for bytes that were taken out.
                         let _ = host::remove_header(Map::Answer, "content-length");
                     }
+                }
+                Effect::KeyRefused { provider, status } => {
+                    self.worker.key_refused(self.now, &provider, status);
                 }
                 Effect::ReplaceBody(bytes) => {
                     told(
@@ -264,6 +267,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // None goes on, to whomever the request goes: the allow-list of its head would be worth nothing otherwise.
+        told(host::set_headers(Map::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
             self.now = host::now();
             self.step(Event::Body { bytes: &[], end: true }, self.request_read);
@@ -282,7 +287,7 @@ impl HttpContext for Stream {
                 found.map_or(&[][..], |(_, value)| value.as_slice())
             };
             let status = std::str::from_utf8(value(":status")).ok().and_then(|text| text.parse().ok());
-            take_off_the_providers_own(&headers);
+            take_off_what_stays_here(Map::Answer, &headers);
             let event = Event::AnswerHead {
                 status: status.unwrap_or(0),
                 content_type: value("content-type"),
@@ -290,7 +295,8 @@ impl HttpContext for Stream {
                 end,
             };
             self.step(event, 0);
-            if let Some(id) = self.exchange.id().filter(|_| self.exchange.answer_waits()) {
+            let is_held = self.exchange.reads_answer() && self.exchange.answer_waits();
+            if let Some(id) = self.exchange.id().filter(|_| is_held) {
                 // Should the provider break off while its head is held, Envoy answers in its place and asks no
                 // filter: by this mark it knows that the call is charged all the same, and where.
                 told(host::set_filter_state("pax_held", &id.text()), "mark a held answer");
@@ -314,6 +320,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        take_off_what_stays_here(Map::AnswerTrailers, &host::headers(Map::AnswerTrailers));
         if self.exchange.reads_answer() {
             self.now = host::now();
             self.step(Event::AnswerBody { bytes: &[], end: true }, 0);
@@ -337,16 +344,9 @@ fn new_bytes(buffer: Buffer, read: usize, size: usize) -> Vec<u8> {
     }
 }
 
-/// Headers by which a provider says who its own customer is, or that only this gateway may set.
-fn take_off_the_providers_own(headers: &[(String, Vec<u8>)]) {
-    for (name, _) in headers {
-        let own = name.starts_with("x-matrix-")
-            || name == "set-cookie"
-            || name.contains("organization")
-            || name == "openai-project";
-        if own {
-            told(host::remove_header(Map::Answer, name), "take an answer's header off");
-        }
+fn take_off_what_stays_here(map: Map, headers: &[(String, Vec<u8>)]) {
+    for (name, _) in headers.iter().filter(|(name, _)| answer_headers::stays_here(name)) {
+        told(host::remove_header(map, name), "take an answer's header off");
     }
 }
 

@@ -24,8 +24,12 @@ const OK: u32 = 0;
 pub enum Map {
     /// The request's headers.
     Request = 0,
+    /// The request's trailers.
+    RequestTrailers = 1,
     /// The answer's headers.
     Answer = 2,
+    /// The answer's trailers.
+    AnswerTrailers = 3,
     /// The headers of a callout's answer.
     Callout = 6,
 }

@@ -6,6 +6,8 @@ pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod answer;
+pub mod answer_headers;
+pub mod answer_status;
 pub mod bounds;
 pub mod bundle;
 mod bytes;
@@ -31,9 +33,11 @@ pub mod gate;
 pub mod head;
 #[cfg(target_arch = "wasm32")]
 pub mod host;
+pub mod hosts;
 pub mod in_flight;
 pub mod json;
 mod json_text;
+pub mod key_refusals;
 pub mod models;
 pub mod outbox;
 pub mod pax;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::account::{Account, Tier};
 use crate::card::{Model, RateCard, RateTableVersion};
-use crate::config::Config;
+use crate::config::{Config, Provider};
 use crate::pax::{Pax, Rate};
 use crate::price;
 use crate::usage::Mode;
@@ -43,6 +43,8 @@ struct Item<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     service_tiers: BTreeMap<&'a str, Prices>,
     rate_table_v: RateTableVersion,
+    /// Whether its provider takes a key of the caller's own.
+    own_keys: bool,
 }
 
 /// As in a card: the rates of the last band that a call's input is above are those of the whole call.
@@ -105,20 +107,21 @@ impl Prices {
 #[must_use]
 pub fn list(config: &Config, card: &RateCard, account: &Account, slot: Option<&str>) -> Vec<u8> {
     let slot = slot.unwrap_or(&config.default_slot);
-    let may = |(id, model): &(&String, &Model)| {
-        let served = config.providers.contains_key(&model.provider);
-        served && (account.tier != Tier::Free || card.is_free(slot, id))
-    };
+    let listed = card.models.iter().filter_map(|(id, model)| {
+        let provider = config.providers.get(&model.provider)?;
+        let may = account.tier != Tier::Free || card.is_free(slot, id);
+        may.then(|| item(card, id, model, provider))
+    });
     let list = List {
         object: "list",
-        data: card.models.iter().filter(may).map(|(id, model)| item(card, id, model)).collect(),
+        data: listed.collect(),
         rate_table_v: card.version,
         daily_cap_pax: crate::admit::daily_cap(account, card),
     };
     serde_json::to_vec(&list).unwrap_or_default()
 }
 
-fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
+fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model, provider: &Provider) -> Item<'a> {
     let tiers = model.service_tiers.iter();
     Item {
         id,
@@ -132,5 +135,6 @@ fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model) -> Item<'a> {
         pax_per_request_minimum: model.minimum,
         service_tiers: tiers.map(|(name, prices)| (name.as_str(), Prices::of(prices))).collect(),
         rate_table_v: card.version,
+        own_keys: provider.own_keys,
     }
 }

@@ -33,6 +33,9 @@ pub struct Provider {
     pub options: Vec<String>,
     /// How a caller's own key is sent.
     pub credential: Credential,
+    /// Whether it takes callers' own keys: only a provider that charges the key itself. A server of the operator's own
+    /// that asks for no key would be free to everybody.
+    pub own_keys: bool,
     /// The ids of models that it serves though no card prices them; see [`Provider::serves`].
     pub model_patterns: Vec<String>,
 }
@@ -159,6 +162,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         Some(node) => read_credential(Fields::of(node, &fields.path("credential"), mistakes), mistakes),
         None => Some(Credential::default()),
     };
+    let own_keys = fields.flag("own_keys", mistakes);
     let model_patterns = match fields.optional("model_patterns") {
         Some(node) => read_patterns(node, &fields.path("model_patterns"), mistakes),
         None => Vec::new(),
@@ -175,6 +179,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         standard_tier,
         options,
         credential: credential?,
+        own_keys: own_keys?,
         model_patterns,
     })
 }

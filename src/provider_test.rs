@@ -6,8 +6,8 @@ use crate::config::Config;
 /// A configuration with one provider `p`, of which `more` is said.
 fn config(more: &str) -> String {
     format!(
-        r#"{{"ledger": {{"cluster": "l", "authority": "l"}}, "providers": {{"p": {{
-            "cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum"{more}}}}}}}"#
+        r#"{{"ledger": {{"cluster": "l", "authority": "l"}}, "hosts": ["*"], "providers": {{"p": {{
+            "cluster": "c", "authority": "a", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum", "own_keys": false{more}}}}}}}"#
     )
 }
 
@@ -108,7 +108,7 @@ fn every_mistake_of_a_convention_is_named_by_its_path() {
         ),
         (
             r#""patterns": []"#,
-            "patterns: is unknown here; known are: cluster, authority, base_path, stream_usage, usage_rules, output_maximum, stops_at, standard_tier, options, credential, model_patterns",
+            "patterns: is unknown here; known are: cluster, authority, base_path, stream_usage, usage_rules, output_maximum, stops_at, standard_tier, options, credential, own_keys, model_patterns",
         ),
     ] {
         let mistakes = Config::parse(&config(&format!(", {more}"))).unwrap_err().to_string();

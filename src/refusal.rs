@@ -10,6 +10,8 @@ use crate::request::RequestError;
 /// A refusal, in OpenAI's error shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The request is for a host that the gateway does not answer to.
+    UnknownHost,
     /// No such path.
     UnknownRoute,
     /// The path takes another method.
@@ -45,6 +47,13 @@ pub enum Refusal {
         model: String,
         /// The slot.
         slot: String,
+        /// Whether the model's provider takes a key of the caller's own.
+        own_keys: bool,
+    },
+    /// The model's provider takes no key of the caller's own.
+    OwnKeyNotTaken {
+        /// The model asked for.
+        model: String,
     },
     /// What a call could cost does not fit the account's daily cap any more.
     DailyCapExceeded {
@@ -58,7 +67,13 @@ pub enum Refusal {
         limit: Pax,
         /// When the next UTC day begins.
         resets_at: Moment,
+        /// Whether the model's provider takes a key of the caller's own.
+        own_keys: bool,
     },
+    /// The provider refused the platform's own key.
+    ProviderRefusedPlatformKey,
+    /// The provider sent something that is no answer to the call, such as another protocol.
+    UpstreamFailed,
     /// The body is larger than the gateway takes.
     RequestTooLarge {
         /// The most it takes.
@@ -104,12 +119,14 @@ impl Refusal {
         match self {
             Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoMissingKey | Self::Body(_) => 400,
             Self::InvalidApiKey => 401,
-            Self::AccountDisabled | Self::ModelNotAllowed { .. } => 403,
+            Self::AccountDisabled | Self::ModelNotAllowed { .. } | Self::OwnKeyNotTaken { .. } => 403,
             Self::UnknownRoute | Self::ModelNotFound { .. } => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::UnknownHost => 421,
             Self::RequestTooLarge { .. } => 413,
             Self::UnsupportedEncoding => 415,
             Self::DailyCapExceeded { .. } => 429,
+            Self::ProviderRefusedPlatformKey | Self::UpstreamFailed => 502,
             Self::LedgerUnavailable | Self::GatewayDisabled => 503,
         }
     }
@@ -118,6 +135,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::UnknownHost => "unknown_host",
             Self::UnknownRoute => "unknown_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::InvalidHeader { .. } => "invalid_header",
@@ -129,8 +147,11 @@ impl Refusal {
             Self::Body(RequestError::Unpriced { .. }) => "unpriced_option",
             Self::Body(_) => "invalid_json",
             Self::ModelNotFound { .. } => "model_not_found",
-            Self::ModelNotAllowed { .. } => "model_not_allowed",
+            // The model is one that the caller may not use so; the contract has no code of its own for it.
+            Self::ModelNotAllowed { .. } | Self::OwnKeyNotTaken { .. } => "model_not_allowed",
             Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
+            Self::ProviderRefusedPlatformKey => "provider_refused_platform_key",
+            Self::UpstreamFailed => "upstream_failed",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::LedgerUnavailable => "ledger_unavailable",
@@ -154,7 +175,8 @@ impl Refusal {
         match self {
             Self::Body(RequestError::MissingModel)
             | Self::ModelNotFound { .. }
-            | Self::ModelNotAllowed { .. } => Some("model"),
+            | Self::ModelNotAllowed { .. }
+            | Self::OwnKeyNotTaken { .. } => Some("model"),
             Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
             Self::Body(RequestError::WrongType { key, .. }) => Some(key),
             Self::Body(RequestError::Unpriced { names, .. }) => {
@@ -167,6 +189,10 @@ impl Refusal {
 
     fn message(&self) -> String {
         match self {
+            Self::UnknownHost => {
+                "This gateway does not answer to the host of this request, or the request names none or two. Use the base URL that the gateway's operator gave you; the operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."
+                    .to_owned()
+            }
             Self::UnknownRoute => {
                 "This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /v1/credits and GET /v1/credits/ledger. Check the base URL: it ends in /v1."
                     .to_owned()
@@ -195,12 +221,30 @@ impl Refusal {
             Self::ModelNotFound { model, own_key: false } => {
                 format!("Model {model:?} has no price here for this route. GET /v1/models lists those that you may use.")
             }
-            Self::ModelNotAllowed { model, slot } => {
+            Self::ModelNotAllowed { model, slot, own_keys: true } => {
                 format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models, or call it with a provider key of your own in X-Matrix-BYO-API-Key.")
             }
-            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => {
+            Self::ModelNotAllowed { model, slot, own_keys: false } => {
+                format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models; its provider takes no key of your own in X-Matrix-BYO-API-Key.")
+            }
+            Self::OwnKeyNotTaken { model } => {
+                format!("The provider of model {model:?} takes no key of your own, so the call cannot be paid by one. Leave out X-Matrix-BYO-API-Key, or take a model whose \"own_keys\" is true in GET /v1/models.")
+            }
+            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys } => {
                 let means = way_out(*limit, *spent, *needed, *resets_at);
-                format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. {means}, or call with a provider key of your own in X-Matrix-BYO-API-Key.")
+                let own_key = match own_keys {
+                    true => ", or call with a provider key of your own in X-Matrix-BYO-API-Key",
+                    false => "",
+                };
+                format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. {means}{own_key}.")
+            }
+            Self::ProviderRefusedPlatformKey => {
+                "The provider refused this gateway's own key for the call, which no change of the call mends. Nothing was charged. Tell the gateway's operator, or take another provider's model of GET /v1/models."
+                    .to_owned()
+            }
+            Self::UpstreamFailed => {
+                "The provider sent something that is no answer to the call. Nothing was charged. Take another model, or tell the gateway's operator."
+                    .to_owned()
             }
             Self::RequestTooLarge { limit_bytes } => {
                 format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")
@@ -220,7 +264,7 @@ impl Refusal {
     pub fn body(&self) -> Vec<u8> {
         let message = self.message();
         let cap = match self {
-            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at } => Some(Cap {
+            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at, .. } => Some(Cap {
                 spent_pax: *spent,
                 reserved_pax: *reserved,
                 needed_pax: *needed,
@@ -288,7 +332,7 @@ fn body_message(error: &RequestError) -> String {
         RequestError::Unpriced { names, provider } => {
             let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
             format!(
-                "This gateway sends provider {provider} only request options that change neither the price nor the bounds of a call, or that its rate card prices, and these are not among them: {}. Leave them out, or call with a provider key of your own in X-Matrix-BYO-API-Key. The gateway's operator lets an option of the provider's pass in providers.{provider}.options.",
+                "This gateway sends provider {provider} only request options that change neither the price nor the bounds of a call, or that its rate card prices, and these are not among them: {}. Leave them out. The gateway's operator lets an option of the provider's pass in providers.{provider}.options.",
                 names.join(", ")
             )
         }
@@ -316,7 +360,8 @@ mod tests {
         let told = |limit: i64, spent: i64, needed: i64| {
             let [limit, spent, needed] = [limit, spent, needed].map(Pax::from_picopax);
             let (reserved, resets_at) = (Pax::from_picopax(5), Moment::default());
-            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at }.message()
+            let own_keys = limit > Pax::from_picopax(9);
+            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys }.message()
         };
         for (message, wait, less, operator) in [
             (told(10, 9, 2), "wait until 1970", true, false),
@@ -328,6 +373,7 @@ mod tests {
             assert_eq!(message.to_lowercase().contains("wait"), !wait.is_empty(), "{message}");
             assert_eq!(message.to_lowercase().contains("lower max_tokens"), less, "{message}");
             assert_eq!(message.contains("operator"), operator, "{message}");
+            assert_eq!(message.contains("X-Matrix-BYO-API-Key"), !operator, "{message}");
         }
         let own_key = Refusal::ModelNotFound { model: "x".to_owned(), own_key: true }.message();
         assert!(own_key.contains("No provider") && !own_key.contains("price"), "{own_key}");
@@ -339,7 +385,8 @@ mod tests {
         assert_eq!(Refusal::InvalidApiKey.headers(), [("x-should-retry", "false")]);
         let exceeded = |spent, reserved| {
             let [spent, reserved, needed, limit] = [spent, reserved, 2, 10].map(Pax::from_picopax);
-            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at: Moment::default() }
+            let (resets_at, own_keys) = (Moment::default(), true);
+            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys }
         };
         assert_eq!(exceeded(9, 0).headers(), [("x-should-retry", "false")]);
         assert_eq!(exceeded(8, 1).headers(), [("retry-after", "1")], "what is reserved may come back");

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use log::error;
+use log::{error, warn};
 
 use crate::bundle::Bundle;
+use crate::clock::Moment;
 use crate::config::{Config, Gateway};
-use crate::host::{self, Random};
+use crate::host::{self, Metric, Random};
+use crate::key_refusals::KeyRefusals;
 use crate::token_cache::Near;
 
 /// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
@@ -30,6 +32,9 @@ pub struct Worker {
     pub ticks_quickly: Cell<bool>,
     pub(crate) tokens: Near,
     pub(crate) random: Random,
+    key_refusals: RefCell<KeyRefusals>,
+    /// The counter of providers' refusals of the platform's key.
+    key_refused: Option<u32>,
 }
 
 impl Worker {
@@ -43,6 +48,19 @@ impl Worker {
             ticks_quickly: Cell::new(false),
             tokens: Near::default(),
             random: Random::default(),
+            key_refusals: RefCell::default(),
+            key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
+        }
+    }
+
+    /// A provider refused the platform's key: it is counted, and the operator is told in Envoy's log, not too often.
+    pub fn key_refused(&self, now: Moment, provider: &str, status: u16) {
+        if let Some(metric) = self.key_refused {
+            host::increment_metric(metric, 1);
+        }
+        let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
+        if let Some(line) = refusals.tell(now, provider, status) {
+            warn!("{line}");
         }
     }
 

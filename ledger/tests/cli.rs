@@ -149,6 +149,10 @@ fn a_token_is_shown_once_and_stored_as_a_hash() {
     let list = said(&db, &["token", "list", "a"]).1;
     let id = list.lines().find(|line| line.contains("demo")).and_then(|line| line.split(' ').next()).unwrap();
     assert!(list.contains("laptop") && !list.contains("mtx-"), "{list}");
+    let public = ["token", "revoke", "--token", "mtx-demo-free"];
+    assert_eq!(said(&db, &["token", "revoke", "--token", "mtx-nobody"]).0, Some(1));
+    assert!(said(&db, &public).1.starts_with(&format!("revoked {id};")));
+    assert!(said(&db, &public).1.starts_with(&format!("revoked already {id};")));
     assert_eq!(said(&db, &["token", "revoke", id]).0, Some(0));
     assert!(said(&db, &["token", "list"]).1.contains("revoked"));
     assert_eq!(said(&db, &again).0, Some(1), "a revoked token does not work, so it does not exist already");

@@ -130,10 +130,12 @@ impl Caller {
     fn new(answer: &Answer, asks_usage: bool) -> Self {
         let provider = |usage| {
             serde_json::json!({
-                "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum"
+                "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum", "own_keys": false
             })
         };
-        let mut config = serde_json::json!({"ledger": {"cluster": "ledger", "authority": "ledger"}});
+        let mut config = serde_json::json!({
+            "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["*"]
+        });
         for name in ["fireworks", "openai", "groq", "deepseek", "together"] {
             config["providers"][name] = provider("ask");
         }

@@ -68,6 +68,7 @@ fn config() -> Value {
         filter: "/filter/filter.yaml".into(),
         // Not read here.
         ca_file: Some("/ca.crt".into()),
+        hosts: Vec::new(),
         access_log: false,
     };
     let mut config = Value::Null;

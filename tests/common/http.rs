@@ -44,6 +44,13 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Headers and trailers as text, to look for what should not be in them.
+    pub fn fields_text(&self) -> String {
+        let line =
+            |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
+        self.headers.iter().chain(&self.trailers).map(line).collect()
+    }
+
     /// `401 invalid_api_key`: the status and the code of an error in OpenAI's shape.
     pub fn refusal(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
@@ -103,12 +110,15 @@ impl Connection {
     /// Reads the next answer. One that breaks off is not `complete`.
     pub fn read(&mut self) -> Answer {
         let mut answer = self.read_head();
-        while (100..200).contains(&answer.status) {
+        // After a 101 nothing of HTTP comes any more.
+        while (100..200).contains(&answer.status) && answer.status != 101 {
             let interim = answer.status;
             answer = self.read_head();
             answer.interim.push(interim);
         }
-        self.read_body(&mut answer);
+        if answer.status != 101 {
+            self.read_body(&mut answer);
+        }
         answer
     }
 

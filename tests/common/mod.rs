@@ -6,6 +6,7 @@
 pub mod http;
 pub mod memory;
 pub mod prices;
+pub mod providers;
 pub mod world;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};

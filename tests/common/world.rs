@@ -31,7 +31,9 @@ impl World {
     pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
         let answers = std::iter::once(pax_standin::own_answers()).chain(captures()).collect();
         let standin = Standin::start(Options { answers, ..Options::default() }).unwrap();
-        let builder = Stack::builder().standin_at(standin.addr.to_string());
+        // The stand-in plays providers that charge callers' own keys, and callers name a host of their own.
+        let builder =
+            Stack::builder().standin_at(standin.addr.to_string()).takes_own_keys().hosts(["gateway.test"]);
         // The config of the scenarios: one provider that is never asked to report usage.
         let builder = builder.change_filter_config(|config| {
             config["providers"]["mistral"]["stream_usage"] = "always".into();

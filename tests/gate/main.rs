@@ -13,6 +13,7 @@
 mod common;
 
 mod abuse;
+mod answers;
 mod byo;
 mod credits;
 mod crowd;
@@ -21,6 +22,8 @@ mod frames;
 mod midnight;
 mod operator;
 mod play;
+mod raw;
+mod trailers;
 mod trapped;
 mod tricks;
 
@@ -65,8 +68,16 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in
-        [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES, abuse::CASES].concat()
+    for (name, run) in [
+        operator::OWN_CASES,
+        midnight::CASES,
+        trapped::CASES,
+        byo::CASES,
+        trailers::CASES,
+        answers::CASES,
+        abuse::CASES,
+    ]
+    .concat()
     {
         cases.push(case(name, run));
     }

@@ -23,11 +23,11 @@ const NOON: &str = "2026-06-01T12:00:00Z";
 fn config() -> Config {
     let provider = |usage| {
         serde_json::json!({
-            "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum"
+            "cluster": "p", "authority": "provider.test", "base_path": "/v1", "stream_usage": usage, "stops_at": "model_maximum", "own_keys": true
         })
     };
     let mut config = serde_json::json!({
-        "ledger": {"cluster": "ledger", "authority": "ledger"},
+        "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["gateway.test"],
         "providers": {
             "fireworks": provider("ask"), "openai": provider("ask"), "groq": provider("ask"),
             "deepseek": provider("ask"), "together": provider("ask"), "mistral": provider("always")
@@ -127,7 +127,10 @@ impl<'a> Drive<'a> {
                 }
                 Effect::AnswerHead(head) => self.head = Some(head),
                 Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
-                Effect::Open { .. } | Effect::Settle { .. } | Effect::Release(_) => {}
+                Effect::Open { .. }
+                | Effect::Settle { .. }
+                | Effect::Release(_)
+                | Effect::KeyRefused { .. } => {}
             }
         }
     }
@@ -227,6 +230,10 @@ impl<'a> Drive<'a> {
             content_encoding: &find("content-encoding"),
             end: false,
         });
+        if let Some(reply) = self.reply.take() {
+            assert!(self.exchange.answer_waits(), "the provider's answer would go on");
+            return self.replied(reply);
+        }
         let whole = provider.body();
         let answer: Vec<&[u8]> = match self.variant.answer {
             Cut::Every(size) => pieces(&whole, size).collect(),

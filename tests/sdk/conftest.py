@@ -43,7 +43,7 @@ def upstream():
 @pytest.fixture(scope="session")
 def stack(upstream, tmp_path_factory):
     data_dir: pathlib.Path = tmp_path_factory.mktemp("data")
-    with Stack(free_port(), data_dir, {"UPSTREAM": upstream.address}) as stack:
+    with Stack(free_port(), data_dir, {"UPSTREAM": upstream.address, "UPSTREAM_OWN_KEYS": "1"}) as stack:
         yield stack
 
 

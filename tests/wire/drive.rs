@@ -58,15 +58,6 @@ fn model(provider: &Provider) -> &'static str {
     }
 }
 
-/// Makes one provider's cluster another server.
-pub fn move_provider(config: &str, provider: &str, port: u16) -> String {
-    let start = format!("- name: {provider}\n      type: LOGICAL_DNS");
-    let (before, cluster) = config.split_once(&start).expect("the provider's cluster");
-    let (head, rest) = cluster.split_once("port_value: ").expect("its port");
-    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{before}{start}{head}port_value: {port}{rest}")
-}
-
 /// Drives a call to its ending.
 pub fn drive(world: &World, early: &EarlyProvider, number: usize, ending: &Ending) -> Outcome {
     world.standin.reset();

@@ -3,8 +3,9 @@
 //! The prompt is 404 bytes of text (the content and `user`), by the card's four bytes per token 101; what the model
 //! says is eight bytes an event, two tokens.
 
+use crate::common::providers::move_provider;
 use crate::common::world::World;
-use crate::drive::{Caller, Ending, Provider, drive, move_provider};
+use crate::drive::{Caller, Ending, Provider, drive};
 use crate::early::{Early, EarlyProvider, Then};
 use pax_standin::Behaviour;
 

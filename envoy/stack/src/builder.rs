@@ -1,7 +1,8 @@
 //! Settings of a stack, and starting it.
 
+use crate::demo::{self, Tokens};
 use crate::folder::Folder;
-use crate::{Layout, Place, Stack, StackError, Upstream, ports, render};
+use crate::{Layout, Place, Stack, StackError, Upstream, ports, providers, render};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ pub struct Builder {
     upstream: Option<Upstream>,
     standin_args: Vec<OsString>,
     data_dir: Option<PathBuf>,
+    hosts: Vec<String>,
+    own_keys: bool,
+    tokens: Tokens,
     concurrency: u32,
     access_log: bool,
     log_level: String,
@@ -32,6 +36,9 @@ impl Default for Builder {
             upstream: None,
             standin_args: Vec::new(),
             data_dir: None,
+            hosts: Vec::new(),
+            own_keys: false,
+            tokens: Tokens::Public,
             concurrency: 2,
             access_log: false,
             log_level: "warning,wasm:info".into(),
@@ -72,10 +79,35 @@ impl Builder {
         self
     }
 
-    /// The providers themselves, over TLS, with the keys that the environment has.
+    /// The providers themselves, over TLS, with the keys that the environment has: so the demo accounts' tokens are
+    /// random.
     #[must_use]
     pub fn real_providers(mut self) -> Self {
         self.upstream = Some(Upstream::Providers);
+        self.random_tokens()
+    }
+
+    /// The demo accounts get random tokens, and the public ones of README.md stop working: for whoever has something
+    /// that costs money behind the gateway, or may have at the next start. Default: the public ones.
+    #[must_use]
+    pub fn random_tokens(mut self) -> Self {
+        self.tokens = Tokens::Random;
+        self
+    }
+
+    /// The one server that plays every provider charges callers' own keys itself, or plays one that does (the
+    /// stand-in of demo and tests, where no call costs anything). Default: it takes none, since a keyless server would
+    /// be free to whoever sends any string for a key.
+    #[must_use]
+    pub fn takes_own_keys(mut self) -> Self {
+        self.own_keys = true;
+        self
+    }
+
+    /// More hosts that the gateway answers to than its port on loopback: see [`Place::hosts`].
+    #[must_use]
+    pub fn hosts<I: IntoIterator<Item = S>, S: Into<String>>(mut self, hosts: I) -> Self {
+        self.hosts.extend(hosts.into_iter().map(Into::into));
         self
     }
 
@@ -175,6 +207,7 @@ impl Builder {
             upstream: Upstream::Providers,
             concurrency: self.concurrency.max(1),
             log_level: self.log_level,
+            demo: Vec::new(),
             cancelled: self.cancelled,
             envoy: None,
             ledger: None,
@@ -191,7 +224,7 @@ impl Builder {
             }
         };
         tell("starting the ledger");
-        stack.make_demo_accounts()?;
+        stack.demo = demo::make_accounts(&stack, self.tokens)?;
         stack.start_ledger()?;
         tell("starting Envoy with the filter");
         let place = Place {
@@ -203,9 +236,16 @@ impl Builder {
             wasm: stack.layout.wasm.clone(),
             filter: stack.filter_file(),
             ca_file: None,
+            hosts: self.hosts,
             access_log: self.access_log,
         };
-        let rendered = render(&stack.layout, &place, &stack.upstream, self.change)?;
+        let own_keys = self.own_keys && matches!(stack.upstream, Upstream::Server(_));
+        let rendered = render(&stack.layout, &place, &stack.upstream, |filter| {
+            if own_keys {
+                providers::take_own_keys(filter);
+            }
+            (self.change)(filter);
+        })?;
         for (file, text) in [
             (stack.config_file(), (self.change_envoy)(rendered.envoy)?),
             (stack.filter_file(), rendered.filter),

@@ -16,6 +16,7 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod demo;
 mod envoy;
 mod error;
 mod folder;
@@ -30,10 +31,11 @@ mod replies;
 mod stack;
 
 pub use builder::Builder;
+pub use demo::DemoAccount;
 pub use envoy::Envoy;
 pub use error::StackError;
 pub use layout::Layout;
-pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};
+pub use providers::{Provider, StreamUsage, Upstream, any_provider_key, take_own_keys};
 pub use rate_cards::{Reloaded, change_filter, rate_cards, reload, replace};
 pub use render::{Place, Rendered, render};
 pub use stack::Stack;

@@ -44,6 +44,14 @@ struct Common {
     /// The stand-in plays every provider, whatever else is set.
     #[arg(long)]
     standin: bool,
+    /// The one server that plays every provider charges callers' own keys itself (X-Matrix-BYO-API-Key). Never for a
+    /// server that asks for no key: any string would make it free.
+    #[arg(long, env = "UPSTREAM_OWN_KEYS", value_parser = clap::builder::FalseyValueParser::new())]
+    own_keys: bool,
+    /// Hosts that the gateway answers to beside its port on loopback, as clients name them (`gateway.example`,
+    /// `envoy:10000`), or `*` alone for all: then a web page whose name resolves to the gateway's address can call it.
+    #[arg(long = "host", env = "GATEWAY_HOSTS", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    hosts: Vec<String>,
     /// A line per call (no headers, no bodies) in Envoy's log.
     #[arg(long, env = "ACCESS_LOG", value_parser = clap::builder::FalseyValueParser::new())]
     access_log: bool,
@@ -126,6 +134,14 @@ fn main() -> ExitCode {
     }
 }
 
+impl Common {
+    /// `GATEWAY_HOSTS=` on make's line means none.
+    fn hosts(&self) -> Vec<String> {
+        let hosts = self.hosts.iter().map(|host| host.trim().to_owned());
+        hosts.filter(|host| !host.is_empty()).collect()
+    }
+}
+
 /// `UPSTREAM`, else the providers when the environment has a key of one of them, else None: the stand-in.
 fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackError> {
     if common.standin {
@@ -140,7 +156,9 @@ fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackE
 
 fn run_render(args: Render) -> Result<(), StackError> {
     let layout = Layout::find()?;
+    let hosts = args.common.hosts();
     let place = Place {
+        hosts,
         gateway_address: args.address,
         gateway_port: args.common.port,
         admin_port: args.admin_port,
@@ -153,7 +171,13 @@ fn run_render(args: Render) -> Result<(), StackError> {
     };
     let standin = || Upstream::Standin(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
-    let rendered = render(&layout, &place, &upstream, |_| ())?;
+    let own_keys = args.common.own_keys && matches!(upstream, Upstream::Server(_));
+    let change = |filter: &mut serde_json::Value| {
+        if own_keys {
+            pax_stack::take_own_keys(filter);
+        }
+    };
+    let rendered = render(&layout, &place, &upstream, change)?;
     print!("{}", if args.filter { rendered.filter } else { rendered.envoy });
     Ok(())
 }
@@ -178,8 +202,16 @@ fn run_up(args: Up) -> Result<(), StackError> {
         .concurrency(args.concurrency)
         .standin_args(args.standin_args)
         .access_log(args.common.access_log)
+        .hosts(args.common.hosts())
         .cancel_when(Arc::clone(&stopping))
         .progress(|step| println!("· {step}"));
+    if args.common.own_keys {
+        builder = builder.takes_own_keys();
+    }
+    // Also where this start has another upstream: the next one may not, with the same ledger.
+    if !args.common.standin && pax_stack::any_provider_key(&layout)? {
+        builder = builder.random_tokens();
+    }
     if args.common.port != 0 {
         builder = builder.gateway_port(args.common.port);
     }
@@ -225,10 +257,24 @@ fn greet(stack: &Stack, served: &str) {
     let url = stack.url();
     println!("· {served}");
     println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
+    for demo in stack.demo_accounts().iter().filter(|demo| demo.revoked_public) {
+        println!("· the public token of {} is REVOKED: with it anybody could spend your money", demo.account);
+    }
     println!("ready {url}");
     println!();
+    for demo in stack.demo_accounts() {
+        match &demo.token {
+            Some(token) => println!("token of {}: {token}", demo.account),
+            None => println!(
+                "token of {}: as printed when it was made (a new one: pax-ledger token add {} --name NAME)",
+                demo.account, demo.account
+            ),
+        }
+    }
+    println!();
     println!("Try it (Ctrl-C here stops everything):");
-    println!("  curl {url}/v1/chat/completions -H 'Authorization: Bearer mtx-demo-free' \\");
+    let token = stack.demo_accounts().iter().find_map(|demo| demo.token.as_deref()).unwrap_or("TOKEN");
+    println!("  curl {url}/v1/chat/completions -H 'Authorization: Bearer {token}' \\");
     println!("    -H 'Content-Type: application/json' \\");
     println!(
         "    -d '{{\"model\":\"accounts/fireworks/models/gpt-oss-120b\",\

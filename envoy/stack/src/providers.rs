@@ -49,6 +49,8 @@ pub struct Conventions {
     pub output_maximum: OutputMaximum,
     /// See [`StopsAt`].
     pub stops_at: StopsAt,
+    /// Whether it takes callers' own keys, which only a provider may that charges the key itself.
+    pub own_keys: bool,
     /// Its word for the standard service tier, if it has one.
     #[serde(default)]
     pub standard_tier: Option<String>,
@@ -220,6 +222,7 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: 
         "usage_rules": conventions.usage_rules,
         "output_maximum": conventions.output_maximum,
         "stops_at": conventions.stops_at,
+        "own_keys": conventions.own_keys,
         "options": conventions.options,
         "credential": { "header": provider.key_header, "prefix": provider.key_prefix },
         "model_patterns": provider.model_patterns,
@@ -230,12 +233,22 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: 
     config
 }
 
+/// Has every provider of the filter's configuration take callers' own keys: for one server in the place of all that
+/// charges them.
+pub fn take_own_keys(filter: &mut Value) {
+    let providers = filter["providers"].as_object_mut();
+    for provider in providers.into_iter().flat_map(serde_json::Map::values_mut) {
+        provider["own_keys"] = true.into();
+    }
+}
+
 /// The filter's configuration (its `providers`, and what is the same everywhere), as JSON.
 pub(crate) fn filter_config(
     providers: &BTreeMap<String, Provider>,
     upstream: &Upstream,
     plain: &Conventions,
     request_bytes: u64,
+    hosts: &[String],
 ) -> Value {
     let providers: serde_json::Map<String, Value> = providers
         .iter()
@@ -243,6 +256,7 @@ pub(crate) fn filter_config(
         .collect();
     json!({
         "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
+        "hosts": hosts,
         "tokens": { "ttl_s": 30, "unknown_ttl_s": 5 },
         "default_slot": "default",
         "providers": providers,
@@ -257,13 +271,13 @@ mod tests {
     use super::*;
 
     const ONE: &str = r#"{"p": {"authority": "api.p.ai", "base_path": "/v1", "key_env": "P_KEY", "stream_usage": "always",
-        "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "stops_at": "model_maximum",
+        "usage_rules": "additional/1", "output_maximum": "max_completion_tokens", "stops_at": "model_maximum", "own_keys": true,
         "standard_tier": "default", "options": ["think"], "key_header": "x-api-key", "key_prefix": "",
         "model_patterns": ["p-*"], "source": "https://p.ai"}}"#;
 
     fn config_of(providers: &str, upstream: &Upstream) -> Value {
         let plain = read_upstream(&Layout::find().unwrap()).unwrap();
-        filter_config(&parse(providers).unwrap(), upstream, &plain, 1)
+        filter_config(&parse(providers).unwrap(), upstream, &plain, 1, &[])
     }
 
     #[test]
@@ -292,6 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_providers_charge_callers_own_keys_and_one_server_only_where_its_operator_says_so() {
+        let providers = read(&Layout::find().unwrap()).unwrap();
+        let plain = read_upstream(&Layout::find().unwrap()).unwrap();
+        let config = |upstream: &Upstream| filter_config(&providers, upstream, &plain, 1, &[]);
+        let takes = |config: &Value| -> Vec<bool> {
+            let providers = config["providers"].as_object().unwrap().values();
+            providers.map(|provider| provider["own_keys"].as_bool().unwrap()).collect()
+        };
+        assert_eq!(takes(&config(&Upstream::Providers)), [true; 7]);
+        let mut config = config(&Upstream::Server("127.0.0.1:8000".into()));
+        assert_eq!(takes(&config), [false; 7]);
+        take_own_keys(&mut config);
+        assert_eq!(takes(&config), [true; 7]);
+    }
+
+    #[test]
     fn a_provider_keeps_its_own_conventions_over_tls() {
         let config = config_of(ONE, &Upstream::Providers);
         assert_eq!(
@@ -299,7 +329,7 @@ mod tests {
             json!({
                 "cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always",
                 "usage_rules": "additional/1", "output_maximum": "max_completion_tokens",
-                "stops_at": "model_maximum", "standard_tier": "default", "options": ["think"],
+                "stops_at": "model_maximum", "own_keys": true, "standard_tier": "default", "options": ["think"],
                 "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
             })
         );
@@ -308,14 +338,14 @@ mod tests {
     #[test]
     fn what_providers_json_leaves_out_is_the_filters_own_default() {
         let text = r#"{"p": {"authority": "a", "base_path": "/v1", "key_env": "K", "stream_usage": "ask",
-            "stops_at": "context_end"}}"#;
+            "stops_at": "context_end", "own_keys": true}}"#;
         let config = config_of(text, &Upstream::Providers);
         assert_eq!(
             config["providers"]["p"],
             json!({
                 "cluster": "p", "authority": "a", "base_path": "/v1", "stream_usage": "ask",
                 "usage_rules": "openai/1", "output_maximum": "max_tokens", "stops_at": "context_end",
-                "options": [],
+                "own_keys": true, "options": [],
                 "credential": {"header": "authorization", "prefix": "Bearer "}, "model_patterns": [],
             })
         );
@@ -355,6 +385,7 @@ mod tests {
             ("\"source\"", "\"sauce\"", "p.sauce"),
             ("model_maximum", "somewhere", "somewhere"),
             ("max_completion_tokens", "max_output", "max_output"),
+            ("\"own_keys\": true,", "", "own_keys"),
             ("x-api-key", "X-API-Key", "p.key_header"),
         ] {
             let error = parse(&ONE.replace(from, to)).unwrap_err().to_string();

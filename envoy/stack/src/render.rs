@@ -2,6 +2,7 @@
 
 use crate::providers::{self, Provider, Upstream, split_authority};
 use crate::{Layout, StackError, rate_cards, replies};
+use pax_gateway::hosts::Authority;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,8 +39,34 @@ pub struct Place {
     pub filter: PathBuf,
     /// The system's authorities, as Envoy sees them; None: looked for here (`SSL_CERT_FILE`, then the usual).
     pub ca_file: Option<PathBuf>,
+    /// More hosts that the gateway answers to than its port on loopback, as clients name them: `host`, `host:port`, or
+    /// `*` alone for all.
+    pub hosts: Vec<String>,
     /// Whether Envoy writes a line per call (without headers) to its log.
     pub access_log: bool,
+}
+
+impl Place {
+    /// Every host that the gateway answers to.
+    fn all_hosts(&self) -> Result<Vec<String>, StackError> {
+        if self.hosts == ["*"] {
+            return Ok(self.hosts.clone());
+        }
+        let own = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{}", self.gateway_port));
+        let mut all: Vec<(Option<Authority>, String)> = Vec::new();
+        for host in own.iter().chain(&self.hosts) {
+            let authority = Authority::read(host.as_bytes());
+            if authority.is_none() {
+                return Err(StackError::Config(format!(
+                    "{host:?} is no host or host:port (GATEWAY_HOSTS takes for example gateway.example,envoy:10000, or * alone)"
+                )));
+            }
+            if !all.iter().any(|(known, _)| *known == authority) {
+                all.push((authority, host.clone()));
+            }
+        }
+        Ok(all.into_iter().map(|(_, host)| host).collect())
+    }
 }
 
 /// What Envoy is started with.
@@ -63,7 +90,8 @@ pub fn render(
 ) -> Result<Rendered, StackError> {
     let providers = providers::read(layout)?;
     let plain = providers::read_upstream(layout)?;
-    let mut filter = providers::filter_config(&providers, upstream, &plain, REQUEST_BYTES);
+    let mut filter =
+        providers::filter_config(&providers, upstream, &plain, REQUEST_BYTES, &place.all_hosts()?);
     if let Some(cards) = rate_cards::read(layout)? {
         filter["rate_cards"] = cards;
     }
@@ -255,6 +283,7 @@ mod tests {
             wasm: "/a \"quoted\"/module.wasm".into(),
             filter: "/etc/pax/filter/filter.yaml".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
+            hosts: vec!["Gateway.example".into(), "localhost:10000".into()],
             access_log: true,
         }
     }
@@ -305,6 +334,22 @@ mod tests {
         let plain = rendered(Upstream::Server("localhost:8000".into()));
         assert!(!plain.contains("transport_socket"));
         assert!(!plain.contains("_API_KEY"), "a platform key never goes over plain HTTP");
+    }
+
+    #[test]
+    fn the_gateway_answers_to_its_port_on_loopback_and_to_the_hosts_that_are_named() {
+        let hosts = |hosts: &[&str]| {
+            Place { hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), ..place() }
+                .all_hosts()
+                .unwrap_or_default()
+        };
+        let own = ["127.0.0.1:10000", "localhost:10000", "[::1]:10000"];
+        assert_eq!(hosts(&[]), own);
+        assert_eq!(hosts(&["Gateway.example", "localhost:10000"]), [&own[..], &["Gateway.example"]].concat());
+        assert_eq!(hosts(&["*"]), ["*"]);
+        for wrong in [&["gateway.example", "*"][..], &["http://gateway.example"], &["a b"]] {
+            assert!(hosts(wrong).is_empty(), "{wrong:?}");
+        }
     }
 
     #[test]

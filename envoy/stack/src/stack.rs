@@ -1,5 +1,6 @@
 //! The running stack: its three processes, watched and stopped.
 
+use crate::demo::DemoAccount;
 use crate::folder::Folder;
 use crate::process::{self, Process};
 use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
@@ -22,10 +23,6 @@ const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
 /// call has ended and before its debit is counted.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// The accounts of demo and tests: name, tier, token.
-const DEMO_ACCOUNTS: [(&str, &str, &str); 2] =
-    [("demo-free", "free", "mtx-demo-free"), ("demo-credit", "credit", "mtx-demo-credit")];
-
 /// The running stack. Dropping it kills every process.
 pub struct Stack {
     // Dropped in this order: first what calls, then what is called.
@@ -43,6 +40,7 @@ pub struct Stack {
     pub(crate) upstream: Upstream,
     pub(crate) concurrency: u32,
     pub(crate) log_level: String,
+    pub(crate) demo: Vec<DemoAccount>,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) folder: Folder,
 }
@@ -86,6 +84,11 @@ impl Stack {
     /// The secret that Envoy and ledger share; made anew for each stack.
     pub fn ledger_secret(&self) -> &str {
         &self.secret
+    }
+
+    /// The accounts to play with.
+    pub fn demo_accounts(&self) -> &[DemoAccount] {
+        &self.demo
     }
 
     /// The database file.
@@ -219,6 +222,8 @@ impl Stack {
             (format!("port_value: {} ", self.gateway_port), format!("port_value: {gateway_port} ")),
             (format!("port_value: {} ", self.admin_port), format!("port_value: {admin_port} ")),
             (quoted(&filter), quoted(&own_filter)),
+            // In the text of the filter's configuration: the hosts that it answers to.
+            (format!(":{}\\\"", self.gateway_port), format!(":{gateway_port}\\\"")),
         ];
         moved.extend(filter.parent().map(|watched| (quoted(watched), quoted(&folder))));
         std::fs::create_dir_all(&folder).map_err(StackError::io("make", &folder))?;
@@ -307,22 +312,6 @@ impl Stack {
         self.standin = Some(process);
         self.standin_port = Some(port);
         Ok(Upstream::Standin(address))
-    }
-
-    pub(crate) fn make_demo_accounts(&self) -> Result<(), StackError> {
-        for (name, tier, token) in DEMO_ACCOUNTS {
-            let create = ["account", "create", name, "--tier", tier, "--if-missing"];
-            let add = ["token", "add", name, "--name", "demo", "--token", token, "--if-missing"];
-            for outcome in [self.ledger(create), self.ledger(add)] {
-                match outcome {
-                    // An operator who revoked the token or changed the tier meant it: that is no reason not to
-                    // start, nor to undo it.
-                    Err(StackError::Ledger { stderr, .. }) if stderr.contains("exists already") => {}
-                    other => drop(other?),
-                }
-            }
-        }
-        Ok(())
     }
 
     fn wait_until_ready(

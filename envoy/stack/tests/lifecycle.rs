@@ -15,8 +15,9 @@ fn chat(stack: &Stack) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(
         stream,
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer mtx-demo-free\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost:{}\r\nauthorization: Bearer mtx-demo-free\r\n\
          content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{BODY}",
+        stack.gateway_port(),
         BODY.len()
     )
     .unwrap();
@@ -91,6 +92,7 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         wasm: layout.wasm.clone(),
         filter: file.clone(),
         ca_file: None,
+        hosts: Vec::new(),
         access_log: true,
     };
     let config = render(&layout, &place, &Upstream::Providers, |_| ()).unwrap().envoy;

@@ -181,12 +181,24 @@ async fn token(store: &Store, command: Token) -> Result<ExitCode, Error> {
             }
             print_table(&table)?;
         }
-        Token::Revoke { token_id } => {
+        Token::Revoke { token_id, token } => {
+            let row = match &token {
+                Some(token) => store.token_by_sha256(&token_sha256(token)?).await?,
+                None => None,
+            };
+            let none = || Error::Operator("there is no such token".to_owned());
+            let (token_id, note) = match (token_id, row) {
+                (Some(token_id), _) => (token_id, ""),
+                (None, Some(row)) if row.revoked_at.is_some() => (row.token_id, " already"),
+                (None, row) => (row.ok_or_else(none)?.token_id, ""),
+            };
             if !store.revoke_token(&token_id, now()).await? {
                 let hint = "`pax-ledger token list` shows the ids; the token itself is not one";
                 return Err(Error::Operator(format!("there is no token with the id {token_id:?}; {hint}")));
             }
-            print(&format!("revoked {token_id}; filters that know it go on until their caches expire"))?;
+            print(&format!(
+                "revoked{note} {token_id}; filters that know it go on until their caches expire"
+            ))?;
         }
     }
     Ok(ExitCode::SUCCESS)

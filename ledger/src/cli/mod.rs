@@ -128,7 +128,11 @@ enum Token {
     /// Revoke a token, for good
     Revoke {
         /// Its id, as `token list` shows it
-        token_id: String,
+        #[arg(required_unless_present = "token")]
+        token_id: Option<String>,
+        /// The token itself, where it is known to everybody anyway (that of a demo)
+        #[arg(long, value_name = "VALUE", conflicts_with = "token_id")]
+        token: Option<String>,
     },
 }
 

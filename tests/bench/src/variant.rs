@@ -53,7 +53,8 @@ impl Variant {
             Self::Copy => layout.wasm = modules.join("copy.wasm"),
             Self::Bare | Self::Gateway => {}
         }
-        let builder = Stack::builder().layout(layout).standin_at(upstream).concurrency(1);
+        let builder =
+            Stack::builder().layout(layout).standin_at(upstream).hosts(["gateway.test"]).concurrency(1);
         let stack = match self {
             Self::Gateway => builder,
             _ => builder.change_envoy_config(move |yaml| self.less(&yaml)),

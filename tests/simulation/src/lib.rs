@@ -141,10 +141,10 @@ impl std::fmt::Display for Failure {
 }
 
 const CONFIG: &str = r#"{
-    "ledger": {"cluster": "ledger", "authority": "ledger"}, "tokens": {"ttl_s": 5, "unknown_ttl_s": 2},
+    "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["*"], "tokens": {"ttl_s": 5, "unknown_ttl_s": 2},
     "gate": {"sync_s": 2},
     "providers": {
-        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum"}
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/v1", "stream_usage": "ask", "stops_at": "model_maximum", "own_keys": true}
     }
 }"#;
 

@@ -178,7 +178,7 @@ impl Vm {
                     }
                     stream.acts = stream.ask.answer(&shared.world.random);
                 }
-                Effect::AnswerHead(_) | Effect::ReplaceBody(_) => {}
+                Effect::AnswerHead(_) | Effect::ReplaceBody(_) | Effect::KeyRefused { .. } => {}
             }
         }
     }
