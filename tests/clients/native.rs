@@ -20,44 +20,45 @@ use std::sync::Arc;
 /// A larger body is not cut everywhere.
 const SMALL: usize = 2_048;
 
-/// One case for each provider of `envoy/providers.json` and each route for which the newest card has a model of its.
+/// Cases for the real providers, and for one plain server in the place of all of them, which may be another program
+/// with other options.
 pub fn cases(bodies: &[Body]) -> Vec<Trial> {
-    let config = config();
-    let names = config["providers"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let real = cases_of(bodies, &Upstream::Providers, "");
+    let plain = cases_of(bodies, &Upstream::Server("127.0.0.1:8000".into()), ", played by one plain server,");
+    assert!(real.len() > 5 && plain.len() == real.len(), "the card or the providers were not found");
+    real.into_iter().chain(plain).collect()
+}
+
+/// One case for each provider of `envoy/providers.json` and each route for which the newest card has a model of its.
+fn cases_of(bodies: &[Body], upstream: &Upstream, played: &str) -> Vec<Trial> {
+    let config = config(upstream);
     let mut cases = Vec::new();
-    for name in names {
+    for name in config["providers"].as_object().unwrap().keys() {
         for (mode, route) in [(Mode::Chat, "chat"), (Mode::Embeddings, "embeddings")] {
             let bundle = Bundle::embedded().unwrap();
             let (card, now) = newest(&bundle);
-            let Some(model) = model_of(card, &name, mode) else { continue };
-            let bodies: Vec<Body> =
-                bodies.iter().filter(|body| body.mode == mode && body.is_for(&name)).cloned().collect();
+            let Some(model) = model_of(card, name, mode) else { continue };
+            // A plain server has the options of its own program, not those of the provider that it stands for.
+            let server = if *upstream == Upstream::Providers { name } else { "" };
+            let is_its = |body: &&Body| body.mode == mode && body.is_for(server);
+            let bodies: Vec<Body> = bodies.iter().filter(is_its).cloned().collect();
             assert!(!bodies.is_empty());
             let config = config.to_string();
-            cases.push(case(
-                format!("native: {name} takes every {route} body of a stock client"),
-                move || {
-                    let gateway =
-                        Rc::new(Gateway { config: Config::parse(&config).unwrap(), bundle: bundle.into() });
-                    let refused: Vec<String> =
-                        bodies.iter().filter_map(|body| refused(&gateway, now, body, &model)).collect();
-                    assert!(
-                        refused.is_empty(),
-                        "{} of {}:\n{}",
-                        refused.len(),
-                        bodies.len(),
-                        refused.join("\n")
-                    );
-                },
-            ));
+            let promise = format!("native: {name}{played} takes every {route} body of a stock client");
+            cases.push(case(promise, move || {
+                let config = Config::parse(&config).unwrap();
+                let gateway = Rc::new(Gateway { config, bundle: bundle.into() });
+                let refused = bodies.iter().filter_map(|body| refused(&gateway, now, body, &model));
+                let refused: Vec<String> = refused.collect();
+                assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), bodies.len(), refused.join("\n"));
+            }));
         }
     }
-    assert!(cases.len() > 5, "the card or the providers were not found");
     cases
 }
 
-/// The filter's configuration, as the stack writes it for the real providers.
-fn config() -> Value {
+/// The filter's configuration, as the stack writes it.
+fn config(upstream: &Upstream) -> Value {
     let place = Place {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
@@ -72,11 +73,7 @@ fn config() -> Value {
         access_log: false,
     };
     let mut config = Value::Null;
-    let seen = &mut config;
-    pax_stack::render(&Layout::find().unwrap(), &place, &Upstream::Providers, |filter| {
-        *seen = filter.clone()
-    })
-    .unwrap();
+    pax_stack::render(&Layout::find().unwrap(), &place, upstream, |filter| config = filter.clone()).unwrap();
     config
 }
 
