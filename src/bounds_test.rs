@@ -24,8 +24,8 @@ fn card() -> RateCard {
 
 fn provider(stops_at: &str, field: &str) -> Provider {
     let text = format!(
-        r#"{{"ledger": {{"cluster": "l", "authority": "l"}}, "providers": {{"p": {{"cluster": "c", "authority": "a",
-        "base_path": "/v1", "stream_usage": "ask", "stops_at": "{stops_at}", "output_maximum": "{field}"}}}}}}"#
+        r#"{{"ledger": {{"cluster": "l", "authority": "l"}}, "hosts": ["*"], "providers": {{"p": {{"cluster": "c", "authority": "a",
+        "base_path": "/v1", "stream_usage": "ask", "stops_at": "{stops_at}", "own_keys": true, "output_maximum": "{field}"}}}}}}"#
     );
     Config::parse(&text).unwrap().providers["p"].clone()
 }
