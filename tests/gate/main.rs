@@ -18,8 +18,10 @@ mod credits;
 mod crowd;
 mod fleet;
 mod frames;
+mod hosts;
 mod midnight;
 mod operator;
+mod own_keys;
 mod play;
 mod raw;
 mod trailers;
@@ -67,10 +69,17 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in
-        [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES, trailers::CASES, answers::CASES]
-            .concat()
-    {
+    let own: [&[OwnCase]; 8] = [
+        operator::OWN_CASES,
+        midnight::CASES,
+        trapped::CASES,
+        byo::CASES,
+        trailers::CASES,
+        answers::CASES,
+        own_keys::CASES,
+        hosts::CASES,
+    ];
+    for (name, run) in own.concat() {
         cases.push(case(name, run));
     }
     run(cases).exit_code()
