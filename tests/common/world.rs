@@ -29,15 +29,28 @@ impl World {
     }
 
     pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::served_by(Builder::standin_at, |builder| {
+            // The stand-in plays providers that charge callers' own keys, and callers name a host of their own.
+            let builder = builder.takes_own_keys().hosts(["gateway.test"]);
+            // The config of the scenarios: one provider that is never asked to report usage.
+            change(builder.change_filter_config(|config| {
+                config["providers"]["mistral"]["stream_usage"] = "always".into();
+            }))
+        })
+    }
+
+    /// As an operator gets it with the stand-in as `UPSTREAM`.
+    pub fn bare(change: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::served_by(Builder::upstream, change)
+    }
+
+    fn served_by(
+        served: impl FnOnce(Builder, String) -> Builder,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let answers = std::iter::once(pax_standin::own_answers()).chain(captures()).collect();
         let standin = Standin::start(Options { answers, ..Options::default() }).unwrap();
-        // The stand-in plays providers that charge callers' own keys, and callers name a host of their own.
-        let builder =
-            Stack::builder().standin_at(standin.addr.to_string()).takes_own_keys().hosts(["gateway.test"]);
-        // The config of the scenarios: one provider that is never asked to report usage.
-        let builder = builder.change_filter_config(|config| {
-            config["providers"]["mistral"]["stream_usage"] = "always".into();
-        });
+        let builder = served(Stack::builder(), standin.addr.to_string());
         let stack = change(builder).start().unwrap_or_else(|error| panic!("{error}"));
         Self { stack, standin }
     }

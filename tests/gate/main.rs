@@ -19,8 +19,10 @@ mod credits;
 mod crowd;
 mod fleet;
 mod frames;
+mod hosts;
 mod midnight;
 mod operator;
+mod own_keys;
 mod play;
 mod raw;
 mod trailers;
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in [
+    let own: [&[OwnCase]; 9] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -76,9 +78,10 @@ fn main() -> ExitCode {
         trailers::CASES,
         answers::CASES,
         abuse::CASES,
-    ]
-    .concat()
-    {
+        own_keys::CASES,
+        hosts::CASES,
+    ];
+    for (name, run) in own.concat() {
         cases.push(case(name, run));
     }
     run(cases).exit_code()

@@ -7,6 +7,9 @@ use crate::common::world::{TOKEN, World};
 use crate::frames::{self, Request};
 use crate::raw::{Got, Http2};
 
+/// A trailer's name and value.
+type Trailer<'a> = (&'a [u8], &'a [u8]);
+
 pub const CASES: &[OwnCase] =
     &[("a caller's trailers reach neither an HTTP/2 provider nor the ledger", callers_trailers)];
 
@@ -35,7 +38,7 @@ fn callers_trailers() {
     let port = world.stack.gateway_port();
     let bearer = format!("Bearer {TOKEN}");
     let large = vec![b'x'; 20_000];
-    let tricks: Vec<(&str, Vec<(&[u8], &[u8])>)> = vec![
+    let tricks: Vec<(&str, Vec<Trailer>)> = vec![
         ("none", vec![]),
         ("one", vec![(b"x-after", b"1")]),
         ("a key and an identity", vec![(b"authorization", b"Bearer sk-x"), (b"x-pax-account", b"rich")]),

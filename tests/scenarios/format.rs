@@ -9,6 +9,7 @@
 //! ledger account NAME TIER TOKEN             an account of its own
 //! ledger disable NAME · ledger revoke TOKEN · ledger cap NAME PAX
 //! client POST /v1/chat/completions
+//! client host HOST                           the host that it names; without it: gateway.test
 //! client as TOKEN                            a header: Bearer TOKEN
 //! client header NAME: VALUE                  as it stands; \xNN \r \n \\ are bytes
 //! client body TEXT                           as it stands, lines are joined by nothing; `client raw` knows \xNN
@@ -43,6 +44,8 @@ pub struct Scenario {
     pub ledger: Vec<Vec<String>>,
     pub method: String,
     pub path: String,
+    /// What it names as the host; none for `gateway.test`, which the gateway answers to.
+    pub host: Option<String>,
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Option<Vec<u8>>,
     pub provider: Option<Provider>,
@@ -139,6 +142,7 @@ impl Scenario {
             ("client", "as") => {
                 self.headers.push(("authorization".to_owned(), format!("Bearer {rest}").into_bytes()));
             }
+            ("client", "host") => self.host = Some(rest.to_owned()),
             ("client", "header") => self.headers.push(header(rest)?),
             ("client", "body") => self.body.get_or_insert_default().extend_from_slice(rest.as_bytes()),
             ("client", "raw") => self.body.get_or_insert_default().extend(unescape(rest)?),

@@ -64,10 +64,11 @@ fn main() -> ExitCode {
 fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
     let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
     run(world.get_or_insert_with(|| {
-        // As native.rs has it: one provider whose cached tokens are additional.
+        // As native.rs has it: one provider whose cached tokens are additional, and one that takes no own key.
         World::start_with(|builder| {
             builder.change_filter_config(|config| {
                 config["providers"]["together"]["usage_rules"] = "additional/1".into();
+                config["providers"]["xai"]["own_keys"] = false.into();
             })
         })
     }));

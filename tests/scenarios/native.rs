@@ -34,6 +34,10 @@ fn config() -> Config {
         }
     });
     config["providers"]["together"]["usage_rules"] = "additional/1".into();
+    // And one that takes no key of a caller's own.
+    config["providers"]["xai"] = provider("ask");
+    config["providers"]["xai"]["own_keys"] = false.into();
+    config["providers"]["xai"]["model_patterns"] = serde_json::json!(["grok-*"]);
     Config::parse(&config.to_string()).unwrap()
 }
 
@@ -136,10 +140,11 @@ impl<'a> Drive<'a> {
     }
 
     fn run(mut self) -> Seen {
+        let host = self.scenario.host.as_deref().unwrap_or("gateway.test");
         let mut headers = vec![
             (":method".to_owned(), self.scenario.method.clone().into_bytes()),
             (":path".to_owned(), self.scenario.path.clone().into_bytes()),
-            (":authority".to_owned(), b"gateway.test".to_vec()),
+            (":authority".to_owned(), host.as_bytes().to_vec()),
             (":scheme".to_owned(), b"http".to_vec()),
         ];
         headers.extend(

@@ -106,3 +106,92 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
     std::fs::remove_file(&file).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// The states of an account's tokens, as `pax-ledger token list` shows them.
+fn token_states(stack: &Stack, account: &str) -> Vec<String> {
+    let list = stack.ledger(["token", "list", account]).unwrap();
+    let state =
+        |line: &str| if line.contains(" active") { "active".to_owned() } else { "revoked".to_owned() };
+    list.lines().skip(1).map(state).collect()
+}
+
+#[test]
+fn beside_real_keys_no_public_token_works_and_a_random_one_is_told_once() {
+    let folder = std::env::temp_dir().join(format!("pax-stack-tokens-{}", std::process::id()));
+    let start = |random: bool| {
+        let builder = Stack::builder().data_dir(&folder);
+        if random { builder.random_tokens() } else { builder }.start().unwrap()
+    };
+    // An older ledger, with the public tokens.
+    let stack = start(false);
+    let told: Vec<_> = stack.demo_accounts().iter().map(|demo| demo.token.clone().unwrap()).collect();
+    assert_eq!(told, ["mtx-demo-free", "mtx-demo-credit"]);
+    assert!(chat(&stack).starts_with("HTTP/1.1 200"));
+    drop(stack);
+
+    let stack = start(true);
+    for demo in stack.demo_accounts() {
+        let token = demo.token.as_deref().unwrap();
+        assert!(
+            demo.revoked_public && !token.starts_with("mtx-demo") && token.len() > 30,
+            "{}",
+            demo.account
+        );
+        assert_eq!(token_states(&stack, demo.account), ["revoked", "active"]);
+        let log = std::fs::read_to_string(stack.run_dir().join("envoy.log")).unwrap();
+        assert!(!log.contains(token), "a token is in the log");
+    }
+    let refused = chat(&stack);
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    drop(stack);
+
+    // The next starts make no more of them, and nothing brings the public ones back.
+    for random in [true, false] {
+        let stack = start(random);
+        for demo in stack.demo_accounts() {
+            assert!(demo.token.is_none() && !demo.revoked_public, "{demo:?}");
+            assert_eq!(token_states(&stack, demo.account), ["revoked", "active"]);
+        }
+        assert!(chat(&stack).starts_with("HTTP/1.1 401"));
+        drop(stack);
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What `pax-stack up` prints until it is ready and told its tokens, with these settings.
+fn printed_by_up(settings: &[(&str, &str)], arguments: &[&str], folder: &std::path::Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pax-stack"));
+    command.args(["up", "--port", "0", "--data-dir"]).arg(folder).args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.ends_with("_API_KEY") || name == "UPSTREAM") {
+        command.env_remove(name);
+    }
+    command.env("PAX_ROOT", Layout::find().unwrap().root).envs(settings.iter().copied());
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = Vec::new();
+    for line in std::io::BufRead::lines(std::io::BufReader::new(child.stdout.as_mut().unwrap())) {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().contains("curl") {
+            break;
+        }
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    child.wait().unwrap();
+    lines.join("\n")
+}
+
+#[test]
+fn make_up_shows_the_public_tokens_only_where_no_providers_key_is_set() {
+    let folder = std::env::temp_dir().join(format!("pax-stack-up-{}", std::process::id()));
+    for (settings, arguments, public) in [
+        (&[][..], &[][..], true),
+        (&[("OPENAI_API_KEY", "")], &[], true),
+        (&[("OPENAI_API_KEY", "sk-real")], &["--standin"], true),
+        (&[("GROQ_API_KEY", "sk-real")], &["--upstream", "127.0.0.1:9"], false),
+        (&[("OPENAI_API_KEY", "sk-real")], &[], false),
+    ] {
+        let printed = printed_by_up(settings, arguments, &folder);
+        assert_eq!(printed.contains("mtx-demo-free"), public, "{settings:?} {arguments:?}: {printed}");
+        assert!(printed.contains("token of demo-credit: ") && !printed.contains("sk-real"), "{printed}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
