@@ -239,7 +239,7 @@ impl Builder {
             hosts: self.hosts,
             access_log: self.access_log,
         };
-        let own_keys = self.own_keys && matches!(stack.upstream, Upstream::Server(_));
+        let own_keys = self.own_keys && stack.upstream != Upstream::Providers;
         let rendered = render(&stack.layout, &place, &stack.upstream, |filter| {
             if own_keys {
                 providers::take_own_keys(filter);

@@ -171,7 +171,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
     };
     let standin = || Upstream::Standin(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
-    let own_keys = args.common.own_keys && matches!(upstream, Upstream::Server(_));
+    let own_keys = args.common.own_keys && upstream != Upstream::Providers;
     let change = |filter: &mut serde_json::Value| {
         if own_keys {
             pax_stack::take_own_keys(filter);
