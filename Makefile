@@ -13,7 +13,7 @@ $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
 RUST := . ./.tools/toolchain;
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack
+PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
 .PHONY: help tools wasm binaries stack demo up reload compose test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk clean
 

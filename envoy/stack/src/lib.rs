@@ -19,7 +19,6 @@ mod builder;
 mod envoy;
 mod error;
 mod folder;
-mod http;
 mod layout;
 mod ports;
 mod process;
@@ -29,10 +28,13 @@ mod render;
 mod replies;
 mod stack;
 
+use pax_drain::http;
+
 pub use builder::Builder;
 pub use envoy::Envoy;
 pub use error::StackError;
 pub use layout::Layout;
+pub use pax_drain::Drained;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key};
 pub use rate_cards::{Reloaded, change_filter, rate_cards, reload, replace};
 pub use render::{Place, Rendered, render};

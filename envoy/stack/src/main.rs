@@ -1,7 +1,7 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
 use clap::{Args, Parser, Subcommand};
-use pax_stack::{Layout, Place, Stack, StackError, Upstream, render};
+use pax_stack::{Drained, Layout, Place, Stack, StackError, Upstream, render};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -209,11 +209,8 @@ fn run_up(args: Up) -> Result<(), StackError> {
     }
     let patience = if end.is_ok() { STOP_PATIENCE } else { Duration::ZERO };
     match stack.stop(patience) {
-        true => println!("stopped"),
-        false if end.is_ok() => {
-            println!("stopped; calls in flight after {} s were cut", STOP_PATIENCE.as_secs())
-        }
-        false => {}
+        Drained::Quiet => println!("stopped"),
+        left => println!("stopped; {left}"),
     }
     end
 }

@@ -3,6 +3,7 @@
 use crate::folder::Folder;
 use crate::process::{self, Process};
 use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
+use pax_drain::{Drained, Gateway, Patience, Proceed};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -14,13 +15,6 @@ use std::time::{Duration, Instant};
 
 /// How long a process may take until it answers. Envoy compiles the module first: seconds on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-
-/// The filter's gauge of debits that the ledger has not acknowledged.
-const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
-
-/// How long it must be quiet before a stop: the gauge is set by ticks of the filter, and is 0 for a moment after a
-/// call has ended and before its debit is counted.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// The accounts of demo and tests: name, tier, token.
 const DEMO_ACCOUNTS: [(&str, &str, &str); 2] =
@@ -250,39 +244,20 @@ impl Stack {
     }
 
     /// Takes no new calls and waits, at most `patience`, until no call is in flight and no debit waits.
-    /// True when that came to be.
-    pub fn drain(&mut self, patience: Duration) -> bool {
-        let Some(envoy) = self.envoy.as_mut() else { return true };
+    pub fn drain(&mut self, patience: Duration) -> Drained {
+        let Some(envoy) = self.envoy.as_mut() else { return Drained::Quiet };
         if envoy.ended().is_some() {
-            return false;
+            return Drained::Gone;
         }
-        // A load balancer sees the first, callers the second. An error means that Envoy is beyond asking, which
-        // the loop below sees too.
-        let _ = http::ask(self.admin_port, "POST", "/healthcheck/fail");
-        let _ = http::ask(self.admin_port, "POST", "/drain_listeners");
-        let deadline = Instant::now() + patience;
-        let mut quiet_since = None;
-        loop {
-            let quiet = self.stat("http.gateway.downstream_rq_active") == Some(0)
-                && self.stat(OUTBOX_GAUGE).is_none_or(|waiting| waiting == 0);
-            let now = Instant::now();
-            let since = *quiet_since.get_or_insert(now);
-            match quiet {
-                true if now.duration_since(since) >= QUIET => return true,
-                true => {}
-                false => quiet_since = None,
-            }
-            if now > deadline {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
+        let gateway = Gateway { port: self.gateway_port, admin_port: self.admin_port };
+        // Nobody probes this gateway in order to send it calls.
+        let patience = Patience { probe: Duration::ZERO, limit: patience };
+        pax_drain::drain(&gateway, &patience, &mut || Proceed::On)
     }
 
     /// An orderly stop: [`Stack::drain`], then SIGTERM to Envoy, the ledger and the stand-in, in this order.
-    /// Nothing runs when it returns, after `patience` plus a few seconds at the latest. True when no call was
-    /// cut and no debit was left waiting.
-    pub fn stop(mut self, patience: Duration) -> bool {
+    /// Nothing runs when it returns, after `patience` plus a few seconds at the latest.
+    pub fn stop(mut self, patience: Duration) -> Drained {
         let drained = self.drain(patience);
         for process in [&mut self.envoy, &mut self.ledger, &mut self.standin] {
             if let Some(mut process) = process.take() {

@@ -1,6 +1,6 @@
 //! The stack itself, with the real Envoy, filter and ledger. `make test` builds these first.
 
-use pax_stack::{Layout, Place, Stack, Upstream, render};
+use pax_stack::{Drained, Layout, Place, Stack, Upstream, render};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -40,7 +40,7 @@ fn an_orderly_stop_leaves_every_debit_in_the_ledger_and_no_process() {
     );
     let answer = chat(&stack);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(stack.stop(Duration::from_secs(10)), "something was left waiting");
+    assert_eq!(stack.stop(Duration::from_secs(10)), Drained::Quiet);
     for (name, id) in processes {
         assert!(!runs(id), "{name} still runs");
     }
