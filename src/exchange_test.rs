@@ -112,7 +112,13 @@ impl Drive {
     fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
         let headers: Vec<(String, Vec<u8>)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        self.step(Event::Head { headers: &headers, end, random: [7; 10], outbox_has_room: true })
+        self.step(Event::Head {
+            headers: &headers,
+            end,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        })
     }
 
     fn chat(&mut self) -> &mut Self {
@@ -307,7 +313,13 @@ fn at_the_outboxes_bound_new_calls_are_refused() {
     let mut drive = Drive::new();
     let headers = [(":method", "POST"), (":path", "/v1/embeddings"), ("authorization", "Bearer t")];
     let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-    drive.step(Event::Head { headers: &headers, end: true, random: [0; 10], outbox_has_room: false });
+    drive.step(Event::Head {
+        headers: &headers,
+        end: true,
+        random: [0; 10],
+        outbox_has_room: false,
+        ledger_answers: true,
+    });
     assert_eq!(drive.code(), "503 ledger_unavailable");
 }
 

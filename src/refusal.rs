@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::clock::Moment;
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
+use crate::readiness::Unready;
 use crate::request::RequestError;
 
 /// A refusal, in OpenAI's error shape.
@@ -70,6 +71,8 @@ pub enum Refusal {
     LedgerUnavailable,
     /// No card is in force, or the filter is not configured.
     GatewayDisabled,
+    /// `/readyz`: no calls can be served.
+    NotReady(Unready),
 }
 
 #[derive(Serialize)]
@@ -110,7 +113,7 @@ impl Refusal {
             Self::RequestTooLarge { .. } => 413,
             Self::UnsupportedEncoding => 415,
             Self::DailyCapExceeded { .. } => 429,
-            Self::LedgerUnavailable | Self::GatewayDisabled => 503,
+            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => 503,
         }
     }
 
@@ -133,8 +136,10 @@ impl Refusal {
             Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::LedgerUnavailable => "ledger_unavailable",
-            Self::GatewayDisabled => "gateway_disabled",
+            Self::LedgerUnavailable | Self::NotReady(Unready::LedgerSilent | Unready::OutboxFull) => {
+                "ledger_unavailable"
+            }
+            Self::GatewayDisabled | Self::NotReady(Unready::Disabled | Unready::NoCard) => "gateway_disabled",
         }
     }
 
@@ -208,6 +213,7 @@ impl Refusal {
                 "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
             }
             Self::GatewayDisabled => "The gateway takes no calls at the moment. Try again later.".to_owned(),
+            Self::NotReady(why) => why.message().to_owned(),
         }
     }
 
@@ -235,7 +241,7 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             // The ledger may be back in a moment: the SDK's own retry is welcome.
-            Self::LedgerUnavailable | Self::GatewayDisabled => vec![("retry-after", "2")],
+            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => vec![("retry-after", "2")],
             // Calls in flight cost less than what they have reserved: this one may fit when they end.
             Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
                 vec![("retry-after", "1")]
