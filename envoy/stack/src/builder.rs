@@ -1,6 +1,7 @@
 //! Settings of a stack, and starting it.
 
 use crate::folder::Folder;
+use crate::mend::Mending;
 use crate::{Layout, Place, Stack, StackError, Upstream, ports, render};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -167,6 +168,8 @@ impl Builder {
             gateway_port,
             upstream: Upstream::Providers,
             concurrency: self.concurrency.max(1),
+            standin_args: self.standin_args,
+            mending: Mending::default(),
             log_level: self.log_level,
             cancelled: self.cancelled,
             envoy: None,
@@ -180,7 +183,7 @@ impl Builder {
             Some(upstream) => upstream,
             None => {
                 tell("starting the stand-in provider");
-                stack.start_standin(&self.standin_args)?
+                stack.start_standin()?
             }
         };
         tell("starting the ledger");
@@ -191,6 +194,7 @@ impl Builder {
             gateway_address: "127.0.0.1".into(),
             gateway_port,
             admin_port: stack.admin_port,
+            ledger_host: "127.0.0.1".into(),
             ledger_port: stack.ledger_internal_port,
             ledger_public_port: stack.ledger_public_port,
             wasm: stack.layout.wasm.clone(),

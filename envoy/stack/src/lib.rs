@@ -16,10 +16,13 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod commands;
 mod envoy;
 mod error;
 mod folder;
 mod layout;
+mod logs;
+mod mend;
 mod ports;
 mod process;
 mod providers;

@@ -1,6 +1,7 @@
 //! The running stack: its three processes, watched and stopped.
 
 use crate::folder::Folder;
+use crate::mend::Mending;
 use crate::process::{self, Process};
 use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
 use pax_drain::{Drained, Gateway, Patience, Proceed};
@@ -36,6 +37,8 @@ pub struct Stack {
     pub(crate) standin_port: Option<u16>,
     pub(crate) upstream: Upstream,
     pub(crate) concurrency: u32,
+    pub(crate) standin_args: Vec<OsString>,
+    pub(crate) mending: Mending,
     pub(crate) log_level: String,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) folder: Folder,
@@ -170,12 +173,7 @@ impl Stack {
     /// # Errors
     /// [`StackError`] when it does not come up.
     pub fn start_ledger(&mut self) -> Result<(), StackError> {
-        let mut command = Command::new(&self.layout.ledger);
-        command.arg("--db").arg(&self.db).arg("serve");
-        command.args(["--internal".into(), format!("127.0.0.1:{}", self.ledger_internal_port)]);
-        command.args(["--public".into(), format!("127.0.0.1:{}", self.ledger_public_port)]);
-        command.env("PAX_LEDGER_SECRET", &self.secret);
-        let mut process = Process::start("ledger", command, self.folder.log("ledger"))?;
+        let mut process = Process::start("ledger", self.ledger_command(), self.folder.log("ledger"))?;
         for port in [self.ledger_internal_port, self.ledger_public_port] {
             self.wait_until_ready(&mut process, port, "/healthz", |answer| answer.status == 200)?;
         }
@@ -226,17 +224,7 @@ impl Stack {
     }
 
     fn run_envoy(&self, config: &Path, gateway_port: u16, log: &str) -> Result<Process, StackError> {
-        let mut command = Command::new(&self.layout.envoy);
-        command.arg("--config-path").arg(config);
-        command.args(["--concurrency".into(), self.concurrency.to_string()]);
-        // Hot restart would share memory with another Envoy of this machine.
-        command.arg("--disable-hot-restart");
-        command.args(["--drain-time-s", "2", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
-        // Who watches the access log need not wait ten seconds for a line.
-        command.args(["--file-flush-interval-msec", "1000"]);
-        command.args(envoy::log_arguments(&self.log_level));
-        command.env("PAX_LEDGER_SECRET", &self.secret);
-        let mut process = Process::start("Envoy", command, self.folder.log(log))?;
+        let mut process = Process::start("Envoy", self.envoy_command(config), self.folder.log(log))?;
         self.wait_until_ready(&mut process, gateway_port, "/readyz", |answer| {
             envoy::is_up(answer, gateway_port)
         })?;
@@ -252,7 +240,12 @@ impl Stack {
         let gateway = Gateway { port: self.gateway_port, admin_port: self.admin_port };
         // Nobody probes this gateway in order to send it calls.
         let patience = Patience { probe: Duration::ZERO, limit: patience };
-        pax_drain::drain(&gateway, &patience, &mut || Proceed::On)
+        pax_drain::drain(&gateway, &patience, &mut || {
+            // A ledger that is killed now is still to take the debits that wait.
+            self.mend_for_drain();
+            let gone = self.envoy.as_mut().is_none_or(|envoy| envoy.ended().is_some());
+            if gone { Proceed::Stop } else { Proceed::On }
+        })
     }
 
     /// An orderly stop: [`Stack::drain`], then SIGTERM to Envoy, the ledger and the stand-in, in this order.
@@ -271,17 +264,15 @@ impl Stack {
         self.folder.run.join("envoy.yaml")
     }
 
-    pub(crate) fn start_standin(&mut self, args: &[OsString]) -> Result<Upstream, StackError> {
+    pub(crate) fn start_standin(&mut self) -> Result<Upstream, StackError> {
         let port = ports::free()?;
-        let address = format!("127.0.0.1:{port}");
-        let mut command = Command::new(&self.layout.standin);
-        command.arg("--listen").arg(&address).args(args);
+        let command = self.standin_command(port);
         let mut process = Process::start("stand-in provider", command, self.folder.log("standin"))?;
         // Whatever it answers: it listens.
         self.wait_until_ready(&mut process, port, "/healthz", |_| true)?;
         self.standin = Some(process);
         self.standin_port = Some(port);
-        Ok(Upstream::Server(address))
+        Ok(Upstream::Server(format!("127.0.0.1:{port}")))
     }
 
     pub(crate) fn make_demo_accounts(&self) -> Result<(), StackError> {
@@ -328,7 +319,7 @@ impl Stack {
             seconds: START_PATIENCE.as_secs(),
             last,
             log: process.log.clone(),
-            tail: process::tail(&process.log),
+            tail: process.tail(),
         })
     }
 }
