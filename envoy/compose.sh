@@ -2,6 +2,7 @@
 # .env for docker compose (compose.yaml), where there is none yet.
 #
 #   envoy/compose.sh          makes .env from .env.example, with a secret
+#   envoy/compose.sh image    the same, and builds the image from dist/ (`make compose`)
 #   envoy/compose.sh rotate   puts a new secret into it; the ledger goes on taking the old one, from the Envoy that is
 #                             about to be replaced
 set -eu
@@ -27,8 +28,8 @@ case ${1:-} in
         echo 'A new secret is in .env. `docker compose up -d` has ledger and Envoy take it, one after the other.'
         exit
         ;;
-    '') ;;
-    *) echo "error: compose.sh takes rotate or nothing, not $1" >&2; exit 1 ;;
+    '' | image) ;;
+    *) echo "error: compose.sh takes image, rotate or nothing, not $1" >&2; exit 1 ;;
 esac
 
 if [ ! -e .env ]; then
@@ -41,6 +42,12 @@ if [ ! -e .env ]; then
 fi
 [ -n "$(value PAX_LEDGER_SECRET)" ] || set_line PAX_LEDGER_SECRET "$(secret)"
 
+if docker compose version >/dev/null 2>&1; then compose='docker compose'; else compose=docker-compose; fi
+if [ "${1:-}" = image ]; then
+    command -v docker >/dev/null 2>&1 || { echo 'error: .env is written; the image needs Docker, which is not here' >&2; exit 1; }
+    PAX_PARTS=dist $compose build envoy
+fi
+
 echo 'The settings are in .env. Start the gateway with'
-echo '  docker compose up -d'
-echo 'and stop it with `docker compose down` (`down --volumes` removes the ledger too).'
+echo "  $compose up -d"
+echo "and stop it with \`$compose down\` (\`down --volumes\` removes the ledger too)."
