@@ -90,6 +90,8 @@ if ! image "$base"; then
     say "it cannot be pulled: making $base by debootstrap (a minute)"
     rm -rf "$state/root"
     quietly debootstrap --variant=minbase bookworm "$state/root" || cannot "$base cannot be made by debootstrap"
+    # As the image of that name has it: the compilers that the sources need are in there.
+    echo 'deb http://deb.debian.org/debian-security bookworm-security main' >>"$state/root/etc/apt/sources.list"
     tar -C "$state/root" -c . | docker import - "$base" >>"$log"
     rm -rf "$state/root"
 fi
