@@ -1,28 +1,53 @@
 #!/bin/sh
-# `make compose`: what envoy/compose.yaml mounts, rendered into dist/compose/.
+# .env for docker compose (compose.yaml), where there is none yet.
+#
+#   envoy/compose.sh          makes .env from .env.example, with a secret
+#   envoy/compose.sh image    the same, and builds the image from dist/ (`make compose`)
+#   envoy/compose.sh rotate   puts a new secret into it; the ledger goes on taking the old one, from the Envoy that is
+#                             about to be replaced
 set -eu
 cd "$(dirname "$0")/.."
-mkdir -p dist/compose/filter
 
-# The ports are those of compose.yaml. Only the gateway's is published, on the host's loopback.
-render() {
-    dist/pax-stack render --address 0.0.0.0 --port 10000 --admin-port 10001 --ledger-port 10002 --standin-port 10003 \
-        --wasm /etc/pax/pax_gateway.wasm --filter-file /etc/pax/filter/filter.yaml \
-        --ca-file /etc/ssl/certs/ca-certificates.crt "$@"
+secret() { od -An -tx1 -N32 /dev/urandom | tr -d ' \n'; }
+value() { sed -n "s/^$1=//p" .env | tail -n 1; }
+# set_line NAME VALUE: in the place of the line that is there, or at the end. In one move: nobody reads half of it.
+set_line() {
+    (umask 077 && awk -v name="$1" -v value="$2" '
+        index($0, name "=") == 1 { if (!done) print name "=" value; done = 1; next }
+        { print }
+        END { if (!done) print name "=" value }' .env >.env.new)
+    mv .env.new .env
 }
-render >dist/compose/envoy.yaml
-# In one move: an Envoy that runs reads it at that moment.
-render --filter >dist/compose/filter/filter.new
-chmod a+r dist/compose/filter/filter.new
-mv dist/compose/filter/filter.new dist/compose/filter/filter.yaml
-# Envoy runs as a user of its own in its image. No file has a secret in it.
-chmod a+r dist/compose/envoy.yaml dist/pax_gateway.wasm
 
-# One secret for as long as the folder is there: Envoy and ledger may be started anew on their own.
-if [ ! -s dist/compose/secret.env ]; then
-    (umask 077 && printf 'PAX_LEDGER_SECRET=%s\n' "$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')" >dist/compose/secret.env)
+case ${1:-} in
+    rotate)
+        old=$(value PAX_LEDGER_SECRET)
+        [ -n "$old" ] || { echo 'error: .env has no PAX_LEDGER_SECRET: run this without `rotate`' >&2; exit 1; }
+        set_line PAX_LEDGER_SECRET_OLD "$old"
+        set_line PAX_LEDGER_SECRET "$(secret)"
+        echo 'A new secret is in .env: `docker compose stop envoy`, then `docker compose up -d`.'
+        exit
+        ;;
+    '' | image) ;;
+    *) echo "error: compose.sh takes image, rotate or nothing, not $1" >&2; exit 1 ;;
+esac
+
+if [ ! -e .env ]; then
+    (umask 077 && cp .env.example .env && chmod 600 .env)
+    # Real keys in the environment: compose will pass them on, and the stand-in must not be beside them.
+    for name in $(sed -n 's/^#\([A-Z]*_API_KEY\)=.*/\1/p' .env.example); do
+        eval "key=\${$name:-}"
+        [ -z "$key" ] || set_line COMPOSE_PROFILES ''
+    done
+fi
+[ -n "$(value PAX_LEDGER_SECRET)" ] || set_line PAX_LEDGER_SECRET "$(secret)"
+
+if docker compose version >/dev/null 2>&1; then compose='docker compose'; else compose=docker-compose; fi
+if [ "${1:-}" = image ]; then
+    command -v docker >/dev/null 2>&1 || { echo 'error: .env is written; the image needs Docker, which is not here' >&2; exit 1; }
+    PAX_PARTS=dist $compose build envoy
 fi
 
-echo 'Rendered dist/compose/. Start it with'
-echo '  docker compose -f envoy/compose.yaml --env-file dist/compose/secret.env up'
-echo 'and end it with the same and `down` (`down --volumes` removes the ledger too).'
+echo 'The settings are in .env. Start the gateway with'
+echo "  $compose up -d"
+echo "and stop it with \`$compose down\` (\`down --volumes\` removes the ledger too)."

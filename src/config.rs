@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
 use crate::hosts::Hosts;
 use crate::provider::read_providers;
+use crate::readiness::Unready;
 
 pub use crate::provider::{Provider, StreamUsage};
 
@@ -108,10 +109,18 @@ impl Gateway {
         Ok(Self { config, bundle: Rc::new(bundle) })
     }
 
-    /// Whether calls are taken: not under the kill switch, and not before the first card is in force.
+    /// Why calls cannot be served at `now`; none where they can.
     #[must_use]
-    pub fn takes_calls(&self, now: Moment) -> bool {
-        !self.config.disabled && self.bundle.in_force(now).is_some()
+    pub fn unready(&self, now: Moment, outbox_has_room: bool, ledger_answers: bool) -> Option<Unready> {
+        if self.config.disabled {
+            Some(Unready::Disabled)
+        } else if !ledger_answers {
+            Some(Unready::LedgerSilent)
+        } else if !outbox_has_room {
+            Some(Unready::OutboxFull)
+        } else {
+            self.bundle.in_force(now).is_none().then_some(Unready::NoCard)
+        }
     }
 }
 

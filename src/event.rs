@@ -29,6 +29,8 @@ pub enum Event<'a> {
         random: [u8; 10],
         /// Whether the outbox has room for one more debit.
         outbox_has_room: bool,
+        /// Whether the ledger answers, as far as this worker knows.
+        ledger_answers: bool,
     },
     /// The ledger (or the cache) answered whose token it is.
     Resolved(Resolution),

@@ -138,9 +138,9 @@ impl Exchange {
     pub fn step(&mut self, now: Moment, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Over);
         match (state, event) {
-            (State::Fresh, Event::Head { headers, end, random, outbox_has_room }) => {
+            (State::Fresh, Event::Head { headers, end, random, outbox_has_room, ledger_answers }) => {
                 self.id = Some(ExchangeId::new(now, random));
-                self.head(now, headers, end, outbox_has_room)
+                self.head(now, headers, end, (outbox_has_room, ledger_answers))
             }
             (State::Resolving { call, body }, Event::Resolved(resolution)) => {
                 self.resolved(now, call, body, resolution)
@@ -238,7 +238,7 @@ impl Exchange {
         now: Moment,
         headers: &[(String, Vec<u8>)],
         end: bool,
-        outbox_has_room: bool,
+        (outbox_has_room, ledger_answers): (bool, bool),
     ) -> Effects {
         let value = |wanted: &str| {
             let found = headers.iter().find(|(name, _)| name == wanted);
@@ -254,10 +254,12 @@ impl Exchange {
         let wanted = match route {
             Ok(Route::Healthz) if config.disabled => return self.reply(br#"{"status":"disabled"}"#.to_vec()),
             Ok(Route::Healthz) => return self.reply(br#"{"status":"ok"}"#.to_vec()),
-            Ok(Route::Readyz) if self.gateway.takes_calls(now) => {
-                return self.reply(br#"{"status":"ok"}"#.to_vec());
+            Ok(Route::Readyz) => {
+                return match self.gateway.unready(now, outbox_has_room, ledger_answers) {
+                    None => self.reply(br#"{"status":"ok"}"#.to_vec()),
+                    Some(why) => self.refuse(&Refusal::NotReady(why)),
+                };
             }
-            Ok(Route::Readyz) => return self.refuse(&Refusal::GatewayDisabled),
             Ok(Route::Wanted(Wanted::Credits)) if config.credits.is_none() => {
                 return self.refuse(&Refusal::UnknownRoute);
             }

@@ -209,3 +209,33 @@ fn under_the_kill_switch_it_lives_and_takes_no_calls() {
         assert!(drive.reply.unwrap().headers.iter().any(|(name, _)| *name == "retry-after"));
     }
 }
+
+#[test]
+fn readiness_is_refused_with_its_reason_and_liveness_is_not() {
+    let cards = || Rc::new(Bundle::embedded().unwrap());
+    let disabled = CONFIG.replacen('{', r#"{"disabled": true,"#, 1);
+    let ask = |config: &str, bundle: Rc<Bundle>, path: &str, outbox_has_room: bool, ledger_answers: bool| {
+        let gateway = Gateway { config: Config::parse(config).unwrap(), bundle };
+        let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
+        let headers =
+            [(":method", "GET"), (":path", path)].map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec()));
+        let (end, random) = (true, [0; 10]);
+        drive.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers });
+        drive
+    };
+    for (config, bundle, room, ledger, code, says) in [
+        (disabled.as_str(), cards(), true, true, "503 gateway_disabled", "switched it off"),
+        (CONFIG, cards(), true, false, "503 ledger_unavailable", "its ledger does not answer"),
+        (CONFIG, cards(), false, true, "503 ledger_unavailable", "too many debits wait"),
+        (CONFIG, Rc::default(), true, true, "503 gateway_disabled", "no rate card is in force"),
+        (CONFIG, Rc::default(), false, false, "503 ledger_unavailable", "its ledger does not answer"),
+    ] {
+        let drive = ask(config, Rc::clone(&bundle), "/readyz", room, ledger);
+        assert_eq!(drive.code(), code, "{says}");
+        let reply = drive.reply.unwrap();
+        assert!(String::from_utf8_lossy(&reply.body).contains(says), "{says}");
+        assert!(reply.headers.iter().any(|(name, _)| *name == "retry-after"), "{says}");
+        assert_eq!(ask(config, bundle, "/healthz", room, ledger).reply.unwrap().status, 200);
+    }
+    assert_eq!(ask(CONFIG, cards(), "/readyz", true, true).reply.unwrap().body, br#"{"status":"ok"}"#);
+}

@@ -120,7 +120,13 @@ impl Drive {
             .chain(headers)
             .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
             .collect();
-        self.step(Event::Head { headers: &headers, end, random: [7; 10], outbox_has_room: true })
+        self.step(Event::Head {
+            headers: &headers,
+            end,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        })
     }
 
     fn chat(&mut self) -> &mut Self {
@@ -320,7 +326,13 @@ fn at_the_outboxes_bound_new_calls_are_refused() {
         ("authorization", "Bearer t"),
     ];
     let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-    drive.step(Event::Head { headers: &headers, end: true, random: [0; 10], outbox_has_room: false });
+    drive.step(Event::Head {
+        headers: &headers,
+        end: true,
+        random: [0; 10],
+        outbox_has_room: false,
+        ledger_answers: true,
+    });
     assert_eq!(drive.code(), "503 ledger_unavailable");
 }
 

@@ -250,7 +250,8 @@ impl HttpContext for Stream {
             return Action::Pause;
         };
         let outbox_has_room = self.worker.room.get();
-        self.step(Event::Head { headers: &headers, end, random, outbox_has_room }, 0);
+        let ledger_answers = vm::with(|vm| vm.probe().ledger_answers()).unwrap_or(false);
+        self.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers }, 0);
         self.request_action()
     }
 

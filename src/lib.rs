@@ -44,6 +44,7 @@ pub mod pax;
 pub mod price;
 pub mod provider;
 pub mod publish;
+pub mod readiness;
 mod record;
 pub mod refusal;
 pub mod request;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::clock::Moment;
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
+use crate::readiness::Unready;
 use crate::request::RequestError;
 
 /// A refusal, in OpenAI's error shape.
@@ -85,6 +86,8 @@ pub enum Refusal {
     LedgerUnavailable,
     /// No card is in force, or the filter is not configured.
     GatewayDisabled,
+    /// `/readyz`: no calls can be served.
+    NotReady(Unready),
 }
 
 #[derive(Serialize)]
@@ -127,7 +130,7 @@ impl Refusal {
             Self::UnsupportedEncoding => 415,
             Self::DailyCapExceeded { .. } => 429,
             Self::ProviderRefusedPlatformKey | Self::UpstreamFailed => 502,
-            Self::LedgerUnavailable | Self::GatewayDisabled => 503,
+            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => 503,
         }
     }
 
@@ -154,8 +157,10 @@ impl Refusal {
             Self::UpstreamFailed => "upstream_failed",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::LedgerUnavailable => "ledger_unavailable",
-            Self::GatewayDisabled => "gateway_disabled",
+            Self::LedgerUnavailable | Self::NotReady(Unready::LedgerSilent | Unready::OutboxFull) => {
+                "ledger_unavailable"
+            }
+            Self::GatewayDisabled | Self::NotReady(Unready::Disabled | Unready::NoCard) => "gateway_disabled",
         }
     }
 
@@ -256,6 +261,7 @@ impl Refusal {
                 "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
             }
             Self::GatewayDisabled => "The gateway takes no calls at the moment. Try again later.".to_owned(),
+            Self::NotReady(why) => why.message().to_owned(),
         }
     }
 
@@ -283,7 +289,7 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             // The ledger may be back in a moment: the SDK's own retry is welcome.
-            Self::LedgerUnavailable | Self::GatewayDisabled => vec![("retry-after", "2")],
+            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => vec![("retry-after", "2")],
             // Calls in flight cost less than what they have reserved: this one may fit when they end.
             Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
                 vec![("retry-after", "1")]

@@ -39,6 +39,8 @@ struct Root {
     sending: Option<u32>,
     /// The callout that asks where accounts stand, and which ones.
     syncing: Option<(u32, Vec<StandingAsk>)>,
+    /// The callout that only asks whether the ledger answers.
+    probing: Option<u32>,
     /// The cards of this configuration, until the ledger knows them: then they are the VM's.
     publishing: Option<Publishing>,
     /// The callout that makes them known.
@@ -124,7 +126,7 @@ impl Root {
     /// Ticks quickly while something waits, here or at another worker's, and slowly when nothing does.
     fn set_pace(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
-        let quick = (worker.serves.get() && self.waiting > 0) || self.publishing.is_some();
+        let quick = (worker.serves.get() && self.waiting > 0) || self.starts();
         if worker.ticks_quickly.get() && !quick {
             // Whoever has the next debit must not wait for a root that looks once a second.
             sender.release(&Shared);
@@ -232,6 +234,26 @@ impl Root {
 }
 
 impl Root {
+    /// Whether the ledger has still to be heard before calls are served.
+    fn starts(&self) -> bool {
+        self.publishing.is_some() || !vm::with(|vm| vm.probe().knows()).unwrap_or(true)
+    }
+
+    /// Asks the ledger, now and then, whether it answers: where nobody stands, so that only the secret and the database
+    /// are tried.
+    fn probe(&mut self, now: Moment) {
+        let Some(worker) = &self.worker else { return };
+        if self.probing.is_some() || !vm::with(|vm| vm.probe().ask(now)).unwrap_or(false) {
+            return;
+        }
+        let gateway = worker.gateway();
+        let body = serde_json::to_vec(&StandingsRequest { asks: Vec::new() }).unwrap_or_default();
+        self.probing = host::post(&gateway.config.ledger, STANDINGS_PATH, "application/json", &body);
+        if self.probing.is_none() {
+            let _ = vm::with(|vm| vm.probe().answered(false));
+        }
+    }
+
     /// Once the ledger knows this configuration's cards, whoever told it, new calls of this VM are priced by them.
     fn take_up_cards(&mut self) {
         let Some(publishing) = self.publishing.take_if(|publishing| publishing.is_known(&Shared)) else {
@@ -304,6 +326,11 @@ impl Context for Root {
         if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
             self.take_standings(&asks, num_headers, body_size);
         }
+        if self.probing.take_if(|expected| *expected == callout).is_some() {
+            // A callout that failed has no headers at all.
+            let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+            let _ = vm::with(|vm| vm.probe().answered(status.as_deref() == Some(b"200")));
+        }
         if self.telling.take_if(|expected| *expected == callout).is_some() {
             self.take_cards_reply(num_headers, body_size);
         }
@@ -343,7 +370,7 @@ impl RootContext for Root {
             return false;
         }
         self.take_up_cards();
-        if let Some(worker) = self.worker.as_ref().filter(|_| self.publishing.is_some()) {
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.starts()) {
             // From a tick: what the root that only tries a configuration asks is never answered.
             worker.tick_quickly(true);
         }
@@ -356,6 +383,7 @@ impl RootContext for Root {
         }
         let now = host::now();
         self.tell_of_cards(now);
+        self.probe(now);
         let _ = vm::with(|vm| vm.beat(now));
         self.set_pace();
         self.sync(now);

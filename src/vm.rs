@@ -1,6 +1,6 @@
 //! What belongs to this VM, whichever of its root contexts or streams is at work: its lane of in-flight records, its
-//! watch over the lanes of others, the cards that the ledger knows, and the accounts that it will ask it about. wasm32
-//! only.
+//! watch over the lanes of others, the cards that the ledger knows, whether that answers, and the accounts that it will
+//! be asked about. wasm32 only.
 //!
 //! A changed configuration makes a new root context in the same VM, and the old one lives on as long as a stream of it:
 //! so the cards are the VM's, and every root of it changes them at the same moment.
@@ -17,6 +17,7 @@ use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
 use crate::outbox::Writer;
+use crate::readiness::Probe;
 
 /// This VM.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Vm {
     outbox: Writer,
     beaten: Moment,
     active: Active,
+    /// What it knows of the ledger: a new root need not ask anew.
+    probe: Probe,
     /// None until the ledger knows some.
     bundle: Option<Rc<Bundle>>,
     /// Whether any of its roots ever had a stream: the main thread's VM has none.
@@ -53,6 +56,7 @@ impl Vm {
             outbox: Writer::new(),
             beaten: Moment::from_ms(0),
             active: Active::new(),
+            probe: Probe::new(),
             bundle: None,
             serves: false,
         }
@@ -118,6 +122,11 @@ impl Vm {
     /// The accounts that the ledger is asked about.
     pub fn active(&mut self) -> &mut Active {
         &mut self.active
+    }
+
+    /// What it knows of the ledger.
+    pub fn probe(&mut self) -> &mut Probe {
+        &mut self.probe
     }
 
     /// Whether it makes calls, and so sends what comes of them.

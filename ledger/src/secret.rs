@@ -8,6 +8,8 @@ use crate::error::Error;
 
 /// Where the shared secret is looked for, unless a file is named. Never an argument: those are in `ps`.
 pub const SECRET_ENV: &str = "PAX_LEDGER_SECRET";
+/// A secret that is taken beside it, while Envoys that know only this one are still to be replaced.
+pub const SECRET_OLD_ENV: &str = "PAX_LEDGER_SECRET_OLD";
 /// The shortest shared secret.
 pub const SECRET_MIN: usize = 16;
 /// The shortest token.
@@ -20,9 +22,13 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const TOKEN_RANDOM: usize = 40;
 const TOKEN_ID_RANDOM: usize = 16;
 
-/// The secret that callers of the internal listener must know. Only its hash is kept.
+/// The secret that callers of the internal listener must know, and the one before it while it is rotated. Only hashes
+/// are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct SharedSecret(Digest);
+pub struct SharedSecret {
+    current: Digest,
+    old: Digest,
+}
 
 impl SharedSecret {
     /// A shared secret.
@@ -36,14 +42,31 @@ impl SharedSecret {
                  make one with `openssl rand -hex 32`"
             )));
         }
-        Ok(Self(Digest::of(&[secret.as_bytes()])))
+        let current = Digest::of(&[secret.as_bytes()]);
+        Ok(Self { current, old: current })
     }
 
-    /// The secret of a file, or else of the environment.
+    /// The same, with an old secret that is taken beside it.
+    ///
+    /// # Errors
+    /// Where the old one is too short, or no header could carry it.
+    pub fn beside(self, old: &str) -> Result<Self, Error> {
+        Ok(Self { old: Self::new(old)?.current, ..self })
+    }
+
+    /// The secret of a file, or else of the environment; and the old one of the environment, where there is one.
     ///
     /// # Errors
     /// Where there is none, or it is not fit.
     pub fn find(file: Option<&Path>) -> Result<Self, Error> {
+        let current = Self::find_current(file)?;
+        match std::env::var(SECRET_OLD_ENV) {
+            Ok(old) if !old.is_empty() => current.beside(&old),
+            _ => Ok(current),
+        }
+    }
+
+    fn find_current(file: Option<&Path>) -> Result<Self, Error> {
         match (file, std::env::var(SECRET_ENV)) {
             (Some(file), _) => {
                 let text = std::fs::read_to_string(file).map_err(|why| Error::Io {
@@ -63,8 +86,13 @@ impl SharedSecret {
     #[must_use]
     pub fn is(&self, offered: &[u8]) -> bool {
         let offered = Digest::of(&[offered]);
-        let difference = self.0.0.iter().zip(offered.0).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
-        std::hint::black_box(difference) == 0
+        let differs = |from: &Digest| {
+            let difference =
+                from.0.iter().zip(offered.0).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
+            std::hint::black_box(difference) != 0
+        };
+        let (current, old) = (differs(&self.current), differs(&self.old));
+        !(current & old)
     }
 }
 
@@ -122,6 +150,14 @@ mod tests {
         for wrong in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
             assert!(!secret.is(wrong.as_bytes()), "{wrong}");
         }
+    }
+
+    #[test]
+    fn while_a_secret_is_rotated_the_old_one_opens_too() {
+        let secret = SharedSecret::new("the-new-one-of-two").unwrap().beside("the-old-one-of-two").unwrap();
+        assert!(secret.is(b"the-new-one-of-two") && secret.is(b"the-old-one-of-two"));
+        assert!(!secret.is(b"") && !secret.is(b"the-odd-one-of-two"));
+        assert!(SharedSecret::new("the-new-one-of-two").unwrap().beside("short").is_err());
     }
 
     #[test]

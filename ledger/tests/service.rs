@@ -231,3 +231,33 @@ fn it_does_not_start_without_a_proper_secret() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn health_is_asked_of_both_listeners_without_a_database() {
+    let folder = ledger();
+    let service = Service::start(&folder.database());
+    let health = |internal: &str, public: &str| {
+        let mut command = program(&folder.database());
+        command.env_remove("PAX_LEDGER_DB").env_remove("PAX_LEDGER_SECRET");
+        command.args(["health", "--internal", internal, "--public", public]).output().unwrap()
+    };
+    let (internal, public) = (service.internal.to_string(), service.public.to_string());
+    let asked = health(&internal, &public);
+    assert!(asked.status.success(), "{}", stderr(&asked));
+    // Port 9 (discard) is nobody's.
+    let asked = health(&internal, "127.0.0.1:9");
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(stderr(&asked).contains("asking the public listener at 127.0.0.1:9"), "{}", stderr(&asked));
+    service.signal("STOP");
+    assert_eq!(health(&internal, &public).status.code(), Some(1), "it is there and says nothing");
+}
+
+#[test]
+fn while_the_secret_is_rotated_the_old_one_is_taken_too() {
+    let folder = ledger();
+    let mut command = program(&folder.database());
+    command.env("PAX_LEDGER_SECRET", "a-new-secret-of-the-tests").env("PAX_LEDGER_SECRET_OLD", SECRET);
+    let service = Service::start_as(command);
+    let asked = |secret| http(service.internal, "POST", STANDINGS_PATH, Some(secret), b"{\"asks\":[]}").0;
+    assert_eq!((asked("a-new-secret-of-the-tests"), asked(SECRET), asked("another-secret")), (200, 200, 401));
+}

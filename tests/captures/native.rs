@@ -190,7 +190,13 @@ impl Caller {
             }
             replaced
         };
-        step(Event::Head { headers: &headers, end: false, random: [7; 10], outbox_has_room: true });
+        step(Event::Head {
+            headers: &headers,
+            end: false,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        });
         step(Event::Resolved(Resolution::Account(Arc::clone(&self.account))));
         step(Event::Body { bytes: self.request.as_bytes(), end: true });
         let content_type = self.content_type;

@@ -63,6 +63,7 @@ fn config(upstream: &Upstream) -> Value {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
         admin_port: 10_001,
+        ledger_host: "127.0.0.1".into(),
         ledger_port: 10_002,
         ledger_public_port: 10_003,
         wasm: "/filter.wasm".into(),
@@ -123,8 +124,16 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
         daily_cap_pax: None,
     };
     let mut exchange = Exchange::new(Rc::clone(gateway));
-    let mut effects = exchange
-        .step(now, Event::Head { headers: &headers, end: false, random: [7; 10], outbox_has_room: true });
+    let mut effects = exchange.step(
+        now,
+        Event::Head {
+            headers: &headers,
+            end: false,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        },
+    );
     let account = Resolution::Account(Arc::new(account));
     effects.extend(exchange.step(now, Event::Resolved(account)));
     for (index, bytes) in pieces.iter().enumerate() {

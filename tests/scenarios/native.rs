@@ -151,7 +151,13 @@ impl<'a> Drive<'a> {
             self.scenario.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())),
         );
         let end = self.scenario.body.is_none();
-        self.step(Event::Head { headers: &headers, end, random: [7; 10], outbox_has_room: true });
+        self.step(Event::Head {
+            headers: &headers,
+            end,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        });
         if !self.variant.body_first {
             self.resolve();
         }

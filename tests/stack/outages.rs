@@ -1,7 +1,7 @@
 //! The ledger dies, comes back, or refuses the gateway.
 
 use crate::Case;
-use crate::common::http::{Connection, chat};
+use crate::common::http::{Answer, Connection, chat, request};
 use crate::common::world::{MODEL, TOKEN, World};
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 pub const CASES: &[Case] = &[
     ("while the ledger is dead known callers are served, and every debit arrives once", killed),
     ("a caller that the ledger cannot tell is refused at once, and served when it is back", unknown_caller),
+    (
+        "/readyz says within six seconds that the ledger does not answer, and within three that it does",
+        readiness,
+    ),
     ("a ledger with another secret is a ledger that is down: no hang, no lost debit", wrong_secret),
 ];
 
@@ -100,6 +104,38 @@ fn unknown_caller(world: &mut World) {
     served_again(world, "mtx-new-1");
 }
 
+/// Asks `/readyz` until it is answered as expected, for so many seconds at most: on new connections, which come to
+/// every worker.
+fn readyz(world: &World, expected: &str, seconds: u64) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let ask = || world.connect().call(&request("GET", "/readyz", &[], None));
+    let as_expected = |answer: &Answer| match expected {
+        "200" => answer.status == 200,
+        refusal => answer.refusal() == refusal && answer.text().contains("its ledger does not answer"),
+    };
+    while !(0..8).all(|_| as_expected(&ask())) {
+        assert!(Instant::now() < deadline, "/readyz is not {expected}: {}", ask().text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn readiness(world: &mut World) {
+    readyz(world, "200", 3);
+    world.stack.kill_ledger();
+    readyz(world, "503 ledger_unavailable", 6);
+    world.stack.start_ledger().unwrap();
+    readyz(world, "200", 3);
+    // One that is there and says nothing.
+    let ledger = world.stack.processes().into_iter().find(|(name, _)| *name == "ledger").unwrap().1;
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &ledger.to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    readyz(world, "503 ledger_unavailable", 6);
+    signal("-CONT");
+    readyz(world, "200", 3);
+}
+
 /// A ledger on the stack's ports and database that expects another secret; killed when dropped.
 struct Stranger(Child);
 
@@ -135,6 +171,7 @@ fn wrong_secret(world: &mut World) {
     world.stack.kill_ledger();
     let stranger = Stranger::start(world);
     refused_quickly(world, "mtx-new-2");
+    readyz(world, "503 ledger_unavailable", 6);
     // A caller that is known is served; its debit waits.
     let answer = world.chat(&body());
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -2,6 +2,7 @@
 
 use crate::demo::{self, Tokens};
 use crate::folder::Folder;
+use crate::mend::Mending;
 use crate::{Layout, Place, Stack, StackError, Upstream, ports, providers, render};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -206,6 +207,8 @@ impl Builder {
             gateway_port,
             upstream: Upstream::Providers,
             concurrency: self.concurrency.max(1),
+            standin_args: self.standin_args,
+            mending: Mending::default(),
             log_level: self.log_level,
             demo: Vec::new(),
             cancelled: self.cancelled,
@@ -220,7 +223,7 @@ impl Builder {
             Some(upstream) => upstream,
             None => {
                 tell("starting the stand-in provider");
-                stack.start_standin(&self.standin_args)?
+                stack.start_standin()?
             }
         };
         tell("starting the ledger");
@@ -231,6 +234,7 @@ impl Builder {
             gateway_address: "127.0.0.1".into(),
             gateway_port,
             admin_port: stack.admin_port,
+            ledger_host: "127.0.0.1".into(),
             ledger_port: stack.ledger_internal_port,
             ledger_public_port: stack.ledger_public_port,
             wasm: stack.layout.wasm.clone(),

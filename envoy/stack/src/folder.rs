@@ -25,10 +25,6 @@ impl Folder {
         let run = data.join("run").join(port.to_string());
         let folder = Self { run, temporary };
         make_private(&run_filter(&folder.run).0)?;
-        for log in ["envoy", "ledger", "standin"] {
-            // Logs of an earlier start would be shown as this one's.
-            let _ = std::fs::remove_file(folder.log(log));
-        }
         Ok((folder, data))
     }
 

@@ -16,12 +16,14 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod commands;
 mod demo;
 mod envoy;
 mod error;
 mod folder;
-mod http;
 mod layout;
+mod logs;
+mod mend;
 mod ports;
 mod process;
 mod providers;
@@ -30,11 +32,14 @@ mod render;
 mod replies;
 mod stack;
 
+use pax_drain::http;
+
 pub use builder::Builder;
 pub use demo::DemoAccount;
 pub use envoy::Envoy;
 pub use error::StackError;
 pub use layout::Layout;
+pub use pax_drain::Drained;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key, take_own_keys};
 pub use rate_cards::{Reloaded, change_filter, rate_cards, reload, replace};
 pub use render::{Place, Rendered, render};

@@ -1,7 +1,7 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
 use clap::{Args, Parser, Subcommand};
-use pax_stack::{Layout, Place, Stack, StackError, Upstream, render};
+use pax_stack::{Drained, Layout, Place, Stack, StackError, Upstream, render};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long calls in flight and waiting debits may take when the stack is stopped.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The metered gateway on this machine: Envoy with the filter, the ledger, and a provider.
 #[derive(Parser)]
@@ -92,6 +92,9 @@ struct Render {
     /// The port of Envoy's admin interface.
     #[arg(long, default_value_t = 10_001)]
     admin_port: u16,
+    /// The ledger's host, as Envoy will reach it.
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    ledger_host: String,
     /// The port of the ledger's internal listener.
     #[arg(long, default_value_t = 10_002)]
     ledger_port: u16,
@@ -162,6 +165,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         gateway_address: args.address,
         gateway_port: args.common.port,
         admin_port: args.admin_port,
+        ledger_host: args.ledger_host,
         ledger_port: args.ledger_port,
         ledger_public_port: args.ledger_public_port,
         wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
@@ -236,18 +240,12 @@ fn run_up(args: Up) -> Result<(), StackError> {
     let mut end = Ok(());
     while !stopping.load(Ordering::Relaxed) && end.is_ok() {
         std::thread::sleep(Duration::from_millis(100));
-        end = stack.check();
+        end = stack.mend(&mut |line| println!("· {line}"));
     }
-    if end.is_ok() {
-        println!("\nstopping: waiting for calls in flight and for their debits");
-    }
-    let patience = if end.is_ok() { STOP_PATIENCE } else { Duration::ZERO };
-    match stack.stop(patience) {
-        true => println!("stopped"),
-        false if end.is_ok() => {
-            println!("stopped; calls in flight after {} s were cut", STOP_PATIENCE.as_secs())
-        }
-        false => {}
+    println!("\nstopping: waiting for calls in flight and for their debits");
+    match stack.stop(STOP_PATIENCE) {
+        Drained::Quiet => println!("stopped"),
+        left => println!("stopped; {left}"),
     }
     end
 }

@@ -1,8 +1,8 @@
 //! Child processes that cannot outlive this one.
 
-use crate::StackError;
+use crate::{StackError, logs};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Process {
     pub name: &'static str,
     pub log: PathBuf,
+    /// Where this process's lines begin in its log, which has those of earlier ones too.
+    log_begins: u64,
     child: Child,
     ended: Option<ExitStatus>,
 }
@@ -24,13 +26,16 @@ impl Process {
     /// # Errors
     /// [`StackError::Io`] when it cannot be started.
     pub fn start(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self, StackError> {
+        // One that cannot be cut is written on.
+        let _ = logs::rotate(&log, logs::LIMIT_BYTES);
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let out = open().map_err(StackError::io("write", &log))?;
+        let log_begins = out.metadata().map_or(0, |meta| meta.len());
         let err = out.try_clone().map_err(StackError::io("write", &log))?;
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let program = PathBuf::from(command.get_program());
         let child = spawn(command).map_err(StackError::io("start", &program))?;
-        Ok(Self { name, log, child, ended: None })
+        Ok(Self { name, log, log_begins, child, ended: None })
     }
 
     /// Its process id.
@@ -57,9 +62,20 @@ impl Process {
                 name: self.name.to_string(),
                 how: describe(status),
                 log: self.log.clone(),
-                tail: tail(&self.log),
+                tail: self.tail(),
             }),
         }
+    }
+
+    /// The last lines that it has written.
+    pub fn tail(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        // One that is shorter than that was cut meanwhile: then all of it is this process's.
+        let begins = usize::try_from(self.log_begins).unwrap_or(0);
+        let text = String::from_utf8_lossy(bytes.get(begins..).unwrap_or(&bytes));
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
+        if last.is_empty() { "  (empty)".to_string() } else { format!("  {}", last.join("\n  ")) }
     }
 
     /// SIGTERM, then SIGKILL after `patience`.
@@ -105,15 +121,6 @@ pub(crate) fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended".to_string(),
     }
-}
-
-/// The last lines of a log.
-pub(crate) fn tail(log: &Path) -> String {
-    let bytes = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
-    if last.is_empty() { "  (empty)".to_string() } else { format!("  {}", last.join("\n  ")) }
 }
 
 type Job = (Command, Sender<std::io::Result<Child>>);

@@ -29,9 +29,11 @@ pub struct Place {
     pub gateway_port: u16,
     /// The port of Envoy's admin interface, on loopback.
     pub admin_port: u16,
-    /// The port of the ledger's internal listener, on loopback.
+    /// The ledger's host: `127.0.0.1`, or its name on a network that it shares with Envoy alone.
+    pub ledger_host: String,
+    /// The port of the ledger's internal listener.
     pub ledger_port: u16,
-    /// The port of the ledger's public listener, on loopback.
+    /// The port of its public listener.
     pub ledger_public_port: u16,
     /// The filter's module, as Envoy sees it.
     pub wasm: PathBuf,
@@ -121,6 +123,7 @@ pub fn render(
         ("GATEWAY_ADDRESS", quoted(&place.gateway_address)),
         ("GATEWAY_PORT", place.gateway_port.to_string()),
         ("ADMIN_PORT", place.admin_port.to_string()),
+        ("LEDGER_HOST", quoted(&place.ledger_host)),
         ("LEDGER_PORT", place.ledger_port.to_string()),
         ("LEDGER_PUBLIC_PORT", place.ledger_public_port.to_string()),
         ("WASM_FILE", quoted(&place.wasm.to_string_lossy())),
@@ -278,6 +281,7 @@ mod tests {
             gateway_address: "127.0.0.1".into(),
             gateway_port: 10_000,
             admin_port: 10_001,
+            ledger_host: "127.0.0.1".into(),
             ledger_port: 10_002,
             ledger_public_port: 10_003,
             wasm: "/a \"quoted\"/module.wasm".into(),

@@ -2,8 +2,10 @@
 
 use crate::demo::DemoAccount;
 use crate::folder::Folder;
+use crate::mend::Mending;
 use crate::process::{self, Process};
 use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
+use pax_drain::{Drained, Gateway, Patience, Proceed};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -15,13 +17,6 @@ use std::time::{Duration, Instant};
 
 /// How long a process may take until it answers. Envoy compiles the module first: seconds on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-
-/// The filter's gauge of debits that the ledger has not acknowledged.
-const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
-
-/// How long it must be quiet before a stop: the gauge is set by ticks of the filter, and is 0 for a moment after a
-/// call has ended and before its debit is counted.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// The running stack. Dropping it kills every process.
 pub struct Stack {
@@ -39,6 +34,8 @@ pub struct Stack {
     pub(crate) standin_port: Option<u16>,
     pub(crate) upstream: Upstream,
     pub(crate) concurrency: u32,
+    pub(crate) standin_args: Vec<OsString>,
+    pub(crate) mending: Mending,
     pub(crate) log_level: String,
     pub(crate) demo: Vec<DemoAccount>,
     pub(crate) cancelled: Arc<AtomicBool>,
@@ -179,12 +176,7 @@ impl Stack {
     /// # Errors
     /// [`StackError`] when it does not come up.
     pub fn start_ledger(&mut self) -> Result<(), StackError> {
-        let mut command = Command::new(&self.layout.ledger);
-        command.arg("--db").arg(&self.db).arg("serve");
-        command.args(["--internal".into(), format!("127.0.0.1:{}", self.ledger_internal_port)]);
-        command.args(["--public".into(), format!("127.0.0.1:{}", self.ledger_public_port)]);
-        command.env("PAX_LEDGER_SECRET", &self.secret);
-        let mut process = Process::start("ledger", command, self.folder.log("ledger"))?;
+        let mut process = Process::start("ledger", self.ledger_command(), self.folder.log("ledger"))?;
         for port in [self.ledger_internal_port, self.ledger_public_port] {
             self.wait_until_ready(&mut process, port, "/healthz", |answer| answer.status == 200)?;
         }
@@ -237,17 +229,7 @@ impl Stack {
     }
 
     fn run_envoy(&self, config: &Path, gateway_port: u16, log: &str) -> Result<Process, StackError> {
-        let mut command = Command::new(&self.layout.envoy);
-        command.arg("--config-path").arg(config);
-        command.args(["--concurrency".into(), self.concurrency.to_string()]);
-        // Hot restart would share memory with another Envoy of this machine.
-        command.arg("--disable-hot-restart");
-        command.args(["--drain-time-s", "2", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
-        // Who watches the access log need not wait ten seconds for a line.
-        command.args(["--file-flush-interval-msec", "1000"]);
-        command.args(envoy::log_arguments(&self.log_level));
-        command.env("PAX_LEDGER_SECRET", &self.secret);
-        let mut process = Process::start("Envoy", command, self.folder.log(log))?;
+        let mut process = Process::start("Envoy", self.envoy_command(config), self.folder.log(log))?;
         self.wait_until_ready(&mut process, gateway_port, "/readyz", |answer| {
             envoy::is_up(answer, gateway_port)
         })?;
@@ -255,39 +237,25 @@ impl Stack {
     }
 
     /// Takes no new calls and waits, at most `patience`, until no call is in flight and no debit waits.
-    /// True when that came to be.
-    pub fn drain(&mut self, patience: Duration) -> bool {
-        let Some(envoy) = self.envoy.as_mut() else { return true };
+    pub fn drain(&mut self, patience: Duration) -> Drained {
+        let Some(envoy) = self.envoy.as_mut() else { return Drained::Quiet };
         if envoy.ended().is_some() {
-            return false;
+            return Drained::Gone;
         }
-        // A load balancer sees the first, callers the second. An error means that Envoy is beyond asking, which
-        // the loop below sees too.
-        let _ = http::ask(self.admin_port, "POST", "/healthcheck/fail");
-        let _ = http::ask(self.admin_port, "POST", "/drain_listeners");
-        let deadline = Instant::now() + patience;
-        let mut quiet_since = None;
-        loop {
-            let quiet = self.stat("http.gateway.downstream_rq_active") == Some(0)
-                && self.stat(OUTBOX_GAUGE).is_none_or(|waiting| waiting == 0);
-            let now = Instant::now();
-            let since = *quiet_since.get_or_insert(now);
-            match quiet {
-                true if now.duration_since(since) >= QUIET => return true,
-                true => {}
-                false => quiet_since = None,
-            }
-            if now > deadline {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
+        let gateway = Gateway { port: self.gateway_port, admin_port: self.admin_port };
+        // Nobody probes this gateway in order to send it calls.
+        let patience = Patience { probe: Duration::ZERO, limit: patience };
+        pax_drain::drain(&gateway, &patience, &mut || {
+            // A ledger that is killed now is still to take the debits that wait.
+            self.mend_for_drain();
+            let gone = self.envoy.as_mut().is_none_or(|envoy| envoy.ended().is_some());
+            if gone { Proceed::Stop } else { Proceed::On }
+        })
     }
 
     /// An orderly stop: [`Stack::drain`], then SIGTERM to Envoy, the ledger and the stand-in, in this order.
-    /// Nothing runs when it returns, after `patience` plus a few seconds at the latest. True when no call was
-    /// cut and no debit was left waiting.
-    pub fn stop(mut self, patience: Duration) -> bool {
+    /// Nothing runs when it returns, after `patience` plus a few seconds at the latest.
+    pub fn stop(mut self, patience: Duration) -> Drained {
         let drained = self.drain(patience);
         for process in [&mut self.envoy, &mut self.ledger, &mut self.standin] {
             if let Some(mut process) = process.take() {
@@ -301,17 +269,15 @@ impl Stack {
         self.folder.run.join("envoy.yaml")
     }
 
-    pub(crate) fn start_standin(&mut self, args: &[OsString]) -> Result<Upstream, StackError> {
+    pub(crate) fn start_standin(&mut self) -> Result<Upstream, StackError> {
         let port = ports::free()?;
-        let address = format!("127.0.0.1:{port}");
-        let mut command = Command::new(&self.layout.standin);
-        command.arg("--listen").arg(&address).args(args);
+        let command = self.standin_command(port);
         let mut process = Process::start("stand-in provider", command, self.folder.log("standin"))?;
         // Whatever it answers: it listens.
         self.wait_until_ready(&mut process, port, "/healthz", |_| true)?;
         self.standin = Some(process);
         self.standin_port = Some(port);
-        Ok(Upstream::Standin(address))
+        Ok(Upstream::Standin(format!("127.0.0.1:{port}")))
     }
 
     fn wait_until_ready(
@@ -342,7 +308,7 @@ impl Stack {
             seconds: START_PATIENCE.as_secs(),
             last,
             log: process.log.clone(),
-            tail: process::tail(&process.log),
+            tail: process.tail(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The stack itself, with the real Envoy, filter and ledger. `make test` builds these first.
 
-use pax_stack::{Layout, Place, Stack, Upstream, render};
+use pax_stack::{Drained, Layout, Place, Stack, Upstream, render};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -41,7 +41,7 @@ fn an_orderly_stop_leaves_every_debit_in_the_ledger_and_no_process() {
     );
     let answer = chat(&stack);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(stack.stop(Duration::from_secs(10)), "something was left waiting");
+    assert_eq!(stack.stop(Duration::from_secs(10)), Drained::Quiet);
     for (name, id) in processes {
         assert!(!runs(id), "{name} still runs");
     }
@@ -87,6 +87,7 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
         admin_port: 10_001,
+        ledger_host: "127.0.0.1".into(),
         ledger_port: 10_002,
         ledger_public_port: 10_003,
         wasm: layout.wasm.clone(),

@@ -9,7 +9,7 @@ use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Account, Cap, CapAmount, Cards, Cli, Command, Entries, Serve, Token};
+use super::{Account, Cap, CapAmount, Cards, Cli, Command, Entries, Serve, Token, health};
 use crate::error::Error;
 use crate::replay::{self, Report};
 use crate::secret::{SharedSecret, new_token, new_token_id, token_sha256};
@@ -24,6 +24,10 @@ const PAGE_ENTRIES: u32 = 500;
 const DIFFERENCES_SHOWN: u64 = 100;
 
 pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
+    if let Command::Health(asked) = &cli.command {
+        health::check(asked.internal, asked.public)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let Some(db) = cli.db else {
         return Err(Error::Operator("which database? Say --db FILE, or set PAX_LEDGER_DB".to_owned()));
     };
@@ -34,6 +38,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Account(Account::List) | Command::Token(Token::List { .. }) => Open::Read,
         Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
         Command::Cards(Cards::List) | Command::Entries(_) | Command::Replay => Open::Read,
+        Command::Health(_) => return Ok(ExitCode::SUCCESS),
     };
     let store = Store::open(&database, open).await?;
     let done = match cli.command {
@@ -42,7 +47,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Cards(command) => cards(&store, command).await,
         Command::Entries(options) => entries(&store, options).await,
         Command::Replay => replay(&store).await,
-        Command::Serve(_) => Ok(ExitCode::SUCCESS),
+        Command::Serve(_) | Command::Health(_) => Ok(ExitCode::SUCCESS),
     };
     store.close().await;
     done

@@ -1,6 +1,7 @@
 //! The operator's command line.
 
 mod commands;
+mod health;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -32,9 +33,11 @@ enum Command {
     /// Serve filters (resolve, debits) and callers; makes the database where it is missing
     #[command(
         after_help = "The shared secret comes from the environment variable PAX_LEDGER_SECRET or from \
-        --secret-file. SIGTERM or Ctrl-C ends the service once what it has taken is durable."
+        --secret-file; one in PAX_LEDGER_SECRET_OLD is taken too, while it is rotated. SIGTERM or Ctrl-C ends the service once what it has taken is durable."
     )]
     Serve(Serve),
+    /// Ask a running service how it is; exits 0 where both listeners answer
+    Health(Health),
     /// Create, list, disable and enable accounts, and set their daily caps
     #[command(subcommand)]
     Account(Account),
@@ -61,6 +64,16 @@ struct Serve {
     /// A file that holds the shared secret; without it, PAX_LEDGER_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Health {
+    /// Where filters call
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9801")]
+    internal: SocketAddr,
+    /// Where callers' requests arrive
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9802")]
+    public: SocketAddr,
 }
 
 #[derive(Debug, Subcommand)]

@@ -117,7 +117,11 @@ pub struct Service {
 
 impl Service {
     pub fn start(database: &Path) -> Self {
-        let mut child = program(database)
+        Self::start_as(program(database))
+    }
+
+    pub fn start_as(mut program: Command) -> Self {
+        let mut child = program
             .args(["serve", "--internal", "127.0.0.1:0", "--public", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()

@@ -139,6 +139,7 @@ impl Vm {
             end: false,
             random: world.random.bytes(),
             outbox_has_room: self.room,
+            ledger_answers: true,
         };
         self.step(shared, stream, event);
         self.goes_on(shared, stream.number);

@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         Ok(standin) => {
             // A reader that went away is no reason to stop serving.
             let _ = writeln!(std::io::stdout(), "listening on {}", standin.addr);
+            end_when_told();
             standin.wait();
             ExitCode::SUCCESS
         }
@@ -77,5 +78,20 @@ fn main() -> ExitCode {
             eprintln!("pax-standin: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// SIGTERM and Ctrl-C end the program at once. Without a handler, process 1 of a container does not notice them.
+fn end_when_told() {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+        Ok(mut signals) => {
+            std::thread::spawn(move || {
+                if signals.forever().next().is_some() {
+                    std::process::exit(0);
+                }
+            });
+        }
+        Err(error) => tracing::warn!(%error, "signals cannot be watched"),
     }
 }

@@ -1,0 +1,30 @@
+#!/bin/sh
+# The ledger's command in its container (compose.yaml): the demo's accounts where the demo's provider is on, then the
+# service.
+set -eu
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+for file in /data /data/ledger.db; do
+    [ ! -e $file ] || [ -w $file ] ||
+        die "$file belongs to another user, as volumes of older versions do. Once, with the stack stopped:
+       docker compose run --rm --no-deps --user root ledger chown -R pax:pax /data"
+done
+
+case ",${COMPOSE_PROFILES:-}," in
+    *,standin,*)
+        for account in free credit; do
+            # An operator who revoked the token or changed the tier meant it: no reason not to start, nor to undo it.
+            pax-ledger account create "demo-$account" --tier "$account" --if-missing >/dev/null &&
+                pax-ledger token add "demo-$account" --name demo --token "mtx-demo-$account" --if-missing >/dev/null ||
+                echo "the account demo-$account is left as it is"
+        done
+        ;;
+    *)
+        # These tokens stand in the README: beside real providers nobody may call with them.
+        [ ! -e /data/ledger.db ] || pax-ledger token list |
+            awk '$2 ~ /^demo-(free|credit)$/ && $3 == "demo" && $4 == "active" { print $1 }' |
+            while read -r token; do pax-ledger token revoke "$token"; done
+        ;;
+esac
+
+exec pax-ledger serve --internal 0.0.0.0:10002 --public 0.0.0.0:10004

@@ -1,0 +1,41 @@
+//! How the stack's processes are started, the first time and after a death.
+
+use crate::{Stack, envoy};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+impl Stack {
+    /// The ledger, on its ports and its database.
+    pub(crate) fn ledger_command(&self) -> Command {
+        let mut command = Command::new(&self.layout.ledger);
+        command.arg("--db").arg(&self.db).arg("serve");
+        command.args(["--internal".into(), format!("127.0.0.1:{}", self.ledger_internal_port)]);
+        command.args(["--public".into(), format!("127.0.0.1:{}", self.ledger_public_port)]);
+        command.env("PAX_LEDGER_SECRET", &self.secret);
+        command
+    }
+
+    /// The stand-in, on a port that may have been its own before.
+    pub(crate) fn standin_command(&self, port: u16) -> Command {
+        let mut command = Command::new(&self.layout.standin);
+        let listen: [OsString; 2] = ["--listen".into(), format!("127.0.0.1:{port}").into()];
+        command.args(listen).args(&self.standin_args);
+        command
+    }
+
+    /// Envoy, with a configuration.
+    pub(crate) fn envoy_command(&self, config: &Path) -> Command {
+        let mut command = Command::new(&self.layout.envoy);
+        command.arg("--config-path").arg(config);
+        command.args(["--concurrency".into(), self.concurrency.to_string()]);
+        // Hot restart would share memory with another Envoy of this machine.
+        command.arg("--disable-hot-restart");
+        command.args(["--drain-time-s", "1", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
+        // Who watches the access log need not wait ten seconds for a line.
+        command.args(["--file-flush-interval-msec", "1000"]);
+        command.args(envoy::log_arguments(&self.log_level));
+        command.env("PAX_LEDGER_SECRET", &self.secret);
+        command
+    }
+}
