@@ -25,7 +25,9 @@ esac
 export UPSTREAM="${UPSTREAM:-}"
 # Callers name the port that is published on the host, or the service on its network.
 published=${GATEWAY_PORT:-10000}
-export GATEWAY_HOSTS="127.0.0.1:$published,localhost:$published,[::1]:$published,envoy:10000${GATEWAY_HOSTS:+,$GATEWAY_HOSTS}"
+[ "${GATEWAY_HOSTS:-}" = '*' ] ||
+    GATEWAY_HOSTS="127.0.0.1:$published,localhost:$published,[::1]:$published,envoy:10000${GATEWAY_HOSTS:+,$GATEWAY_HOSTS}"
+export GATEWAY_HOSTS
 
 render() {
     pax-stack render --address 0.0.0.0 --port 10000 --admin-port 10001 \
