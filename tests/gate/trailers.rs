@@ -7,16 +7,15 @@ use crate::common::world::{TOKEN, World};
 use crate::frames::{self, Request};
 use crate::raw::{Got, Http2};
 
-/// A trailer's name and value.
-type Trailer<'a> = (&'a [u8], &'a [u8]);
-
 pub const CASES: &[OwnCase] =
     &[("a caller's trailers reach neither an HTTP/2 provider nor the ledger", callers_trailers)];
 
 /// A model of the provider that the case's own server plays.
 const MODEL: &str = "mistral-small-latest";
 
-fn head<'a>(method: &'a [u8], path: &'a [u8], bearer: &'a str) -> Vec<(&'a [u8], &'a [u8])> {
+type Fields<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+fn head<'a>(method: &'a [u8], path: &'a [u8], bearer: &'a str) -> Fields<'a> {
     vec![
         (b":method", method),
         (b":scheme", b"http"),
@@ -38,7 +37,7 @@ fn callers_trailers() {
     let port = world.stack.gateway_port();
     let bearer = format!("Bearer {TOKEN}");
     let large = vec![b'x'; 20_000];
-    let tricks: Vec<(&str, Vec<Trailer>)> = vec![
+    let tricks: Vec<(&str, Fields<'_>)> = vec![
         ("none", vec![]),
         ("one", vec![(b"x-after", b"1")]),
         ("a key and an identity", vec![(b"authorization", b"Bearer sk-x"), (b"x-pax-account", b"rich")]),

@@ -80,7 +80,8 @@ def test_every_make_target_link_and_metric_is_there():
     assert named and named <= targets
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links and [link for link in links if not (ROOT / link).exists()] == []
-    defined = set(re.findall(r'"(pax_[a-z_]+)"', (ROOT / "src/root.rs").read_text()))
+    code = "".join((ROOT / "src" / file).read_text() for file in ["root.rs", "worker.rs"])
+    defined = set(re.findall(r'"(pax_[a-z_]+)"', code))
     assert set(re.findall(r"`wasmcustom\.(\w+)`", README)) == defined - {"pax_gateway"}
 
 
