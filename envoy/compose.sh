@@ -25,7 +25,7 @@ case ${1:-} in
         [ -n "$old" ] || { echo 'error: .env has no PAX_LEDGER_SECRET: run this without `rotate`' >&2; exit 1; }
         set_line PAX_LEDGER_SECRET_OLD "$old"
         set_line PAX_LEDGER_SECRET "$(secret)"
-        echo 'A new secret is in .env: `docker compose stop envoy`, then `docker compose up -d`.'
+        echo 'A new secret is in .env: `docker compose up -d` has ledger and Envoy take it.'
         exit
         ;;
     '' | image) ;;

@@ -27,4 +27,5 @@ case ",${COMPOSE_PROFILES:-}," in
         ;;
 esac
 
-exec pax-ledger serve --internal 0.0.0.0:10002 --public 0.0.0.0:10004
+# Compose may stop it before Envoy, whose debits are still to come: it goes on until that has gone.
+exec pax-ledger serve --internal 0.0.0.0:10002 --public 0.0.0.0:10004 --linger-s 40

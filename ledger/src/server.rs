@@ -15,6 +15,7 @@ use crate::api::internal::{self, Internal};
 use crate::api::public::{self, Public};
 use crate::cards::Cards;
 use crate::error::Error;
+use crate::linger::Heard;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::{Location, Open, Store};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub public: SocketAddr,
     /// What Envoy must know, on both.
     pub secret: SharedSecret,
+    /// How long it goes on, once it is asked to stop, while filters are heard.
+    pub linger: Duration,
 }
 
 /// A service that has its database and its ports, and does not answer yet.
@@ -42,6 +45,7 @@ pub struct Server {
     internal: TcpListener,
     public: TcpListener,
     secret: SharedSecret,
+    linger: Duration,
     cards: Arc<Cards>,
 }
 
@@ -55,7 +59,8 @@ impl Server {
         let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
-        Ok(Self { store, internal, public, secret: settings.secret, cards })
+        let Settings { secret, linger, .. } = settings;
+        Ok(Self { store, internal, public, secret, linger, cards })
     }
 
     /// The internal listener's address.
@@ -74,7 +79,7 @@ impl Server {
         local_addr(&self.public)
     }
 
-    /// Serves until `stop` is done. Then takes no new connection, answers what it has taken, and closes the
+    /// Serves until `stop` is done, and filters that are there have gone or had their time. Then takes no new connection, answers what it has taken, and closes the
     /// database.
     ///
     /// # Errors
@@ -83,7 +88,18 @@ impl Server {
         let cards = self.cards;
         let public = Public::new(self.store.clone(), Arc::clone(&cards), self.secret);
         let (recorder, recording) = Recorder::start(self.store.writer(), Arc::clone(&cards));
-        let internal = Internal { store: self.store.clone(), cards, recorder, secret: self.secret };
+        let (heard, linger) = (Heard::default(), self.linger);
+        let internal = Internal {
+            store: self.store.clone(),
+            cards,
+            recorder,
+            secret: self.secret,
+            heard: heard.clone(),
+        };
+        let stop = async move {
+            stop.await;
+            heard.silence(linger).await;
+        };
         let (stopping, stopped) = watch::channel(false);
         let mut serving = [
             serve(self.internal, internal::routes(internal), stopped.clone()),

@@ -261,3 +261,38 @@ fn while_the_secret_is_rotated_the_old_one_is_taken_too() {
     let asked = |secret| http(service.internal, "POST", STANDINGS_PATH, Some(secret), b"{\"asks\":[]}").0;
     assert_eq!((asked("a-new-secret-of-the-tests"), asked(SECRET), asked("another-secret")), (200, 200, 401));
 }
+
+#[test]
+fn at_its_end_it_goes_on_while_filters_are_heard() {
+    let folder = ledger();
+    let serve = || {
+        let mut command = program(&folder.database());
+        command.env("RUST_LOG", "off");
+        Service::start_with(command, &["--linger-s", "30"])
+    };
+    let ended = |service: &mut Service| service.child.try_wait().unwrap().is_some();
+    let until_ended = |service: &mut Service, patience: Duration| {
+        let begun = Instant::now();
+        while !ended(service) {
+            assert!(begun.elapsed() < patience, "it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    // One whom no filter asked anything ends at once, whoever asks for its health.
+    let mut service = serve();
+    assert_eq!(http(service.internal, "GET", "/healthz", None, b"").0, 200);
+    service.signal("TERM");
+    until_ended(&mut service, Duration::from_secs(3));
+
+    let mut service = serve();
+    let asked =
+        |service: &Service| http(service.internal, "POST", STANDINGS_PATH, Some(SECRET), b"{\"asks\":[]}").0;
+    assert_eq!(asked(&service), 200);
+    service.signal("TERM");
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(asked(&service), 200, "a debit could still come");
+    }
+    assert!(!ended(&mut service));
+    until_ended(&mut service, Duration::from_secs(8));
+}

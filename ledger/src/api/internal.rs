@@ -19,6 +19,7 @@ use super::{authorize, healthz, unknown_route};
 use crate::book;
 use crate::cards::Cards;
 use crate::error::Error;
+use crate::linger::{Heard, hear};
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::Store;
@@ -39,6 +40,8 @@ pub struct Internal {
     pub recorder: Recorder,
     /// Whom to believe.
     pub secret: SharedSecret,
+    /// When a filter was last heard.
+    pub heard: Heard,
 }
 
 /// The internal routes.
@@ -50,6 +53,8 @@ pub fn routes(internal: Internal) -> Router {
         .route(DEBITS_PATH, post(debits))
         .method_not_allowed_fallback(post_only)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        // The one that is added last is asked first: only who knows the secret is heard.
+        .route_layer(middleware::from_fn_with_state(internal.heard.clone(), hear))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
         .route("/healthz", get(healthz))
         .fallback(unknown_route)

@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pax_gateway::account::{Status, Tier};
 use pax_gateway::card::RateCard;
@@ -59,7 +60,8 @@ async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
         |kind| signal(kind).map_err(|why| Error::Io { doing: "listening for signals".to_owned(), why });
     let (mut term, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let (internal, public) = (options.internal, options.public);
-    let server = Server::bind(Settings { database, internal, public, secret }).await?;
+    let linger = Duration::from_secs(options.linger_s);
+    let server = Server::bind(Settings { database, internal, public, secret, linger }).await?;
     print(&format!("listening internal={} public={}", server.internal_addr()?, server.public_addr()?))?;
     server
         .run(async move {

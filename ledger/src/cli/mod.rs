@@ -64,6 +64,9 @@ struct Serve {
     /// A file that holds the shared secret; without it, PAX_LEDGER_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// After SIGTERM, go on for so long while filters still come: their Envoy may be stopped at the same time
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    linger_s: u64,
 }
 
 #[derive(Debug, Args)]

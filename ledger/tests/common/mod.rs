@@ -120,9 +120,14 @@ impl Service {
         Self::start_as(program(database))
     }
 
-    pub fn start_as(mut program: Command) -> Self {
+    pub fn start_as(program: Command) -> Self {
+        Self::start_with(program, &[])
+    }
+
+    pub fn start_with(mut program: Command, more: &[&str]) -> Self {
         let mut child = program
             .args(["serve", "--internal", "127.0.0.1:0", "--public", "127.0.0.1:0"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

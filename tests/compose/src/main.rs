@@ -155,16 +155,12 @@ fn changed(stack: &Stack, report: &mut Report) {
     let id = free.lines().nth(1).and_then(|line| line.split(' ').next()).unwrap();
     stack.ledger(&["token", "revoke", id]);
     report.under_load(stack, "a demo token revoked, all recreated", |stack| {
-        // Of two services that are to be replaced, some versions of compose stop both before they start one, the
-        // ledger first: so Envoy is stopped before, as the README says.
-        stack.compose(&["stop", "envoy"]);
         stack.compose(&["up", "-d", "--force-recreate"]);
     });
     let refused = one_of_each(stack.gateway(), "mtx-demo-free");
     assert_eq!(refused.refused.get("401 invalid_api_key"), Some(&3), "{refused}");
     report.under_load(stack, "the secret rotated", |stack| {
         stack.script(&["rotate"]);
-        stack.compose(&["stop", "envoy"]);
         stack.compose(&["up", "-d"]);
     });
 }

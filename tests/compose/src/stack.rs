@@ -135,6 +135,8 @@ impl Drop for Stack {
         if std::thread::panicking() {
             eprintln!("{}", String::from_utf8_lossy(&self.try_compose(&["logs", "--tail", "30"]).stdout));
         }
+        // With its profile, or the stand-in would stay.
+        self.set("COMPOSE_PROFILES", "standin");
         let _ = self.try_compose(&["down", "--volumes", "--timeout", "1"]);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
