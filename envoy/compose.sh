@@ -6,7 +6,7 @@ mkdir -p dist/compose/filter
 
 # The ports are those of compose.yaml. Only the gateway's is published, on the host's loopback.
 render() {
-    dist/pax-stack render --address 0.0.0.0 --port 10000 --admin-port 10001 --ledger-port 10002 --standin-port 10003 \
+    dist/pax-stack render --address 0.0.0.0 --port 10000 --liveness-port 10005 --admin-port 10001 --ledger-port 10002 --standin-port 10003 \
         --wasm /etc/pax/pax_gateway.wasm --filter-file /etc/pax/filter/filter.yaml \
         --ca-file /etc/ssl/certs/ca-certificates.crt "$@"
 }

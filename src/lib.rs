@@ -6,6 +6,8 @@ pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod answer;
+#[cfg(target_arch = "wasm32")]
+mod ask;
 pub mod bundle;
 mod bytes;
 mod canonical;
@@ -34,6 +36,7 @@ pub mod in_flight;
 pub mod json;
 mod json_text;
 pub mod models;
+pub mod open_bodies;
 pub mod outbox;
 pub mod pax;
 pub mod price;
@@ -45,6 +48,7 @@ pub mod request;
 pub mod request_body;
 mod request_keys;
 mod request_options;
+pub mod resolves;
 #[cfg(target_arch = "wasm32")]
 mod root;
 pub mod settle;
@@ -56,6 +60,8 @@ pub mod token_cache;
 pub mod usage;
 #[cfg(target_arch = "wasm32")]
 mod vm;
+#[cfg(target_arch = "wasm32")]
+mod waiting;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;

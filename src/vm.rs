@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
+use crate::open_bodies::OpenBodies;
 use crate::outbox::Writer;
 
 /// This VM.
@@ -32,6 +33,8 @@ pub struct Vm {
     bundle: Option<Rc<Bundle>>,
     /// Whether any of its roots ever had a stream: the main thread's VM has none.
     serves: bool,
+    /// The request bodies of its streams, of whatever configuration.
+    bodies: OpenBodies,
 }
 
 thread_local! {
@@ -55,6 +58,7 @@ impl Vm {
             active: Active::new(),
             bundle: None,
             serves: false,
+            bodies: OpenBodies::new(),
         }
     }
 
@@ -118,6 +122,11 @@ impl Vm {
     /// The accounts that the ledger is asked about.
     pub fn active(&mut self) -> &mut Active {
         &mut self.active
+    }
+
+    /// The request bodies of its streams.
+    pub fn bodies(&mut self) -> &mut OpenBodies {
+        &mut self.bodies
     }
 
     /// Whether it makes calls, and so sends what comes of them.

@@ -12,10 +12,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
+mod bodies;
 mod byo;
 mod credits;
 mod crowd;
 mod fleet;
+mod flood;
 mod frames;
 mod midnight;
 mod operator;
@@ -64,7 +67,16 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    for (name, run) in [operator::OWN_CASES, midnight::CASES, trapped::CASES, byo::CASES].concat() {
+    let own = [
+        operator::OWN_CASES,
+        midnight::CASES,
+        trapped::CASES,
+        byo::CASES,
+        away::CASES,
+        bodies::CASES,
+        flood::CASES,
+    ];
+    for (name, run) in own.concat() {
         cases.push(case(name, run));
     }
     run(cases).exit_code()

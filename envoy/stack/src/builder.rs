@@ -160,6 +160,7 @@ impl Builder {
         let mut stack = Stack {
             db: data_dir.join("ledger.db"),
             secret: ports::random_hex(32)?,
+            liveness_port: ports::free()?,
             admin_port: ports::free()?,
             ledger_internal_port: ports::free()?,
             ledger_public_port: ports::free()?,
@@ -190,6 +191,7 @@ impl Builder {
         let place = Place {
             gateway_address: "127.0.0.1".into(),
             gateway_port,
+            liveness_port: stack.liveness_port,
             admin_port: stack.admin_port,
             ledger_port: stack.ledger_internal_port,
             ledger_public_port: stack.ledger_public_port,
@@ -197,6 +199,7 @@ impl Builder {
             filter: stack.filter_file(),
             ca_file: None,
             access_log: self.access_log,
+            workers: stack.concurrency,
         };
         let rendered = render(&stack.layout, &place, &stack.upstream, self.change)?;
         for (file, text) in [

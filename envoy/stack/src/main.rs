@@ -81,6 +81,12 @@ struct Render {
     /// The address that Envoy listens on (in a container 0.0.0.0, published on loopback).
     #[arg(long, default_value = "127.0.0.1")]
     address: String,
+    /// The port at which `GET /healthz` is answered also under overload.
+    #[arg(long, default_value_t = 10_005)]
+    liveness_port: u16,
+    /// Envoy's worker threads, which share the filter's limits.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
     /// The port of Envoy's admin interface.
     #[arg(long, default_value_t = 10_001)]
     admin_port: u16,
@@ -143,6 +149,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
     let place = Place {
         gateway_address: args.address,
         gateway_port: args.common.port,
+        liveness_port: args.liveness_port,
         admin_port: args.admin_port,
         ledger_port: args.ledger_port,
         ledger_public_port: args.ledger_public_port,
@@ -150,6 +157,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         filter: args.filter_file,
         ca_file: args.ca_file,
         access_log: args.common.access_log,
+        workers: args.concurrency,
     };
     let standin = || Upstream::Server(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
@@ -223,6 +231,7 @@ fn greet(stack: &Stack, served: &str) {
     let url = stack.url();
     println!("· {served}");
     println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
+    println!("· liveness, also under overload: http://127.0.0.1:{}/healthz", stack.liveness_port());
     println!("ready {url}");
     println!();
     println!("Try it (Ctrl-C here stops everything):");

@@ -26,6 +26,8 @@ pub struct Place {
     pub gateway_address: String,
     /// The gateway's port.
     pub gateway_port: u16,
+    /// The port of the listener that says whether the gateway lives, also under overload; at the gateway's address.
+    pub liveness_port: u16,
     /// The port of Envoy's admin interface, on loopback.
     pub admin_port: u16,
     /// The port of the ledger's internal listener, on loopback.
@@ -40,6 +42,8 @@ pub struct Place {
     pub ca_file: Option<PathBuf>,
     /// Whether Envoy writes a line per call (without headers) to its log.
     pub access_log: bool,
+    /// Envoy's worker threads: the filter's limits are sums, of which each has its share.
+    pub workers: u32,
 }
 
 /// What Envoy is started with.
@@ -66,6 +70,7 @@ pub fn render(
     if let Some(cards) = rate_cards::read(layout)? {
         filter["rate_cards"] = cards;
     }
+    filter["workers"] = place.workers.into();
     change(&mut filter);
 
     let mut routes = String::new();
@@ -89,6 +94,7 @@ pub fn render(
     let values = BTreeMap::from([
         ("GATEWAY_ADDRESS", quoted(&place.gateway_address)),
         ("GATEWAY_PORT", place.gateway_port.to_string()),
+        ("LIVENESS_PORT", place.liveness_port.to_string()),
         ("ADMIN_PORT", place.admin_port.to_string()),
         ("LEDGER_PORT", place.ledger_port.to_string()),
         ("LEDGER_PUBLIC_PORT", place.ledger_public_port.to_string()),
@@ -246,6 +252,7 @@ mod tests {
         Place {
             gateway_address: "127.0.0.1".into(),
             gateway_port: 10_000,
+            liveness_port: 10_005,
             admin_port: 10_001,
             ledger_port: 10_002,
             ledger_public_port: 10_003,
@@ -253,6 +260,7 @@ mod tests {
             filter: "/etc/pax/filter/filter.yaml".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
             access_log: true,
+            workers: 2,
         }
     }
 
