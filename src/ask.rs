@@ -27,7 +27,7 @@ pub fn ask(worker: &Worker, root: u32, now: Moment) {
     }
     let gateway = worker.gateway();
     let ledger = &gateway.config.ledger;
-    while let Some(question) = worker.resolves().and_then(|mut resolves| resolves.next()) {
+    while let Some(question) = worker.resolves().and_then(|mut resolves| resolves.next_question()) {
         let (token_sha256, utc_day) = question;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256, utc_day }).unwrap_or_default();
         let callout = host::resolve(ledger, RESOLVE_PATH, &body);

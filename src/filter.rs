@@ -21,7 +21,6 @@ use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::settle::Admission;
 use crate::text::AsText;
-use crate::token_cache::Found;
 use crate::vm::Vm;
 use crate::waiting::Waiter;
 use crate::worker::Worker;
@@ -114,15 +113,27 @@ impl Stream {
     }
 
     fn resolve(&mut self, token: Digest, utc_day: UtcDay, fresh: bool) {
-        let worker = &self.worker;
-        let found = if fresh { Found::Expired } else { worker.tokens.look_up(&Shared, &token, self.now) };
-        match found.or_ask(worker.is_asking(&token)) {
-            Ok(resolution) => self.resolved(resolution),
-            Err(known) => {
-                if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now) {
-                    self.resolved(Resolution::Unavailable);
-                }
-            }
+        let worker = Rc::clone(&self.worker);
+        let asked = match fresh {
+            // The body is the account's already.
+            true => Err(None),
+            false => worker.tokens.look_up(&Shared, &token, self.now).or_ask(worker.is_asking(&token)),
+        };
+        let was = match asked {
+            Ok(resolution) => return self.resolved(resolution),
+            Err(was) => was,
+        };
+        let known = fresh || was.is_some();
+        // A stream that waits takes memory, also before its body comes: of its account, if it had one a moment ago.
+        let full = match was {
+            Some(account) => self.belongs_to(&account.account),
+            None => self.hold(self.request_read),
+        };
+        if let Some(full) = full {
+            return self.step(Event::NoRoom(full), 0);
+        }
+        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now) {
+            self.resolved(Resolution::Unavailable);
         }
     }
 
@@ -138,28 +149,28 @@ impl Stream {
     /// The body is an account's from now on, if that has room for it.
     fn resolved(&mut self, resolution: Resolution) {
         let event = match &resolution {
-            Resolution::Account(account) => {
-                let (shares, body) = (self.gateway.config.limits.open_bodies, &mut self.body);
-                let fits = vm::with(|vm| vm.bodies().belongs_to(body, &account.account, shares));
-                fits.and_then(Result::err).map(Event::NoRoom)
-            }
+            Resolution::Account(account) => self.belongs_to(&account.account).map(Event::NoRoom),
             _ => None,
         };
         self.step(event.unwrap_or(Event::Resolved(resolution)), 0);
     }
 
+    /// The body is this account's; nothing where that has room for it.
+    fn belongs_to(&mut self, account: &str) -> Option<Full> {
+        let (shares, body) = (self.gateway.config.limits.open_bodies, &mut self.body);
+        vm::with(|vm| vm.bodies().belongs_to(body, account, shares)).and_then(Result::err)
+    }
+
     /// Envoy holds so many bytes of the body now; nothing where they fit.
     fn hold(&mut self, size: usize) -> Option<Full> {
-        let (shares, body) = (self.gateway.config.limits.open_bodies, &mut self.body);
-        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-        let grown = vm::with(|vm| vm.bodies().grows(body, bytes, shares));
-        if self.body.is_scattered() {
-            let bytes = host::buffer(Buffer::Request, 0, size);
-            let gathered = bytes.len() == size && host::replace_buffer(Buffer::Request, size, &bytes).is_ok();
-            if gathered {
-                let body = &mut self.body;
-                let _ = vm::with(|vm| vm.bodies().gathered(body));
-            }
+        let (shares, bytes) =
+            (self.gateway.config.limits.open_bodies, u64::try_from(size).unwrap_or(u64::MAX));
+        let grows = |body: &mut OpenBody| vm::with(|vm| vm.bodies().grows(body, bytes, shares));
+        let mut grown = grows(&mut self.body);
+        if self.body.is_scattered() && gather(size) {
+            let body = &mut self.body;
+            let _ = vm::with(|vm| vm.bodies().gathered(body));
+            grown = grows(&mut self.body);
         }
         grown.and_then(Result::err)
     }
@@ -367,6 +378,12 @@ impl HttpContext for Stream {
         }
         self.step(Event::Closed, 0);
     }
+}
+
+/// Writes the request's body anew, in one piece.
+fn gather(size: usize) -> bool {
+    let bytes = host::buffer(Buffer::Request, 0, size);
+    bytes.len() == size && host::replace_buffer(Buffer::Request, size, &bytes).is_ok()
 }
 
 /// What came since so many bytes were read. The end of an HTTP/1.1 body comes by itself, without a byte.

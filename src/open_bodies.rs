@@ -2,7 +2,8 @@
 //! of all. Each has a bound, so that nobody fills Envoy's memory: not before its token is known, not after.
 //!
 //! Envoy keeps a body from its first byte until its stream ends, also while the provider has it and answers: its router
-//! could need it for another connection attempt. So a body counts until its stream ends.
+//! could need it for another connection attempt. So a body counts until its stream ends. A stream counts, too, without a
+//! body ([`STREAM`]): ten thousand heads fill a memory as well.
 //!
 //! A body's bytes count by the memory that they take. Envoy gives each piece of more than [`COPIED`] bytes blocks of its
 //! own ([`BLOCK`]), so that 600 bytes at a time take 27 times their number. A body that came in such pieces can be
@@ -13,6 +14,8 @@
 
 use std::collections::BTreeMap;
 
+/// What a stream takes by itself, in Envoy and in the filter.
+const STREAM: u64 = 16 * 1024;
 /// Up to this size Envoy copies a piece behind the one before it.
 const COPIED: u64 = 512;
 /// What Envoy takes for a larger piece, and again for each more that it fills.
@@ -50,6 +53,8 @@ pub struct OpenBody {
     bytes: u64,
     /// How much memory they take.
     held: u64,
+    /// Whether its stream counts already.
+    counts: bool,
     /// Whose it is; none while its token is not known.
     account: Option<String>,
 }
@@ -84,14 +89,16 @@ impl OpenBodies {
         Self { strangers: 0, accounts: BTreeMap::new(), all: 0 }
     }
 
-    /// A body has so many bytes now.
+    /// A body has so many bytes now; none, where its stream has only begun to wait.
     ///
     /// # Errors
     /// They do not fit: the call is to be refused. They count until [`OpenBodies::ended`].
     pub fn grows(&mut self, body: &mut OpenBody, bytes: u64, shares: Shares) -> Result<(), Full> {
         let piece = bytes.saturating_sub(body.bytes);
         body.bytes = body.bytes.max(bytes);
+        self.begins(body);
         self.add(body, memory_of(piece));
+        body.held = body.held.saturating_add(memory_of(piece));
         self.fits(body, shares)
     }
 
@@ -99,6 +106,7 @@ impl OpenBodies {
     pub fn gathered(&mut self, body: &mut OpenBody) {
         let held = memory_of(body.bytes);
         self.subtract(body, body.held.saturating_sub(held));
+        body.held = body.held.min(held);
     }
 
     /// The token of a body's caller is this account's.
@@ -106,22 +114,29 @@ impl OpenBodies {
     /// # Errors
     /// It has no room for it: the call is to be refused.
     pub fn belongs_to(&mut self, body: &mut OpenBody, account: &str, shares: Shares) -> Result<(), Full> {
-        if body.account.is_some() {
+        if body.account.as_deref() == Some(account) {
             return Ok(());
         }
-        let held = body.held;
-        self.subtract(body, held);
+        self.begins(body);
+        let sum = body.held.saturating_add(STREAM);
+        self.subtract(body, sum);
         body.account = Some(account.to_owned());
-        if held == 0 {
-            return Ok(());
-        }
-        self.add(body, held);
+        self.add(body, sum);
         self.fits(body, shares)
     }
 
     /// Envoy does not hold a body any more.
     pub fn ended(&mut self, body: &mut OpenBody) {
-        self.subtract(body, body.held);
+        if std::mem::take(&mut body.counts) {
+            self.subtract(body, body.held.saturating_add(STREAM));
+            body.held = 0;
+        }
+    }
+
+    fn begins(&mut self, body: &mut OpenBody) {
+        if !std::mem::replace(&mut body.counts, true) {
+            self.add(body, STREAM);
+        }
     }
 
     fn fits(&self, body: &OpenBody, shares: Shares) -> Result<(), Full> {
@@ -135,8 +150,7 @@ impl OpenBodies {
         }
     }
 
-    fn add(&mut self, body: &mut OpenBody, held: u64) {
-        body.held = body.held.saturating_add(held);
+    fn add(&mut self, body: &OpenBody, held: u64) {
         self.all = self.all.saturating_add(held);
         match &body.account {
             None => self.strangers = self.strangers.saturating_add(held),
@@ -147,8 +161,7 @@ impl OpenBodies {
         }
     }
 
-    fn subtract(&mut self, body: &mut OpenBody, held: u64) {
-        body.held = body.held.saturating_sub(held);
+    fn subtract(&mut self, body: &OpenBody, held: u64) {
         self.all = self.all.saturating_sub(held);
         match &body.account {
             None => self.strangers = self.strangers.saturating_sub(held),

@@ -6,15 +6,15 @@ use super::*;
 
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
-const SHARES: Shares = Shares { strangers: MIB, account: 2 * MIB, all: 5 * MIB };
+/// One stranger's, two of an account and five of all: each with a body of a MiB.
+const ONE: u64 = MIB + STREAM;
+const SHARES: Shares = Shares { strangers: ONE, account: 2 * ONE, all: 5 * ONE };
 
 /// A body of so many bytes that came in one piece.
 fn body(bodies: &mut OpenBodies, account: Option<&str>, bytes: u64) -> Result<OpenBody, Full> {
     let mut body = OpenBody::default();
-    if let Some(account) = account {
-        bodies.belongs_to(&mut body, account, SHARES).unwrap();
-    }
-    let grown = bodies.grows(&mut body, bytes, SHARES);
+    let known = account.map_or(Ok(()), |account| bodies.belongs_to(&mut body, account, SHARES));
+    let grown = known.and_then(|()| bodies.grows(&mut body, bytes, SHARES));
     // Who is refused gives back what it held.
     if grown.is_err() {
         bodies.ended(&mut body);
@@ -38,15 +38,15 @@ fn one_accounts_bound_is_not_the_others() {
     let mut bodies = OpenBodies::new();
     let _held = [body(&mut bodies, Some("a"), MIB), body(&mut bodies, Some("a"), MIB)];
     assert_eq!(body(&mut bodies, Some("a"), 1).unwrap_err(), Full::Account);
-    let _more = [body(&mut bodies, Some("b"), 2 * MIB), body(&mut bodies, Some("c"), MIB)];
+    let _more = ["b", "b", "c"].map(|account| body(&mut bodies, Some(account), MIB));
     assert_eq!(body(&mut bodies, Some("d"), 1).unwrap_err(), Full::All);
 }
 
 #[test]
 fn fifty_small_bodies_of_one_account_are_open_at_once() {
     let mut bodies = OpenBodies::new();
-    let open: Vec<_> = (0..50).map(|_| body(&mut bodies, Some("a"), 20 * KIB).unwrap()).collect();
-    assert_eq!(bodies.accounts.get("a"), Some(&(50 * 32 * KIB)));
+    let open: Vec<_> = (0..50).map(|_| body(&mut bodies, Some("a"), 10 * KIB).unwrap()).collect();
+    assert_eq!(bodies.accounts.get("a"), Some(&(50 * (BLOCK + STREAM))));
     drop(open);
 }
 
@@ -55,7 +55,7 @@ fn a_body_is_the_accounts_from_the_moment_its_token_is_known() {
     let mut bodies = OpenBodies::new();
     let mut one = body(&mut bodies, None, MIB).unwrap();
     bodies.belongs_to(&mut one, "a", SHARES).unwrap();
-    assert_eq!((bodies.strangers, bodies.accounts.get("a")), (0, Some(&MIB)));
+    assert_eq!((bodies.strangers, bodies.accounts.get("a")), (0, Some(&ONE)));
     let mut two = body(&mut bodies, None, MIB).unwrap();
     let mut three = OpenBody::default();
     bodies.belongs_to(&mut two, "a", SHARES).unwrap();
@@ -77,7 +77,7 @@ fn a_declared_length_costs_nothing_and_a_piece_costs_what_envoy_takes_for_it() {
     let mut bodies = OpenBodies::new();
     let mut open = OpenBody::default();
     bodies.belongs_to(&mut open, "a", SHARES).unwrap();
-    assert_eq!((bodies.all, bodies.accounts.len()), (0, 0), "nothing has come");
+    assert_eq!(bodies.all, STREAM, "nothing has come but a head");
     for (bytes, held) in [
         (300, 300),
         (600, 600),
@@ -86,8 +86,36 @@ fn a_declared_length_costs_nothing_and_a_piece_costs_what_envoy_takes_for_it() {
         (1_200 + 17 * KIB, 600 + 3 * BLOCK),
     ] {
         bodies.grows(&mut open, bytes, SHARES).unwrap();
-        assert_eq!(open.held, held, "{bytes}");
+        assert_eq!((open.held, bodies.all), (held, held + STREAM), "{bytes}");
     }
+}
+
+#[test]
+fn whose_token_is_asked_about_anew_is_no_stranger_meanwhile() {
+    let mut bodies = OpenBodies::new();
+    let _full = body(&mut bodies, None, MIB).unwrap();
+    // Its token was a's a moment ago, and then proves to be b's.
+    let mut renewed = body(&mut bodies, Some("a"), MIB).unwrap();
+    bodies.belongs_to(&mut renewed, "b", SHARES).unwrap();
+    assert_eq!((bodies.accounts.get("a"), bodies.accounts.get("b")), (None, Some(&ONE)));
+    bodies.ended(&mut renewed);
+    assert_eq!((bodies.accounts.len(), bodies.all), (0, ONE));
+}
+
+#[test]
+fn heads_alone_fill_a_share_too() {
+    let mut bodies = OpenBodies::new();
+    let mut open: Vec<OpenBody> = Vec::new();
+    for account in [None, Some("a")] {
+        let mut fits = 0;
+        while body(&mut bodies, account, 0).map(|body| open.push(body)).is_ok() {
+            fits += 1;
+        }
+        let share = if account.is_some() { SHARES.account } else { SHARES.strangers };
+        assert_eq!(fits, share / STREAM);
+    }
+    open.iter_mut().for_each(|body| bodies.ended(body));
+    assert_eq!((bodies.all, bodies.accounts.len()), (0, 0));
 }
 
 #[test]

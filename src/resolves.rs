@@ -128,7 +128,7 @@ impl<W> Resolves<W> {
     }
 
     /// The next question to be sent, if there is a place: [`Resolves::sent`] or [`Resolves::failed`] must follow.
-    pub fn next(&mut self) -> Option<Question> {
+    pub fn next_question(&mut self) -> Option<Question> {
         if !self.has_next() {
             return None;
         }

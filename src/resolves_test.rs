@@ -17,7 +17,7 @@ fn at(ms: u64) -> Moment {
 /// Sends all that may be sent; the callouts have the numbers of `next` and after it.
 fn send(resolves: &mut Resolves<u32>, next: &mut u32, now: Moment) -> Vec<(u32, Question)> {
     let mut sent = Vec::new();
-    while let Some(question) = resolves.next() {
+    while let Some(question) = resolves.next_question() {
         *next += 1;
         resolves.sent(question, *next, now, PATIENCE_MS);
         sent.push((*next, question));
@@ -110,7 +110,7 @@ fn every_wait_ends() {
 fn a_question_that_cannot_be_sent_gives_its_waiters_back() {
     let mut resolves = Resolves::default();
     resolves.wait(question(1), false, 7, at(0), PATIENCE_MS).unwrap();
-    let question = resolves.next().unwrap();
+    let question = resolves.next_question().unwrap();
     assert_eq!(resolves.failed(&question), [7]);
     assert!(resolves.is_empty());
 }

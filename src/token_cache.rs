@@ -193,25 +193,24 @@ pub enum Found {
     /// Whose it is.
     Fresh(Resolution),
     /// Whose it was until a moment ago: good enough while the ledger is being asked, and if it does not answer.
-    Stale(Resolution),
-    /// It was an account's once; the ledger must say whether it still is.
-    Expired,
+    Stale(Arc<Account>),
+    /// Whose it was once; the ledger must say whether it still is.
+    Expired(Arc<Account>),
     /// Nothing: it may be anybody's.
     Nothing,
 }
 
 impl Found {
-    /// Whose token it is; or, if the ledger must be asked first, whether it was an account's a moment ago. `asking`: this
-    /// worker asks already.
+    /// Whose token it is. `asking`: this worker asks the ledger already.
     ///
     /// # Errors
-    /// The ledger must be asked.
-    pub fn or_ask(self, asking: bool) -> Result<Resolution, bool> {
+    /// The ledger must be asked; whose it was until then.
+    pub fn or_ask(self, asking: bool) -> Result<Resolution, Option<Arc<Account>>> {
         match self {
             Self::Fresh(resolution) => Ok(resolution),
-            Self::Stale(resolution) if asking => Ok(resolution),
-            Self::Stale(_) | Self::Expired => Err(true),
-            Self::Nothing => Err(false),
+            Self::Stale(account) if asking => Ok(Resolution::Account(account)),
+            Self::Stale(account) | Self::Expired(account) => Err(Some(account)),
+            Self::Nothing => Err(None),
         }
     }
 
@@ -219,8 +218,9 @@ impl Found {
     #[must_use]
     pub fn or_unavailable(self) -> Resolution {
         match self {
-            Self::Fresh(resolution) | Self::Stale(resolution) => resolution,
-            Self::Expired | Self::Nothing => Resolution::Unavailable,
+            Self::Fresh(resolution) => resolution,
+            Self::Stale(account) => Resolution::Account(account),
+            Self::Expired(_) | Self::Nothing => Resolution::Unavailable,
         }
     }
 }
@@ -271,9 +271,13 @@ impl Tokens {
             return Found::Fresh(Resolution::Unknown);
         }
         match own {
-            Some(known) if known.times.in_grace(now) => Found::Stale(known.resolution),
-            Some(_) => Found::Expired,
-            None => Found::Nothing,
+            Some(Known { times, resolution: Resolution::Account(account), .. }) => {
+                match times.in_grace(now) {
+                    true => Found::Stale(account),
+                    false => Found::Expired(account),
+                }
+            }
+            _ => Found::Nothing,
         }
     }
 

@@ -31,8 +31,8 @@ fn name(found: Found) -> String {
     };
     match found {
         Found::Fresh(resolution) => of(resolution),
-        Found::Stale(resolution) => format!("{}, stale", of(resolution)),
-        Found::Expired => "expired".to_owned(),
+        Found::Stale(account) => format!("{}, stale", account.account),
+        Found::Expired(_) => "expired".to_owned(),
         Found::Nothing => "nothing".to_owned(),
     }
 }
@@ -154,18 +154,25 @@ fn only_what_holds_or_is_good_for_its_grace_spares_a_question() {
         Resolution::Unavailable => "unavailable".to_owned(),
         resolution => name(Found::Fresh(resolution)),
     };
-    let asks = |found: Found, asking| found.or_ask(asking).map(|it| name(Found::Fresh(it)));
-    let (fresh, stale) = (Found::Fresh(account("a")), Found::Stale(account("a")));
-    assert_eq!(asks(fresh.clone(), false).as_deref(), Ok("a"));
-    assert_eq!(asks(stale.clone(), true).as_deref(), Ok("a"), "while somebody asks");
-    assert_eq!(asks(stale.clone(), false), Err(true));
-    for asking in [false, true] {
-        assert_eq!(asks(Found::Expired, asking), Err(true), "known once");
-        assert_eq!(asks(Found::Nothing, asking), Err(false));
+    let asks = |found: &Found, asking| match found.clone().or_ask(asking) {
+        Ok(resolution) => name(Found::Fresh(resolution)),
+        Err(Some(account)) => format!("ask whether it is still {}", account.account),
+        Err(None) => "ask".to_owned(),
+    };
+    let Resolution::Account(a) = account("a") else { panic!("no account") };
+    let fresh = Found::Fresh(Resolution::Account(Arc::clone(&a)));
+    let (stale, expired) = (Found::Stale(Arc::clone(&a)), Found::Expired(a));
+    for (found, alone, while_asking) in [
+        (&fresh, "a", "a"),
+        (&stale, "ask whether it is still a", "a"),
+        (&expired, "ask whether it is still a", "ask whether it is still a"),
+        (&Found::Nothing, "ask", "ask"),
+    ] {
+        assert_eq!((asks(found, false).as_str(), asks(found, true).as_str()), (alone, while_asking));
     }
     // The ledger did not answer.
     assert_eq!([fresh, stale].map(said), ["a", "a"]);
-    assert_eq!([Found::Expired, Found::Nothing].map(said), ["unavailable", "unavailable"]);
+    assert_eq!([expired, Found::Nothing].map(said), ["unavailable", "unavailable"]);
 }
 
 /// Random tokens, as SHA-256 makes them.

@@ -191,7 +191,7 @@ impl Vm {
         utc_day: UtcDay,
         fresh: bool,
     ) {
-        let found = if fresh { Found::Expired } else { self.tokens.look_up(shared, &token, stream.now) };
+        let found = if fresh { Found::Nothing } else { self.tokens.look_up(shared, &token, stream.now) };
         // Here each stream asks for itself.
         if let Ok(resolution) = found.or_ask(false) {
             return self.step(shared, stream, Event::Resolved(resolution));
