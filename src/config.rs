@@ -8,6 +8,7 @@ use crate::card::is_slot_name;
 use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
 use crate::hosts::Hosts;
+use crate::open_bodies::Shares;
 use crate::provider::read_providers;
 use crate::readiness::Unready;
 
@@ -66,6 +67,8 @@ pub struct Ledger {
     pub authority: String,
     /// How long a callout may take.
     pub timeout_ms: u64,
+    /// The cluster of questions whose token it is, of which strangers can send many.
+    pub resolve_cluster: String,
 }
 
 /// How long the answer to "whose token is this" is kept.
@@ -84,6 +87,8 @@ pub struct Limits {
     pub request: u64,
     /// The largest JSON answer that is held back for its cost headers.
     pub held_answer: u64,
+    /// The request bodies that one worker holds.
+    pub open_bodies: Shares,
 }
 
 /// All that an exchange needs to know.
@@ -125,6 +130,9 @@ impl Gateway {
 }
 
 const MIB: u64 = 1024 * 1024;
+/// How many workers share the sums of `limits` where `workers` is not stated: rather too many, which only makes the
+/// shares small, than too few, which makes the sums a lie.
+const WORKERS: u64 = 16;
 
 impl Config {
     /// The provider that serves a model by its id patterns; of several the first by name.
@@ -155,10 +163,12 @@ impl Config {
         let default_slot = read_slot(&mut fields, &mut mistakes);
         let providers = fields.object("providers", &mut mistakes);
         let providers = providers.map(|fields| read_providers(fields, &mut mistakes));
+        let workers = fields.whole_or("workers", WORKERS, 1..=1_024, &mut mistakes);
         let limits = read_section(&mut fields, "limits", &mut mistakes, |fields, mistakes| {
             let request = fields.whole_or("request_bytes", 20 * MIB, 1_024..=256 * MIB, mistakes);
             let held_answer = fields.whole_or("held_answer_bytes", MIB / 2, 0..=16 * MIB, mistakes);
-            Some(Limits { request: request?, held_answer: held_answer? })
+            let open_bodies = read_open_bodies(fields, workers, request, mistakes);
+            Some(Limits { request: request?, held_answer: held_answer?, open_bodies: open_bodies? })
         });
         let gate = read_section(&mut fields, "gate", &mut mistakes, read_gate);
         let credits = match fields.optional("credits") {
@@ -203,6 +213,23 @@ fn read_section<T>(
     value
 }
 
+/// Each worker's share of the configured sums. A share for callers whose tokens are known holds two of the largest
+/// requests at least: a smaller one would refuse such a request for ever.
+fn read_open_bodies(
+    fields: &mut Fields,
+    workers: Option<u64>,
+    request: Option<u64>,
+    mistakes: &mut Mistakes,
+) -> Option<Shares> {
+    const SUMS: std::ops::RangeInclusive<u64> = 65_536..=1024 * 1024 * MIB;
+    let strangers = fields.whole_or("unknown_caller_bytes", 64 * MIB, SUMS, mistakes);
+    let account = fields.whole_or("open_bytes_per_account", 192 * MIB, SUMS, mistakes);
+    let all = fields.whole_or("open_bytes", 768 * MIB, SUMS, mistakes);
+    let share = |sum: u64| sum.checked_div(workers?);
+    let known = |sum: u64| Some(share(sum)?.max(request?.saturating_mul(2)));
+    Some(Shares { strangers: share(strangers?)?, account: known(account?)?, all: known(all?)? })
+}
+
 fn read_gate(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Gate> {
     const CLAMP: &str = "clamp_output_tokens";
     let sync_s = fields.whole_or("sync_s", 5, 1..=60, mistakes);
@@ -237,8 +264,11 @@ fn read_ledger(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Ledger> {
     let cluster = fields.text("cluster", mistakes);
     let authority = fields.text("authority", mistakes);
     let timeout_ms = fields.whole_or("timeout_ms", 2_000, 10..=60_000, mistakes);
+    let resolve_cluster = fields.optional_text("resolve_cluster", mistakes);
     fields.finish(mistakes);
-    Some(Ledger { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? })
+    let cluster = cluster?;
+    let resolve_cluster = resolve_cluster.unwrap_or_else(|| cluster.clone());
+    Some(Ledger { cluster, authority: authority?, timeout_ms: timeout_ms?, resolve_cluster })
 }
 
 fn read_hosts(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<Hosts> {
@@ -273,7 +303,23 @@ mod tests {
         assert_eq!(config.default_slot, "default");
         assert_eq!((config.tokens.ttl_ms, config.tokens.unknown_ttl_ms), (30_000, 5_000));
         assert_eq!((config.limits.request, config.limits.held_answer), (20_971_520, 524_288));
-        assert_eq!(config.ledger.timeout_ms, 2_000);
+        assert_eq!((config.ledger.timeout_ms, config.ledger.resolve_cluster.as_str()), (2_000, "ledger"));
+        let shares = Shares { strangers: 4 * MIB, account: 40 * MIB, all: 48 * MIB };
+        assert_eq!(config.limits.open_bodies, shares);
+    }
+
+    #[test]
+    fn each_worker_has_its_share_and_a_known_caller_room_for_two_of_the_largest_requests() {
+        let shares = |more: &str| {
+            Config::parse(&GOOD.replacen('{', &format!("{{{more},"), 1)).unwrap().limits.open_bodies
+        };
+        let two = shares(r#""workers": 2"#);
+        assert_eq!(two, Shares { strangers: 32 * MIB, account: 96 * MIB, all: 384 * MIB });
+        let many = r#""workers": 1024, "limits": {"request_bytes": 2048, "unknown_caller_bytes": 1048576}"#;
+        assert_eq!(shares(many), Shares { strangers: 1_024, account: 192 * 1_024, all: 768 * 1_024 });
+        let few = r#""workers": 1024, "limits": {"open_bytes_per_account": 1048576, "open_bytes": 1048576}"#;
+        let few = shares(few);
+        assert_eq!((few.account, few.all), (40 * MIB, 40 * MIB));
     }
 
     #[test]
@@ -290,7 +336,7 @@ mod tests {
             ledger.cluster: must not be empty\n\
             ledger.authority: is missing\n\
             ledger.timeout_ms: must be from 10 to 60000, is 1\n\
-            ledger.secret: is unknown here; known are: cluster, authority, timeout_ms\n\
+            ledger.secret: is unknown here; known are: cluster, authority, timeout_ms, resolve_cluster\n\
             hosts: is missing\n\
             tokens.ttl_s: must be a whole number, is a string\n\
             default_slot: must be at most 64 of a-z, 0-9, '-' and '_'\n\
@@ -301,7 +347,7 @@ mod tests {
             providers.p.own_keys: is missing\n\
             providers.q: must be an object, is a number\n\
             limits.request_bytes: must be a whole number from 1024 to 268435456, written in digits only\n\
-            extra: is unknown here; known are: ledger, hosts, tokens, default_slot, providers, limits, gate, credits, disabled, rate_cards";
+            extra: is unknown here; known are: ledger, hosts, tokens, default_slot, providers, workers, limits, gate, credits, disabled, rate_cards";
         assert_eq!(mistakes, expected);
     }
 

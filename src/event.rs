@@ -8,6 +8,7 @@ use crate::cap::Daily;
 use crate::clock::UtcDay;
 use crate::debit::Debit;
 use crate::digest::Digest;
+use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::Edit;
@@ -34,6 +35,8 @@ pub enum Event<'a> {
     },
     /// The ledger (or the cache) answered whose token it is.
     Resolved(Resolution),
+    /// The request's body, as far as it has come, does not fit what may be held.
+    NoRoom(Full),
     /// More of the request's body came.
     Body {
         /// Only the new bytes.

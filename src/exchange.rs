@@ -31,6 +31,7 @@ use crate::event::{AnswerHead, Effect, Event, Forward, Opened, Reply, Resolution
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route, Wanted};
 use crate::models;
+use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request_body::Body;
@@ -145,6 +146,14 @@ impl Exchange {
             (State::Resolving { call, body }, Event::Resolved(resolution)) => {
                 self.resolved(now, call, body, resolution)
             }
+            (
+                State::Resolving { .. } | State::Reading { .. } | State::Opening { .. },
+                Event::NoRoom(full),
+            ) => self.refuse(&match full {
+                Full::Strangers => Refusal::TooManyStrangers,
+                Full::Account => Refusal::TooManyBytesOpen { own: true },
+                Full::All => Refusal::TooManyBytesOpen { own: false },
+            }),
             (State::Resolving { call, body }, Event::Body { bytes, end }) => {
                 match body.read(bytes, end, self.gateway.config.limits.request) {
                     Ok(body) => self.stay(State::Resolving { call, body }),

@@ -46,6 +46,30 @@ fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
 }
 
 #[test]
+fn a_body_without_room_is_refused_as_long_as_nothing_went_on() {
+    let refused = |known: bool, full: Full| {
+        let mut drive = Drive::new();
+        drive.chat();
+        if known {
+            drive.resolved(Status::Active);
+        }
+        drive.step(Event::NoRoom(full));
+        assert!(drive.exchange.request_waits() && drive.owed == 0);
+        // What comes later changes nothing.
+        drive.resolved(Status::Active).body(&free_body());
+        assert!(drive.forward.is_none() && drive.exchange.request_waits() && drive.owed == 0);
+        drive.code()
+    };
+    assert_eq!(refused(false, Full::Strangers), "503 ledger_unavailable");
+    assert_eq!(refused(false, Full::All), "429 too_many_bytes_open");
+    assert_eq!(refused(true, Full::Account), "429 too_many_bytes_open");
+    assert_eq!(refused(true, Full::All), "429 too_many_bytes_open");
+    let mut drive = Drive::forwarded(&hello());
+    drive.step(Event::NoRoom(Full::Account));
+    assert!(drive.reply.is_none() && drive.owed == 1);
+}
+
+#[test]
 fn the_ledger_is_asked_once_where_the_day_is_not_known() {
     let mut drive = free();
     drive.opens = Opened::Unknown;

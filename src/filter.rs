@@ -2,13 +2,11 @@
 //! It decides nothing: whether to wait is a question to the exchange's state.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use log::{error, warn};
+use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::account::Tier;
 use crate::clock::{Moment, UtcDay};
 use crate::config::Gateway;
 use crate::debit::Debit;
@@ -17,15 +15,16 @@ use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange::Exchange;
 use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::in_flight::Slot;
+use crate::open_bodies::{Full, OpenBody};
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::settle::Admission;
 use crate::text::AsText;
 use crate::vm::Vm;
-use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
+use crate::waiting::Waiter;
 use crate::worker::Worker;
-use crate::{answer_headers, cap, gate, outbox, token_cache, vm};
+use crate::{answer_headers, gate, outbox, vm};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -33,8 +32,10 @@ pub struct Stream {
     /// As it was when the stream began.
     gateway: Rc<Gateway>,
     exchange: Exchange,
-    /// The callout that asks whose token it is, and the token's digest.
-    resolving: Option<(u32, Digest)>,
+    /// How the root tells it whose token it is.
+    waiter: Waiter,
+    /// Its request's body, as Envoy holds it.
+    body: OpenBody,
     /// The call's in-flight record, while something is owed for it.
     slot: Option<Slot>,
     /// How much of a paused request body was read: Envoy counts from its start.
@@ -51,14 +52,15 @@ pub struct Stream {
 impl Stream {
     /// A stream on a configured gateway.
     #[must_use]
-    pub fn new(worker: Rc<Worker>) -> Self {
+    pub fn new(worker: Rc<Worker>, waiter: Waiter) -> Self {
         let gateway = worker.gateway();
         let exchange = Exchange::new(Rc::clone(&gateway));
         Self {
             worker,
             gateway,
             exchange,
-            resolving: None,
+            waiter,
+            body: OpenBody::default(),
             slot: None,
             request_read: 0,
             answer_read: 0,
@@ -86,7 +88,10 @@ impl Stream {
                         let _ = vm::with(release);
                     }
                 }
-                Effect::Reply(reply) => send(&reply),
+                Effect::Reply(reply) => {
+                    send(&reply);
+                    self.give_body_back();
+                }
                 Effect::Forward(forward) => self.forward(&forward),
                 Effect::AnswerHead(head) => {
                     for (name, value) in &head.add {
@@ -111,21 +116,71 @@ impl Stream {
     }
 
     fn resolve(&mut self, token: Digest, utc_day: UtcDay, fresh: bool) {
-        let near = &self.worker.tokens;
-        let remembered = if fresh { None } else { near.look_up(&Shared, &token, self.now) };
-        if let Some(resolution) = remembered {
-            return self.step(Event::Resolved(resolution), 0);
+        let worker = Rc::clone(&self.worker);
+        let asked = match fresh {
+            // The body is the account's already.
+            true => Err(None),
+            false => worker.tokens.look_up(&Shared, &token, self.now).or_ask(worker.is_asking(&token)),
+        };
+        let was = match asked {
+            Ok(resolution) => return self.resolved(resolution),
+            Err(was) => was,
+        };
+        let known = fresh || was.is_some();
+        // A stream that waits takes memory, also before its body comes: of its account, if it had one a moment ago.
+        let full = match was {
+            Some(account) => self.belongs_to(&account.account),
+            None => self.hold(self.request_read),
+        };
+        if let Some(full) = full {
+            return self.step(Event::NoRoom(full), 0);
         }
-        let ledger = &self.gateway.config.ledger;
-        let body = serde_json::to_vec(&ResolveRequest { token_sha256: token, utc_day }).unwrap_or_default();
-        let callout = host::post(ledger, RESOLVE_PATH, "application/json", &body);
-        match callout {
-            Some(callout) => self.resolving = Some((callout, token)),
-            None => {
-                error!("cannot call the ledger: is there a cluster {:?}?", ledger.cluster);
-                self.step(Event::Resolved(Resolution::Unavailable), 0);
-            }
+        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now) {
+            self.resolved(Resolution::Unavailable);
         }
+    }
+
+    /// The root has the ledger's answer, or none.
+    pub(crate) fn take_resolution(&mut self, resolution: Resolution, now: Moment) {
+        self.now = now;
+        self.resolved(resolution);
+        if !self.exchange.request_waits() {
+            told(host::resume(Half::Request), "let a request go on");
+        }
+    }
+
+    /// The body is an account's from now on, if that has room for it.
+    fn resolved(&mut self, resolution: Resolution) {
+        let event = match &resolution {
+            Resolution::Account(account) => self.belongs_to(&account.account).map(Event::NoRoom),
+            _ => None,
+        };
+        self.step(event.unwrap_or(Event::Resolved(resolution)), 0);
+    }
+
+    /// The body is this account's; nothing where that has room for it.
+    fn belongs_to(&mut self, account: &str) -> Option<Full> {
+        let (shares, body) = (self.gateway.config.limits.open_bodies, &mut self.body);
+        vm::with(|vm| vm.bodies().belongs_to(body, account, shares)).and_then(Result::err)
+    }
+
+    /// Envoy holds so many bytes of the body now; nothing where they fit.
+    fn hold(&mut self, size: usize) -> Option<Full> {
+        let (shares, bytes) =
+            (self.gateway.config.limits.open_bodies, u64::try_from(size).unwrap_or(u64::MAX));
+        let grows = |body: &mut OpenBody| vm::with(|vm| vm.bodies().grows(body, bytes, shares));
+        let mut grown = grows(&mut self.body);
+        if self.body.is_scattered() && gather(size) {
+            let body = &mut self.body;
+            let _ = vm::with(|vm| vm.bodies().gathered(body));
+            grown = grows(&mut self.body);
+        }
+        grown.and_then(Result::err)
+    }
+
+    fn give_body_back(&mut self) {
+        let body = &mut self.body;
+        let _ = vm::with(|vm| vm.bodies().ended(body));
     }
 
     fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
@@ -209,28 +264,19 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
-        let Some((_, token)) = self.resolving.take_if(|(expected, _)| *expected == callout) else { return };
-        self.now = host::now();
-        let (resolution, standing) = read_resolution(num_headers, body_size);
-        let times = &self.gateway.config.tokens;
-        let ttl_ms = match resolution {
-            Resolution::Account(_) => times.ttl_ms,
-            Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
-        };
-        token_cache::remember(&Shared, &token, &resolution, self.now, ttl_ms);
-        if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
-            && account.tier == Tier::Free
-        {
-            cap::learn(&Shared, &account.account, &standing, self.now);
-        }
-        self.step(Event::Resolved(resolution), 0);
-        if !self.exchange.request_waits() {
-            told(host::resume(Half::Request), "let a request go on");
-        }
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.give_body_back();
     }
 }
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
+impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
@@ -260,9 +306,14 @@ impl HttpContext for Stream {
             if end {
                 self.now = host::now();
             }
-            let bytes = new_bytes(Buffer::Request, self.request_read, size);
-            self.request_read = size;
-            self.step(Event::Body { bytes: &bytes, end }, size);
+            match self.hold(size) {
+                Some(full) => self.step(Event::NoRoom(full), size),
+                None => {
+                    let bytes = new_bytes(Buffer::Request, self.request_read, size);
+                    self.request_read = size;
+                    self.step(Event::Body { bytes: &bytes, end }, size);
+                }
+            }
         }
         self.request_action()
     }
@@ -337,6 +388,12 @@ impl HttpContext for Stream {
     }
 }
 
+/// Writes the request's body anew, in one piece.
+fn gather(size: usize) -> bool {
+    let bytes = host::buffer(Buffer::Request, 0, size);
+    bytes.len() == size && host::replace_buffer(Buffer::Request, size, &bytes).is_ok()
+}
+
 /// What came since so many bytes were read. The end of an HTTP/1.1 body comes by itself, without a byte.
 fn new_bytes(buffer: Buffer, read: usize, size: usize) -> Vec<u8> {
     match size.saturating_sub(read) {
@@ -349,32 +406,6 @@ fn take_off_what_stays_here(map: Map, headers: &[(String, Vec<u8>)]) {
     for (name, _) in headers.iter().filter(|(name, _)| answer_headers::stays_here(name)) {
         told(host::remove_header(map, name), "take an answer's header off");
     }
-}
-
-fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<Standing>) {
-    // A callout that failed has no headers at all (envoy#26485).
-    let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-    let resolution = match status.as_deref() {
-        Some(b"200") => {
-            let body = host::buffer(Buffer::Callout, 0, body_size);
-            match serde_json::from_slice::<Resolved>(&body) {
-                Ok(Resolved { account, standing }) => {
-                    return (Resolution::Account(Arc::new(account)), Some(standing));
-                }
-                Err(problem) => {
-                    error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
-                    Resolution::Unavailable
-                }
-            }
-        }
-        Some(b"404") => Resolution::Unknown,
-        other => {
-            let status = other.map_or("no answer".into(), String::from_utf8_lossy);
-            warn!("the ledger did not say whose token it is: {status}");
-            Resolution::Unavailable
-        }
-    };
-    (resolution, None)
 }
 
 fn send(reply: &Reply) {

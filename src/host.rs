@@ -117,6 +117,7 @@ unsafe extern "C" {
         cas: u32,
     ) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -353,8 +354,24 @@ pub fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), 
     })
 }
 
+/// Makes the host calls that follow in this callback those of another context of this VM: of a stream that waits, or of
+/// the root itself again.
+pub fn act_for(context: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    checked(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Asks the ledger, by the cluster of questions whose token it is.
+pub fn resolve(ledger: &Ledger, path: &str, body: &[u8]) -> Option<u32> {
+    post_to(&ledger.resolve_cluster, ledger, path, "application/json", body)
+}
+
 /// Sends a POST to the ledger; its answer comes by the token.
 pub fn post(ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Option<u32> {
+    post_to(&ledger.cluster, ledger, path, content_type, body)
+}
+
+fn post_to(cluster: &str, ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Option<u32> {
     let headers = vec![
         (":method", "POST"),
         (":path", path),
@@ -363,7 +380,7 @@ pub fn post(ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Opt
         ("content-type", content_type),
     ];
     let timeout = Duration::from_millis(ledger.timeout_ms);
-    proxy_wasm::hostcalls::dispatch_http_call(&ledger.cluster, headers, Some(body), Vec::new(), timeout).ok()
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout).ok()
 }
 
 /// Defines a metric.

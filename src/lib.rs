@@ -8,6 +8,8 @@ mod allocator;
 pub mod answer;
 pub mod answer_headers;
 pub mod answer_status;
+#[cfg(target_arch = "wasm32")]
+mod ask;
 pub mod bounds;
 pub mod bundle;
 mod bytes;
@@ -39,6 +41,7 @@ pub mod json;
 mod json_text;
 pub mod key_refusals;
 pub mod models;
+pub mod open_bodies;
 pub mod outbox;
 pub mod pax;
 pub mod price;
@@ -52,6 +55,7 @@ pub mod request_body;
 mod request_keys;
 mod request_options;
 mod request_reading;
+pub mod resolves;
 #[cfg(target_arch = "wasm32")]
 mod root;
 pub mod settle;
@@ -63,6 +67,8 @@ pub mod token_cache;
 pub mod usage;
 #[cfg(target_arch = "wasm32")]
 mod vm;
+#[cfg(target_arch = "wasm32")]
+mod waiting;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;

@@ -82,8 +82,15 @@ pub enum Refusal {
     },
     /// The body is compressed.
     UnsupportedEncoding,
+    /// Open request bodies take all the memory that they may.
+    TooManyBytesOpen {
+        /// Whether it is the account's own bodies.
+        own: bool,
+    },
     /// The ledger does not answer, or does not keep up.
     LedgerUnavailable,
+    /// The token is not known yet, and the bodies of such callers take all the memory that they may.
+    TooManyStrangers,
     /// No card is in force, or the filter is not configured.
     GatewayDisabled,
     /// `/readyz`: no calls can be served.
@@ -128,9 +135,11 @@ impl Refusal {
             Self::UnknownHost => 421,
             Self::RequestTooLarge { .. } => 413,
             Self::UnsupportedEncoding => 415,
-            Self::DailyCapExceeded { .. } => 429,
+            Self::DailyCapExceeded { .. } | Self::TooManyBytesOpen { .. } => 429,
             Self::ProviderRefusedPlatformKey | Self::UpstreamFailed => 502,
-            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => 503,
+            Self::LedgerUnavailable | Self::TooManyStrangers | Self::GatewayDisabled | Self::NotReady(_) => {
+                503
+            }
         }
     }
 
@@ -157,9 +166,10 @@ impl Refusal {
             Self::UpstreamFailed => "upstream_failed",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::LedgerUnavailable | Self::NotReady(Unready::LedgerSilent | Unready::OutboxFull) => {
-                "ledger_unavailable"
-            }
+            Self::TooManyBytesOpen { .. } => "too_many_bytes_open",
+            Self::LedgerUnavailable
+            | Self::TooManyStrangers
+            | Self::NotReady(Unready::LedgerSilent | Unready::OutboxFull) => "ledger_unavailable",
             Self::GatewayDisabled | Self::NotReady(Unready::Disabled | Unready::NoCard) => "gateway_disabled",
         }
     }
@@ -167,6 +177,7 @@ impl Refusal {
     /// OpenAI's `type` of the error.
     fn kind(&self) -> &'static str {
         match self.status() {
+            _ if matches!(self, Self::TooManyBytesOpen { .. }) => "rate_limit_error",
             401 => "authentication_error",
             403 => "permission_error",
             429 => "insufficient_quota",
@@ -257,6 +268,17 @@ impl Refusal {
             Self::UnsupportedEncoding => {
                 "The request body is compressed. Send it without Content-Encoding.".to_owned()
             }
+            Self::TooManyBytesOpen { own: true } => {
+                "The requests that this account has open here take all the memory that one account may. Wait until one of them has ended, send fewer at once, or smaller ones."
+                    .to_owned()
+            }
+            Self::TooManyBytesOpen { own: false } => {
+                "The requests that are open here take all the memory that they may. Try again shortly.".to_owned()
+            }
+            Self::TooManyStrangers => {
+                "The gateway does not know yet whose token this is, and has no room for more requests of which it does not know that. Try again shortly."
+                    .to_owned()
+            }
             Self::LedgerUnavailable => {
                 "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
             }
@@ -290,6 +312,8 @@ impl Refusal {
         match self {
             // The ledger may be back in a moment: the SDK's own retry is welcome.
             Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => vec![("retry-after", "2")],
+            // Whose token it is, is being asked; and bodies end.
+            Self::TooManyStrangers | Self::TooManyBytesOpen { .. } => vec![("retry-after", "1")],
             // Calls in flight cost less than what they have reserved: this one may fit when they end.
             Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
                 vec![("retry-after", "1")]
@@ -388,6 +412,9 @@ mod tests {
     #[test]
     fn only_what_may_pass_by_itself_is_tried_again() {
         assert_eq!(Refusal::LedgerUnavailable.headers(), [("retry-after", "2")]);
+        for refusal in [Refusal::TooManyStrangers, Refusal::TooManyBytesOpen { own: true }] {
+            assert_eq!(refusal.headers(), [("retry-after", "1")]);
+        }
         assert_eq!(Refusal::InvalidApiKey.headers(), [("x-should-retry", "false")]);
         let exceeded = |spent, reserved| {
             let [spent, reserved, needed, limit] = [spent, reserved, 2, 10].map(Pax::from_picopax);

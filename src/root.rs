@@ -10,28 +10,32 @@ use proxy_wasm::types::{ContextType, LogLevel};
 use crate::clock::Moment;
 use crate::config::Gateway;
 use crate::doc::Mistakes;
-use crate::filter::Stream;
 use crate::host::{self, Buffer, Map, Metric, Shared};
 use crate::outbox::{self, Sender};
 use crate::publish::Publishing;
 use crate::vm::Vm;
+use crate::waiting::Handle;
 use crate::wire::{
     CARDS_PATH, DEBITS_PATH, DebitReplies, Outcome, STANDINGS_PATH, StandingAsk, StandingsReply,
     StandingsRequest,
 };
-use crate::worker::{IDLE_MS, Worker};
-use crate::{cap, gate, vm};
+use crate::worker::{IDLE_MS, TICK_MS, Worker};
+use crate::{ask, cap, gate, vm};
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, ..Root::default() }));
 }}
 
 #[derive(Default)]
 struct Root {
+    /// Its context, as Envoy knows it.
+    id: u32,
     worker: Option<Rc<Worker>>,
     /// The head of the outbox, and since when it stands there, where others should have moved it.
     stuck: Option<(u64, Moment)>,
+    /// When its chores were last done.
+    worked: Moment,
     /// How many debits waited when it was last looked up.
     waiting: u64,
     sender: Option<Sender>,
@@ -323,6 +327,11 @@ impl Context for Root {
     }
 
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
+        if let Some(worker) = &self.worker
+            && ask::take_answer(worker, self.id, callout, (num_headers, body_size))
+        {
+            return;
+        }
         if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
             self.take_standings(&asks, num_headers, body_size);
         }
@@ -378,10 +387,18 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        let now = host::now();
+        if let Some(worker) = &self.worker {
+            ask::ask(worker, self.id, now);
+        }
+        // A tick that came early for a question to the ledger is not one for small batches of debits.
+        if now >= self.worked && now.since_ms(self.worked) < u64::from(TICK_MS / 2) {
+            return;
+        }
+        self.worked = now;
         if self.look_into_outbox() {
             self.send();
         }
-        let now = host::now();
         self.tell_of_cards(now);
         self.probe(now);
         let _ = vm::with(|vm| vm.beat(now));
@@ -389,13 +406,13 @@ impl RootContext for Root {
         self.sync(now);
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         let worker = Rc::clone(self.worker.as_ref()?);
         worker.serves.set(true);
         if let Some(bundle) = vm::with(Vm::begin_stream).flatten() {
             worker.use_cards(&bundle);
         }
-        Some(Box::new(Stream::new(worker)))
+        Some(Box::new(Handle::new(worker, context)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,8 +1,12 @@
-//! Whose token it is, remembered in shared data for all workers: one question to the ledger per token and TTL.
+//! Whose token it is, remembered: one question to the ledger per token, worker and time to live.
 //!
-//! A fixed number of buckets, each with a few places, whatever strangers send: a new token takes the place of
-//! the one that expires first. Where an entry's time is over, the first to see it asks the ledger, and the
-//! others go on with what is there for [`GRACE_MS`] while it asks.
+//! A worker remembers in its own memory what the ledger told it, and in shared data for the other workers. Tokens of
+//! accounts and tokens that nobody has are kept apart in both, so that strangers push no account out. Both have a
+//! fixed number of places, whatever strangers send: a new token takes the place of the one that expires first.
+//!
+//! Once an entry has expired, the ledger must be asked. For [`GRACE_MS`] from that moment the entry is still good for
+//! callers who come while the worker asks, and if the ledger does not answer. After that nobody is served by it: what
+//! the ledger does not say, be it for hours, extends no entry.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,13 +17,24 @@ use crate::digest::Digest;
 use crate::event::Resolution;
 use crate::shared::{SharedData, numbered, update};
 
-const BUCKETS: u32 = 4_096;
-const PLACES: usize = 4;
-/// How long others use an entry that one caller is renewing.
+/// For how long after its expiry an entry is good enough while the ledger does not answer.
 pub const GRACE_MS: u64 = 2_000;
 
+/// Entries of shared data: a prefix of their keys, and how many buckets of [`PLACES`] there are.
+#[derive(Clone, Copy, Debug)]
+struct Shelf {
+    prefix: &'static str,
+    buckets: u32,
+}
+
+/// The tokens of accounts.
+const ACCOUNTS: Shelf = Shelf { prefix: "pax/token/", buckets: 16_384 };
+/// Tokens that nobody has.
+const STRANGERS: Shelf = Shelf { prefix: "pax/stranger/", buckets: 1_024 };
+const PLACES: usize = 4;
+
 /// An entry: 32 bytes of the token's digest, 8 of the moment it was written, 8 of its expiry, 2 of length, the account
-/// as JSON (none: unknown).
+/// as JSON (none: nobody's).
 struct Place<'a> {
     token: &'a [u8],
     times: Times,
@@ -41,6 +56,11 @@ impl Times {
 
     fn hold(self, now: Moment) -> bool {
         self.since <= now && now < self.expires
+    }
+
+    /// Whether it has expired a short while ago. After the clock was set back nobody knows how long ago that was.
+    fn in_grace(self, now: Moment) -> bool {
+        self.expires <= now && now < self.expires.plus_ms(GRACE_MS)
     }
 }
 
@@ -74,17 +94,50 @@ fn bucket<'a>(places: impl Iterator<Item = Place<'a>>) -> Vec<u8> {
     bytes
 }
 
-fn key(token: &Digest) -> String {
-    let [a, b, c, d, ..] = token.0;
-    let bucket = u32::from_le_bytes([a, b, c, d]) & BUCKETS.saturating_sub(1);
-    numbered("pax/token/", u64::from(bucket))
+impl Shelf {
+    fn key(self, token: &Digest) -> String {
+        let [a, b, c, d, ..] = token.0;
+        let bucket = u32::from_le_bytes([a, b, c, d]) & self.buckets.saturating_sub(1);
+        numbered(self.prefix, u64::from(bucket))
+    }
+
+    /// What is there of a token, if it was written after `than`.
+    fn newer(self, shared: &impl SharedData, token: &Digest, than: Option<Times>) -> Option<Known> {
+        let (value, _) = shared.get(&self.key(token))?;
+        let place = places(&value).into_iter().find(|place| place.token == token.0)?;
+        if than.is_some_and(|than| place.times.since <= than.since) {
+            return None;
+        }
+        let resolution = match place.account {
+            [] => Resolution::Unknown,
+            json => Resolution::Account(Arc::new(serde_json::from_slice::<Account>(json).ok()?)),
+        };
+        Some(Known { token: *token, times: place.times, resolution })
+    }
+
+    /// Losing every swap only means that the ledger is asked once more.
+    fn put(self, shared: &impl SharedData, token: &Digest, times: Times, account: &[u8]) {
+        let _ = update(shared, &self.key(token), |value| {
+            let mut others = places(value);
+            others.retain(|other| other.token != token.0);
+            others.sort_by_key(|other| std::cmp::Reverse(other.times.expires));
+            others.truncate(PLACES.saturating_sub(1));
+            let new = Place { token: &token.0, times, account };
+            (Some(bucket(others.into_iter().chain([new]))), ())
+        });
+    }
+
+    fn take_out(self, shared: &impl SharedData, token: &Digest) {
+        let _ = update(shared, &self.key(token), |value| {
+            let mut others = places(value);
+            let all = others.len();
+            others.retain(|other| other.token != token.0);
+            ((others.len() < all).then(|| bucket(others.into_iter())), ())
+        });
+    }
 }
 
-/// What one VM has read of shared data: the next call with the same token costs no host call, and no JSON.
-/// An entry is over at the same moment as the shared one that it was read from.
-#[derive(Debug)]
-pub struct Near(RefCell<Vec<Option<Known>>>);
-
+/// A worker's own entry.
 #[derive(Clone, Debug)]
 struct Known {
     token: Digest,
@@ -92,180 +145,172 @@ struct Known {
     resolution: Resolution,
 }
 
-/// Each token has one place, whatever strangers send.
-const NEAR: usize = 1_024;
-
-impl Default for Near {
-    fn default() -> Self {
-        Self(RefCell::new(vec![None; NEAR]))
-    }
+/// A worker's own entries: buckets that have `places` at most.
+#[derive(Debug)]
+struct Table {
+    buckets: Vec<Vec<Known>>,
+    places: usize,
 }
 
-impl Near {
-    /// What is remembered of a token; nothing where the ledger has to be asked, and the asker is this caller.
-    #[must_use]
-    pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Moment) -> Option<Resolution> {
-        // Other bits than those of the bucket. Nobody borrows while this runs: one thread, no callback.
+impl Table {
+    fn new(buckets: usize, places: usize) -> Self {
+        Self { buckets: vec![Vec::new(); buckets], places }
+    }
+
+    fn bucket(&mut self, token: &Digest) -> Option<&mut Vec<Known>> {
+        // Other bits than those of the bucket in shared data: tokens that are too many for one are not for both.
         let [.., a, b] = token.0;
-        let place = usize::from(u16::from_le_bytes([a, b])) & NEAR.saturating_sub(1);
-        let mut places = self.0.try_borrow_mut().ok()?;
-        let place = places.get_mut(place)?;
-        if let Some(known) = place.as_ref().filter(|known| known.token == *token && known.times.hold(now)) {
-            return Some(known.resolution.clone());
+        let index = usize::from(u16::from_le_bytes([a, b])).checked_rem(self.buckets.len())?;
+        self.buckets.get_mut(index)
+    }
+
+    fn get(&mut self, token: &Digest) -> Option<&Known> {
+        self.bucket(token)?.iter().find(|known| known.token == *token)
+    }
+
+    fn put(&mut self, new: Known) {
+        let places = self.places;
+        let Some(bucket) = self.bucket(&new.token) else { return };
+        bucket.retain(|known| known.token != new.token);
+        if bucket.len() >= places
+            && let Some((first, _)) = bucket.iter().enumerate().min_by_key(|(_, known)| known.times.expires)
+        {
+            bucket.swap_remove(first);
         }
-        let (resolution, times) = look_up(shared, token, now)?;
-        *place = Some(Known { token: *token, times, resolution: resolution.clone() });
-        Some(resolution)
+        bucket.push(new);
+    }
+
+    fn take_out(&mut self, token: &Digest) {
+        if let Some(bucket) = self.bucket(token) {
+            bucket.retain(|known| known.token != *token);
+        }
     }
 }
 
-/// What shared data holds of a token, and from when until when.
-fn look_up(shared: &impl SharedData, token: &Digest, now: Moment) -> Option<(Resolution, Times)> {
-    let found = update(shared, &key(token), |value| {
-        let mut places = places(value);
-        let Some(place) = places.iter_mut().find(|place| place.token == token.0) else { return (None, None) };
-        let resolution = match place.account {
-            [] => Some(Resolution::Unknown),
-            json => serde_json::from_slice::<Account>(json).ok().map(|it| Resolution::Account(Arc::new(it))),
-        };
-        if place.times.hold(now) {
-            return (None, resolution.map(|it| (it, place.times)));
-        }
-        // Its time is over: whoever wins this swap asks, the others find it extended.
-        place.times = Times::from(now, GRACE_MS);
-        (Some(bucket(places.into_iter())), None)
-    });
-    found.flatten()
+/// What is remembered of a token.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Whose it is.
+    Fresh(Resolution),
+    /// Whose it was until a moment ago: good enough while the ledger is being asked, and if it does not answer.
+    Stale(Arc<Account>),
+    /// Whose it was once; the ledger must say whether it still is.
+    Expired(Arc<Account>),
+    /// Nothing: it may be anybody's.
+    Nothing,
 }
 
-/// Remembers what the ledger said for `ttl_ms`.
-pub fn remember(shared: &impl SharedData, token: &Digest, resolution: &Resolution, now: Moment, ttl_ms: u64) {
-    let account = match resolution {
-        Resolution::Account(account) => serde_json::to_vec(account.as_ref()).unwrap_or_default(),
-        Resolution::Unknown => Vec::new(),
-        Resolution::Unavailable => return,
-    };
-    let place = Place { token: &token.0, times: Times::from(now, ttl_ms), account: &account };
-    // Losing every swap only means that the ledger is asked once more.
-    let _ = update(shared, &key(token), |value| {
-        let mut others = places(value);
-        others.retain(|other| other.token != token.0);
-        others.sort_by_key(|other| std::cmp::Reverse(other.times.expires));
-        others.truncate(PLACES.saturating_sub(1));
-        let new = Place { token: place.token, times: place.times, account: place.account };
-        (Some(bucket(others.into_iter().chain([new]))), ())
-    });
+impl Found {
+    /// Whose token it is. `asking`: this worker asks the ledger already.
+    ///
+    /// # Errors
+    /// The ledger must be asked; whose it was until then.
+    pub fn or_ask(self, asking: bool) -> Result<Resolution, Option<Arc<Account>>> {
+        match self {
+            Self::Fresh(resolution) => Ok(resolution),
+            Self::Stale(account) if asking => Ok(Resolution::Account(account)),
+            Self::Stale(account) | Self::Expired(account) => Err(Some(account)),
+            Self::Nothing => Err(None),
+        }
+    }
+
+    /// Whose token it is, now that the ledger did not answer.
+    #[must_use]
+    pub fn or_unavailable(self) -> Resolution {
+        match self {
+            Self::Fresh(resolution) => resolution,
+            Self::Stale(account) => Resolution::Account(account),
+            Self::Expired(_) | Self::Nothing => Resolution::Unavailable,
+        }
+    }
+}
+
+/// What one worker remembers. It answers without a host call, and without JSON, while its entry holds.
+#[derive(Debug)]
+pub struct Tokens(RefCell<Tables>);
+
+#[derive(Debug)]
+struct Tables {
+    accounts: Table,
+    strangers: Table,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(RefCell::new(Tables { accounts: Table::new(8_192, 12), strangers: Table::new(256, 4) }))
+    }
+}
+
+impl Tokens {
+    /// What is remembered of a token, by this worker or in shared data.
+    #[must_use]
+    pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Moment) -> Found {
+        // Nobody borrows while this runs: one thread, no callback.
+        let Ok(mut tables) = self.0.try_borrow_mut() else { return Found::Nothing };
+        let holds = |known: &Known| known.times.hold(now).then(|| known.resolution.clone());
+        let own = tables.accounts.get(token);
+        if let Some(resolution) = own.and_then(holds) {
+            return Found::Fresh(resolution);
+        }
+        let own_times = own.map(|known| known.times);
+        if let Some(resolution) = tables.strangers.get(token).and_then(holds) {
+            return Found::Fresh(resolution);
+        }
+        // Another worker may have asked since.
+        if let Some(known) = ACCOUNTS.newer(shared, token, own_times) {
+            tables.accounts.put(known);
+        }
+        let own = tables.accounts.get(token);
+        if let Some(resolution) = own.and_then(holds) {
+            return Found::Fresh(resolution);
+        }
+        let own = own.cloned();
+        let stranger = STRANGERS.newer(shared, token, own.as_ref().map(|known| known.times));
+        if let Some(stranger) = stranger.filter(|it| it.times.hold(now)) {
+            tables.strangers.put(stranger);
+            return Found::Fresh(Resolution::Unknown);
+        }
+        match own {
+            Some(Known { times, resolution: Resolution::Account(account), .. }) => {
+                match times.in_grace(now) {
+                    true => Found::Stale(account),
+                    false => Found::Expired(account),
+                }
+            }
+            _ => Found::Nothing,
+        }
+    }
+
+    /// Remembers what the ledger said for `ttl_ms`.
+    pub fn remember(
+        &self,
+        shared: &impl SharedData,
+        token: &Digest,
+        resolution: &Resolution,
+        now: Moment,
+        ttl_ms: u64,
+    ) {
+        let Ok(mut tables) = self.0.try_borrow_mut() else { return };
+        let times = Times::from(now, ttl_ms);
+        let known = Known { token: *token, times, resolution: resolution.clone() };
+        match resolution {
+            Resolution::Account(account) => {
+                tables.strangers.take_out(token);
+                tables.accounts.put(known);
+                let account = serde_json::to_vec(account.as_ref()).unwrap_or_default();
+                ACCOUNTS.put(shared, token, times, &account);
+            }
+            Resolution::Unknown => {
+                tables.accounts.take_out(token);
+                tables.strangers.put(known);
+                ACCOUNTS.take_out(shared, token);
+                STRANGERS.put(shared, token, times, &[]);
+            }
+            Resolution::Unavailable => {}
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-    use super::*;
-    use crate::account::{Status, Tier};
-    use crate::shared::fake::Map;
-
-    fn account(name: &str) -> Resolution {
-        Resolution::Account(Arc::new(Account {
-            account: name.to_owned(),
-            tier: Tier::Free,
-            status: Status::Active,
-            token_id: "tok_1".to_owned(),
-            daily_cap_pax: None,
-        }))
-    }
-
-    /// As a VM sees it that has read nothing yet.
-    fn look_up(shared: &Map, token: &Digest, now: Moment) -> Option<Resolution> {
-        Near::default().look_up(shared, token, now)
-    }
-
-    fn name(found: Option<Resolution>) -> String {
-        match found {
-            None => "ask".to_owned(),
-            Some(Resolution::Account(account)) => account.account.clone(),
-            Some(Resolution::Unknown) => "unknown".to_owned(),
-            Some(Resolution::Unavailable) => "unavailable".to_owned(),
-        }
-    }
-
-    /// Tokens of one bucket.
-    fn token(n: u8) -> Digest {
-        let mut bytes = [0; 32];
-        *bytes.last_mut().unwrap() = n;
-        Digest(bytes)
-    }
-
-    #[test]
-    fn one_caller_asks_and_the_others_go_on_while_it_does() {
-        let (shared, t) = (Map::default(), Moment::from_ms);
-        assert_eq!(name(look_up(&shared, &token(1), t(0))), "ask");
-        remember(&shared, &token(1), &account("a"), t(0), 30_000);
-        assert_eq!(name(look_up(&shared, &token(1), t(29_999))), "a");
-        assert_eq!(name(look_up(&shared, &token(1), t(30_000))), "ask", "its time is over");
-        assert_eq!(name(look_up(&shared, &token(1), t(30_001))), "a", "somebody is asking");
-        assert_eq!(name(look_up(&shared, &token(1), t(32_000))), "ask", "who asked got no answer");
-        remember(&shared, &token(1), &Resolution::Unknown, t(32_001), 5_000);
-        assert_eq!(name(look_up(&shared, &token(1), t(32_002))), "unknown", "revoked");
-    }
-
-    #[test]
-    fn the_cache_is_bounded_whatever_strangers_send() {
-        let (shared, t) = (Map::default(), Moment::from_ms);
-        remember(&shared, &token(0), &account("a"), t(0), 30_000);
-        for n in 1..100 {
-            remember(&shared, &token(n), &Resolution::Unknown, t(u64::from(n)), 5_000);
-        }
-        assert_eq!(name(look_up(&shared, &token(0), t(100))), "a", "it expires last, so it stays");
-        let size: usize = shared.0.borrow().values().map(|(value, _)| value.len()).sum();
-        assert!(size < 4 * 50 + 200, "{size}");
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_no_entry_last_longer() {
-        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
-        remember(&shared, &token(1), &account("a"), t(7_200_000), 30_000);
-        assert_eq!(name(near.look_up(&shared, &token(1), t(7_200_001))), "a");
-        assert_eq!(name(near.look_up(&shared, &token(1), t(0))), "ask");
-        assert_eq!(name(near.look_up(&shared, &token(1), t(1))), "a", "somebody is asking");
-        assert_eq!(name(near.look_up(&shared, &token(1), t(2_000))), "ask");
-    }
-
-    #[test]
-    fn an_outage_is_not_remembered() {
-        let shared = Map::default();
-        remember(&shared, &token(1), &Resolution::Unavailable, Moment::from_ms(0), 30_000);
-        assert_eq!(name(look_up(&shared, &token(1), Moment::from_ms(1))), "ask");
-    }
-
-    #[test]
-    fn what_a_vm_has_read_is_over_when_the_shared_entry_is() {
-        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
-        remember(&shared, &token(1), &account("a"), t(0), 30_000);
-        let Some(Resolution::Account(first)) = near.look_up(&shared, &token(1), t(1)) else { panic!("none") };
-        let empty = Map::default();
-        let Some(Resolution::Account(again)) = near.look_up(&empty, &token(1), t(29_999)) else {
-            panic!("none")
-        };
-        assert!(Arc::ptr_eq(&first, &again), "without shared data, and without a copy");
-        assert_eq!(name(near.look_up(&shared, &token(1), t(30_000))), "ask", "its time is over");
-        assert_eq!(name(near.look_up(&shared, &token(1), t(30_001))), "a", "while it asks");
-        remember(&shared, &token(1), &Resolution::Unknown, t(30_002), 5_000);
-        assert_eq!(name(near.look_up(&shared, &token(1), t(32_000))), "unknown", "revoked");
-    }
-
-    #[test]
-    fn tokens_that_share_a_place_never_answer_for_each_other() {
-        let (shared, near, t) = (Map::default(), Near::default(), Moment::from_ms);
-        let token = |n: u8| {
-            let mut bytes = [7; 32];
-            *bytes.first_mut().unwrap() = n;
-            Digest(bytes)
-        };
-        for n in 0..20 {
-            remember(&shared, &token(n), &account(&n.to_string()), t(0), 30_000);
-        }
-        for n in (0..20).chain(0..20) {
-            assert_eq!(name(near.look_up(&shared, &token(n), t(1))), n.to_string());
-        }
-    }
-}
+#[path = "token_cache_test.rs"]
+mod tests;

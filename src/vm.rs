@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
+use crate::open_bodies::OpenBodies;
 use crate::outbox::Writer;
 use crate::readiness::Probe;
 
@@ -35,6 +36,8 @@ pub struct Vm {
     bundle: Option<Rc<Bundle>>,
     /// Whether any of its roots ever had a stream: the main thread's VM has none.
     serves: bool,
+    /// The request bodies of its streams, of whatever configuration.
+    bodies: OpenBodies,
 }
 
 thread_local! {
@@ -59,6 +62,7 @@ impl Vm {
             probe: Probe::new(),
             bundle: None,
             serves: false,
+            bodies: OpenBodies::new(),
         }
     }
 
@@ -127,6 +131,11 @@ impl Vm {
     /// What it knows of the ledger.
     pub fn probe(&mut self) -> &mut Probe {
         &mut self.probe
+    }
+
+    /// The request bodies of its streams.
+    pub fn bodies(&mut self) -> &mut OpenBodies {
+        &mut self.bodies
     }
 
     /// Whether it makes calls, and so sends what comes of them.

@@ -1,6 +1,6 @@
 //! What all streams of one root context share. wasm32 only.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use log::{error, warn};
@@ -8,13 +8,19 @@ use log::{error, warn};
 use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::config::{Config, Gateway};
+use crate::digest::Digest;
 use crate::host::{self, Metric, Random};
 use crate::key_refusals::KeyRefusals;
-use crate::token_cache::Near;
+use crate::resolves::{Question, Resolves};
+use crate::token_cache::Tokens;
+use crate::waiting::Waiter;
 
+/// How soon the root asks the ledger whose token it is. A stream cannot ask itself: its question would end with it,
+/// whoever else waits for the answer.
+const ASK_MS: u32 = 1;
 /// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
 /// call, and the ledger syncs once for all that came meanwhile.
-const TICK_MS: u32 = 20;
+pub const TICK_MS: u32 = 20;
 /// How often it looks while nothing waits there: each tick wakes a thread.
 pub const IDLE_MS: u32 = 1_000;
 
@@ -30,7 +36,11 @@ pub struct Worker {
     pub serves: Cell<bool>,
     /// Whether the root looks into the outbox every few milliseconds, or once a second.
     pub ticks_quickly: Cell<bool>,
-    pub(crate) tokens: Near,
+    /// The milliseconds from one tick to the next, as Envoy was last told.
+    tick_ms: Cell<u32>,
+    pub(crate) tokens: Tokens,
+    /// The streams that wait to know whose token it is.
+    resolves: RefCell<Resolves<Waiter>>,
     pub(crate) random: Random,
     key_refusals: RefCell<KeyRefusals>,
     /// The counter of providers' refusals of the platform's key.
@@ -46,7 +56,9 @@ impl Worker {
             room: Cell::new(false),
             serves: Cell::new(false),
             ticks_quickly: Cell::new(false),
-            tokens: Near::default(),
+            tick_ms: Cell::new(IDLE_MS),
+            tokens: Tokens::default(),
+            resolves: RefCell::default(),
             random: Random::default(),
             key_refusals: RefCell::default(),
             key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
@@ -66,15 +78,49 @@ impl Worker {
 
     /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
     pub fn tick_quickly(&self, quickly: bool) {
-        if self.ticks_quickly.replace(quickly) != quickly && host::tick_every(self.tick_ms()).is_err() {
+        self.ticks_quickly.set(quickly);
+        self.set_pace();
+    }
+
+    /// Has the root tick as soon as there is something for it to do.
+    pub fn set_pace(&self) {
+        let Ok(resolves) = self.resolves.try_borrow() else { return };
+        let tick_ms = match self.ticks_quickly.get() {
+            _ if resolves.has_work() => ASK_MS,
+            false if resolves.is_empty() => IDLE_MS,
+            _ => TICK_MS,
+        };
+        if self.tick_ms.replace(tick_ms) != tick_ms && host::tick_every(tick_ms).is_err() {
             error!("Envoy did not let the filter set the time between two ticks");
         }
     }
 
-    /// How long it is from one tick of the root to the next.
+    /// How long it is from one look of the root into the outbox to the next.
     #[must_use]
     pub fn tick_ms(&self) -> u32 {
         if self.ticks_quickly.get() { TICK_MS } else { IDLE_MS }
+    }
+
+    /// Whether this worker asks the ledger about a token already.
+    #[must_use]
+    pub fn is_asking(&self, token: &Digest) -> bool {
+        self.resolves.try_borrow().is_ok_and(|resolves| resolves.is_asking(token))
+    }
+
+    /// A stream waits until the root has asked the ledger; false where too many wait. `known`: the token was an
+    /// account's a moment ago.
+    pub fn wait(&self, question: Question, known: bool, waiter: Waiter, now: Moment) -> bool {
+        let patience_ms = self.gateway().config.ledger.timeout_ms;
+        let Some(mut resolves) = self.resolves() else { return false };
+        let waits = resolves.wait(question, known, waiter, now, patience_ms).is_ok();
+        drop(resolves);
+        self.set_pace();
+        waits
+    }
+
+    /// The questions to the ledger. No stream may be woken while they are borrowed: it could ask again.
+    pub fn resolves(&self) -> Option<RefMut<'_, Resolves<Waiter>>> {
+        self.resolves.try_borrow_mut().ok()
     }
 
     /// The configuration and the cards, as they are now. A stream keeps what it began with.

@@ -30,7 +30,7 @@ published=${GATEWAY_PORT:-10000}
 export GATEWAY_HOSTS
 
 render() {
-    pax-stack render --address 0.0.0.0 --port 10000 --admin-port 10001 \
+    pax-stack render --address 0.0.0.0 --port 10000 --liveness-port 10005 --admin-port 10001 \
         --ledger-host ledger --ledger-port 10002 --ledger-public-port 10004 \
         --filter-file $run/filter/filter.yaml "$@"
 }

@@ -63,6 +63,8 @@ fn config(upstream: &Upstream) -> Value {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
         admin_port: 10_001,
+        liveness_port: 10_005,
+        workers: 2,
         ledger_host: "127.0.0.1".into(),
         ledger_port: 10_002,
         ledger_public_port: 10_003,

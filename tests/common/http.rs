@@ -143,6 +143,19 @@ impl Connection {
         }
     }
 
+    /// Whether something of an answer has come, or the end of the connection.
+    pub fn has_answer(&mut self) -> bool {
+        if !self.buffer.is_empty() {
+            return true;
+        }
+        self.socket.set_nonblocking(true).unwrap();
+        let mut byte = [0];
+        let came =
+            !matches!(self.socket.peek(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock);
+        self.socket.set_nonblocking(false).unwrap();
+        came
+    }
+
     /// Whether the gateway has closed it. What comes before that is passed over.
     pub fn is_closed(&mut self) -> bool {
         self.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();

@@ -14,10 +14,13 @@ mod common;
 
 mod abuse;
 mod answers;
+mod away;
+mod bodies;
 mod byo;
 mod credits;
 mod crowd;
 mod fleet;
+mod flood;
 mod frames;
 mod hosts;
 mod midnight;
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    let own: [&[OwnCase]; 9] = [
+    let own: [&[OwnCase]; 12] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -80,6 +83,9 @@ fn main() -> ExitCode {
         abuse::CASES,
         own_keys::CASES,
         hosts::CASES,
+        away::CASES,
+        bodies::CASES,
+        flood::CASES,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));

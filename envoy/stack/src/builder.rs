@@ -200,6 +200,7 @@ impl Builder {
         let mut stack = Stack {
             db: data_dir.join("ledger.db"),
             secret: ports::random_hex(32)?,
+            liveness_port: ports::free()?,
             admin_port: ports::free()?,
             ledger_internal_port: ports::free()?,
             ledger_public_port: ports::free()?,
@@ -233,6 +234,7 @@ impl Builder {
         let place = Place {
             gateway_address: "127.0.0.1".into(),
             gateway_port,
+            liveness_port: stack.liveness_port,
             admin_port: stack.admin_port,
             ledger_host: "127.0.0.1".into(),
             ledger_port: stack.ledger_internal_port,
@@ -242,6 +244,7 @@ impl Builder {
             ca_file: None,
             hosts: self.hosts,
             access_log: self.access_log,
+            workers: stack.concurrency,
         };
         let own_keys = self.own_keys && stack.upstream != Upstream::Providers;
         let rendered = render(&stack.layout, &place, &stack.upstream, |filter| {

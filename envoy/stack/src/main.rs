@@ -89,6 +89,12 @@ struct Render {
     /// The address that Envoy listens on (in a container 0.0.0.0, published on loopback).
     #[arg(long, default_value = "127.0.0.1")]
     address: String,
+    /// The port at which `GET /healthz` is answered also under overload.
+    #[arg(long, default_value_t = 10_005)]
+    liveness_port: u16,
+    /// Envoy's worker threads, which share the filter's limits.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
     /// The port of Envoy's admin interface.
     #[arg(long, default_value_t = 10_001)]
     admin_port: u16,
@@ -164,6 +170,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         hosts,
         gateway_address: args.address,
         gateway_port: args.common.port,
+        liveness_port: args.liveness_port,
         admin_port: args.admin_port,
         ledger_host: args.ledger_host,
         ledger_port: args.ledger_port,
@@ -172,6 +179,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         filter: args.filter_file,
         ca_file: args.ca_file,
         access_log: args.common.access_log,
+        workers: args.concurrency,
     };
     let standin = || Upstream::Standin(format!("127.0.0.1:{}", args.standin_port));
     let upstream = upstream(&args.common, &layout)?.unwrap_or_else(standin);
@@ -258,6 +266,7 @@ fn greet(stack: &Stack, served: &str) {
     for demo in stack.demo_accounts().iter().filter(|demo| demo.revoked_public) {
         println!("· the public token of {} is REVOKED: with it anybody could spend your money", demo.account);
     }
+    println!("· liveness, also under overload: http://127.0.0.1:{}/healthz", stack.liveness_port());
     println!("ready {url}");
     println!();
     for demo in stack.demo_accounts() {

@@ -101,7 +101,7 @@ fn bearer() -> String {
 }
 
 /// Clusters of the template's own.
-const CLUSTERS: [&str; 3] = ["ledger", "ledger_public", "nowhere"];
+const CLUSTERS: [&str; 4] = ["ledger", "ledger_public", "ledger_resolve", "nowhere"];
 
 /// Who serves the providers' models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +255,9 @@ pub(crate) fn filter_config(
         .map(|(name, provider)| (name.clone(), provider_config(name, provider, upstream, plain)))
         .collect();
     json!({
-        "ledger": { "cluster": "ledger", "authority": "ledger", "timeout_ms": 2000 },
+        "ledger": {
+            "cluster": "ledger", "resolve_cluster": "ledger_resolve", "authority": "ledger", "timeout_ms": 2000,
+        },
         "hosts": hosts,
         "tokens": { "ttl_s": 30, "unknown_ttl_s": 5 },
         "default_slot": "default",

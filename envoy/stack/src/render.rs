@@ -27,6 +27,8 @@ pub struct Place {
     pub gateway_address: String,
     /// The gateway's port.
     pub gateway_port: u16,
+    /// The port of the listener that says whether the gateway lives, also under overload; at the gateway's address.
+    pub liveness_port: u16,
     /// The port of Envoy's admin interface, on loopback.
     pub admin_port: u16,
     /// The ledger's host: `127.0.0.1`, or its name on a network that it shares with Envoy alone.
@@ -46,6 +48,8 @@ pub struct Place {
     pub hosts: Vec<String>,
     /// Whether Envoy writes a line per call (without headers) to its log.
     pub access_log: bool,
+    /// Envoy's worker threads: the filter's limits are sums, of which each has its share.
+    pub workers: u32,
 }
 
 impl Place {
@@ -97,6 +101,7 @@ pub fn render(
     if let Some(cards) = rate_cards::read(layout)? {
         filter["rate_cards"] = cards;
     }
+    filter["workers"] = place.workers.into();
     change(&mut filter);
 
     let mut routes = String::new();
@@ -122,6 +127,7 @@ pub fn render(
     let values = BTreeMap::from([
         ("GATEWAY_ADDRESS", quoted(&place.gateway_address)),
         ("GATEWAY_PORT", place.gateway_port.to_string()),
+        ("LIVENESS_PORT", place.liveness_port.to_string()),
         ("ADMIN_PORT", place.admin_port.to_string()),
         ("LEDGER_HOST", quoted(&place.ledger_host)),
         ("LEDGER_PORT", place.ledger_port.to_string()),
@@ -280,6 +286,7 @@ mod tests {
         Place {
             gateway_address: "127.0.0.1".into(),
             gateway_port: 10_000,
+            liveness_port: 10_005,
             admin_port: 10_001,
             ledger_host: "127.0.0.1".into(),
             ledger_port: 10_002,
@@ -289,6 +296,7 @@ mod tests {
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
             hosts: vec!["Gateway.example".into(), "localhost:10000".into()],
             access_log: true,
+            workers: 2,
         }
     }
 

@@ -28,6 +28,7 @@ pub struct Stack {
     pub(crate) db: PathBuf,
     pub(crate) secret: String,
     pub(crate) gateway_port: u16,
+    pub(crate) liveness_port: u16,
     pub(crate) admin_port: u16,
     pub(crate) ledger_internal_port: u16,
     pub(crate) ledger_public_port: u16,
@@ -56,6 +57,11 @@ impl Stack {
     /// The gateway's port.
     pub fn gateway_port(&self) -> u16 {
         self.gateway_port
+    }
+
+    /// The port at which `GET /healthz` is answered also under overload.
+    pub fn liveness_port(&self) -> u16 {
+        self.liveness_port
     }
 
     /// The port of Envoy's admin interface.
@@ -205,6 +211,7 @@ impl Stack {
     /// [`StackError`] when it does not come up.
     pub fn another_envoy(&self, change: impl Fn(String) -> String) -> Result<Envoy, StackError> {
         let (gateway_port, admin_port) = (ports::free()?, ports::free()?);
+        let liveness_port = ports::free()?;
         let name = format!("envoy-{gateway_port}");
         // The filter's configuration is discovered, so it has a folder of its own to be watched.
         let (filter, folder) = (self.filter_file(), self.folder.run.join(&name));
@@ -212,6 +219,7 @@ impl Stack {
         let quoted = |path: &Path| Value::from(path.to_string_lossy()).to_string();
         let mut moved = vec![
             (format!("port_value: {} ", self.gateway_port), format!("port_value: {gateway_port} ")),
+            (format!("port_value: {} ", self.liveness_port), format!("port_value: {liveness_port} ")),
             (format!("port_value: {} ", self.admin_port), format!("port_value: {admin_port} ")),
             (quoted(&filter), quoted(&own_filter)),
             // In the text of the filter's configuration: the hosts that it answers to.

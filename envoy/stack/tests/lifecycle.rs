@@ -88,6 +88,8 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         gateway_port: 10_000,
         admin_port: 10_001,
         ledger_host: "127.0.0.1".into(),
+        liveness_port: 10_005,
+        workers: 2,
         ledger_port: 10_002,
         ledger_public_port: 10_003,
         wasm: layout.wasm.clone(),

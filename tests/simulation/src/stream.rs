@@ -15,7 +15,7 @@ use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::in_flight::Slot;
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
-use pax_gateway::token_cache;
+use pax_gateway::token_cache::Found;
 use pax_gateway::wire::Resolved;
 
 use crate::Fault;
@@ -192,8 +192,9 @@ impl Vm {
         utc_day: UtcDay,
         fresh: bool,
     ) {
-        let remembered = if fresh { None } else { self.tokens.look_up(shared, &token, stream.now) };
-        if let Some(resolution) = remembered {
+        let found = if fresh { Found::Nothing } else { self.tokens.look_up(shared, &token, stream.now) };
+        // Here each stream asks for itself.
+        if let Ok(resolution) = found.or_ask(false) {
             return self.step(shared, stream, Event::Resolved(resolution));
         }
         self.call_out(shared, Question::Resolve(token, utc_day), Waits::Stream(stream.number, token));
@@ -220,7 +221,7 @@ impl Vm {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
         };
-        token_cache::remember(shared, &token, &resolution, stream.now, ttl_ms);
+        self.tokens.remember(shared, &token, &resolution, stream.now, ttl_ms);
         if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
             && account.tier == Tier::Free
         {

@@ -12,7 +12,7 @@ use pax_gateway::in_flight::{BEAT_MS, Lane, Slot, Watch};
 use pax_gateway::outbox::{self, Sender, Writer};
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
-use pax_gateway::token_cache::Near;
+use pax_gateway::token_cache::Tokens;
 use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
 
 use crate::Fault;
@@ -42,7 +42,7 @@ pub(crate) struct Vm {
     watch: Watch,
     sender: Sender,
     outbox: Writer,
-    pub(crate) tokens: Near,
+    pub(crate) tokens: Tokens,
     beaten: Moment,
     syncing: bool,
     pub(crate) room: bool,
@@ -62,7 +62,7 @@ impl Vm {
             watch: Watch::new(),
             sender: Sender::new(random.next()),
             outbox: Writer::default(),
-            tokens: Near::default(),
+            tokens: Tokens::default(),
             beaten: Moment::default(),
             syncing: false,
             room: false,

@@ -1,0 +1,130 @@
+//! A root asks the ledger whose tokens its streams came with, and tells them. wasm32 only.
+//!
+//! Only the root can: Envoy ends a callout with the context that made it, and the SDK takes an answer for the context in
+//! whose callback it was asked for. A stream that asked would take the answer of all who wait with it into its grave.
+
+use std::sync::Arc;
+
+use log::{error, warn};
+
+use crate::account::Tier;
+use crate::cap;
+use crate::clock::Moment;
+use crate::digest::Digest;
+use crate::event::Resolution;
+use crate::host::{self, Buffer, Map, Shared};
+use crate::resolves::TOLD_AT_ONCE;
+use crate::waiting::Waiter;
+use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
+use crate::worker::Worker;
+
+/// Ends the waits that were too long, sends the questions that there is a place for, and tells the next streams what the
+/// ledger said. `root`: the root's context.
+pub fn ask(worker: &Worker, root: u32, now: Moment) {
+    let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now)).unwrap_or_default();
+    for (token, waiter) in overdue {
+        tell(worker, &token, &Resolution::Unavailable, vec![waiter], now);
+    }
+    let gateway = worker.gateway();
+    let ledger = &gateway.config.ledger;
+    while let Some(question) = worker.resolves().and_then(|mut resolves| resolves.next_question()) {
+        let (token_sha256, utc_day) = question;
+        let body = serde_json::to_vec(&ResolveRequest { token_sha256, utc_day }).unwrap_or_default();
+        let callout = host::resolve(ledger, RESOLVE_PATH, &body);
+        let Some(mut resolves) = worker.resolves() else { return };
+        match callout {
+            Some(callout) => resolves.sent(question, callout, now, ledger.timeout_ms),
+            None => {
+                error!("cannot call the ledger: is there a cluster {:?}?", ledger.resolve_cluster);
+                let waiters = resolves.failed(&question);
+                drop(resolves);
+                tell(worker, &token_sha256, &Resolution::Unavailable, waiters, now);
+            }
+        }
+    }
+    wake(worker, root, now);
+    worker.set_pace();
+}
+
+/// A callout has ended; false where it is not one of these.
+pub fn take_answer(
+    worker: &Worker,
+    root: u32,
+    callout: u32,
+    (num_headers, body_size): (usize, usize),
+) -> bool {
+    let Some(answered) = worker.resolves().and_then(|mut resolves| resolves.answered(callout)) else {
+        return false;
+    };
+    let ((token, _), waiters) = answered;
+    let now = host::now();
+    let (resolution, standing) = read_resolution(num_headers, body_size);
+    let gateway = worker.gateway();
+    let times = &gateway.config.tokens;
+    let ttl_ms = match resolution {
+        Resolution::Account(_) => times.ttl_ms,
+        Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
+    };
+    worker.tokens.remember(&Shared, &token, &resolution, now, ttl_ms);
+    if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
+        && account.tier == Tier::Free
+    {
+        cap::learn(&Shared, &account.account, &standing, now);
+    }
+    tell(worker, &token, &resolution, waiters, now);
+    ask(worker, root, now);
+    true
+}
+
+/// What those who wait will be told. While the ledger does not answer, what is remembered of the token is good for its
+/// grace.
+fn tell(worker: &Worker, token: &Digest, resolution: &Resolution, waiters: Vec<Waiter>, now: Moment) {
+    let resolution = match resolution {
+        Resolution::Unavailable => worker.tokens.look_up(&Shared, token, now).or_unavailable(),
+        said => said.clone(),
+    };
+    if let Some(mut resolves) = worker.resolves() {
+        resolves.tell(waiters, &resolution);
+    }
+}
+
+/// Tells as many streams as one callback may.
+fn wake(worker: &Worker, root: u32, now: Moment) {
+    let mut woken = false;
+    for _ in 0..TOLD_AT_ONCE {
+        // Borrowed for this moment only: a stream may ask again.
+        let next = worker.resolves().and_then(|mut resolves| resolves.next_told());
+        let Some((waiter, resolution)) = next else { break };
+        waiter.wake(resolution, now);
+        woken = true;
+    }
+    if woken && host::act_for(root).is_err() {
+        error!("Envoy does not know the root context that asks the ledger");
+    }
+}
+
+fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<Standing>) {
+    // A callout that failed has no headers at all (envoy#26485).
+    let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+    let resolution = match status.as_deref() {
+        Some(b"200") => {
+            let body = host::buffer(Buffer::Callout, 0, body_size);
+            match serde_json::from_slice::<Resolved>(&body) {
+                Ok(Resolved { account, standing }) => {
+                    return (Resolution::Account(Arc::new(account)), Some(standing));
+                }
+                Err(problem) => {
+                    error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
+                    Resolution::Unavailable
+                }
+            }
+        }
+        Some(b"404") => Resolution::Unknown,
+        other => {
+            let status = other.map_or("no answer".into(), String::from_utf8_lossy);
+            warn!("the ledger did not say whose token it is: {status}");
+            Resolution::Unavailable
+        }
+    };
+    (resolution, None)
+}

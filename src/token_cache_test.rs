@@ -1,0 +1,212 @@
+//! Tests of `token_cache.rs`.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
+
+use super::*;
+use crate::account::{Status, Tier};
+use crate::shared::fake::Map;
+
+const TTL_MS: u64 = 30_000;
+
+fn account(name: &str) -> Resolution {
+    Resolution::Account(Arc::new(Account {
+        account: name.to_owned(),
+        tier: Tier::Free,
+        status: Status::Active,
+        token_id: "tok_1".to_owned(),
+        daily_cap_pax: None,
+    }))
+}
+
+/// As a worker sees it that has asked nobody yet.
+fn look_up(shared: &Map, token: &Digest, now: Moment) -> String {
+    name(Tokens::default().look_up(shared, token, now))
+}
+
+fn name(found: Found) -> String {
+    let of = |resolution| match resolution {
+        Resolution::Account(account) => account.account.clone(),
+        Resolution::Unknown => "unknown".to_owned(),
+        Resolution::Unavailable => "unavailable".to_owned(),
+    };
+    match found {
+        Found::Fresh(resolution) => of(resolution),
+        Found::Stale(account) => format!("{}, stale", account.account),
+        Found::Expired(_) => "expired".to_owned(),
+        Found::Nothing => "nothing".to_owned(),
+    }
+}
+
+/// Tokens of one bucket, in shared data and in a worker's memory.
+fn token(n: u8) -> Digest {
+    let mut bytes = [0; 32];
+    *bytes.get_mut(16).unwrap() = n;
+    Digest(bytes)
+}
+
+#[test]
+fn grace_counts_once_from_the_expiry_however_often_the_ledger_is_asked_in_vain() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(0))), "nothing");
+    worker.remember(&shared, &token(1), &account("a"), t(0), TTL_MS);
+    let other = Tokens::default();
+    for (at, found) in [
+        (29_999, "a"),
+        (30_000, "a, stale"),
+        (30_001, "a, stale"),
+        (31_999, "a, stale"),
+        (32_000, "expired"),
+        (34_000, "expired"),
+        (3_600_000, "expired"),
+    ] {
+        for worker in [&worker, &other] {
+            assert_eq!(name(worker.look_up(&shared, &token(1), t(at))), found, "at {at}");
+            worker.remember(&shared, &token(1), &Resolution::Unavailable, t(at), TTL_MS);
+        }
+        assert_eq!(look_up(&shared, &token(1), t(at)), found, "to a new worker at {at}");
+    }
+    worker.remember(&shared, &token(1), &Resolution::Unknown, t(3_600_001), 5_000);
+    for worker in [&worker, &other] {
+        assert_eq!(name(worker.look_up(&shared, &token(1), t(3_600_002))), "unknown", "revoked");
+    }
+}
+
+#[test]
+fn what_one_worker_has_asked_the_others_know() {
+    let (shared, t) = (Map::default(), Moment::from_ms);
+    let (worker, other) = (Tokens::default(), Tokens::default());
+    worker.remember(&shared, &token(1), &account("a"), t(0), TTL_MS);
+    assert_eq!(name(other.look_up(&shared, &token(1), t(1))), "a");
+    worker.remember(&shared, &token(1), &account("b"), t(31_000), TTL_MS);
+    assert_eq!(name(other.look_up(&shared, &token(1), t(31_001))), "b", "a newer entry beats a stale one");
+}
+
+#[test]
+fn a_token_that_was_nobodys_and_is_an_accounts_now_is_the_accounts() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    worker.remember(&shared, &token(1), &Resolution::Unknown, t(0), 5_000);
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(4_999))), "unknown");
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(5_000))), "nothing", "strangers have no grace");
+    worker.remember(&shared, &token(1), &account("a"), t(5_001), TTL_MS);
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(5_002))), "a");
+    assert_eq!(look_up(&shared, &token(1), t(5_002)), "a");
+}
+
+#[test]
+fn strangers_push_no_account_out_and_memory_is_bounded() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    worker.remember(&shared, &token(0), &account("a"), t(0), TTL_MS);
+    for n in 1..=255 {
+        // Later than the account's entry, and longer: not even then.
+        worker.remember(&shared, &token(n), &Resolution::Unknown, t(u64::from(n)), 3_600_000);
+    }
+    assert_eq!(name(worker.look_up(&shared, &token(0), t(300))), "a");
+    assert_eq!(look_up(&shared, &token(0), t(300)), "a");
+    let size: usize = shared.0.borrow().values().map(|(value, _)| value.len()).sum();
+    assert!(size < (PLACES + 1) * 50 + 200, "{size}");
+    let tables = worker.0.borrow();
+    let kept = |table: &Table| table.buckets.iter().map(Vec::len).sum::<usize>();
+    assert_eq!((kept(&tables.accounts), kept(&tables.strangers)), (1, 4));
+}
+
+#[test]
+fn of_too_many_accounts_in_one_bucket_those_stay_that_expire_last() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    for n in 0..100u8 {
+        worker.remember(&shared, &token(n), &account(&n.to_string()), t(u64::from(n)), TTL_MS);
+    }
+    assert_eq!(name(worker.look_up(&shared, &token(99), t(100))), "99");
+    assert_eq!(name(worker.look_up(&shared, &token(88), t(100))), "88");
+    assert_eq!(name(worker.look_up(&shared, &token(87), t(100))), "nothing");
+    assert_eq!(look_up(&shared, &token(96), t(100)), "96");
+    assert_eq!(look_up(&shared, &token(95), t(100)), "nothing");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_entry_last_longer() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    worker.remember(&shared, &token(1), &account("a"), t(7_200_000), TTL_MS);
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(7_200_001))), "a");
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(0))), "expired");
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(1))), "expired", "and no grace either");
+    assert_eq!(look_up(&shared, &token(1), t(1)), "expired");
+    // The ledger's answer of then is the newer one for those who ask now.
+    worker.remember(&shared, &token(1), &account("b"), t(2), TTL_MS);
+    assert_eq!(name(worker.look_up(&shared, &token(1), t(3))), "b");
+    assert_eq!(look_up(&shared, &token(1), t(3)), "b");
+}
+
+#[test]
+fn an_entry_that_holds_costs_no_shared_data_and_no_copy() {
+    let (shared, worker, t) = (Map::default(), Tokens::default(), Moment::from_ms);
+    worker.remember(&shared, &token(1), &account("a"), t(0), TTL_MS);
+    let empty = Map::default();
+    let found = |at| match worker.look_up(&empty, &token(1), t(at)) {
+        Found::Fresh(Resolution::Account(account)) => account,
+        other => panic!("{other:?}"),
+    };
+    assert!(Arc::ptr_eq(&found(1), &found(29_999)));
+}
+
+#[test]
+fn only_what_holds_or_is_good_for_its_grace_spares_a_question() {
+    let said = |found: Found| match found.or_unavailable() {
+        Resolution::Unavailable => "unavailable".to_owned(),
+        resolution => name(Found::Fresh(resolution)),
+    };
+    let asks = |found: &Found, asking| match found.clone().or_ask(asking) {
+        Ok(resolution) => name(Found::Fresh(resolution)),
+        Err(Some(account)) => format!("ask whether it is still {}", account.account),
+        Err(None) => "ask".to_owned(),
+    };
+    let Resolution::Account(a) = account("a") else { panic!("no account") };
+    let fresh = Found::Fresh(Resolution::Account(Arc::clone(&a)));
+    let (stale, expired) = (Found::Stale(Arc::clone(&a)), Found::Expired(a));
+    for (found, alone, while_asking) in [
+        (&fresh, "a", "a"),
+        (&stale, "ask whether it is still a", "a"),
+        (&expired, "ask whether it is still a", "ask whether it is still a"),
+        (&Found::Nothing, "ask", "ask"),
+    ] {
+        assert_eq!((asks(found, false).as_str(), asks(found, true).as_str()), (alone, while_asking));
+    }
+    // The ledger did not answer.
+    assert_eq!([fresh, stale].map(said), ["a", "a"]);
+    assert_eq!([expired, Found::Nothing].map(said), ["unavailable", "unavailable"]);
+}
+
+/// Random tokens, as SHA-256 makes them.
+fn random(number: u32) -> Digest {
+    Digest::of(&[&number.to_le_bytes()])
+}
+
+/// How often the ledger is asked by one worker in one time to live, when so many tokens call over and over.
+fn asks(tokens: u32, strangers: u32) -> u32 {
+    let (shared, worker) = (Map::default(), Tokens::default());
+    let mut asks = 0;
+    for round in 0..3u64 {
+        let now = Moment::from_ms(round * 1_000);
+        for number in 0..tokens {
+            if !matches!(worker.look_up(&shared, &random(number), now), Found::Fresh(_)) {
+                asks += 1;
+                worker.remember(&shared, &random(number), &account("a"), now, TTL_MS);
+            }
+        }
+        for number in 0..strangers {
+            let token = random(u32::MAX - number);
+            if !matches!(worker.look_up(&shared, &token, now), Found::Fresh(_)) {
+                worker.remember(&shared, &token, &Resolution::Unknown, now, 5_000);
+            }
+        }
+    }
+    asks
+}
+
+#[test]
+fn twenty_thousand_live_tokens_are_asked_about_once_each() {
+    assert_eq!(asks(20_000, 0), 20_000);
+    assert_eq!(asks(20_000, 50_000), 20_000, "whatever strangers send");
+    // More than there are places: still nearly all of them.
+    let many = asks(60_000, 0);
+    assert!(many < 70_000, "{many}");
+}
