@@ -21,9 +21,14 @@ case ",${COMPOSE_PROFILES:-}," in
         ;;
     *)
         # These tokens stand in the README: beside real providers nobody may call with them.
-        [ ! -e /data/ledger.db ] || pax-ledger token list |
-            awk '$2 ~ /^demo-(free|credit)$/ && $3 == "demo" && $4 == "active" { print $1 }' |
-            while read -r token; do pax-ledger token revoke "$token"; done
+        if [ -e /data/ledger.db ]; then
+            # The file of an older version is brought up to date by `account create` alone, and by the service.
+            pax-ledger token list >/dev/null 2>&1 ||
+                pax-ledger account create demo-free --tier free --if-missing >/dev/null 2>&1 || true
+            pax-ledger token list |
+                awk '$2 ~ /^demo-(free|credit)$/ && $3 == "demo" && $4 == "active" { print $1 }' |
+                while read -r token; do pax-ledger token revoke "$token"; done
+        fi
         ;;
 esac
 

@@ -117,7 +117,7 @@ fn at_sigterm_under_load_no_call_is_cut_and_every_answer_has_its_entry() {
     let seen = load.stop();
     println!("{seen}");
     assert!(seen.answered.len() > 100, "few calls are no test: {seen}");
-    assert!(seen.cut.is_empty() && seen.refused.is_empty() && seen.unanswered == 0, "{seen}");
+    assert!(seen.was_stopped_cleanly(20), "{seen}");
     assert_eq!(gateway.entries(), seen.owed());
 }
 
@@ -159,7 +159,7 @@ fn a_stop_step_drains_and_leaves_the_end_to_whoever_asked_for_it() {
     assert!(gateway.end().status.success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let seen = load.stop();
-    assert!(seen.cut.is_empty() && seen.unanswered == 0, "{seen}");
+    assert!(seen.was_stopped_cleanly(20), "{seen}");
     assert_eq!(gateway.entries(), seen.owed());
 }
 
