@@ -146,7 +146,7 @@ fn call(gateway: SocketAddr, token: &str, kind: usize, seen: &mut Tally) -> bool
     let _ = socket.set_read_timeout(Some(PATIENCE));
     let _ = write!(
         socket,
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {gateway}\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\
          content-type: application/json\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
