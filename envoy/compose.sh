@@ -19,10 +19,16 @@ set_line() {
     mv .env.new .env
 }
 
+if docker compose version >/dev/null 2>&1; then compose='docker compose'; else compose=docker-compose; fi
+
 case ${1:-} in
     rotate)
         old=$(value PAX_LEDGER_SECRET)
         [ -n "$old" ] || { echo 'error: .env has no PAX_LEDGER_SECRET: run this without `rotate`' >&2; exit 1; }
+        # Rotated twice, the secret that a running Envoy has would be neither of the two that the ledger takes.
+        running=$($compose exec -T envoy printenv PAX_LEDGER_SECRET 2>/dev/null | tr -d '\r\n') || running=
+        [ -z "$running" ] || [ "$running" = "$old" ] ||
+            { echo "error: Envoy still runs with the secret before .env's: run \`$compose up -d\` first" >&2; exit 1; }
         set_line PAX_LEDGER_SECRET_OLD "$old"
         set_line PAX_LEDGER_SECRET "$(secret)"
         echo 'A new secret is in .env: `docker compose up -d` has ledger and Envoy take it.'
@@ -42,7 +48,6 @@ if [ ! -e .env ]; then
 fi
 [ -n "$(value PAX_LEDGER_SECRET)" ] || set_line PAX_LEDGER_SECRET "$(secret)"
 
-if docker compose version >/dev/null 2>&1; then compose='docker compose'; else compose=docker-compose; fi
 if [ "${1:-}" = image ]; then
     command -v docker >/dev/null 2>&1 || { echo 'error: .env is written; the image needs Docker, which is not here' >&2; exit 1; }
     PAX_PARTS=dist $compose build envoy

@@ -10,11 +10,16 @@ for name in $(sed -n 's/.*"key_env": *"\([A-Z0-9_]*\)".*/\1/p' "$PAX_ROOT/envoy/
     [ -z "$value" ] || keys="$keys $name"
 done
 case ",${COMPOSE_PROFILES:-}," in *,standin,*) standin=1 ;; *) standin= ;; esac
+# Cards that cannot be read are not cards that are not there: the built-in ones would price calls without a word.
+[ -r "$PAX_ROOT/ratecards/LOCK" ] || die "ratecards/ cannot be read by the image's user: chmod -R a+rX ratecards"
 
 if [ -n "$standin" ] && [ -n "$keys" ]; then
     die "the stand-in provider and keys of real ones ($keys ) exclude each other: take \`standin\` out of
        COMPOSE_PROFILES, or the keys out of the environment and .env"
-elif [ -n "$standin" ] && [ -z "${UPSTREAM:-}" ]; then
+elif [ -n "$standin" ] && [ -n "${UPSTREAM:-}" ] && [ "$UPSTREAM" != standin:10003 ]; then
+    die "UPSTREAM and the stand-in provider exclude each other, and with the stand-in the README's demo tokens work: take
+       \`standin\` out of COMPOSE_PROFILES, or UPSTREAM out of .env"
+elif [ -n "$standin" ]; then
     UPSTREAM=standin:10003
 elif [ -z "$keys" ] && [ -z "${UPSTREAM:-}" ]; then
     die "no provider: set the key of one (.env.example names them), UPSTREAM=host:port, or COMPOSE_PROFILES=standin"
@@ -23,6 +28,7 @@ case ${UPSTREAM:-} in
     localhost:* | 127.*) die "UPSTREAM=$UPSTREAM is this container itself; the host is host.docker.internal:${UPSTREAM##*:}" ;;
 esac
 export UPSTREAM="${UPSTREAM:-}"
+[ -n "${UPSTREAM_OWN_KEYS:-}" ] || unset UPSTREAM_OWN_KEYS
 # Callers name the port that is published on the host, or the service on its network.
 published=${GATEWAY_PORT:-10000}
 [ "${GATEWAY_HOSTS:-}" = '*' ] ||

@@ -25,9 +25,10 @@ case ",${COMPOSE_PROFILES:-}," in
             # The file of an older version is brought up to date by `account create` alone, and by the service.
             pax-ledger token list >/dev/null 2>&1 ||
                 pax-ledger account create demo-free --tier free --if-missing >/dev/null 2>&1 || true
-            pax-ledger token list |
-                awk '$2 ~ /^demo-(free|credit)$/ && $3 == "demo" && $4 == "active" { print $1 }' |
-                while read -r token; do pax-ledger token revoke "$token"; done
+            for token in mtx-demo-free mtx-demo-credit; do
+                said=$(pax-ledger token revoke --token $token 2>&1) ||
+                    case $said in *'no such token'*) ;; *) die "$said" ;; esac
+            done
         fi
         ;;
 esac

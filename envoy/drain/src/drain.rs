@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// The filter's gauge of debits that the ledger has not acknowledged.
-const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
+pub const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
 /// Envoy's gauge of calls in flight, by the `stat_prefix` of envoy.yaml.
 const CALLS_GAUGE: &str = "http.gateway.downstream_rq_active";
 /// How long nothing must be left: the outbox's gauge is set by ticks of the filter, and is 0 for a moment after a call

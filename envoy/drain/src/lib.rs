@@ -6,4 +6,4 @@
 mod drain;
 pub mod http;
 
-pub use drain::{Drained, Gateway, Patience, Proceed, drain};
+pub use drain::{Drained, Gateway, OUTBOX_GAUGE, Patience, Proceed, drain};

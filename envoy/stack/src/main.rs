@@ -273,8 +273,10 @@ fn greet(stack: &Stack, served: &str) {
         match &demo.token {
             Some(token) => println!("token of {}: {token}", demo.account),
             None => println!(
-                "token of {}: as printed when it was made (a new one: pax-ledger token add {} --name NAME)",
-                demo.account, demo.account
+                "token of {}: as printed when it was made (a new one: dist/pax-ledger --db {} token add {} --name NAME)",
+                demo.account,
+                stack.db().display(),
+                demo.account
             ),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::process::{self, Process};
 use crate::{Stack, StackError, logs};
+use pax_drain::OUTBOX_GAUGE;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(5);
 /// A process that lived so long has come up: its next death is a first one.
 const STEADY: Duration = Duration::from_secs(10);
-/// After so many deaths in a row it is not the killing that must be mended.
+/// After so many deaths in a row it is not the killing that must be mended. A ledger is waited for all the same while debits
+/// wait for it: they are in Envoy's memory alone, and an end would lose them.
 const DEATHS_MAX: u32 = 6;
 
 /// One process's deaths.
@@ -24,13 +26,17 @@ pub(crate) struct Deaths {
 }
 
 impl Deaths {
-    /// It was found dead: how long to wait, or none where it cannot be mended.
-    fn died(&mut self, now: Instant) -> Option<Duration> {
+    /// It was found dead: how long to wait until it is started again.
+    fn died(&mut self, now: Instant) -> Duration {
         let lived = self.started.map(|started| now.duration_since(started));
         self.in_a_row = if lived.is_some_and(|lived| lived < STEADY) { self.in_a_row + 1 } else { 1 };
         let wait = FIRST_WAIT.saturating_mul(1 << (self.in_a_row - 1).min(10)).min(LAST_WAIT);
         self.due = Some(now + wait);
-        (self.in_a_row < DEATHS_MAX).then_some(wait)
+        wait
+    }
+
+    fn cannot_be_mended(&self) -> bool {
+        self.in_a_row >= DEATHS_MAX
     }
 }
 
@@ -77,22 +83,49 @@ impl Stack {
         // A log that cannot be cut is no reason to end.
         let _ = logs::rotate(&process.log, logs::LIMIT_BYTES);
         let Some(status) = process.ended() else { return Ok(()) };
+        let (name, log) = (process.name, process.log.clone());
         let Some(due) = deaths.due else {
-            let Some(wait) = deaths.died(now) else { return process.check() };
-            let (name, how) = (process.name, process::describe(status));
-            let (seconds, log) = (wait.as_millis(), process.log.display());
-            tell(&format!("{name} {how}; it is started again in {seconds} ms (its log: {log})"));
-            return Ok(());
+            let died = process.check();
+            return self.mend_later(role, died, &format!("{name} {}", process::describe(status)), tell);
         };
         if now < due {
             return Ok(());
         }
-        let (name, log) = (process.name, process.log.clone());
         let command = self.command(role);
-        let started = Process::start(name, command, log)?;
+        let started = match Process::start(name, command, log) {
+            Ok(started) => started,
+            Err(error) => {
+                let why = error.to_string();
+                return self.mend_later(role, Err(error), &why, tell);
+            }
+        };
         let (slot, deaths) = self.part(role);
         *slot = Some(started);
         (deaths.due, deaths.started) = (None, Some(now));
+        Ok(())
+    }
+
+    /// It is dead: it is started again after a wait, or, if that has not helped so far, `died` says why not.
+    fn mend_later(
+        &mut self,
+        role: Role,
+        died: Result<(), StackError>,
+        how: &str,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), StackError> {
+        let (slot, deaths) = self.part(role);
+        let wait = deaths.died(Instant::now());
+        let log = slot.as_ref().map(|process| process.log.display().to_string()).unwrap_or_default();
+        if deaths.cannot_be_mended() {
+            let waiting = self.stat(OUTBOX_GAUGE).filter(|_| matches!(role, Role::Ledger)).unwrap_or(0);
+            if waiting == 0 {
+                return died;
+            }
+            tell(&format!(
+                "{waiting} debits wait for the ledger in Envoy's memory: mend it, and do not stop the gateway"
+            ));
+        }
+        tell(&format!("{how}; it is started again in {} ms (its log: {log})", wait.as_millis()));
         Ok(())
     }
 
@@ -121,14 +154,16 @@ mod tests {
     fn a_process_that_dies_again_and_again_is_waited_for_longer_and_then_given_up() {
         let (mut deaths, mut now) = (Deaths::default(), Instant::now());
         let mut waits = Vec::new();
-        while let Some(wait) = deaths.died(now) {
+        while !deaths.cannot_be_mended() {
+            let wait = deaths.died(now);
             waits.push(wait.as_millis());
             now += wait;
             deaths.started = Some(now);
             now += Duration::from_secs(1);
         }
-        assert_eq!(waits, [100, 200, 400, 800, 1600]);
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200]);
         now += STEADY;
-        assert_eq!(deaths.died(now), Some(FIRST_WAIT), "it had come up");
+        assert_eq!(deaths.died(now), FIRST_WAIT, "it had come up");
+        assert!(!deaths.cannot_be_mended());
     }
 }

@@ -24,7 +24,8 @@ const CARDS_GAUGE: &str = "wasmcustom.pax_rate_cards";
 pub(crate) fn read(layout: &Layout) -> Result<Option<Value>, StackError> {
     let folder = layout.root.join("ratecards");
     let lock = folder.join("LOCK");
-    if !lock.is_file() {
+    // Cards that cannot be read are not cards that are not there: that would price calls by the built-in ones.
+    if !lock.try_exists().map_err(StackError::io("read", &lock))? {
         return Ok(None);
     }
     let text = |path: &Path| std::fs::read_to_string(path).map_err(StackError::io("read", path));

@@ -193,6 +193,35 @@ fn a_ledger_that_cannot_be_mended_ends_the_stack_after_a_drain() {
     }
 }
 
+#[test]
+fn a_ledger_is_waited_for_as_long_as_debits_wait_for_it() {
+    let real = pax_stack::Layout::find().unwrap().ledger;
+    let broken = std::env::temp_dir().join(format!("pax-killed-waits-{}", std::process::id()));
+    let wrapper = broken.with_extension("sh");
+    write_program(
+        &wrapper,
+        &format!("[ ! -e {} ] || exit 3\nexec {} \"$@\"", broken.display(), real.display()),
+    );
+    let mut up = Up::start("waits", |command| {
+        command.env("PAX_LEDGER_BIN", &wrapper);
+    });
+    let mut owed = one_of_each(up.gateway, TOKEN).owed();
+    std::fs::write(&broken, "").unwrap();
+    up.kill("pax-ledger");
+    // The token is remembered, so that calls are served, and their debits wait.
+    let while_away = one_of_each(up.gateway, TOKEN);
+    assert_eq!(while_away.answered.len(), 3, "{while_away}");
+    owed.extend(while_away.owed());
+    up.wait("more deaths than end a stack", Duration::from_secs(30), |up| {
+        up.said().matches("it is started again in").count() > 7
+    });
+    assert!(up.said().contains("debits wait for the ledger in Envoy's memory"), "{}", up.said());
+    std::fs::remove_file(&broken).unwrap();
+    up.wait("the entries are there", Duration::from_secs(20), |up| up.entries() == owed);
+    assert_eq!(up.stop(), Some(0), "{}", up.said());
+    std::fs::remove_file(wrapper).unwrap();
+}
+
 fn write_program(file: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();
