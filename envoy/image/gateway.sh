@@ -28,7 +28,6 @@ case ${UPSTREAM:-} in
     localhost:* | 127.*) die "UPSTREAM=$UPSTREAM is this container itself; the host is host.docker.internal:${UPSTREAM##*:}" ;;
 esac
 export UPSTREAM="${UPSTREAM:-}"
-[ -n "${UPSTREAM_OWN_KEYS:-}" ] || unset UPSTREAM_OWN_KEYS
 # Callers name the port that is published on the host, or the service on its network.
 published=${GATEWAY_PORT:-10000}
 [ "${GATEWAY_HOSTS:-}" = '*' ] ||
