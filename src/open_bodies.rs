@@ -60,8 +60,8 @@ pub struct OpenBody {
 }
 
 impl OpenBody {
-    /// Whether it takes so much more memory than it has bytes that it should be written anew, in one piece. A body grows
-    /// by a third at least between two times, so that all of them cost about as much as three copies of it.
+    /// Whether it takes so much more memory than it has bytes that it should be written anew, in one piece. A body of
+    /// the smallest such pieces grows by a tenth between two times, so that all of them cost about ten copies of it.
     #[must_use]
     pub fn is_scattered(&self) -> bool {
         self.held > self.bytes.saturating_mul(SCATTERED_TIMES)

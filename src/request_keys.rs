@@ -27,6 +27,8 @@ pub(crate) enum Name {
     Url,
     File,
     FileData,
+    /// Sound, film, or data of a kind of its own.
+    Media,
     Input,
     Tools,
     /// `function` of a tool.
@@ -103,6 +105,13 @@ const IN_PART: &[(&str, Name)] = &[
     ("image_url", Name::Picture),
     ("file", Name::File),
     ("cache_control", Name::CacheControl),
+    ("video_url", Name::Media),
+    ("audio_url", Name::Media),
+    ("input_audio", Name::Media),
+    ("image", Name::Media),
+    ("image_embeds", Name::Media),
+    ("image_pil", Name::Media),
+    ("audio_embeds", Name::Media),
 ];
 const IN_PICTURE: &[(&str, Name)] = &[("url", Name::Url)];
 const IN_FILE: &[(&str, Name)] = &[("file_data", Name::FileData)];

@@ -95,8 +95,13 @@ const NEVER: &[&str] = &[
     "input",
 ];
 
-/// More names than these are not told to anybody.
-const TOLD: usize = 16;
+/// So many options are kept; a body that asks for more is refused, whatever they are.
+const KEPT: usize = 64;
+/// What stands for the options that were not kept.
+const MORE: &str = "and more";
+/// vLLM tells in each chunk what one of several answers has used so far: a call that is cut after such a chunk would be
+/// charged for one.
+const CONTINUOUS: &str = "stream_options.continuous_usage_stats";
 
 /// Whether every provider is sent this key.
 pub(crate) fn is_common(mode: Mode, key: &[u8]) -> bool {
@@ -146,6 +151,17 @@ pub(crate) struct Options {
     key: Option<(AskedOption, Unless)>,
 }
 
+/// What a part of a message is by its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartKind {
+    /// Its tokens can be told from its bytes.
+    Text,
+    /// A picture, or a file with pages.
+    Picture,
+    /// Sound, film, or what is not known.
+    Heard,
+}
+
 /// With which value a key asks for nothing.
 #[derive(Clone, Copy, Debug)]
 enum Unless {
@@ -158,8 +174,18 @@ impl Options {
     /// Notes one.
     pub fn ask(&mut self, name: &str, buys: Buys) {
         let known = self.asked.iter().any(|asked| asked.name == name && asked.buys == buys);
-        if !known && self.asked.len() < TOLD {
-            self.asked.push(AskedOption { name: name.to_owned(), buys });
+        match self.asked.len() {
+            _ if known => {}
+            ..KEPT => self.asked.push(AskedOption { name: name.to_owned(), buys }),
+            KEPT => self.asked.push(AskedOption { name: MORE.to_owned(), buys: Buys::Other }),
+            _ => {}
+        }
+    }
+
+    /// The body is read, and asks for several answers.
+    pub fn several_answers(&mut self) {
+        for asked in self.asked.iter_mut().filter(|asked| asked.name == CONTINUOUS) {
+            asked.buys = Buys::Other;
         }
     }
 
@@ -214,21 +240,21 @@ impl Options {
         }
     }
 
-    /// The type of a part of a message. Gives whether its tokens can be told from its bytes.
-    pub fn part(&mut self, kind: Kind, value: &[u8]) -> bool {
+    /// The type of a part of a message.
+    pub fn part(&mut self, kind: Kind, value: &[u8]) -> PartKind {
         let of = |part: &[u8]| format!("messages.content.{}", String::from_utf8_lossy(part));
         match (kind, value) {
             (Kind::String, b"text" | b"refusal" | b"input_text" | b"output_text" | b"thinking") => {
-                return true;
+                return PartKind::Text;
             }
-            (Kind::String, b"image_url" | b"input_image" | b"image" | b"file") => {}
+            (Kind::String, b"image_url" | b"input_image" | b"file") => return PartKind::Picture,
             (Kind::String, b"input_audio" | b"audio_url" | b"video_url" | b"input_video") => {
                 self.ask(&of(value), Buys::AudioInput);
             }
             (Kind::String, other) => self.ask(&of(other), Buys::Other),
             _ => self.ask("messages.content", Buys::Other),
         }
-        false
+        PartKind::Heard
     }
 
     /// The beginning of the address of a picture: one that brings sound or film with it is no picture.

@@ -72,8 +72,9 @@ fn every_other_key_is_named_whatever_it_is_called() {
     let embeddings = r#"{"model":"m","input":"a","messages":[],"truncate":true,"stream":null,"n":2}"#;
     assert_eq!(asked_of(Mode::Embeddings, embeddings), ["messages", "truncate", "n"]);
     assert_eq!(asked(&format!("\"{}\":1", "x".repeat(500))), ["x".repeat(64)], "no longer than what is kept");
-    let many: Vec<String> = (0..40).map(|n| format!("\"x{n}\":1")).collect();
-    assert_eq!(asked(&many.join(",")).len(), TOLD);
+    let many: Vec<String> = (0..80).map(|n| format!("\"x{n}\":1")).collect();
+    let asked = asked_of(Mode::Chat, &format!(r#"{{"model":"m",{}}}"#, many.join(",")));
+    assert_eq!((asked.len(), asked.last().map(String::as_str)), (KEPT + 1, Some(MORE)));
 }
 
 /// Whatever buys something that no list of the operator's lets pass.
@@ -101,6 +102,11 @@ fn what_an_option_says_is_looked_at_where_it_can_hide_another() {
         r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"ttl":"1h"}}]}]"#,
         r#""messages":[{"content":[{"video_url":{"url":"x"}}]}]"#,
         r#""messages":[{"content":[{"type":"hologram"}]}]"#,
+        r#""messages":[{"content":[{"type":"image","image":"data:audio/wav;base64,AA"}]}]"#,
+        r#""messages":[{"content":[{"type":"text","uuid":"u","video_url":"https://x/long.mp4"}]}]"#,
+        r#""messages":[{"content":[{"image_url":{"url":"x"},"text":"x","type":"text"}]}]"#,
+        r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"x"},"input_audio":{}}]}]"#,
+        r#""n":2,"stream_options":{"continuous_usage_stats":true}"#,
         r#""modalities":["image"]"#,
     ] {
         let found = bought(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#));
@@ -115,10 +121,20 @@ fn what_an_option_says_is_looked_at_where_it_can_hide_another() {
         r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}}]}]"#,
         r#""messages":[{"content":[{"type":"image_url","image_url":"data:image/png;base64,AA"}]}]"#,
         r#""messages":[{"content":[{"type":"file","file":{"filename":"a","file_data":"data:application/pdf;base64,AA"}}]}]"#,
+        r#""n":1,"stream_options":{"continuous_usage_stats":true}"#,
+        r#""messages":[{"content":[{"type":"text","text":"x","image_url":null}]}]"#,
         r#""messages":[{"content":[{"type":"thinking","thinking":[{"type":"text","text":"x"}]}]}]"#,
     ] {
         assert_eq!(bought(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#)), [], "{more}");
     }
+}
+
+/// What an operator lets pass must not fill the list up, so that what it does not let pass is forgotten.
+#[test]
+fn no_option_is_forgotten_behind_many_others() {
+    let many: Vec<String> = (0..100).map(|n| format!("\"dry_{n}\":1")).collect();
+    let found = bought(Mode::Chat, &format!(r#"{{"model":"m",{},"n_predict":9}}"#, many.join(",")));
+    assert_eq!(found, [(MORE.to_owned(), Buys::Other)], "no list has it, so the call is refused");
 }
 
 #[test]

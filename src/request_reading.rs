@@ -3,7 +3,7 @@
 use crate::json::{Kind, Sink};
 use crate::request::{Buys, Member, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{self, Name, folds_to, table};
-use crate::request_options::Options;
+use crate::request_options::{Options, PartKind};
 use crate::usage::Mode;
 
 /// No model id is longer.
@@ -54,8 +54,26 @@ pub(crate) struct Reading {
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
     its_type: bool,
+    /// What a part is by its type.
+    part: Option<PartKind>,
+    /// Whether a part has a picture or a file.
+    picture: bool,
+    /// Whether a part has anything else that is no text.
+    media: bool,
     function: bool,
     custom: bool,
+}
+
+impl Said {
+    /// Whether a part may be something else than it says.
+    fn hides(self) -> bool {
+        match self.part {
+            None => true,
+            Some(PartKind::Text) => self.picture || self.media,
+            Some(PartKind::Picture) => self.media,
+            Some(PartKind::Heard) => false,
+        }
+    }
 }
 
 impl Reading {
@@ -94,7 +112,10 @@ impl Reading {
     }
 
     /// What the whole body says, which has so many bytes.
-    pub fn finish(self, body_bytes: u64) -> Result<Request, RequestError> {
+    pub fn finish(mut self, body_bytes: u64) -> Result<Request, RequestError> {
+        if self.n > Some(1) {
+            self.options.several_answers();
+        }
         if !self.is_object {
             return Err(RequestError::NotAnObject);
         }
@@ -156,6 +177,11 @@ impl Reading {
             ([Name::Messages, Name::Element, Name::Content], Kind::Object) => {
                 self.options.ask("messages.content", Buys::Other);
             }
+            ([_, _, Name::Content, Name::Element, name], kind) if kind != Kind::Null => match name {
+                Name::Picture | Name::File => self.said.picture = true,
+                Name::Media => self.said.media = true,
+                _ => {}
+            },
             ([Name::Tools, Name::Element, Name::Function], kind) if kind != Kind::Null => {
                 self.said.function = true;
             }
@@ -245,14 +271,16 @@ impl Reading {
         match self.path.get(5..=depth).unwrap_or(&[]) {
             [Name::Type] => {
                 self.said.its_type = true;
-                self.not_text |= !self.options.part(kind, &self.value);
+                let part = self.options.part(kind, &self.value);
+                self.said.part = Some(part);
+                self.not_text |= part != PartKind::Text;
             }
             [Name::Picture] | [Name::Picture, Name::Url] if kind == Kind::String => {
                 self.options.picture(&self.value);
             }
             [Name::File, Name::FileData] if kind == Kind::String => self.options.file(&self.value),
-            // Some servers guess from its members what a part is that does not say it.
-            [] if !self.said.its_type && kind == Kind::Object => {
+            // Some servers guess from its members what a part is that does not say it, or although it says otherwise.
+            [] if kind == Kind::Object && self.said.hides() => {
                 self.options.ask("messages.content", Buys::Other);
                 self.not_text = true;
             }

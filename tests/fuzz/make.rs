@@ -226,7 +226,9 @@ fn part(random: &mut Random) -> String {
     let kind =
         random.pick(&["text", "text", "image_url", "file", "thinking", "video_url", "input_audio", "x"]);
     let mut likely = vec![("type", format!("\"{kind}\"")), ("text", "\"hä\\u00e4\"".into())];
-    for (name, key) in [("image_url", "url"), ("file", "file_data"), ("cache_control", "ttl")] {
+    for (name, key) in
+        [("image_url", "url"), ("file", "file_data"), ("cache_control", "ttl"), ("video_url", "url")]
+    {
         if random.once_in(3) {
             likely.push((name, inside(random, key)));
         }
@@ -251,7 +253,7 @@ fn request(random: &mut Random) -> String {
     let content = if random.once_in(2) { format!("[{part}]") } else { "\"Hello\"".into() };
     let message = members(random, &[("role", "\"user\"".into()), ("content", content)]);
     let asks = random.pick(&["true", "false", "null", "1"]).to_owned();
-    let options = members(random, &[("include_usage", asks)]);
+    let options = members(random, &[("include_usage", asks), ("continuous_usage_stats", "true".into())]);
     let options = if random.once_in(3) { random.pick(&["null", "{}", "[]"]).into() } else { options };
     let maximum = number(random);
     let mut likely: Vec<(&str, String)> = vec![
