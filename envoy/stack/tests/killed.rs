@@ -196,7 +196,7 @@ fn a_ledger_that_cannot_be_mended_ends_the_stack_after_a_drain() {
 #[test]
 fn a_ledger_is_waited_for_as_long_as_debits_wait_for_it() {
     let real = pax_stack::Layout::find().unwrap().ledger;
-    let broken = std::env::temp_dir().join(format!("pax-killed-waits-{}", std::process::id()));
+    let broken = std::env::temp_dir().join(format!("pax-killed-waits-flag-{}", std::process::id()));
     let wrapper = broken.with_extension("sh");
     write_program(
         &wrapper,
