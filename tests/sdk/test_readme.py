@@ -86,11 +86,16 @@ def test_every_make_target_link_and_metric_is_there():
 
 
 def test_the_table_of_the_plugins_configuration_has_the_defaults_and_limits_of_the_code():
-    numbers = r'whole_or\(\s*"(\w+)",\s*([^,]+),\s*([^,]+?)\.\.=([^,]+),'
-    found = re.findall(numbers, (ROOT / "src/config.rs").read_text())
-    assert len(found) >= 5
-    for key, *rust in found:
-        # Whole numbers, products and quotients: what Python reads as Rust does.
-        default, least, most = (eval(text.replace("/", "//"), {"MIB": 1024 * 1024}) for text in rust)
-        row = rf"^\| `[a-z]+\.{key}` \| {default} \| {least} to {most} \| "
+    config = (ROOT / "src/config.rs").read_text()
+    # Whole numbers, products and quotients: what Python reads as Rust does.
+    constants = {"MIB": 1024 * 1024}
+    number = lambda text: eval(text.replace("/", "//"), constants)
+    for name, text in re.findall(r"^const (\w+): u64 = ([^;]+);", config, re.MULTILINE):
+        constants[name] = number(text)
+    ranges = dict(re.findall(r"^ *const (\w+): [\w:]*RangeInclusive<u64> = ([^;]+);", config, re.MULTILINE))
+    found = re.findall(r'whole_or\(\s*"(\w+)",\s*([^,]+),\s*([^,]+),', config)
+    assert len(found) >= 9
+    for key, default, between in found:
+        least, most = map(number, ranges.get(between, between).split("..="))
+        row = rf"^\| `(?:[a-z]+\.)?{key}` \| {number(default)} \| {least} to {most} \| "
         assert re.search(row, README, re.MULTILINE), f"README.md has other numbers for {key}"
