@@ -162,6 +162,35 @@ pub(crate) enum PartKind {
     Heard,
 }
 
+/// What a part or a tool has said of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    /// Whether it has said its type.
+    pub its_type: bool,
+    /// What a part is by its type.
+    pub part: Option<PartKind>,
+    /// Whether a part has a picture or a file.
+    pub picture: bool,
+    /// Whether a part has anything else that is no text.
+    pub media: bool,
+    /// Whether a tool has a function.
+    pub function: bool,
+    /// Whether a tool has what a custom one has.
+    pub custom: bool,
+}
+
+impl Said {
+    /// Whether a part may be something else than it says.
+    pub fn hides(self) -> bool {
+        match self.part {
+            None => true,
+            Some(PartKind::Text) => self.picture || self.media,
+            Some(PartKind::Picture) => self.media,
+            Some(PartKind::Heard) => false,
+        }
+    }
+}
+
 /// With which value a key asks for nothing.
 #[derive(Clone, Copy, Debug)]
 enum Unless {

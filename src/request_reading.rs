@@ -3,7 +3,7 @@
 use crate::json::{Kind, Sink};
 use crate::request::{Buys, Member, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{self, Name, folds_to, table};
-use crate::request_options::{Options, PartKind};
+use crate::request_options::{Options, PartKind, Said};
 use crate::usage::Mode;
 
 /// No model id is longer.
@@ -48,32 +48,6 @@ pub(crate) struct Reading {
     not_text: bool,
     /// What the part or tool being read has said so far.
     said: Said,
-}
-
-/// What a part or a tool has said of itself.
-#[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    its_type: bool,
-    /// What a part is by its type.
-    part: Option<PartKind>,
-    /// Whether a part has a picture or a file.
-    picture: bool,
-    /// Whether a part has anything else that is no text.
-    media: bool,
-    function: bool,
-    custom: bool,
-}
-
-impl Said {
-    /// Whether a part may be something else than it says.
-    fn hides(self) -> bool {
-        match self.part {
-            None => true,
-            Some(PartKind::Text) => self.picture || self.media,
-            Some(PartKind::Picture) => self.media,
-            Some(PartKind::Heard) => false,
-        }
-    }
 }
 
 impl Reading {
