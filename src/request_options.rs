@@ -165,7 +165,7 @@ pub(crate) enum PartKind {
 /// What a part or a tool has said of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
-    /// Whether it has said its type.
+    /// Whether a tool has said its type.
     pub its_type: bool,
     /// What a part is by its type.
     pub part: Option<PartKind>,

@@ -244,7 +244,6 @@ impl Reading {
     fn part_end(&mut self, depth: usize, kind: Kind) {
         match self.path.get(5..=depth).unwrap_or(&[]) {
             [Name::Type] => {
-                self.said.its_type = true;
                 let part = self.options.part(kind, &self.value);
                 self.said.part = Some(part);
                 self.not_text |= part != PartKind::Text;
