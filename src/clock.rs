@@ -13,6 +13,20 @@ const END_MS: u64 = 253_402_300_800_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
+/// A point on the monotonic clock, in milliseconds since some start that all VMs of a host share. It never goes back and
+/// nobody sets it, so every duration is measured on it; it names no day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+/// Both clocks at once: the wall clock for days, cards and entries, the monotonic one for durations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: Moment,
+    /// The monotonic clock.
+    pub tick: Tick,
+}
+
 /// A UTC date. Its text is `2026-11-23`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcDay {
@@ -60,6 +74,32 @@ impl Moment {
     #[must_use]
     pub fn day(self) -> UtcDay {
         UtcDay { days: self.0.checked_div(DAY_MS).unwrap_or(0) }
+    }
+}
+
+impl Tick {
+    /// A tick from milliseconds.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Its milliseconds.
+    #[must_use]
+    pub const fn ms(self) -> u64 {
+        self.0
+    }
+
+    /// The tick so many milliseconds later.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// The milliseconds since `earlier`; zero where it is not earlier.
+    #[must_use]
+    pub const fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 }
 

@@ -233,6 +233,7 @@ impl Debit {
             output: self.tokens_output,
             audio_output: self.tokens_audio_output,
             reasoning_output: self.tokens_reasoning_output,
+            ..Usage::default()
         }
     }
 

@@ -24,6 +24,7 @@ pub mod debit;
 pub mod digest;
 pub mod doc;
 pub mod document;
+pub mod estimate;
 pub mod event;
 pub mod exchange;
 pub mod exchange_id;

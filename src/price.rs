@@ -52,12 +52,18 @@ pub struct Rates {
     pub cached_input: Option<Rate>,
     /// Input written to the provider's cache.
     pub cache_write: Option<Rate>,
+    /// Input written to the provider's cache for an hour.
+    pub cache_write_1h: Option<Rate>,
     /// Audio input.
     pub audio_input: Option<Rate>,
+    /// Image input.
+    pub image_input: Option<Rate>,
     /// Output that no other rate is for; zero for embeddings, which have none.
     pub output: Rate,
     /// Audio output.
     pub audio_output: Option<Rate>,
+    /// Image output.
+    pub image_output: Option<Rate>,
     /// Reasoning.
     pub reasoning_output: Option<Rate>,
 }

@@ -169,6 +169,7 @@ fn usage() -> impl Strategy<Value = Usage> {
             output: Tokens(output),
             audio_output: spoken,
             reasoning_output: thought,
+            ..Usage::default()
         }
     })
 }

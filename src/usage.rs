@@ -12,18 +12,24 @@ pub const RAW_MAX: usize = 4096;
 /// What a call is priced by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// All input: cached, cache written and audio included.
+    /// All input: what was read from a cache or written to one, audio and images included.
     pub input: Tokens,
     /// Of the input: read from the provider's cache.
     pub cached_input: Tokens,
     /// Of the input: written to the provider's cache.
     pub cache_write_input: Tokens,
+    /// Of the input: written to the provider's cache for an hour, at the providers that have two lifetimes.
+    pub cache_write_1h_input: Tokens,
     /// Of the input: audio.
     pub audio_input: Tokens,
-    /// All output: reasoning and audio included.
+    /// Of the input: images.
+    pub image_input: Tokens,
+    /// All output: reasoning, audio and images included.
     pub output: Tokens,
     /// Of the output: audio.
     pub audio_output: Tokens,
+    /// Of the output: images.
+    pub image_output: Tokens,
     /// Of the output: reasoning, as the provider says.
     pub reasoning_output: Tokens,
 }
@@ -208,6 +214,7 @@ impl Fields {
             output: Tokens(output),
             audio_output: Tokens(self.audio_output.unwrap_or(0)),
             reasoning_output: Tokens(self.reasoning.unwrap_or(0)),
+            ..Usage::default()
         }
     }
 

@@ -144,6 +144,7 @@ fn the_parts_of_a_count_are_read() {
         output: Tokens(8),
         audio_output: Tokens(5),
         reasoning_output: Tokens(4),
+        ..Usage::default()
     };
     assert_eq!(usage, expected);
 }

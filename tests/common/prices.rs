@@ -42,6 +42,7 @@ pub fn reprice(entry: &Value) -> String {
         output: tokens("tokens_output"),
         audio_output: tokens("tokens_audio_output"),
         reasoning_output: tokens("tokens_reasoning_output"),
+        ..Usage::default()
     };
     let model = &card.models[entry["model"].as_str().unwrap()];
     model.price(&usage, entry["service_tier"].as_str()).unwrap().to_string()

@@ -94,6 +94,7 @@ fn usages(mode: Mode) -> Vec<Usage> {
             output: Tokens(c[4]),
             audio_output: Tokens(c[5]),
             reasoning_output: Tokens(c[6]),
+            ..Usage::default()
         },
     };
     counts.iter().map(usage).collect()
