@@ -253,6 +253,7 @@ proptest! {
         let flat = Rates {
             input: one, cached_input: rate, cache_write: rate, audio_input: rate,
             output: one, audio_output: rate, reasoning_output: rate,
+            ..Rates::default()
         };
         let price = Prices { rates: flat, bands: Vec::new() }.price(&usage).unwrap();
         prop_assert_eq!(u64::try_from(price.picopax()).unwrap(), usage.input.0 + usage.output.0);
