@@ -9,7 +9,7 @@ use log::{error, warn};
 
 use crate::account::Tier;
 use crate::cap;
-use crate::clock::Moment;
+use crate::clock::Now;
 use crate::digest::Digest;
 use crate::event::Resolution;
 use crate::host::{self, Buffer, Map, Shared};
@@ -20,8 +20,8 @@ use crate::worker::Worker;
 
 /// Ends the waits that were too long, sends the questions that there is a place for, and tells the next streams what the
 /// ledger said. `root`: the root's context.
-pub fn ask(worker: &Worker, root: u32, now: Moment) {
-    let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now)).unwrap_or_default();
+pub fn ask(worker: &Worker, root: u32, now: Now) {
+    let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now.wall)).unwrap_or_default();
     for (token, waiter) in overdue {
         tell(worker, &token, &Resolution::Unavailable, vec![waiter], now);
     }
@@ -33,7 +33,7 @@ pub fn ask(worker: &Worker, root: u32, now: Moment) {
         let callout = host::resolve(ledger, RESOLVE_PATH, &body);
         let Some(mut resolves) = worker.resolves() else { return };
         match callout {
-            Some(callout) => resolves.sent(question, callout, now, ledger.timeout_ms),
+            Some(callout) => resolves.sent(question, callout, now.wall, ledger.timeout_ms),
             None => {
                 error!("cannot call the ledger: is there a cluster {:?}?", ledger.resolve_cluster);
                 let waiters = resolves.failed(&question);
@@ -65,11 +65,11 @@ pub fn take_answer(
         Resolution::Account(_) => times.ttl_ms,
         Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
     };
-    worker.tokens.remember(&Shared, &token, &resolution, now, ttl_ms);
+    worker.tokens.remember(&Shared, &token, &resolution, now.wall, ttl_ms);
     if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
         && account.tier == Tier::Free
     {
-        cap::learn(&Shared, &account.account, &standing, now);
+        cap::learn(&Shared, &account.account, &standing, now.wall);
     }
     tell(worker, &token, &resolution, waiters, now);
     ask(worker, root, now);
@@ -78,9 +78,9 @@ pub fn take_answer(
 
 /// What those who wait will be told. While the ledger does not answer, what is remembered of the token is good for its
 /// grace.
-fn tell(worker: &Worker, token: &Digest, resolution: &Resolution, waiters: Vec<Waiter>, now: Moment) {
+fn tell(worker: &Worker, token: &Digest, resolution: &Resolution, waiters: Vec<Waiter>, now: Now) {
     let resolution = match resolution {
-        Resolution::Unavailable => worker.tokens.look_up(&Shared, token, now).or_unavailable(),
+        Resolution::Unavailable => worker.tokens.look_up(&Shared, token, now.wall).or_unavailable(),
         said => said.clone(),
     };
     if let Some(mut resolves) = worker.resolves() {
@@ -89,7 +89,7 @@ fn tell(worker: &Worker, token: &Digest, resolution: &Resolution, waiters: Vec<W
 }
 
 /// Tells as many streams as one callback may.
-fn wake(worker: &Worker, root: u32, now: Moment) {
+fn wake(worker: &Worker, root: u32, now: Now) {
     let mut woken = false;
     for _ in 0..TOLD_AT_ONCE {
         // Borrowed for this moment only: a stream may ask again.

@@ -27,6 +27,14 @@ pub struct Now {
     pub tick: Tick,
 }
 
+impl Now {
+    /// A moment at which both clocks show the same milliseconds: how tests tell the time.
+    #[must_use]
+    pub const fn at(wall: Moment) -> Self {
+        Self { wall, tick: Tick::from_ms(wall.ms()) }
+    }
+}
+
 /// A UTC date. Its text is `2026-11-23`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcDay {

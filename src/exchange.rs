@@ -24,7 +24,7 @@ use crate::account::Account;
 use crate::admit::{InFlight, admit, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::answer_status::Verdict;
-use crate::clock::Moment;
+use crate::clock::Now;
 use crate::config::Gateway;
 use crate::digest::Digest;
 use crate::event::{AnswerHead, Effect, Event, Forward, Opened, Reply, Resolution};
@@ -136,11 +136,11 @@ impl Exchange {
     }
 
     /// Takes what happened at `now`; gives what is to be done, in order.
-    pub fn step(&mut self, now: Moment, event: Event<'_>) -> Effects {
+    pub fn step(&mut self, now: Now, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Over);
         match (state, event) {
             (State::Fresh, Event::Head { headers, end, random, outbox_has_room, ledger_answers }) => {
-                self.id = Some(ExchangeId::new(now, random));
+                self.id = Some(ExchangeId::new(now.wall, random));
                 self.head(now, headers, end, (outbox_has_room, ledger_answers))
             }
             (State::Resolving { call, body }, Event::Resolved(resolution)) => {
@@ -244,7 +244,7 @@ impl Exchange {
 
     fn head(
         &mut self,
-        now: Moment,
+        now: Now,
         headers: &[(String, Vec<u8>)],
         end: bool,
         (outbox_has_room, ledger_answers): (bool, bool),
@@ -264,7 +264,7 @@ impl Exchange {
             Ok(Route::Healthz) if config.disabled => return self.reply(br#"{"status":"disabled"}"#.to_vec()),
             Ok(Route::Healthz) => return self.reply(br#"{"status":"ok"}"#.to_vec()),
             Ok(Route::Readyz) => {
-                return match self.gateway.unready(now, outbox_has_room, ledger_answers) {
+                return match self.gateway.unready(now.wall, outbox_has_room, ledger_answers) {
                     None => self.reply(br#"{"status":"ok"}"#.to_vec()),
                     Some(why) => self.refuse(&Refusal::NotReady(why)),
                 };
@@ -287,14 +287,14 @@ impl Exchange {
         };
         let token = call.token;
         self.state = State::Resolving { call, body: Body::new(wanted.mode(), end) };
-        vec![Effect::Resolve { token, utc_day: now.day(), fresh: false }]
+        vec![Effect::Resolve { token, utc_day: now.wall.day(), fresh: false }]
     }
 
-    fn resolved(&mut self, now: Moment, call: Box<Call>, body: Body, resolution: Resolution) -> Effects {
+    fn resolved(&mut self, now: Now, call: Box<Call>, body: Body, resolution: Resolution) -> Effects {
         match (resolution.active(), call.wanted) {
             (Ok(account), Wanted::Metered(_)) => self.admit_when_complete(now, call, account, body),
             (Ok(account), Wanted::Models) => {
-                let Some(card) = self.gateway.bundle.in_force(now) else {
+                let Some(card) = self.gateway.bundle.in_force(now.wall) else {
                     return self.refuse(&Refusal::GatewayDisabled);
                 };
                 let list = models::list(&self.gateway.config, card, &account, call.slot.as_deref());
@@ -310,7 +310,7 @@ impl Exchange {
 
     fn admit_when_complete(
         &mut self,
-        now: Moment,
+        now: Now,
         call: Box<Call>,
         account: Arc<Account>,
         body: Body,
@@ -322,7 +322,7 @@ impl Exchange {
         let mode = call.wanted.mode();
         let admitted = request.map_err(Refusal::Body).and_then(|request| {
             let id = self.id.ok_or(Refusal::GatewayDisabled)?;
-            admit(&self.gateway, id, now, (&call, mode), &account, request)
+            admit(&self.gateway, id, now.wall, (&call, mode), &account, request)
         });
         match admitted {
             Ok((in_flight, forward)) => self.open(Box::new(in_flight), Box::new(forward), call.token, false),
@@ -381,7 +381,7 @@ impl Exchange {
 
     fn answer_head(
         &mut self,
-        now: Moment,
+        now: Now,
         in_flight: Box<InFlight>,
         status: u16,
         answer: Answer,
@@ -414,7 +414,7 @@ impl Exchange {
         self.stay(State::Answering { in_flight, status, answer, held: Some(0) })
     }
 
-    fn answer_body(&mut self, now: Moment, answering: Answering, bytes: &[u8], end: bool) -> Effects {
+    fn answer_body(&mut self, now: Now, answering: Answering, bytes: &[u8], end: bool) -> Effects {
         let (in_flight, status, mut answer, held) = answering;
         let passed = answer.push(bytes);
         if end {
@@ -440,7 +440,7 @@ impl Exchange {
     }
 
     /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
-    fn settled(&mut self, now: Moment, answering: Answering) -> Effects {
+    fn settled(&mut self, now: Now, answering: Answering) -> Effects {
         let (in_flight, status, answer, held) = answering;
         let stream = answer.is_stream();
         let answered = Answered { status: Some(status), stream, complete: true, said: answer.said() };
@@ -457,9 +457,9 @@ impl Exchange {
 type Answering = (Box<InFlight>, u16, Answer, Option<u64>);
 
 /// One debit, or nothing but the reservation's release; and the cost.
-fn settlement(admission: &Rc<Admission>, answered: Answered, now: Moment) -> (Effect, Option<Pax>) {
+fn settlement(admission: &Rc<Admission>, answered: Answered, now: Now) -> (Effect, Option<Pax>) {
     let admission = Rc::clone(admission);
-    match settle(&admission, answered, now) {
+    match settle(&admission, answered, now.wall) {
         Some(debit) => {
             let cost = debit.cost_pax;
             (Effect::Settle { admission, debit: Box::new(debit) }, Some(cost))

@@ -205,7 +205,7 @@ fn a_reservation_covers_whatever_may_serve_the_call() {
     let reserved = |more: &str, body: &str| {
         let mut drive = drive_with(Tier::Free, more);
         drive.chat().resolved(Status::Active);
-        let effects = drive.exchange.step(now(), Event::Body { bytes: body.as_bytes(), end: true });
+        let effects = drive.exchange.step(Now::at(now()), Event::Body { bytes: body.as_bytes(), end: true });
         let admission = effects.into_iter().find_map(|effect| match effect {
             Effect::Open { admission, .. } => Some(admission),
             _ => None,

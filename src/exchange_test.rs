@@ -11,6 +11,7 @@ use crate::account::Funding;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
 use crate::cap::Daily;
+use crate::clock::Moment;
 use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};
 use crate::event::{AnswerHead, Forward};
@@ -82,7 +83,7 @@ impl Drive {
     }
 
     fn effects(&mut self, event: Event<'_>) {
-        for effect in self.exchange.step(now(), event) {
+        for effect in self.exchange.step(Now::at(now()), event) {
             match effect {
                 Effect::Resolve { fresh, utc_day, .. } => {
                     assert_eq!(utc_day, now().day());
@@ -376,7 +377,7 @@ fn a_provider_that_reports_unasked_is_not_asked() {
     let body = stream().replace(MODEL, "mistral-small-latest");
     let mut drive = Drive::new();
     drive.chat().resolved(Status::Active);
-    let now: Moment = "2026-12-01T00:00:00Z".parse().unwrap();
+    let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
     drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
     let effects = drive.exchange.step(now, Event::Opened(Opened::Done));
     let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };

@@ -7,7 +7,7 @@ use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::clock::{Moment, UtcDay};
+use crate::clock::{Now, UtcDay};
 use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
@@ -44,7 +44,7 @@ pub struct Stream {
     answer_read: usize,
     /// When something was last decided. A host call costs more than reading a chunk, so the clock is asked
     /// at heads, at ends and after a wait, and not at every piece in between.
-    now: Moment,
+    now: Now,
     #[cfg(feature = "test-faults")]
     fault: crate::faults::Fault,
 }
@@ -64,7 +64,7 @@ impl Stream {
             slot: None,
             request_read: 0,
             answer_read: 0,
-            now: Moment::default(),
+            now: Now::default(),
             #[cfg(feature = "test-faults")]
             fault: crate::faults::Fault::default(),
         }
@@ -80,7 +80,7 @@ impl Stream {
                 Effect::Settle { admission, debit } => self.settle(&admission, &debit),
                 Effect::Release(admission) => {
                     if let Some(slot) = self.slot.take() {
-                        let now = self.now;
+                        let now = self.now.wall;
                         let release = |vm: &mut Vm| {
                             gate::release(&Shared, vm.lane(now)?, slot, &admission);
                             Some(())
@@ -103,7 +103,7 @@ impl Stream {
                     }
                 }
                 Effect::KeyRefused { provider, status } => {
-                    self.worker.key_refused(self.now, &provider, status);
+                    self.worker.key_refused(self.now.wall, &provider, status);
                 }
                 Effect::ReplaceBody(bytes) => {
                     told(
@@ -120,7 +120,7 @@ impl Stream {
         let asked = match fresh {
             // The body is the account's already.
             true => Err(None),
-            false => worker.tokens.look_up(&Shared, &token, self.now).or_ask(worker.is_asking(&token)),
+            false => worker.tokens.look_up(&Shared, &token, self.now.wall).or_ask(worker.is_asking(&token)),
         };
         let was = match asked {
             Ok(resolution) => return self.resolved(resolution),
@@ -135,13 +135,13 @@ impl Stream {
         if let Some(full) = full {
             return self.step(Event::NoRoom(full), 0);
         }
-        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now) {
+        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now.wall) {
             self.resolved(Resolution::Unavailable);
         }
     }
 
     /// The root has the ledger's answer, or none.
-    pub(crate) fn take_resolution(&mut self, resolution: Resolution, now: Moment) {
+    pub(crate) fn take_resolution(&mut self, resolution: Resolution, now: Now) {
         self.now = now;
         self.resolved(resolution);
         if !self.exchange.request_waits() {
@@ -184,7 +184,7 @@ impl Stream {
     }
 
     fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
-        let now = self.now;
+        let now = self.now.wall;
         let opened = vm::with(|vm| Some(gate::open(&Shared, vm.lane(now)?, admission, cap, now))).flatten();
         let opened = match opened.unwrap_or(Err(Opened::Busy)) {
             Ok(slot) => {
@@ -208,12 +208,12 @@ impl Stream {
             }
         };
         self.worker.tick_quickly(true);
-        let now = self.now;
+        let now = self.now.wall;
         let settled = self.slot.take().and_then(|slot| {
             let of = (canonical.as_slice(), debit.cost_pax);
             let settle = |vm: &mut Vm| {
                 let (lane, outbox) = vm.lane_and_outbox(now)?;
-                Some(gate::settle(&Shared, (lane, slot), (outbox, now, host::now), admission, of))
+                Some(gate::settle(&Shared, (lane, slot), (outbox, now, || host::now().wall), admission, of))
             };
             vm::with(settle).flatten()
         });

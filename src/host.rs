@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Now, Tick};
 use crate::config::Ledger;
 use crate::shared::{SharedData, Version};
 
@@ -17,6 +17,8 @@ use crate::shared::{SharedData, Version};
 pub struct Status(pub u32);
 
 const OK: u32 = 0;
+/// The monotonic clock, as WASI numbers them.
+const MONOTONIC: u32 = 1;
 
 /// Header maps.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +138,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn random_get(data: *mut u8, size: usize) -> u32;
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
 }
 
 fn checked(status: u32) -> Result<(), Status> {
@@ -154,17 +157,33 @@ unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
-/// Envoy's clock.
+/// Both of Envoy's clocks.
 #[must_use]
-pub fn now() -> Moment {
-    let mut nanoseconds = 0;
+pub fn now() -> Now {
+    Now { wall: wall(), tick: tick() }
+}
+
+/// Envoy's wall clock.
+fn wall() -> Moment {
     // SAFETY: the host writes eight bytes.
-    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
-    let known = if status == OK { nanoseconds } else { 0 };
-    let ms = known.checked_div(1_000_000).unwrap_or(0);
+    let ms = milliseconds(|time| unsafe { proxy_get_current_time_nanoseconds(time) });
     #[cfg(feature = "test-faults")]
     let ms = crate::faults::moved(ms);
     Moment::from_ms(ms)
+}
+
+/// The monotonic clock of the machine, the same for all VMs of this Envoy.
+#[must_use]
+pub fn tick() -> Tick {
+    // SAFETY: the host writes eight bytes.
+    Tick::from_ms(milliseconds(|time| unsafe { clock_time_get(MONOTONIC, 1, time) }))
+}
+
+/// What a clock of the host says; zero where it fails, which neither of the two does.
+fn milliseconds(read: impl FnOnce(*mut u64) -> u32) -> u64 {
+    let mut nanoseconds = 0u64;
+    let known = if read(&raw mut nanoseconds) == OK { nanoseconds } else { 0 };
+    known.checked_div(1_000_000).unwrap_or(0)
 }
 
 /// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.

@@ -117,7 +117,7 @@ impl Root {
         }
         // Those who make calls send what comes of them, on their own threads. Where none of them is left, and
         // the last one's lease is over, any root does.
-        let now = host::now();
+        let now = host::now().wall;
         match self.stuck {
             Some((stuck_at, since)) if stuck_at == head => now.since_ms(since) >= outbox::LEASE_MS,
             _ => {
@@ -141,7 +141,7 @@ impl Root {
     /// Sends the next batch, one debit a line.
     fn send(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &mut self.sender) else { return };
-        let now = host::now();
+        let now = host::now().wall;
         let Some(batch) = sender.next_batch(&Shared, now) else { return };
         let mut body =
             Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
@@ -187,13 +187,13 @@ impl Root {
                 count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
                 count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
                 gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
-                sender.acknowledged(&Shared, host::now());
+                sender.acknowledged(&Shared, host::now().wall);
             }
             other => {
                 let why =
                     other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
                 warn!("the ledger did not take {expected} debits, they are sent again: {why}");
-                sender.failed(host::now());
+                sender.failed(host::now().wall);
                 count(self.metrics.failed, 1);
             }
         }
@@ -228,7 +228,7 @@ impl Root {
         let (Some(b"200"), Ok(reply)) = (status.as_deref(), reply) else {
             return warn!("the ledger did not say where accounts stand: they are asked about again");
         };
-        let now = host::now();
+        let now = host::now().wall;
         for (ask, standing) in asks.iter().zip(&reply.standings) {
             if let Some(standing) = standing {
                 cap::learn(&Shared, &ask.account, standing, now);
@@ -291,9 +291,9 @@ impl Root {
         let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
         if status.as_deref() == Some(b"200") {
             publishing.acknowledged(&Shared);
-            return self.tell_of_cards(host::now());
+            return self.tell_of_cards(host::now().wall);
         }
-        publishing.failed(host::now());
+        publishing.failed(host::now().wall);
         let told =
             String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
         let why = match &status {
@@ -391,6 +391,7 @@ impl RootContext for Root {
         if let Some(worker) = &self.worker {
             ask::ask(worker, self.id, now);
         }
+        let now = now.wall;
         // A tick that came early for a question to the ledger is not one for small batches of debits.
         if now >= self.worked && now.since_ms(self.worked) < u64::from(TICK_MS / 2) {
             return;

@@ -104,7 +104,7 @@ impl Vm {
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
         let (mut charged, outbox, again) = (0u32, &self.outbox, dead.is_again());
         dead.sweep(&Shared, now, |record| {
-            match gate::orphan(&Shared, &bundle, (outbox, now, host::now), record) {
+            match gate::orphan(&Shared, &bundle, (outbox, now, || host::now().wall), record) {
                 Orphan::Charged(debit) => {
                     charged = charged.saturating_add(1);
                     warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);

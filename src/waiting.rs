@@ -9,7 +9,7 @@ use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::clock::Moment;
+use crate::clock::Now;
 use crate::event::Resolution;
 use crate::filter::Stream;
 use crate::host;
@@ -24,7 +24,7 @@ pub struct Waiter {
 
 impl Waiter {
     /// Tells the stream whose token it is. The host calls after it are still the stream's: see [`host::act_for`].
-    pub fn wake(&self, resolution: Resolution, now: Moment) {
+    pub fn wake(&self, resolution: Resolution, now: Now) {
         let Some(stream) = self.stream.upgrade() else { return };
         if host::act_for(self.context).is_err() {
             return error!("Envoy does not know a stream that waits");

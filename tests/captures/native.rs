@@ -8,7 +8,7 @@
 use crate::answers::{Answer, counts};
 use crate::common::prices::{card_text, first_two_cards, price};
 use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::event::{Effect, Event, Opened, Resolution};
 use pax_gateway::exchange::Exchange;
@@ -171,18 +171,18 @@ impl Caller {
         let mut outcome = Outcome { passed: Vec::new(), debit: None };
         let mut exchange = Exchange::new(Rc::clone(&self.gateway));
         let mut step = |event: Event<'_>| {
-            let (mut replaced, mut effects) = (None, exchange.step(self.now, event));
+            let (mut replaced, mut effects) = (None, exchange.step(Now::at(self.now), event));
             while !effects.is_empty() {
                 match effects.remove(0) {
                     Effect::ReplaceBody(bytes) => replaced = Some(bytes),
                     Effect::Open { .. } => {
-                        effects.extend(exchange.step(self.now, Event::Opened(Opened::Done)));
+                        effects.extend(exchange.step(Now::at(self.now), Event::Opened(Opened::Done)));
                     }
                     Effect::Settle { debit, .. } => {
                         let canonical = debit.to_canonical().unwrap();
                         let debit = serde_json::from_slice(&canonical).unwrap();
                         assert!(outcome.debit.replace(debit).is_none(), "debited twice");
-                        effects.extend(exchange.step(self.now, Event::Settled(None)));
+                        effects.extend(exchange.step(Now::at(self.now), Event::Settled(None)));
                     }
                     Effect::Reply(reply) => panic!("refused: {}", String::from_utf8_lossy(&reply.body)),
                     _ => {}

@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::{Model, RateCard};
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::event::{Effect, Event, Opened, Resolution};
 use pax_gateway::exchange::Exchange;
@@ -127,7 +127,7 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
     };
     let mut exchange = Exchange::new(Rc::clone(gateway));
     let mut effects = exchange.step(
-        now,
+        Now::at(now),
         Event::Head {
             headers: &headers,
             end: false,
@@ -137,14 +137,15 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
         },
     );
     let account = Resolution::Account(Arc::new(account));
-    effects.extend(exchange.step(now, Event::Resolved(account)));
+    effects.extend(exchange.step(Now::at(now), Event::Resolved(account)));
     for (index, bytes) in pieces.iter().enumerate() {
         if exchange.reads_body() {
-            effects.extend(exchange.step(now, Event::Body { bytes, end: index + 1 == pieces.len() }));
+            effects
+                .extend(exchange.step(Now::at(now), Event::Body { bytes, end: index + 1 == pieces.len() }));
         }
     }
     if effects.iter().any(|effect| matches!(effect, Effect::Open { .. })) {
-        effects.extend(exchange.step(now, Event::Opened(Opened::Done)));
+        effects.extend(exchange.step(Now::at(now), Event::Opened(Opened::Done)));
     }
     let mut forwarded = Err("neither refused nor forwarded".to_owned());
     for effect in effects {

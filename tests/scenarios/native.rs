@@ -6,7 +6,7 @@ use crate::common::memory::Gatekeeper;
 use crate::common::prices::first_two_cards;
 use crate::format::{Provider, Scenario};
 use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::{AnswerHead, Effect, Event, Forward, Reply, Resolution};
@@ -114,7 +114,7 @@ impl<'a> Drive<'a> {
     }
 
     fn step(&mut self, event: Event<'_>) {
-        for effect in self.exchange.step(self.now, event) {
+        for effect in self.exchange.step(Now::at(self.now), event) {
             if let Effect::Settle { debit, .. } = &effect {
                 debit.prove(&self.gateway.bundle).unwrap();
                 let entry = serde_json::from_slice(&debit.to_canonical().unwrap()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pax_gateway::account::Tier;
 use pax_gateway::cap;
-use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::clock::{Moment, Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
 use pax_gateway::event::{Effect, Event, Opened, Resolution};
@@ -146,7 +146,7 @@ impl Vm {
     }
 
     fn step(&mut self, shared: &Shared<'_>, stream: &mut Stream, event: Event<'_>) {
-        for effect in stream.exchange.step(stream.now, event) {
+        for effect in stream.exchange.step(Now::at(stream.now), event) {
             match effect {
                 Effect::Resolve { token, utc_day, fresh } => {
                     self.resolve(shared, stream, token, utc_day, fresh)
