@@ -48,4 +48,16 @@ pub struct Account {
     /// How much it may spend in a UTC day, where that is not the rate card's default. Zero blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daily_cap_pax: Option<Pax>,
+    /// The newest version of a debit's canonical form that this program and the ledger both read; the filter writes it.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub canon_v: u32,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_first_version(version: &u32) -> bool {
+    *version == 1
 }

@@ -4,19 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Tier};
-use crate::bounds::{Bounds, input_bytes};
+use crate::bounds::{Bounds, input_text};
 use crate::cap::Daily;
 use crate::card::{Model, RateCard};
-use crate::clock::Moment;
+use crate::clock::Now;
 use crate::config::{Config, Credits, Gateway, Provider, StreamUsage};
 use crate::event::{AnswerHead, CREDITS_MARK, Forward};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, OwnKey};
-use crate::pax::Pax;
+use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
 use crate::refusal::Refusal;
 use crate::request::{AskedOption, Buys, Request, RequestError, Rewrite, WrittenTier, edited_length};
 use crate::settle::Admission;
+use crate::stopwatch::Stopwatch;
 use crate::text::AsText;
 use crate::usage::Mode;
 use crate::wire::IDENTITY_HEADER;
@@ -32,6 +33,8 @@ pub struct InFlight {
     pub takes_out: bool,
     /// Whether the model's provider takes callers' own keys.
     pub own_keys: bool,
+    /// How long it takes, from when it is forwarded.
+    pub watch: Stopwatch,
 }
 
 impl InFlight {
@@ -98,13 +101,13 @@ pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
 pub fn admit(
     gateway: &Gateway,
     exchange_id: ExchangeId,
-    now: Moment,
+    now: Now,
     (call, mode): (&Call, Mode),
     account: &Arc<Account>,
     request: Request,
 ) -> Result<(InFlight, Forward), Refusal> {
     let config = &gateway.config;
-    let card = gateway.bundle.in_force(now).ok_or(Refusal::GatewayDisabled)?;
+    let card = gateway.bundle.in_force(now.wall).ok_or(Refusal::GatewayDisabled)?;
     let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
     let Some(served) = serve(config, card, mode, call.own_key.as_ref(), &request.model) else {
         return Err(Refusal::ModelNotFound { model: request.model, own_key: call.own_key.is_some() });
@@ -147,7 +150,7 @@ pub fn admit(
     };
     let admission = Admission {
         exchange_id,
-        admitted_at: now,
+        admitted_at: now.wall,
         account: Arc::clone(account),
         funding,
         slot: slot.to_owned(),
@@ -157,15 +160,21 @@ pub fn admit(
         wants_stream: streams,
         card: Arc::clone(card),
         provider: served.name.to_owned(),
-        input_bytes: input_bytes(&request, served.model),
+        n: request.n,
+        stated_maximum: request.stated_maximum(served.provider.output_maximum).map(Tokens),
+        input: input_text(&request, served.model),
+        not_text: request.not_text,
+        shares_window: bounds.shares_window,
         input_limit: bounds.input,
         output_limit: bounds.output,
         service_tier: priced_tier(&request, served.model),
+        asked_model: None,
         model: request.model,
         reservation,
         usage_rules: served.provider.usage_rules,
     };
-    Ok((InFlight { admission: Rc::new(admission), cap, takes_out, own_keys }, forward))
+    let watch = Stopwatch::start(now.tick);
+    Ok((InFlight { admission: Rc::new(admission), cap, takes_out, own_keys, watch }, forward))
 }
 
 /// Who serves a model, and its price where the card has one.
@@ -249,6 +258,8 @@ fn upstream_headers(provider: &Provider, call: &Call, mode: Mode) -> Vec<(String
     let route = match mode {
         Mode::Chat => "/chat/completions",
         Mode::Embeddings => "/embeddings",
+        Mode::Completions => "/completions",
+        Mode::Responses => "/responses",
     };
     let path = [provider.base_path.as_str(), route].concat();
     let mut headers = vec![

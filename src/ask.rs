@@ -110,8 +110,9 @@ fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<
         Some(b"200") => {
             let body = host::buffer(Buffer::Callout, 0, body_size);
             match serde_json::from_slice::<Resolved>(&body) {
-                Ok(Resolved { account, standing }) => {
-                    return (Resolution::Account(Arc::new(account)), Some(standing));
+                Ok(resolved) => {
+                    let standing = resolved.standing;
+                    return (Resolution::Account(Arc::new(resolved.account())), Some(standing));
                 }
                 Err(problem) => {
                     error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");

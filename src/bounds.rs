@@ -2,6 +2,7 @@
 //! request so that it can cost no more.
 
 use crate::card::{Model, bytes_per_token};
+use crate::estimate::TextBytes;
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
 use crate::provider::{Provider, StopsAt};
@@ -24,7 +25,7 @@ pub struct Bounds {
     /// What the request says of its output's maximum when it goes upstream; none to leave it alone.
     pub maximum: Option<WrittenMaximum>,
     /// Whether input and output share the context window, so that both together are never above it.
-    shares_window: bool,
+    pub shares_window: bool,
 }
 
 impl Bounds {
@@ -54,7 +55,7 @@ impl Bounds {
             StopsAt::ContextEnd if input.0.saturating_add(most) <= window => bounded(most, Some(most)),
             StopsAt::ContextEnd if request.n > 1 => bounded(window, None),
             StopsAt::ContextEnd => {
-                let prompt = tokens_of(input_bytes(request, Some(model)), model).min(input);
+                let prompt = model.factors.tokens(input_text(request, Some(model))).min(input);
                 let output = model.context_window.saturating_sub(prompt);
                 Self { shares_window: true, output, ..bounded(window, None) }
             }
@@ -81,15 +82,11 @@ impl Bounds {
     }
 }
 
-/// Bytes of a request that an estimate counts as its input.
+/// Text of a request that an estimate counts as its input: a token that is given as a number counts as so much text.
 #[must_use]
-pub fn input_bytes(request: &Request, model: Option<&Model>) -> u64 {
-    let given = request.given_tokens.saturating_mul(bytes_per_token(model));
-    request.text_bytes.saturating_add(given)
-}
-
-fn tokens_of(bytes: u64, model: &Model) -> Tokens {
-    Tokens(bytes.div_ceil(bytes_per_token(Some(model))))
+pub fn input_text(request: &Request, model: Option<&Model>) -> TextBytes {
+    let ascii = request.given_tokens.saturating_mul(bytes_per_token(model));
+    request.text.plus(TextBytes { ascii, other: 0 })
 }
 
 fn most_input(request: &Request, model: &Model) -> Tokens {
@@ -98,8 +95,8 @@ fn most_input(request: &Request, model: &Model) -> Tokens {
     match model.mode {
         // The window is each text's own, and a call may bring many.
         Mode::Embeddings => bytes,
-        Mode::Chat if request.not_text => model.context_window,
-        Mode::Chat => bytes.min(model.context_window),
+        _ if request.not_text => model.context_window,
+        _ => bytes.min(model.context_window),
     }
 }
 

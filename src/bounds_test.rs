@@ -97,7 +97,7 @@ fn a_server_that_runs_on_is_told_the_cards_maximum_where_that_fits() {
     let banded = Bounds::of(&chat("", 4_977), &card.models["banded"], &runs_on, None);
     assert_eq!(banded.ceiling(&card.models["banded"], &ServiceTier::Plain).to_string(), "0.064000000000");
     // What is estimated stays within it.
-    let prompt = input_bytes(&chat("", 4_977), Some(model)).div_ceil(4);
+    let prompt = model.factors.tokens(input_text(&chat("", 4_977), Some(model))).0;
     assert_eq!(long.output.0 + prompt, 8_000);
     // Several answers share the prompt, and each may fill the rest of the window.
     let several = Bounds::of(&chat(r#""n":3,"#, 4_977), model, &runs_on, None);

@@ -1,11 +1,13 @@
 //! A debit's canonical bytes, written field by field: what `serde_json` makes of a [`Debit`], at a fifth of the
 //! price. It was the dearest part of a call.
 //!
-//! The form itself is that of the golden file; that both ways give the same bytes is a test of this file.
+//! The forms themselves are those of the golden files; that both ways give the same bytes is a test of this file.
 
 use crate::account::{Funding, Tier};
-use crate::debit::{Debit, Ending, Estimate, Flag, Kind, Provenance};
+use crate::debit::{Debit, Ending, Flag, Kind, Provenance};
+use crate::estimate::{Bytes1, Bytes2, EstimatedFrom, Side};
 use crate::json_text::plain_run;
+use crate::pax::Tokens;
 use crate::text::{AsText, hex, put_decimal};
 use crate::usage::Mode;
 
@@ -27,33 +29,48 @@ pub(crate) fn write(debit: &Debit) -> Vec<u8> {
         intent_id,
         goal_id,
         mode,
+        asked_model,
         model,
         provider,
         stream,
         upstream_status,
+        provider_request_id,
         response_id,
+        hold_id,
         service_tier,
         ending,
         flags,
         provenance,
         usage_rules,
         usage,
+        n,
+        stated_maximum,
+        input_limit,
+        output_limit,
+        unseen_ms,
         estimator,
         estimated_from,
         tokens_input,
         tokens_cached_input,
         tokens_cache_write_input,
+        tokens_cache_write_1h_input,
         tokens_audio_input,
+        tokens_image_input,
         tokens_output,
         tokens_audio_output,
+        tokens_image_output,
         tokens_reasoning_output,
         cost_pax,
         rate_table_v,
         card_sha256,
         occurred_at,
         settled_at,
+        first_byte_ms,
+        duration_ms,
         utc_day,
     } = debit;
+    // Version 1 lacks what version 2 has beside it.
+    let is_2 = *canon_v != 1;
     let mut out = Out(Vec::with_capacity(USUAL));
     out.number("{\"canon_v\":", u64::from(*canon_v));
     out.word(
@@ -87,24 +104,38 @@ pub(crate) fn write(debit: &Debit) -> Vec<u8> {
         match mode {
             Mode::Chat => "chat",
             Mode::Embeddings => "embeddings",
+            Mode::Completions => "completions",
+            Mode::Responses => "responses",
         },
     );
+    if is_2 {
+        out.optional(",\"asked_model\":", asked_model.as_deref());
+    }
     out.string(",\"model\":", model);
     out.string(",\"provider\":", provider);
-    out.raw(if *stream { ",\"stream\":true" } else { ",\"stream\":false" });
+    out.truth(",\"stream\":", *stream);
     match upstream_status {
         Some(status) => out.number(",\"upstream_status\":", u64::from(*status)),
         None => out.raw(",\"upstream_status\":null"),
     }
+    if is_2 {
+        out.optional(",\"provider_request_id\":", provider_request_id.as_deref());
+    }
     out.optional(",\"response_id\":", response_id.as_deref());
+    if is_2 {
+        out.optional(",\"hold_id\":", hold_id.as_deref());
+    }
     out.optional(",\"service_tier\":", service_tier.as_deref());
     out.word(
         ",\"ending\":",
         match ending {
             Ending::Complete => "complete",
             Ending::Cut => "cut",
+            Ending::CallerGone => "caller_gone",
+            Ending::ProviderBrokeOff => "provider_broke_off",
             Ending::NoAnswer => "no_answer",
             Ending::Orphaned => "orphaned",
+            Ending::Lost => "lost",
         },
     );
     out.flags(flags);
@@ -117,23 +148,47 @@ pub(crate) fn write(debit: &Debit) -> Vec<u8> {
     );
     out.optional(",\"usage_rules\":", usage_rules.as_deref());
     out.optional(",\"usage\":", usage.as_deref());
+    if is_2 {
+        out.maybe(",\"n\":", *n);
+        out.maybe(",\"stated_maximum\":", count(stated_maximum));
+        out.maybe(",\"input_limit\":", count(input_limit));
+        out.maybe(",\"output_limit\":", count(output_limit));
+        out.maybe(",\"unseen_ms\":", *unseen_ms);
+    }
     out.optional(",\"estimator\":", estimator.as_deref());
     out.estimate(estimated_from.as_ref());
     out.number(",\"tokens_input\":", tokens_input.0);
     out.number(",\"tokens_cached_input\":", tokens_cached_input.0);
     out.number(",\"tokens_cache_write_input\":", tokens_cache_write_input.0);
+    if is_2 {
+        out.number(",\"tokens_cache_write_1h_input\":", tokens_cache_write_1h_input.0);
+    }
     out.number(",\"tokens_audio_input\":", tokens_audio_input.0);
+    if is_2 {
+        out.number(",\"tokens_image_input\":", tokens_image_input.0);
+    }
     out.number(",\"tokens_output\":", tokens_output.0);
     out.number(",\"tokens_audio_output\":", tokens_audio_output.0);
+    if is_2 {
+        out.number(",\"tokens_image_output\":", tokens_image_output.0);
+    }
     out.number(",\"tokens_reasoning_output\":", tokens_reasoning_output.0);
     out.text(",\"cost_pax\":", cost_pax);
     out.number(",\"rate_table_v\":", u64::from(rate_table_v.0));
     out.text(",\"card_sha256\":", card_sha256);
     out.text(",\"occurred_at\":", occurred_at);
     out.text(",\"settled_at\":", settled_at);
+    if is_2 {
+        out.maybe(",\"first_byte_ms\":", *first_byte_ms);
+        out.maybe(",\"duration_ms\":", *duration_ms);
+    }
     out.text(",\"utc_day\":", utc_day);
     out.raw("}");
     out.0
+}
+
+fn count(tokens: &Option<Tokens>) -> Option<u64> {
+    tokens.map(|tokens| tokens.0)
 }
 
 struct Out(Vec<u8>);
@@ -147,6 +202,21 @@ impl Out {
     fn number(&mut self, key: &str, number: u64) {
         self.raw(key);
         put_decimal(&mut self.0, number, 0);
+    }
+
+    fn truth(&mut self, key: &str, truth: bool) {
+        self.raw(key);
+        self.raw(if truth { "true" } else { "false" });
+    }
+
+    fn maybe(&mut self, key: &str, number: Option<u64>) {
+        match number {
+            Some(number) => self.number(key, number),
+            None => {
+                self.raw(key);
+                self.raw("null");
+            }
+        }
     }
 
     /// A text of our own, which has nothing to escape.
@@ -196,20 +266,64 @@ impl Out {
                     Flag::CostOutOfRange => "cost_out_of_range",
                     Flag::ServiceTierUnpriced => "service_tier_unpriced",
                     Flag::PartExceedsWhole => "part_exceeds_whole",
+                    Flag::UsageZero => "usage_zero",
+                    Flag::UsageImpossible => "usage_impossible",
+                    Flag::PartUnpriced => "part_unpriced",
                 },
             );
         }
         self.raw("]");
     }
 
-    fn estimate(&mut self, estimate: Option<&Estimate>) {
-        let Some(Estimate { input_bytes, output_bytes, input_limit, output_limit }) = estimate else {
-            return self.raw(",\"estimated_from\":null");
-        };
+    fn estimate(&mut self, from: Option<&EstimatedFrom>) {
+        match from {
+            None => self.raw(",\"estimated_from\":null"),
+            Some(EstimatedFrom::Bytes1(from)) => self.bytes_1(from),
+            Some(EstimatedFrom::Bytes2(from)) => self.bytes_2(from),
+        }
+    }
+
+    fn bytes_1(&mut self, from: &Bytes1) {
+        let Bytes1 { input_bytes, output_bytes, input_limit, output_limit } = from;
         self.number(",\"estimated_from\":{\"input_bytes\":", *input_bytes);
         self.number(",\"output_bytes\":", *output_bytes);
         self.number(",\"input_limit\":", input_limit.0);
         self.number(",\"output_limit\":", output_limit.0);
+        self.raw("}");
+    }
+
+    fn bytes_2(&mut self, from: &Bytes2) {
+        let Bytes2 {
+            side,
+            input_ascii_bytes,
+            input_other_bytes,
+            not_text,
+            shares_window,
+            output_ascii_bytes,
+            output_other_bytes,
+            bytes_per_token,
+            bytes_per_token_other,
+            unseen_after_s,
+            unseen_tokens_per_s,
+        } = from;
+        self.word(
+            ",\"estimated_from\":{\"side\":",
+            match side {
+                Side::Both => "both",
+                Side::Input => "input",
+                Side::Output => "output",
+            },
+        );
+        self.number(",\"input_ascii_bytes\":", *input_ascii_bytes);
+        self.number(",\"input_other_bytes\":", *input_other_bytes);
+        self.truth(",\"not_text\":", *not_text);
+        self.truth(",\"shares_window\":", *shares_window);
+        self.number(",\"output_ascii_bytes\":", *output_ascii_bytes);
+        self.number(",\"output_other_bytes\":", *output_other_bytes);
+        self.number(",\"bytes_per_token\":", *bytes_per_token);
+        self.number(",\"bytes_per_token_other\":", *bytes_per_token_other);
+        self.number(",\"unseen_after_s\":", *unseen_after_s);
+        self.number(",\"unseen_tokens_per_s\":", *unseen_tokens_per_s);
         self.raw("}");
     }
 
@@ -245,10 +359,13 @@ mod tests {
     use crate::pax::Tokens;
     use proptest::prelude::*;
 
-    /// The debits of the golden file: a reported and an estimated one.
+    /// The debits of the golden files, in version 2: `serde_json` writes the fields of that one.
     fn golden() -> Vec<Debit> {
-        let text = include_str!("../tests/golden/debit_v1.json");
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let texts =
+            [include_str!("../tests/golden/debit_v1.json"), include_str!("../tests/golden/debit_v2.json")];
+        let debits =
+            texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap());
+        debits.map(|debit: Debit| Debit { canon_v: 2, ..debit }).collect()
     }
 
     fn check(debit: &Debit) {
@@ -266,21 +383,34 @@ mod tests {
             Flag::CostOutOfRange,
             Flag::ServiceTierUnpriced,
             Flag::PartExceedsWhole,
+            Flag::UsageZero,
+            Flag::UsageImpossible,
+            Flag::PartUnpriced,
         ];
-        for mut debit in golden() {
+        let endings = [
+            Ending::Complete,
+            Ending::Cut,
+            Ending::CallerGone,
+            Ending::ProviderBrokeOff,
+            Ending::NoAnswer,
+            Ending::Orphaned,
+            Ending::Lost,
+        ];
+        for debit in golden() {
             for (tier, funding) in [(Tier::Free, Funding::Platform), (Tier::Credit, Funding::Byo)] {
-                for (mode, stream) in [(Mode::Chat, true), (Mode::Embeddings, false)] {
-                    for ending in [Ending::Complete, Ending::Cut, Ending::NoAnswer, Ending::Orphaned] {
-                        for provenance in [Provenance::Reported, Provenance::Estimated] {
-                            debit = Debit { tier, funding, mode, stream, ending, provenance, ..debit };
-                            check(&debit);
-                        }
-                    }
-                }
+                check(&Debit { tier, funding, stream: funding == Funding::Byo, ..debit.clone() });
+            }
+            for mode in [Mode::Chat, Mode::Embeddings, Mode::Completions, Mode::Responses] {
+                check(&Debit { mode, ..debit.clone() });
+            }
+            for ending in endings {
+                check(&Debit { ending, ..debit.clone() });
+            }
+            for provenance in [Provenance::Reported, Provenance::Estimated] {
+                check(&Debit { provenance, ..debit.clone() });
             }
             for count in 0..=flags.len() {
-                debit.flags = flags.iter().take(count).copied().collect();
-                check(&debit);
+                check(&Debit { flags: flags.iter().take(count).copied().collect(), ..debit.clone() });
             }
         }
     }
@@ -290,7 +420,7 @@ mod tests {
         fn whatever_is_in_it_the_bytes_are_those_of_serde_json(
             text in any::<String>(),
             optional in any::<Option<String>>(),
-            (numbers, status) in (any::<[u64; 4]>(), any::<Option<u16>>()),
+            (numbers, maybe, status) in (any::<[u64; 4]>(), any::<Option<u64>>(), any::<Option<u16>>()),
         ) {
             let [a, b, c, d] = numbers;
             for debit in golden() {
@@ -299,6 +429,19 @@ mod tests {
                     slot: text.clone(),
                     intent_id: optional.clone(),
                     usage: optional.clone(),
+                    asked_model: optional.clone(),
+                    provider_request_id: optional.clone(),
+                    hold_id: optional.clone(),
+                    n: maybe,
+                    stated_maximum: maybe.map(Tokens),
+                    input_limit: maybe.map(Tokens),
+                    output_limit: maybe.map(Tokens),
+                    unseen_ms: maybe,
+                    first_byte_ms: maybe,
+                    duration_ms: maybe,
+                    tokens_cache_write_1h_input: Tokens(b),
+                    tokens_image_input: Tokens(c),
+                    tokens_image_output: Tokens(d),
                     response_id: Some(text.clone()),
                     upstream_status: status,
                     tokens_input: Tokens(a),

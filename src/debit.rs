@@ -1,25 +1,24 @@
 //! The debit: what an exchange cost and everything that proves it, frozen as canonical bytes.
 //!
-//! The canonical form is JSON of version [`CANON_V`]: one line, a fixed order of fields, all of them always
-//! there. The filter makes the bytes once, the ledger stores and hashes those same bytes, and a replay makes
-//! them again. A new field is a new version; a version that has rows never changes (golden file
-//! `tests/golden/debit_v1.json`).
+//! The canonical form is JSON of a version, `canon_v`: one line, a fixed order of fields, all of that version's fields
+//! always there. The filter makes the bytes once, the ledger stores and hashes those same bytes, and a replay makes
+//! them again. A new field is a new version; a version that has rows never changes (golden files
+//! `tests/golden/debit_v1.json` and `debit_v2.json`). Which versions a ledger reads it says with each token that it
+//! resolves, and a filter writes none other.
 
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Funding, Tier};
-use crate::bundle::Bundle;
-use crate::card::{Model, RateTableVersion, bytes_per_token};
+use crate::card::RateTableVersion;
 use crate::clock::{Moment, UtcDay};
 use crate::digest::Digest;
+use crate::estimate::EstimatedFrom;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
-use crate::usage::{Mode, Rules, Usage};
+use crate::usage::{Mode, Usage};
 
-/// The version of the canonical form.
-pub const CANON_V: u32 = 1;
-/// The estimator: tokens = ⌈bytes of text ÷ the card's bytes per token⌉, at most the limit, for input and output.
-pub const ESTIMATOR: &str = "bytes/1";
+/// The versions of the canonical form that this program reads, and the newest of which it writes where it may.
+pub const CANON_VERSIONS: [u32; 2] = [1, 2];
 /// The longest canonical form. All that strangers send into it is bounded: raw usage, labels, ids.
 pub const CANON_MAX: usize = 16 * 1024;
 
@@ -47,12 +46,18 @@ pub enum Provenance {
 pub enum Ending {
     /// The provider's answer came to its end.
     Complete,
-    /// Caller or provider ended it after the answer's head.
+    /// Caller or provider ended it after the answer's head: version 1 does not say who.
     Cut,
+    /// The caller was gone after the answer's head.
+    CallerGone,
+    /// The provider broke the answer off.
+    ProviderBrokeOff,
     /// The caller was gone before the answer's head.
     NoAnswer,
     /// The VM that had the call died; how the call ended is not known.
     Orphaned,
+    /// An operator charges a hold whose Envoy is gone: nothing else is known of the call.
+    Lost,
 }
 
 /// What was odd about an exchange, in the order in which a debit lists it.
@@ -69,45 +74,27 @@ pub enum Flag {
     AnswerUnreadable,
     /// The reported counts cost more than an amount can hold.
     CostOutOfRange,
-    /// The provider says that it served the call in a service tier that the card does not price.
+    /// The provider says that it served the call in a service tier that the card does not price: from version 2 on
+    /// every token is billed at the model's dearest rate of its side.
     ServiceTierUnpriced,
-    /// More of a part that the card prices apart (cache writes, audio, reasoning) than of the input or output that it
-    /// is a part of was reported: billed as plain input or output.
+    /// More of a part that the card prices apart (cache writes, audio, images, reasoning) than of the input or output
+    /// that it is a part of was reported: billed as plain input or output.
     PartExceedsWhole,
+    /// No tokens were reported of a side on which there was text: that side is estimated.
+    UsageZero,
+    /// More tokens were reported of a side than the card's limits allow: that side is estimated.
+    UsageImpossible,
+    /// A part was reported that the card has no price for (audio, images, cache writes, a hosted tool): its tokens are
+    /// billed at the model's dearest rate of their side.
+    PartUnpriced,
 }
 
-/// What an estimate was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Estimate {
-    /// Bytes of text in the request.
-    pub input_bytes: u64,
-    /// Bytes of text seen in the answer.
-    pub output_bytes: u64,
-    /// The input tokens that were reserved.
-    pub input_limit: Tokens,
-    /// The output tokens that were reserved.
-    pub output_limit: Tokens,
-}
-
-impl Estimate {
-    /// The estimated counts, at so many bytes of text a token.
-    #[must_use]
-    pub fn usage(&self, bytes_per_token: u64) -> Usage {
-        let tokens = |bytes: u64| Tokens(bytes.div_ceil(bytes_per_token.max(1)));
-        Usage {
-            input: tokens(self.input_bytes).min(self.input_limit),
-            output: tokens(self.output_bytes).min(self.output_limit),
-            ..Usage::default()
-        }
-    }
-}
-
-/// A debit. Fields stand in canonical order.
+/// A debit of either version. Fields stand in the canonical order of version 2; those that say so are absent in
+/// version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Debit {
-    /// [`CANON_V`].
+    /// One of [`CANON_VERSIONS`].
     pub canon_v: u32,
     /// Always [`Kind::Debit`].
     pub kind: Kind,
@@ -127,8 +114,11 @@ pub struct Debit {
     pub intent_id: Option<String>,
     /// `X-Matrix-Goal-ID`.
     pub goal_id: Option<String>,
-    /// Chat or embeddings.
+    /// Which of the metered calls.
     pub mode: Mode,
+    /// The model that the caller asked for, where that is another name of `model`. Not in version 1.
+    #[serde(default)]
+    pub asked_model: Option<String>,
     /// The public model id, as the card prices it.
     pub model: String,
     /// Who served it.
@@ -137,9 +127,16 @@ pub struct Debit {
     pub stream: bool,
     /// The provider's status; none where the caller was gone before it came.
     pub upstream_status: Option<u16>,
+    /// The provider's own id of the request, from the answer's head. Not in version 1.
+    #[serde(default)]
+    pub provider_request_id: Option<String>,
     /// The provider's `id` of the answer.
     pub response_id: Option<String>,
-    /// The service tier that was priced; none for the standard one.
+    /// The hold that it posts. Not in version 1.
+    #[serde(default)]
+    pub hold_id: Option<String>,
+    /// The service tier that was priced, or with [`Flag::ServiceTierUnpriced`] the one that has no price; none for the
+    /// standard one.
     pub service_tier: Option<String>,
     /// How it ended.
     pub ending: Ending,
@@ -151,22 +148,47 @@ pub struct Debit {
     pub usage_rules: Option<String>,
     /// The raw usage, byte for byte as received.
     pub usage: Option<String>,
-    /// The estimator's version ([`ESTIMATOR`]).
+    /// How many answers were asked for. Not in version 1, like the next four.
+    #[serde(default)]
+    pub n: Option<u64>,
+    /// The maximum of each answer that the caller stated to the provider.
+    #[serde(default)]
+    pub stated_maximum: Option<Tokens>,
+    /// The input tokens that were reserved.
+    #[serde(default)]
+    pub input_limit: Option<Tokens>,
+    /// The output tokens that were reserved, all answers together.
+    #[serde(default)]
+    pub output_limit: Option<Tokens>,
+    /// Milliseconds from forwarding the request to the first visible text, or to the end where none came. None where
+    /// nothing can be written unseen: a stream of a model that hides no reasoning.
+    #[serde(default)]
+    pub unseen_ms: Option<u64>,
+    /// The estimator's version ([`crate::estimate::ESTIMATOR`]).
     pub estimator: Option<String>,
     /// What the estimate was made from.
-    pub estimated_from: Option<Estimate>,
+    pub estimated_from: Option<EstimatedFrom>,
     /// All input, cached included.
     pub tokens_input: Tokens,
     /// Of the input: cached.
     pub tokens_cached_input: Tokens,
     /// Of the input: written to the provider's cache.
     pub tokens_cache_write_input: Tokens,
+    /// Of the input: written to the provider's cache for an hour. Not in version 1.
+    #[serde(default)]
+    pub tokens_cache_write_1h_input: Tokens,
     /// Of the input: audio.
     pub tokens_audio_input: Tokens,
+    /// Of the input: images. Not in version 1.
+    #[serde(default)]
+    pub tokens_image_input: Tokens,
     /// All output, reasoning included.
     pub tokens_output: Tokens,
     /// Of the output: audio.
     pub tokens_audio_output: Tokens,
+    /// Of the output: images. Not in version 1.
+    #[serde(default)]
+    pub tokens_image_output: Tokens,
     /// Of the output: reasoning.
     pub tokens_reasoning_output: Tokens,
     /// What it cost.
@@ -179,6 +201,13 @@ pub struct Debit {
     pub occurred_at: Moment,
     /// Settlement, on the filter's clock.
     pub settled_at: Moment,
+    /// Milliseconds from forwarding the request to the answer's first byte, on the monotonic clock. Not in version 1,
+    /// like the next one.
+    #[serde(default)]
+    pub first_byte_ms: Option<u64>,
+    /// Milliseconds from forwarding the request to settlement, on the monotonic clock.
+    #[serde(default)]
+    pub duration_ms: Option<u64>,
     /// The UTC date of admission: the day whose cap it counts against.
     pub utc_day: UtcDay,
 }
@@ -195,13 +224,24 @@ impl std::fmt::Display for BadDebit {
 
 impl std::error::Error for BadDebit {}
 
+/// The version that bytes say they are of, if that is none that this program reads. Such a line is no bad debit: a
+/// later program reads it.
+#[must_use]
+pub fn unknown_version(bytes: &[u8]) -> Option<u32> {
+    /// What every version begins with.
+    #[derive(Deserialize)]
+    struct Versioned {
+        canon_v: u32,
+    }
+    let Versioned { canon_v } = serde_json::from_slice(bytes).ok()?;
+    (!CANON_VERSIONS.contains(&canon_v)).then_some(canon_v)
+}
+
 impl Debit {
     /// The canonical bytes.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn to_canonical(&self) -> Result<Vec<u8>, BadDebit> {
-        Ok(crate::canonical::write(self))
+    #[must_use]
+    pub fn to_canonical(&self) -> Vec<u8> {
+        crate::canonical::write(self)
     }
 
     /// Reads canonical bytes.
@@ -209,14 +249,12 @@ impl Debit {
     /// # Errors
     /// Where they are no debit, or are not the canonical form of the debit that they hold.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, BadDebit> {
-        let debit: Self = serde_json::from_slice(bytes).map_err(|error| BadDebit(error.to_string()))?;
-        if debit.canon_v != CANON_V {
-            return Err(BadDebit(format!(
-                "canon_v {} is unknown; this program knows {CANON_V}",
-                debit.canon_v
-            )));
+        if let Some(canon_v) = unknown_version(bytes) {
+            let known = CANON_VERSIONS.map(|version| version.to_string()).join(" and ");
+            return Err(BadDebit(format!("canon_v {canon_v} is unknown; this program knows {known}")));
         }
-        if debit.to_canonical()? != bytes {
+        let debit: Self = serde_json::from_slice(bytes).map_err(|error| BadDebit(error.to_string()))?;
+        if debit.to_canonical() != bytes {
             return Err(BadDebit("the bytes are not the canonical form of the debit they hold".to_owned()));
         }
         Ok(debit)
@@ -229,11 +267,13 @@ impl Debit {
             input: self.tokens_input,
             cached_input: self.tokens_cached_input,
             cache_write_input: self.tokens_cache_write_input,
+            cache_write_1h_input: self.tokens_cache_write_1h_input,
             audio_input: self.tokens_audio_input,
+            image_input: self.tokens_image_input,
             output: self.tokens_output,
             audio_output: self.tokens_audio_output,
+            image_output: self.tokens_image_output,
             reasoning_output: self.tokens_reasoning_output,
-            ..Usage::default()
         }
     }
 
@@ -242,75 +282,13 @@ impl Debit {
         self.tokens_input = usage.input;
         self.tokens_cached_input = usage.cached_input;
         self.tokens_cache_write_input = usage.cache_write_input;
+        self.tokens_cache_write_1h_input = usage.cache_write_1h_input;
         self.tokens_audio_input = usage.audio_input;
+        self.tokens_image_input = usage.image_input;
         self.tokens_output = usage.output;
         self.tokens_audio_output = usage.audio_output;
+        self.tokens_image_output = usage.image_output;
         self.tokens_reasoning_output = usage.reasoning_output;
-    }
-
-    /// Proves the debit from what it carries: counts the raw usage (or the estimate) again and prices it
-    /// again under its own card.
-    ///
-    /// # Errors
-    /// The first thing that does not come out the same, said for the operator.
-    pub fn prove(&self, bundle: &Bundle) -> Result<(), BadDebit> {
-        let wrong = |what: String| Err(BadDebit(what));
-        let Some(card) = bundle.by_sha256(&self.card_sha256) else {
-            return wrong(format!("its card {} is not in the bundle", self.card_sha256));
-        };
-        if card.version != self.rate_table_v {
-            return wrong(format!(
-                "rate_table_v is {}, but its card is version {}",
-                self.rate_table_v, card.version
-            ));
-        }
-        // Only that it was in force already: a later version may be dated back, and older entries stay right.
-        if card.effective_from > self.occurred_at {
-            return wrong(format!("it occurred before its card was in force, at {}", card.effective_from));
-        }
-        if self.utc_day != self.occurred_at.day() {
-            return wrong(format!("utc_day is {}, but it occurred at {}", self.utc_day, self.occurred_at));
-        }
-        let model = card.models.get(&self.model).filter(|model| model.mode == self.mode);
-        // With a key of its own a caller may call what the card does not price, of whatever provider.
-        if self.funding == Funding::Platform && model.is_none_or(|model| model.provider != self.provider) {
-            return wrong(format!(
-                "its card does not price model {:?} for this route and provider",
-                self.model
-            ));
-        }
-        let counted = self.count(model)?;
-        if counted != self.usage() {
-            return wrong(format!("counted again, its tokens are {counted:?}, not {:?}", self.usage()));
-        }
-        let tier = self.service_tier.as_deref();
-        let is_priced = |name: &str| model.is_some_and(|model| model.service_tiers.contains_key(name));
-        if let Some(name) = tier.filter(|name| !is_priced(name)) {
-            return wrong(format!("its card does not price service tier {name:?} of model {:?}", self.model));
-        }
-        let cost = match self.funding {
-            Funding::Platform => model.and_then(|model| model.price(&counted, tier)),
-            Funding::Byo => Some(Pax::ZERO),
-        };
-        match cost {
-            Some(cost) if cost == self.cost_pax => Ok(()),
-            Some(cost) => wrong(format!("priced again, it costs {cost}, not {}", self.cost_pax)),
-            None => wrong("priced again, its cost is out of range".to_owned()),
-        }
-    }
-
-    fn count(&self, model: Option<&Model>) -> Result<Usage, BadDebit> {
-        let rules = self.usage_rules.as_deref().and_then(Rules::named);
-        match (self.provenance, &self.usage, rules, &self.estimated_from) {
-            (Provenance::Reported, Some(raw), Some(rules), None) => {
-                let reading = rules.read(raw.as_bytes(), self.mode);
-                reading.map(|r| r.usage).ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))
-            }
-            (Provenance::Estimated, _, _, Some(from)) if self.estimator.as_deref() == Some(ESTIMATOR) => {
-                Ok(from.usage(bytes_per_token(model)))
-            }
-            _ => Err(BadDebit("its provenance does not fit its usage and estimate".to_owned())),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::bundle::Bundle;
 
 /// A reported and an estimated debit, one a line: these bytes never change, because such rows exist.
 const GOLDEN: &str = include_str!("../tests/golden/debit_v1.json");
@@ -25,7 +26,7 @@ fn canonical_bytes_are_those_of_the_golden_file() {
     for (line, provenance) in [(reported, Provenance::Reported), (estimated, Provenance::Estimated)] {
         let debit = reading(line).unwrap();
         assert_eq!(debit.provenance, provenance);
-        assert_eq!(String::from_utf8(debit.to_canonical().unwrap()).unwrap(), line);
+        assert_eq!(String::from_utf8(debit.to_canonical()).unwrap(), line);
     }
 }
 
@@ -103,8 +104,9 @@ fn only_the_canonical_form_of_a_debit_is_read() {
 
 #[test]
 fn a_version_that_is_not_known_is_named() {
-    let line = changed(golden().0, r#""canon_v":1"#, r#""canon_v":2"#);
-    assert_eq!(reading(&line), Err(BadDebit("canon_v 2 is unknown; this program knows 1".to_owned())));
+    let line = changed(golden().0, r#""canon_v":1"#, r#""canon_v":3"#);
+    assert_eq!(unknown_version(line.as_bytes()), Some(3));
+    assert_eq!(reading(&line), Err(BadDebit("canon_v 3 is unknown; this program knows 1 and 2".to_owned())));
 }
 
 #[test]

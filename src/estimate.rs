@@ -4,6 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pax::Tokens;
+use crate::usage::Usage;
+
+/// The estimator of version 1 of a debit: tokens = ⌈bytes of text ÷ the card's bytes per token⌉, at most the limit.
+pub const ESTIMATOR_1: &str = "bytes/1";
+/// The estimator of version 2: [`Bytes2`].
+pub const ESTIMATOR: &str = "bytes/2";
 
 /// Bytes of text as UTF-8: unescaped, without JSON's framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,8 +44,7 @@ impl TextBytes {
 }
 
 /// What a card says of a model for estimates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Factors {
     /// Bytes of ASCII text a token.
     pub bytes_per_token: u64,
@@ -73,3 +78,178 @@ impl Factors {
         Tokens(writing_ms.saturating_mul(self.unseen_tokens_per_s).div_ceil(1_000))
     }
 }
+
+/// What an estimate was made from, as it stands on the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EstimatedFrom {
+    /// By `bytes/1`.
+    Bytes1(Bytes1),
+    /// By `bytes/2`.
+    Bytes2(Bytes2),
+}
+
+/// What a `bytes/1` estimate was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bytes1 {
+    /// Bytes of text in the request.
+    pub input_bytes: u64,
+    /// Bytes of text seen in the answer.
+    pub output_bytes: u64,
+    /// The input tokens that were reserved.
+    pub input_limit: Tokens,
+    /// The output tokens that were reserved.
+    pub output_limit: Tokens,
+}
+
+impl Bytes1 {
+    /// The estimated counts, at so many bytes of text a token.
+    #[must_use]
+    pub fn usage(&self, bytes_per_token: u64) -> Usage {
+        let tokens = |bytes: u64| Tokens(bytes.div_ceil(bytes_per_token.max(1)));
+        Usage {
+            input: tokens(self.input_bytes).min(self.input_limit),
+            output: tokens(self.output_bytes).min(self.output_limit),
+            ..Usage::default()
+        }
+    }
+}
+
+/// Which side of a call is estimated; the other one is as reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Input and output.
+    Both,
+    /// Only the input.
+    Input,
+    /// Only the output.
+    Output,
+}
+
+impl Side {
+    /// The side or sides that are estimated, if any is.
+    #[must_use]
+    pub const fn of(input: bool, output: bool) -> Option<Self> {
+        match (input, output) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Input),
+            (false, true) => Some(Self::Output),
+            (false, false) => None,
+        }
+    }
+}
+
+/// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bytes2 {
+    /// What is estimated.
+    pub side: Side,
+    /// Bytes of text in the request that are ASCII.
+    pub input_ascii_bytes: u64,
+    /// Its other bytes of text.
+    pub input_other_bytes: u64,
+    /// Whether the request holds parts that are not text: then the input counts as its limit.
+    pub not_text: bool,
+    /// Whether input and output share the context window, so that both together are at most that.
+    pub shares_window: bool,
+    /// Bytes of text seen in the answer that are ASCII.
+    pub output_ascii_bytes: u64,
+    /// Its other bytes of text.
+    pub output_other_bytes: u64,
+    /// [`Factors::bytes_per_token`].
+    pub bytes_per_token: u64,
+    /// [`Factors::bytes_per_token_other`].
+    pub bytes_per_token_other: u64,
+    /// [`Factors::unseen_after_s`].
+    pub unseen_after_s: u64,
+    /// [`Factors::unseen_tokens_per_s`].
+    pub unseen_tokens_per_s: u64,
+}
+
+/// What bounds an estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The input tokens that were reserved.
+    pub input: Tokens,
+    /// The output tokens that were reserved.
+    pub output: Tokens,
+}
+
+impl Bytes2 {
+    /// The card's factors.
+    #[must_use]
+    pub const fn factors(&self) -> Factors {
+        Factors {
+            bytes_per_token: self.bytes_per_token,
+            bytes_per_token_other: self.bytes_per_token_other,
+            unseen_after_s: self.unseen_after_s,
+            unseen_tokens_per_s: self.unseen_tokens_per_s,
+        }
+    }
+
+    /// Tokens of the text that was seen.
+    #[must_use]
+    pub fn seen(&self) -> Tokens {
+        self.factors().tokens(TextBytes { ascii: self.output_ascii_bytes, other: self.output_other_bytes })
+    }
+
+    /// The counts: `reported` with the estimated side in the place of what it says there.
+    #[must_use]
+    pub fn usage(&self, limits: Limits, unseen_ms: Option<u64>, reported: &Usage) -> Usage {
+        let output = match self.side {
+            Side::Input => reported.output,
+            Side::Both | Side::Output => self.output(limits.output, unseen_ms),
+        };
+        let input = match self.side {
+            Side::Output => reported.input,
+            Side::Both | Side::Input => self.input(limits.input, output),
+        };
+        match self.side {
+            Side::Both => Usage { input, output, ..Usage::default() },
+            // The parts of an estimated side are not known.
+            Side::Output => Usage {
+                output,
+                audio_output: Tokens::ZERO,
+                image_output: Tokens::ZERO,
+                reasoning_output: Tokens::ZERO,
+                ..*reported
+            },
+            Side::Input => Usage {
+                input,
+                output: reported.output,
+                audio_output: reported.audio_output,
+                image_output: reported.image_output,
+                reasoning_output: reported.reasoning_output,
+                ..Usage::default()
+            },
+        }
+    }
+
+    fn input(&self, limit: Tokens, output: Tokens) -> Tokens {
+        let text = TextBytes { ascii: self.input_ascii_bytes, other: self.input_other_bytes };
+        match (self.not_text, self.shares_window) {
+            (true, true) => limit.saturating_sub(output),
+            (true, false) => limit,
+            (false, _) => self.factors().tokens(text).min(limit),
+        }
+    }
+
+    /// What was seen, and what may have been written unseen, at most the limit. Text of more than twice the limit's
+    /// tokens disproves the limit: the provider did not keep it, and it bounds nothing.
+    fn output(&self, limit: Tokens, unseen_ms: Option<u64>) -> Tokens {
+        const SLACK: u64 = 16;
+        let seen = self.seen();
+        if seen.0 > limit.0.saturating_mul(2).saturating_add(SLACK) {
+            return seen;
+        }
+        let unseen = unseen_ms.map_or(Tokens::ZERO, |ms| self.factors().unseen(ms));
+        Tokens(seen.0.saturating_add(unseen.0)).min(limit)
+    }
+}
+
+#[cfg(test)]
+#[path = "estimate_test.rs"]
+mod tests;

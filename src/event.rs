@@ -67,7 +67,40 @@ pub enum Event<'a> {
     /// [`Effect::Settle`] is done: where the account's day stands now, where it has a cap.
     Settled(Option<Daily>),
     /// Nothing more will happen: the caller, the provider or Envoy ended it.
-    Closed,
+    Closed(ClosedBy),
+}
+
+/// Who ended an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// The caller, or whoever else is no provider.
+    Caller,
+    /// The provider broke its answer off, or was silent for longer than the operator's limits.
+    Provider,
+}
+
+impl ClosedBy {
+    /// Who ended it, by Envoy's response flags: a bit for each, in the order of its `CoreResponseFlag`.
+    #[must_use]
+    pub const fn of_flags(flags: u64) -> Self {
+        const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
+        const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
+        const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
+        const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+        const STREAM_IDLE_TIMEOUT: u64 = 1 << 16;
+        const UPSTREAM_MAX_STREAM_DURATION: u64 = 1 << 19;
+        const DURATION_TIMEOUT: u64 = 1 << 22;
+        const UPSTREAM_PROTOCOL_ERROR: u64 = 1 << 23;
+        const PROVIDER: u64 = UPSTREAM_REQUEST_TIMEOUT
+            | UPSTREAM_REMOTE_RESET
+            | UPSTREAM_CONNECTION_FAILURE
+            | UPSTREAM_CONNECTION_TERMINATION
+            | STREAM_IDLE_TIMEOUT
+            | UPSTREAM_MAX_STREAM_DURATION
+            | DURATION_TIMEOUT
+            | UPSTREAM_PROTOCOL_ERROR;
+        if flags & PROVIDER == 0 { Self::Caller } else { Self::Provider }
+    }
 }
 
 /// Whose token it is.

@@ -26,8 +26,9 @@ use crate::answer::Answer;
 use crate::answer_status::Verdict;
 use crate::clock::Now;
 use crate::config::Gateway;
+use crate::debit::Ending;
 use crate::digest::Digest;
-use crate::event::{AnswerHead, Effect, Event, Forward, Opened, Reply, Resolution};
+use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route, Wanted};
 use crate::models;
@@ -36,6 +37,7 @@ use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request_body::Body;
 use crate::settle::{Admission, Answered, settle};
+use crate::stopwatch::Stopwatch;
 use crate::text::AsText;
 
 /// One exchange.
@@ -129,6 +131,17 @@ impl Exchange {
         matches!(self.state, State::Answering { .. })
     }
 
+    /// Whether the time matters at which more of the answer comes: until its first visible text is there.
+    #[must_use]
+    pub fn awaits_text(&self) -> bool {
+        match &self.state {
+            State::Answering { in_flight, .. } => {
+                !in_flight.watch.saw_text() && in_flight.admission.may_write_unseen()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a settlement is still to come.
     #[must_use]
     pub fn owes(&self) -> bool {
@@ -167,7 +180,7 @@ impl Exchange {
                 }
             }
             (State::Opening { in_flight, forward, token, asked }, Event::Opened(opened)) => {
-                self.opened(opened, (in_flight, forward, token, asked))
+                self.opened(now, opened, (in_flight, forward, token, asked))
             }
             (State::Opening { in_flight, forward, token, .. }, Event::Resolved(resolution)) => {
                 self.asked_again(resolution, in_flight, forward, token)
@@ -184,26 +197,24 @@ impl Exchange {
                 self.answer_body(now, (in_flight, status, answer, held), bytes, end)
             }
             // Before the answer's head: the provider may have done the work, so the input is charged.
-            (State::Forwarded(in_flight), Event::Closed) => {
-                let answered = Answered { stream: in_flight.admission.wants_stream, ..Answered::default() };
+            (State::Forwarded(in_flight), Event::Closed(_)) => {
+                let lasted = in_flight.watch.stop(now.tick);
+                let answered = Answered::without_head(&in_flight.admission, lasted);
                 vec![settlement(&in_flight.admission, answered, now).0]
             }
+            (State::Answering { in_flight, status, answer, .. }, Event::Closed(by)) => {
+                vec![broken_off(now, (in_flight, status, answer), by)]
+            }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
-            (
-                State::Answering { in_flight, status, answer, .. },
-                Event::Closed | Event::AnswerHead { .. },
-            ) => {
-                let stream = answer.is_stream();
-                let answered =
-                    Answered { status: Some(status), stream, complete: false, said: answer.said() };
-                vec![settlement(&in_flight.admission, answered, now).0]
+            (State::Answering { in_flight, status, answer, .. }, Event::AnswerHead { .. }) => {
+                vec![broken_off(now, (in_flight, status, answer), ClosedBy::Provider)]
             }
             (State::Settling { mut head, cap }, Event::Settled(daily)) => {
                 head.add.extend(daily.zip(cap).into_iter().flat_map(daily_headers));
                 vec![Effect::AnswerHead(head)]
             }
             (State::Replied, _) => self.stay(State::Replied),
-            (_, Event::Closed) => Vec::new(),
+            (_, Event::Closed(_)) => Vec::new(),
             // Before it is forwarded, an answer is Envoy's own refusal: 413, 408. It passes.
             (
                 State::Resolving { .. } | State::Reading { .. } | State::Opening { .. },
@@ -322,7 +333,7 @@ impl Exchange {
         let mode = call.wanted.mode();
         let admitted = request.map_err(Refusal::Body).and_then(|request| {
             let id = self.id.ok_or(Refusal::GatewayDisabled)?;
-            admit(&self.gateway, id, now.wall, (&call, mode), &account, request)
+            admit(&self.gateway, id, now, (&call, mode), &account, request)
         });
         match admitted {
             Ok((in_flight, forward)) => self.open(Box::new(in_flight), Box::new(forward), call.token, false),
@@ -344,11 +355,13 @@ impl Exchange {
 
     fn opened(
         &mut self,
+        now: Now,
         opened: Opened,
-        (in_flight, forward, token, asked): (Box<InFlight>, Box<Forward>, Digest, bool),
+        (mut in_flight, forward, token, asked): (Box<InFlight>, Box<Forward>, Digest, bool),
     ) -> Effects {
         match opened {
             Opened::Done => {
+                in_flight.watch = Stopwatch::start(now.tick);
                 self.state = State::Forwarded(in_flight);
                 vec![Effect::Forward(forward)]
             }
@@ -382,11 +395,12 @@ impl Exchange {
     fn answer_head(
         &mut self,
         now: Now,
-        in_flight: Box<InFlight>,
+        mut in_flight: Box<InFlight>,
         status: u16,
         answer: Answer,
         end: bool,
     ) -> Effects {
+        in_flight.watch.answered(now.tick);
         let admission = &in_flight.admission;
         match Verdict::of(status, admission.funding) {
             Verdict::Served => {}
@@ -415,8 +429,11 @@ impl Exchange {
     }
 
     fn answer_body(&mut self, now: Now, answering: Answering, bytes: &[u8], end: bool) -> Effects {
-        let (in_flight, status, mut answer, held) = answering;
+        let (mut in_flight, status, mut answer, held) = answering;
         let passed = answer.push(bytes);
+        if answer.has_text() {
+            in_flight.watch.has_text(now.tick);
+        }
         if end {
             let tail = answer.finish();
             let replaced = passed.replacing(bytes, &tail).map(Effect::ReplaceBody);
@@ -442,8 +459,7 @@ impl Exchange {
     /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
     fn settled(&mut self, now: Now, answering: Answering) -> Effects {
         let (in_flight, status, answer, held) = answering;
-        let stream = answer.is_stream();
-        let answered = Answered { status: Some(status), stream, complete: true, said: answer.said() };
+        let answered = answered(now, &in_flight, status, answer, Ending::Complete);
         let (settlement, cost) = settlement(&in_flight.admission, answered, now);
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
@@ -455,6 +471,27 @@ impl Exchange {
 }
 
 type Answering = (Box<InFlight>, u16, Answer, Option<u64>);
+
+fn answered(now: Now, in_flight: &InFlight, status: u16, answer: Answer, ending: Ending) -> Answered {
+    Answered {
+        status: Some(status),
+        provider_request_id: None,
+        stream: answer.is_stream(),
+        ending,
+        said: answer.said(),
+        lasted: in_flight.watch.stop(now.tick),
+    }
+}
+
+/// The answer did not come to its end.
+fn broken_off(now: Now, (in_flight, status, answer): (Box<InFlight>, u16, Answer), by: ClosedBy) -> Effect {
+    let ending = match by {
+        ClosedBy::Caller => Ending::CallerGone,
+        ClosedBy::Provider => Ending::ProviderBrokeOff,
+    };
+    let answered = answered(now, &in_flight, status, answer, ending);
+    settlement(&in_flight.admission, answered, now).0
+}
 
 /// One debit, or nothing but the reservation's release; and the cost.
 fn settlement(admission: &Rc<Admission>, answered: Answered, now: Now) -> (Effect, Option<Pax>) {

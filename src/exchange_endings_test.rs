@@ -10,21 +10,23 @@ fn every_ending_is_one_debit_or_none() {
         (
             "the caller is gone before the head",
             |d| {
-                d.step(Event::Closed);
+                d.step(Event::Closed(ClosedBy::Caller));
             },
             Some("Estimated NoAnswer 3 0"),
         ),
         (
             "the provider refuses",
             |d| {
-                d.answer_head(429, "application/json").answer("{}", true).step(Event::Closed);
+                d.answer_head(429, "application/json")
+                    .answer("{}", true)
+                    .step(Event::Closed(ClosedBy::Caller));
             },
             None,
         ),
         (
             "the provider breaks",
             |d| {
-                d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed);
+                d.answer_head(500, "text/plain").answer("oops", true).step(Event::Closed(ClosedBy::Caller));
             },
             None,
         ),
@@ -55,16 +57,25 @@ fn every_ending_is_one_debit_or_none() {
             |d| {
                 d.answer_head(200, "text/event-stream")
                     .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false)
-                    .step(Event::Closed);
+                    .step(Event::Closed(ClosedBy::Caller));
             },
-            Some("Estimated Cut 3 2"),
+            Some("Estimated CallerGone 3 2"),
+        ),
+        (
+            "the provider breaks off after text",
+            |d| {
+                d.answer_head(200, "text/event-stream")
+                    .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678\"}}]}\n\n", false)
+                    .step(Event::Closed(ClosedBy::Provider));
+            },
+            Some("Estimated ProviderBrokeOff 3 2"),
         ),
         (
             "cut after usage",
             |d| {
-                d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed);
+                d.answer_head(200, "text/event-stream").answer("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n", false).step(Event::Closed(ClosedBy::Caller));
             },
-            Some("Reported Cut 3 4"),
+            Some("Reported CallerGone 3 4"),
         ),
         (
             "cut after usage, before the blank line",
@@ -74,25 +85,25 @@ fn every_ending_is_one_debit_or_none() {
                         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n",
                         false,
                     )
-                    .step(Event::Closed);
+                    .step(Event::Closed(ClosedBy::Caller));
             },
-            Some("Reported Cut 3 4"),
+            Some("Reported CallerGone 3 4"),
         ),
         (
             "cut in an event, after some of its text",
             |d| {
                 d.answer_head(200, "text/event-stream")
                     .answer("data: {\"choices\":[{\"delta\":{\"content\":\"12345678", false)
-                    .step(Event::Closed);
+                    .step(Event::Closed(ClosedBy::Caller));
             },
-            Some("Estimated Cut 3 2"),
+            Some("Estimated CallerGone 3 2"),
         ),
         (
             "cut in an event of an error",
             |d| {
                 d.answer_head(200, "text/event-stream")
                     .answer("data: {\"error\":{\"message\":", false)
-                    .step(Event::Closed);
+                    .step(Event::Closed(ClosedBy::Caller));
             },
             None,
         ),
@@ -103,7 +114,7 @@ fn every_ending_is_one_debit_or_none() {
                     .answer(r#"{"choices":[{"message":{"content":"1234"#, false)
                     .answer_head(502, "text/plain");
             },
-            Some("Estimated Cut 3 1"),
+            Some("Estimated ProviderBrokeOff 3 1"),
         ),
         (
             "not JSON",
@@ -149,7 +160,7 @@ fn every_ending_is_one_debit_or_none() {
     for (name, happens, expected) in endings {
         let mut drive = Drive::forwarded(&stream());
         happens(&mut drive);
-        drive.step(Event::Closed);
+        drive.step(Event::Closed(ClosedBy::Caller));
         let told = (!drive.debits.is_empty()).then(|| {
             let debit = drive.debit();
             format!(
@@ -186,7 +197,7 @@ fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
             assert!(drive.exchange.answer_waits() && drive.head.is_none() && drive.owed == 0, "{status}");
             drive.answer("data: {\"choices\":[]}\n\n", false).answer("", true);
             assert!(drive.exchange.answer_waits(), "nothing of the provider's goes on");
-            drive.step(Event::Closed);
+            drive.step(Event::Closed(ClosedBy::Caller));
             assert_eq!((drive.owed, drive.debits.len(), drive.key_refused.len()), (0, 0, expected.len()));
         }
     }

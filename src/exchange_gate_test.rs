@@ -94,11 +94,14 @@ fn the_ledger_is_asked_once_where_the_day_is_not_known() {
 fn an_answer_that_is_not_charged_gives_the_reservation_back() {
     let mut drive = free();
     drive.chat().resolved(Status::Active).body(&free_body());
-    drive.answer_head(500, "application/json").answer("{}", true).step(Event::Closed);
+    drive.answer_head(500, "application/json").answer("{}", true).step(Event::Closed(ClosedBy::Caller));
     assert_eq!((drive.owed, drive.debits.len()), (0, 0));
     let mut drive = free();
     drive.chat().resolved(Status::Active).body(&free_body());
-    drive.answer_head(200, "text/event-stream").answer("data: {\"error\":{}}\n\n", true).step(Event::Closed);
+    drive
+        .answer_head(200, "text/event-stream")
+        .answer("data: {\"error\":{}}\n\n", true)
+        .step(Event::Closed(ClosedBy::Caller));
     assert_eq!((drive.owed, drive.debits.len()), (0, 0));
 }
 

@@ -168,7 +168,7 @@ fn of_a_stream_the_last_tier_counts() {
 #[test]
 fn an_estimate_is_priced_by_the_tier_that_was_asked_for() {
     let mut drive = called(&body("tiered", r#","service_tier":"priority""#));
-    drive.step(Event::Closed);
+    drive.step(Event::Closed(ClosedBy::Caller));
     let debit = &drive.debits[0];
     assert_eq!((debit.provenance, debit.service_tier.as_deref()), (Provenance::Estimated, Some("priority")));
     // So many tokens × 0.306211724, in femtopax; half up to picopax.

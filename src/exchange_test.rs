@@ -149,6 +149,7 @@ impl Drive {
             status,
             token_id: "tok_1".to_owned(),
             daily_cap_pax: None,
+            canon_v: 2,
         };
         self.step(Event::Resolved(Resolution::Account(Arc::new(account))))
     }
@@ -203,7 +204,7 @@ fn stream() -> String {
     )
 }
 
-const USAGE: &str = r#""usage":{"prompt_tokens":1000000,"completion_tokens":1000000}"#;
+const USAGE: &str = r#""usage":{"prompt_tokens":100000,"completion_tokens":30000}"#;
 
 #[test]
 fn a_json_call_is_held_priced_and_debited() {
@@ -222,19 +223,19 @@ fn a_json_call_is_held_priced_and_debited() {
     assert!(drive.exchange.answer_waits() && drive.debits.is_empty());
     drive.answer(&format!("{USAGE}}}"), true);
     assert!(!drive.exchange.answer_waits());
-    assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.052493439000"));
+    assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.002799650080"));
     assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
     let debit = drive.debit();
     assert_eq!(drive.header("x-matrix-exchange-id"), Some(debit.exchange_id.to_string().as_str()));
-    assert_eq!(debit.cost_pax.to_string(), "0.052493439000");
+    assert_eq!(debit.cost_pax.to_string(), "0.002799650080");
     assert_eq!(
         (debit.account.as_str(), debit.slot.as_str(), debit.token_id.as_str()),
         ("acme", "default", "tok_1")
     );
     assert_eq!(debit.response_id.as_deref(), Some("r1"));
-    assert_eq!(debit.usage.as_deref(), Some(r#"{"prompt_tokens":1000000,"completion_tokens":1000000}"#));
+    assert_eq!(debit.usage.as_deref(), Some(r#"{"prompt_tokens":100000,"completion_tokens":30000}"#));
     assert_eq!((debit.provenance, debit.ending), (Provenance::Reported, Ending::Complete));
-    drive.step(Event::Closed);
+    drive.step(Event::Closed(ClosedBy::Caller));
     assert_eq!(drive.debits.len(), 1, "closing settles nothing twice");
 }
 
@@ -251,7 +252,7 @@ fn a_stream_reports_usage_and_the_caller_does_not_see_it() {
     drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), false);
     assert_eq!(drive.replaced.as_deref(), Some(&b""[..]));
     drive.answer("data: [DONE]\n\n", true);
-    assert_eq!(drive.debit().tokens_output.0, 1_000_000);
+    assert_eq!(drive.debit().tokens_output.0, 30_000);
     assert!(drive.debit().stream);
 }
 
@@ -265,7 +266,7 @@ fn usage_that_the_caller_asked_for_stays() {
     assert!(!drive.head.as_ref().unwrap().length_changes);
     drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), true);
     assert_eq!(drive.replaced, None);
-    assert_eq!(drive.debit().tokens_input.0, 1_000_000);
+    assert_eq!(drive.debit().tokens_input.0, 100_000);
 }
 
 #[test]
@@ -278,7 +279,7 @@ fn an_answer_too_large_to_hold_passes_and_is_debited() {
     assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
     drive.answer(&format!(r#""}}}}],{USAGE}}}"#), true);
     assert_eq!(drive.header("x-matrix-cost-pax"), None);
-    assert_eq!(drive.debit().cost_pax.to_string(), "0.052493439000");
+    assert_eq!(drive.debit().cost_pax.to_string(), "0.002799650080");
 }
 
 #[test]
@@ -410,7 +411,7 @@ proptest! {
                 11 => drive.opens = Opened::Unknown,
                 12 => drive.opens = Opened::Busy,
                 13 => drive.opens = Opened::Done,
-                _ => { drive.step(Event::Closed); }
+                _ => { drive.step(Event::Closed(ClosedBy::Caller)); }
             }
             prop_assert!((0..=1).contains(&drive.owed), "settled or released twice, or opened twice");
             prop_assert!(drive.debits.len() <= 1);
@@ -423,7 +424,7 @@ proptest! {
                 "a refused request stays"
             );
         }
-        drive.step(Event::Closed);
+        drive.step(Event::Closed(ClosedBy::Caller));
         prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");
         prop_assert!(!drive.exchange.answer_waits());
         prop_assert_eq!(drive.owed, 0, "a record or a reservation is left behind");

@@ -11,7 +11,7 @@ use crate::clock::{Now, UtcDay};
 use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
-use crate::event::{Effect, Event, Forward, Opened, Reply, Resolution};
+use crate::event::{ClosedBy, Effect, Event, Forward, Opened, Reply, Resolution};
 use crate::exchange::Exchange;
 use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::in_flight::Slot;
@@ -200,13 +200,7 @@ impl Stream {
     }
 
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
-        let canonical = match debit.to_canonical() {
-            Ok(canonical) => canonical,
-            Err(problem) => {
-                error!("a debit has no canonical form: {problem}");
-                return self.step(Event::Settled(None), 0);
-            }
-        };
+        let canonical = debit.to_canonical();
         self.worker.tick_quickly(true);
         let now = self.now.wall;
         let settled = self.slot.take().and_then(|slot| {
@@ -330,9 +324,7 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
         if self.exchange.is_forwarded() || self.exchange.reads_answer() {
-            if end {
-                self.now = host::now();
-            }
+            self.now = host::now();
             let headers = host::headers(Map::Answer);
             let value = |wanted: &str| {
                 let found = headers.iter().find(|(name, _)| name == wanted);
@@ -361,7 +353,7 @@ impl HttpContext for Stream {
         #[cfg(feature = "test-faults")]
         self.fault.answered();
         if self.exchange.reads_answer() {
-            if end {
+            if end || self.exchange.awaits_text() {
                 self.now = host::now();
             }
             let bytes = new_bytes(Buffer::Answer, self.answer_read, size);
@@ -381,10 +373,14 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        if self.exchange.owes() {
-            self.now = host::now();
-        }
-        self.step(Event::Closed, 0);
+        let by = match self.exchange.owes() {
+            true => {
+                self.now = host::now();
+                host::closed_by()
+            }
+            false => ClosedBy::Caller,
+        };
+        self.step(Event::Closed(by), 0);
     }
 }
 

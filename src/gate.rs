@@ -23,7 +23,7 @@ use crate::in_flight::{self, Lane, Slot};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::Pax;
 use crate::record;
-use crate::settle::{Admission, Answered, settle as settle_debit};
+use crate::settle::{Admission, Answered, Lasted, settle as settle_debit};
 use crate::shared::SharedData;
 use crate::wire::{DebitReply, Standing};
 
@@ -128,15 +128,12 @@ pub fn orphan(
         return Orphan::Nothing;
     }
     // What the answer said died with the VM: the input is charged. Its end is not known, so it is its beginning.
-    let answered = Answered { stream: admission.wants_stream, ..Answered::default() };
-    let Some(mut debit) = settle_debit(&admission, answered, admission.admitted_at) else {
+    let answered =
+        Answered { ending: Ending::Orphaned, ..Answered::without_head(&admission, Lasted::default()) };
+    let Some(debit) = settle_debit(&admission, answered, admission.admitted_at) else {
         return Orphan::Nothing;
     };
-    debit.ending = Ending::Orphaned;
-    let canonical = match debit.to_canonical() {
-        Ok(canonical) => canonical,
-        Err(problem) => return Orphan::Unreadable(problem),
-    };
+    let canonical = debit.to_canonical();
     if outbox.put(shared, claim.as_ref(), &canonical, now, clock).is_err() {
         return Orphan::Later;
     }

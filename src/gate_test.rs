@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::{Account, Funding, Status, Tier};
+use crate::estimate::TextBytes;
 use crate::exchange_id::ExchangeId;
 use crate::in_flight::{DEAD_MS, Watch};
 use crate::outbox::Sender;
@@ -32,6 +33,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         status: Status::Active,
         token_id: "tok_1".to_owned(),
         daily_cap_pax: None,
+        canon_v: 2,
     };
     Admission {
         exchange_id: ExchangeId::new(t(0), [random; 10]),
@@ -48,7 +50,12 @@ fn admission(random: u8, tier: Tier) -> Admission {
         provider: "fireworks".to_owned(),
         usage_rules: Rules::default(),
         service_tier: None,
-        input_bytes: 4_000,
+        n: 1,
+        stated_maximum: None,
+        input: TextBytes { ascii: 4_000, other: 0 },
+        not_text: false,
+        shares_window: false,
+        asked_model: None,
         input_limit: Tokens(2_000),
         output_limit: Tokens(100),
         reservation: (tier == Tier::Free).then(|| pax("1")),
@@ -65,9 +72,13 @@ fn daily(shared: &Map) -> Daily {
 }
 
 fn debit(admission: &Admission) -> (Vec<u8>, Pax) {
-    let answered = Answered { status: Some(200), complete: true, ..Answered::default() };
+    let answered = Answered {
+        status: Some(200),
+        ending: Ending::Complete,
+        ..Answered::without_head(admission, Lasted::default())
+    };
     let debit = settle_debit(admission, answered, t(5)).unwrap();
-    (debit.to_canonical().unwrap(), debit.cost_pax)
+    (debit.to_canonical(), debit.cost_pax)
 }
 
 /// Shared data of a VM that traps at a host call.

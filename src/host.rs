@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{Moment, Now, Tick};
 use crate::config::Ledger;
+use crate::event::ClosedBy;
 use crate::shared::{SharedData, Version};
 
 /// What a host call answered, other than "ok" (proxy-wasm ABI 0.2.1).
@@ -104,6 +105,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
         key_size: usize,
@@ -184,6 +186,21 @@ fn milliseconds(read: impl FnOnce(*mut u64) -> u32) -> u64 {
     let mut nanoseconds = 0u64;
     let known = if read(&raw mut nanoseconds) == OK { nanoseconds } else { 0 };
     known.checked_div(1_000_000).unwrap_or(0)
+}
+
+/// Who ended the stream, as Envoy sees it: the caller where it does not say.
+#[must_use]
+pub fn closed_by() -> ClosedBy {
+    const PATH: &[u8] = b"response\0flags";
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host writes a pointer and a size, which are taken once.
+    let value = unsafe {
+        match proxy_get_property(PATH.as_ptr(), PATH.len(), &raw mut data, &raw mut size) {
+            OK => taken(data, size),
+            _ => Vec::new(),
+        }
+    };
+    ClosedBy::of_flags(value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 /// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.

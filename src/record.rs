@@ -10,13 +10,16 @@ use crate::card::RateCard;
 use crate::clock::Moment;
 use crate::debit::BadDebit;
 use crate::digest::Digest;
+use crate::estimate::TextBytes;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::settle::Admission;
 use crate::usage::{Mode, Rules};
 
 /// The form of the bytes: another module may find records of another one, under the same `vm_id`.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+/// The form of modules that wrote version 1 of a debit only.
+const FORM_1: u8 = 1;
 
 /// The record of a call that goes on.
 pub(crate) fn write(admission: &Admission) -> Vec<u8> {
@@ -36,10 +39,15 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
         // An orphan's answer is not known, and so there is nothing to read by them.
         usage_rules: _,
         service_tier,
-        input_bytes,
+        n,
+        stated_maximum,
+        input,
+        not_text,
+        shares_window,
         input_limit,
         output_limit,
         reservation,
+        asked_model,
     } = admission;
     let mut to = Vec::with_capacity(512);
     to.push(FORM);
@@ -50,16 +58,25 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
     put_text(&mut to, slot);
     put_optional(&mut to, intent_id.as_deref(), put_text);
     put_optional(&mut to, goal_id.as_deref(), put_text);
-    to.push(u8::from(*mode == Mode::Embeddings));
+    to.push(match mode {
+        Mode::Chat => 0,
+        Mode::Embeddings => 1,
+        Mode::Completions => 2,
+        Mode::Responses => 3,
+    });
     to.push(u8::from(*wants_stream));
     to.extend_from_slice(&card.sha256.0);
     put_text(&mut to, model);
     put_text(&mut to, provider);
     put_optional(&mut to, service_tier.as_deref(), put_text);
-    for number in [*input_bytes, input_limit.0, output_limit.0] {
+    for number in [input.ascii, input.other, input_limit.0, output_limit.0, *n] {
         to.extend_from_slice(&number.to_le_bytes());
     }
     put_optional(&mut to, *reservation, put_pax);
+    put_optional(&mut to, *stated_maximum, |to, tokens| to.extend_from_slice(&tokens.0.to_le_bytes()));
+    to.push(u8::from(*not_text));
+    to.push(u8::from(*shares_window));
+    put_optional(&mut to, asked_model.as_deref(), put_text);
     to
 }
 
@@ -68,12 +85,13 @@ fn put_pax(to: &mut Vec<u8>, amount: Pax) {
 }
 
 fn put_account(to: &mut Vec<u8>, account: &Account) {
-    let Account { account, tier, status, token_id, daily_cap_pax } = account;
+    let Account { account, tier, status, token_id, daily_cap_pax, canon_v } = account;
     put_text(to, account);
     to.push(u8::from(*tier == Tier::Credit));
     to.push(u8::from(*status == Status::Disabled));
     put_text(to, token_id);
     put_optional(to, *daily_cap_pax, put_pax);
+    to.extend_from_slice(&canon_v.to_le_bytes());
 }
 
 /// Reads a record; none where its card is not in the bundle, as another one's may be.
@@ -83,11 +101,12 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
 pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
-    if form != Some(FORM) {
+    let is_1 = form == Some(FORM_1);
+    if form != Some(FORM) && !is_1 {
         return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
     }
     let mut card = None;
-    let read = read_admission(&mut from, |sha256| {
+    let read = read_admission(&mut from, is_1, |sha256| {
         let found = bundle.by_sha256(&sha256);
         card = found.map(Arc::clone);
         // Whichever stands for it while the rest is read.
@@ -100,37 +119,56 @@ pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, B
 
 fn read_admission(
     from: &mut Bytes<'_>,
+    is_1: bool,
     card: impl FnOnce(Digest) -> Option<Arc<RateCard>>,
 ) -> Option<Admission> {
     // In the order of the bytes.
-    Some(Admission {
+    let mut admission = Admission {
         exchange_id: ExchangeId::from_bytes(from.array()?)?,
         admitted_at: Moment::from_ms(from.u64()?),
-        account: Arc::new(read_account(from)?),
+        account: Arc::new(read_account(from, is_1)?),
         funding: if from.u8()? == 0 { Funding::Platform } else { Funding::Byo },
         slot: from.text()?,
         intent_id: from.optional(Bytes::text)?,
         goal_id: from.optional(Bytes::text)?,
-        mode: if from.u8()? == 0 { Mode::Chat } else { Mode::Embeddings },
+        mode: match from.u8()? {
+            0 => Mode::Chat,
+            1 => Mode::Embeddings,
+            2 => Mode::Completions,
+            _ => Mode::Responses,
+        },
         wants_stream: from.u8()? != 0,
         card: card(Digest(from.array()?))?,
         model: from.text()?,
         provider: from.text()?,
         usage_rules: Rules::default(),
         service_tier: from.optional(Bytes::text)?,
-        input_bytes: from.u64()?,
+        input: TextBytes { ascii: from.u64()?, other: if is_1 { 0 } else { from.u64()? } },
         input_limit: Tokens(from.u64()?),
         output_limit: Tokens(from.u64()?),
+        n: if is_1 { 1 } else { from.u64()? },
         reservation: from.optional(Bytes::pax)?,
-    })
+        stated_maximum: None,
+        not_text: false,
+        shares_window: false,
+        asked_model: None,
+    };
+    if !is_1 {
+        admission.stated_maximum = from.optional(Bytes::u64)?.map(Tokens);
+        admission.not_text = from.u8()? != 0;
+        admission.shares_window = from.u8()? != 0;
+        admission.asked_model = from.optional(Bytes::text)?;
+    }
+    Some(admission)
 }
 
-fn read_account(from: &mut Bytes<'_>) -> Option<Account> {
+fn read_account(from: &mut Bytes<'_>, is_1: bool) -> Option<Account> {
     Some(Account {
         account: from.text()?,
         tier: if from.u8()? == 0 { Tier::Free } else { Tier::Credit },
         status: if from.u8()? == 0 { Status::Active } else { Status::Disabled },
         token_id: from.text()?,
         daily_cap_pax: from.optional(Bytes::pax)?,
+        canon_v: if is_1 { 1 } else { from.u32()? },
     })
 }

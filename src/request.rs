@@ -119,7 +119,7 @@ pub struct Request {
     /// How many answers are wanted.
     pub n: u64,
     /// Bytes of text in it: what an estimate counts.
-    pub text_bytes: u64,
+    pub text: crate::estimate::TextBytes,
     /// Tokens that an embeddings request gives as numbers.
     pub given_tokens: u64,
     /// Whether any part of a message is not text.

@@ -108,6 +108,8 @@ pub(crate) fn is_common(mode: Mode, key: &[u8]) -> bool {
     let common = match mode {
         Mode::Chat => CHAT,
         Mode::Embeddings => EMBEDDINGS,
+        // No route yet: nothing is sent on.
+        Mode::Completions | Mode::Responses => &[],
     };
     common.iter().any(|name| name.as_bytes() == key)
 }

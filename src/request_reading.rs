@@ -108,7 +108,7 @@ impl Reading {
             service_tier_at: self.service_tier,
             options: self.options.asked,
             n: self.n.unwrap_or(1),
-            text_bytes: self.text_bytes,
+            text: crate::estimate::TextBytes { ascii: self.text_bytes, other: 0 },
             given_tokens: self.given_tokens,
             not_text: self.not_text,
             body_bytes,

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use crate::account::{Account, Funding};
 use crate::answer::Said;
-use crate::bounds::estimated_output_limit;
-use crate::card::{Model, RateCard, bytes_per_token};
+use crate::card::{Model, RateCard};
 use crate::clock::Moment;
-use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Provenance};
+use crate::counting::{self, Counted};
+use crate::debit::{Debit, Ending, Flag, Kind, Provenance};
 use crate::document::RawUsage;
+use crate::estimate::{ESTIMATOR, EstimatedFrom, TextBytes};
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
-use crate::price::ServiceTier;
-use crate::usage::{Mode, Rules, Usage};
+use crate::price::{Served, ServiceTier};
+use crate::settle_1;
+use crate::usage::{Mode, Reading, Rules};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub struct Admission {
     pub intent_id: Option<String>,
     /// `X-Matrix-Goal-ID`.
     pub goal_id: Option<String>,
-    /// Chat or embeddings.
+    /// Which of the metered calls.
     pub mode: Mode,
     /// Whether the caller asked for a stream.
     pub wants_stream: bool,
@@ -39,14 +41,24 @@ pub struct Admission {
     pub card: Arc<RateCard>,
     /// The public model id.
     pub model: String,
+    /// The model as the caller named it, where that is another name of it.
+    pub asked_model: Option<String>,
     /// Who serves it.
     pub provider: String,
     /// How its provider's raw usage is read.
     pub usage_rules: Rules,
     /// The service tier that was asked for, where the card prices it; none for the standard one.
     pub service_tier: Option<String>,
-    /// Bytes of text in the request, for an estimate.
-    pub input_bytes: u64,
+    /// How many answers are wanted.
+    pub n: u64,
+    /// The maximum of each answer that the caller states to the provider.
+    pub stated_maximum: Option<Tokens>,
+    /// Text in the request, for an estimate.
+    pub input: TextBytes,
+    /// Whether any part of the request is not text.
+    pub not_text: bool,
+    /// Whether input and output share the context window.
+    pub shares_window: bool,
     /// The most input there can be.
     pub input_limit: Tokens,
     /// The most output there can be.
@@ -62,49 +74,126 @@ impl Admission {
     pub fn priced(&self) -> Option<&Model> {
         self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
     }
+
+    /// Whether the provider may write what the caller does not see at once.
+    #[must_use]
+    pub fn may_write_unseen(&self) -> bool {
+        let hides = || self.priced().is_some_and(|model| model.hidden_reasoning);
+        self.mode != Mode::Embeddings && (!self.wants_stream || hides())
+    }
 }
 
 /// How an answer ended, for its debit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Answered {
     /// The provider's status; none where the caller was gone before it came.
     pub status: Option<u16>,
+    /// The provider's own id of the request.
+    pub provider_request_id: Option<String>,
     /// Whether the answer was a stream.
     pub stream: bool,
-    /// Whether it came to its end.
-    pub complete: bool,
+    /// How it ended.
+    pub ending: Ending,
     /// What it said.
     pub said: Said,
+    /// How long it took.
+    pub lasted: Lasted,
+}
+
+impl Answered {
+    /// The caller was gone before the answer's head, or nobody knows of one.
+    #[must_use]
+    pub fn without_head(admission: &Admission, lasted: Lasted) -> Self {
+        Self {
+            status: None,
+            provider_request_id: None,
+            stream: admission.wants_stream,
+            ending: Ending::NoAnswer,
+            said: Said::default(),
+            lasted,
+        }
+    }
+}
+
+/// How long a call took, in milliseconds on the monotonic clock from when its request was forwarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lasted {
+    /// Until the answer's first byte; none where there was none.
+    pub first_byte_ms: Option<u64>,
+    /// Until the first visible text, or the end where none came.
+    pub unseen_ms: Option<u64>,
+    /// Until the end; none where that is not known.
+    pub duration_ms: Option<u64>,
 }
 
 /// The debit of an exchange that the provider answered with 2xx, or that it may have answered so had the
 /// caller stayed. None where the answer was nothing but an error, and where the model has no price (which
-/// admission has refused).
+/// admission has refused). It is of the newest version that the ledger reads.
 #[must_use]
 pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<Debit> {
-    let Answered { status, stream, complete, said } = answered;
+    let said = &answered.said;
     if said.only_error && !said.usage.is_reported() {
         return None;
     }
-    let model = admission.priced();
-    if model.is_none() && admission.funding == Funding::Platform {
+    if admission.priced().is_none() && admission.funding == Funding::Platform {
         return None;
     }
-    let ending = match (status, complete) {
-        (None, _) => Ending::NoAnswer,
-        (Some(_), true) => Ending::Complete,
-        (Some(_), false) => Ending::Cut,
+    let debit = Debit {
+        stream: answered.stream,
+        upstream_status: answered.status,
+        response_id: said.id.clone(),
+        settled_at: now.max(admission.admitted_at),
+        ..undecided(admission)
     };
+    if admission.account.canon_v == 1 {
+        return Some(settle_1::settle(admission, &answered, debit));
+    }
+    let Lasted { first_byte_ms, unseen_ms, duration_ms } = answered.lasted;
     let mut flags = Vec::new();
-    let service_tier = served_tier(&said, admission, model, &mut flags);
-    let counted = count(&said, admission, (model, service_tier.as_deref()), &mut flags);
-    flags.sort_unstable();
-    let raw = match said.usage {
-        RawUsage::Value(raw) => String::from_utf8(raw).ok(),
-        _ => None,
+    let rules = admission.usage_rules.latest();
+    let reading = counting::read(rules, admission.mode, said, &mut flags);
+    let tier = tier(said, reading.as_ref(), admission, &mut flags);
+    let unseen_ms = unseen_ms.filter(|_| admission.may_write_unseen());
+    let counted = counting::count(admission, said, reading.as_ref(), unseen_ms, &mut flags);
+    let served = match &tier {
+        None => Served::Standard,
+        Some(_) if flags.contains(&Flag::ServiceTierUnpriced) => Served::Unpriced,
+        Some(name) => Served::Tier(name),
     };
+    let cost_pax = counting::charge(admission, &counted, served, &mut flags);
+    flags.sort_unstable();
+    flags.dedup();
+    let Counted { usage, estimate, is_reported, .. } = counted;
     let mut debit = Debit {
-        canon_v: CANON_V,
+        canon_v: 2,
+        asked_model: admission.asked_model.clone(),
+        provider_request_id: answered.provider_request_id,
+        service_tier: tier,
+        ending: answered.ending,
+        flags,
+        provenance: if estimate.is_none() { Provenance::Reported } else { Provenance::Estimated },
+        usage_rules: is_reported.then(|| rules.name().to_owned()),
+        usage: raw(&said.usage),
+        n: Some(admission.n),
+        stated_maximum: admission.stated_maximum,
+        input_limit: Some(admission.input_limit),
+        output_limit: Some(admission.output_limit),
+        unseen_ms,
+        estimator: estimate.map(|_| ESTIMATOR.to_owned()),
+        estimated_from: estimate.map(EstimatedFrom::Bytes2),
+        cost_pax,
+        first_byte_ms,
+        duration_ms,
+        ..debit
+    };
+    debit.set_usage(&usage);
+    Some(debit)
+}
+
+/// What the admission alone says, in the first version.
+fn undecided(admission: &Admission) -> Debit {
+    Debit {
+        canon_v: 1,
         kind: Kind::Debit,
         exchange_id: admission.exchange_id,
         account: admission.account.account.clone(),
@@ -115,110 +204,78 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         intent_id: admission.intent_id.clone(),
         goal_id: admission.goal_id.clone(),
         mode: admission.mode,
+        asked_model: None,
         model: admission.model.clone(),
         provider: admission.provider.clone(),
-        stream,
-        upstream_status: status,
-        response_id: said.id,
-        service_tier,
-        ending,
-        flags,
-        provenance: counted.provenance,
-        usage_rules: (counted.provenance == Provenance::Reported)
-            .then(|| admission.usage_rules.name().to_owned()),
-        usage: raw,
-        estimator: counted.estimate.map(|_| ESTIMATOR.to_owned()),
-        estimated_from: counted.estimate,
+        stream: admission.wants_stream,
+        upstream_status: None,
+        provider_request_id: None,
+        response_id: None,
+        hold_id: None,
+        service_tier: None,
+        ending: Ending::Complete,
+        flags: Vec::new(),
+        provenance: Provenance::Reported,
+        usage_rules: None,
+        usage: None,
+        n: None,
+        stated_maximum: None,
+        input_limit: None,
+        output_limit: None,
+        unseen_ms: None,
+        estimator: None,
+        estimated_from: None,
         tokens_input: Tokens::ZERO,
         tokens_cached_input: Tokens::ZERO,
         tokens_cache_write_input: Tokens::ZERO,
+        tokens_cache_write_1h_input: Tokens::ZERO,
         tokens_audio_input: Tokens::ZERO,
+        tokens_image_input: Tokens::ZERO,
         tokens_output: Tokens::ZERO,
         tokens_audio_output: Tokens::ZERO,
+        tokens_image_output: Tokens::ZERO,
         tokens_reasoning_output: Tokens::ZERO,
-        cost_pax: counted.cost,
+        cost_pax: Pax::ZERO,
         rate_table_v: admission.card.version,
         card_sha256: admission.card.sha256,
         occurred_at: admission.admitted_at,
-        settled_at: now.max(admission.admitted_at),
+        settled_at: admission.admitted_at,
+        first_byte_ms: None,
+        duration_ms: None,
         utc_day: admission.admitted_at.day(),
-    };
-    debit.set_usage(&counted.usage);
-    Some(debit)
+    }
 }
 
-struct Counted {
-    provenance: Provenance,
-    usage: Usage,
-    estimate: Option<Estimate>,
-    cost: Pax,
+pub(crate) fn raw(usage: &RawUsage) -> Option<String> {
+    match usage {
+        RawUsage::Value(raw) => String::from_utf8(raw.clone()).ok(),
+        _ => None,
+    }
 }
 
 /// The service tier that prices a call: what the provider says served it, since it may be another than the one that
-/// was asked for; the one that was asked for where it says nothing, or one that the card does not price.
-fn served_tier(
+/// was asked for, flagged if the card does not price it; the one that was asked for where it says nothing.
+fn tier(
     said: &Said,
+    reading: Option<&Reading>,
     admission: &Admission,
-    model: Option<&Model>,
     flags: &mut Vec<Flag>,
 ) -> Option<String> {
-    match &said.service_tier {
+    let in_usage = || reading?.service_tier.as_deref().map(ServiceTier::of);
+    let served = match &said.service_tier {
+        ServiceTier::Auto => in_usage().unwrap_or_default(),
+        said => said.clone(),
+    };
+    match served {
         ServiceTier::Plain => None,
-        ServiceTier::Named(name) if model.is_some_and(|model| model.service_tiers.contains_key(name)) => {
-            Some(name.clone())
-        }
-        ServiceTier::Named(_) => {
-            flags.push(Flag::ServiceTierUnpriced);
-            admission.service_tier.clone()
+        ServiceTier::Named(name) => {
+            if !admission.priced().is_some_and(|model| model.service_tiers.contains_key(&name)) {
+                flags.push(Flag::ServiceTierUnpriced);
+            }
+            Some(name)
         }
         ServiceTier::Auto => admission.service_tier.clone(),
     }
-}
-
-/// Reported usage beats an estimate, as long as it can be read and paid.
-fn count(
-    said: &Said,
-    admission: &Admission,
-    (model, service_tier): (Option<&Model>, Option<&str>),
-    flags: &mut Vec<Flag>,
-) -> Counted {
-    // A caller's own key pays the provider itself: the tokens are recorded and cost nothing.
-    let price = |usage: &Usage| match (admission.funding, model) {
-        (Funding::Byo, _) => Some(Pax::ZERO),
-        (Funding::Platform, model) => model.and_then(|model| model.price(usage, service_tier)),
-    };
-    match &said.usage {
-        RawUsage::Value(raw) => match admission.usage_rules.read(raw, admission.mode) {
-            Some(reading) => {
-                if reading.cached_exceeds_input {
-                    flags.push(Flag::CachedExceedsInput);
-                }
-                if model.is_some_and(|model| model.prices.part_exceeds_whole(&reading.usage)) {
-                    flags.push(Flag::PartExceedsWhole);
-                }
-                if let Some(cost) = price(&reading.usage) {
-                    let usage = reading.usage;
-                    return Counted { provenance: Provenance::Reported, usage, estimate: None, cost };
-                }
-                flags.push(Flag::CostOutOfRange);
-            }
-            None => flags.push(Flag::UsageUnreadable),
-        },
-        RawUsage::TooLarge => flags.push(Flag::UsageTooLarge),
-        RawUsage::Absent | RawUsage::Null if said.unreadable => flags.push(Flag::AnswerUnreadable),
-        RawUsage::Absent | RawUsage::Null => {}
-    }
-    let bytes_per_token = bytes_per_token(model);
-    let estimate = Estimate {
-        input_bytes: admission.input_bytes,
-        output_bytes: said.text_bytes,
-        input_limit: admission.input_limit,
-        output_limit: estimated_output_limit(admission.output_limit, said.text_bytes, bytes_per_token),
-    };
-    let usage = estimate.usage(bytes_per_token);
-    // The card was refused if its largest call did not fit an amount; n such calls saturate.
-    let cost = price(&usage).unwrap_or(Pax::MAX);
-    Counted { provenance: Provenance::Estimated, usage, estimate: Some(estimate), cost }
 }
 
 #[cfg(test)]

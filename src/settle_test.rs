@@ -3,7 +3,8 @@
 use super::*;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
-use crate::usage::Mode;
+use crate::document::RawUsage;
+use crate::estimate::Side;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 
@@ -18,6 +19,7 @@ fn admission() -> Admission {
         status: Status::Active,
         token_id: "tok_1".to_owned(),
         daily_cap_pax: None,
+        canon_v: 2,
     };
     Admission {
         exchange_id: ExchangeId::new(Moment::from_ms(1), [1; 10]),
@@ -35,18 +37,38 @@ fn admission() -> Admission {
         model: MODEL.to_owned(),
         usage_rules: Rules::OpenAi1,
         service_tier: None,
-        input_bytes: 400,
+        n: 1,
+        stated_maximum: None,
+        input: TextBytes { ascii: 400, other: 0 },
+        not_text: false,
+        shares_window: false,
+        asked_model: None,
         input_limit: Tokens(90),
         output_limit: Tokens(50),
     }
 }
 
-fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
-    let said = Said { usage, text_bytes, unreadable, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
-    let debit = settle(&admission(), answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
+fn answered(said: Said) -> Answered {
+    Answered {
+        status: Some(200),
+        ending: Ending::Complete,
+        said,
+        ..Answered::without_head(&admission(), Lasted::default())
+    }
+}
+
+fn settled_as(admission: &Admission, said: Said, lasted: Lasted) -> Debit {
+    let answered = Answered { lasted, ..answered(said) };
+    let debit = settle(admission, answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
     debit.prove(&Bundle::embedded().unwrap()).unwrap();
+    // Whatever it says is canonical, and is read again as it was.
+    assert_eq!(Debit::from_canonical(&debit.to_canonical()).unwrap(), debit);
     debit
+}
+
+fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
+    let text = TextBytes { ascii: text_bytes, other: 0 };
+    settled_as(&admission(), Said { usage, text, unreadable, ..Said::default() }, Lasted::default())
 }
 
 fn reported(raw: &str) -> RawUsage {
@@ -65,12 +87,13 @@ fn a_call_that_began_yesterday_settles_on_yesterday() {
 fn an_estimate_is_at_most_what_was_reserved() {
     let debit = settled(RawUsage::Absent, 400, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(50)));
+    assert_eq!((debit.input_limit, debit.output_limit), (Some(Tokens(90)), Some(Tokens(50))));
     assert_eq!(debit.flags, []);
     let debit = settled(RawUsage::Null, 7, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(2)));
     let debit = settled(RawUsage::Absent, 10_000, false);
     assert_eq!(debit.tokens_output, Tokens(2_500), "50 tokens are no 10,000 bytes: the maximum was not kept");
-    assert_eq!(debit.estimator.as_deref(), Some("bytes/1"));
+    assert_eq!(debit.estimator.as_deref(), Some("bytes/2"));
 }
 
 #[test]
@@ -82,23 +105,103 @@ fn what_was_odd_is_flagged() {
     assert_eq!(flags(RawUsage::TooLarge, false), [Flag::UsageTooLarge]);
     assert_eq!(flags(RawUsage::Absent, true), [Flag::AnswerUnreadable]);
     let said = Said { service_tier: ServiceTier::of("flex"), ..Said::default() };
-    let answered = Answered { status: Some(200), stream: false, complete: true, said };
-    let debit = settle(&admission(), answered, Moment::from_ms(0)).unwrap();
-    assert_eq!(debit.flags, [Flag::ServiceTierUnpriced]);
-    let huge = r#"{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}"#;
-    let debit = settled(reported(huge), 4, false);
-    assert_eq!((debit.flags, debit.provenance), (vec![Flag::CostOutOfRange], Provenance::Estimated));
-    assert_eq!(debit.usage.as_deref(), Some(huge), "the raw usage is kept all the same");
-    assert_eq!(debit.tokens_output, Tokens(1));
+    let debit = settled_as(&admission(), said, Lasted::default());
+    assert_eq!((debit.flags, debit.service_tier.as_deref()), (vec![Flag::ServiceTierUnpriced], Some("flex")));
+}
+
+/// The sides of a report that are estimated, and its counts.
+fn doubted(raw: &str, text_bytes: u64) -> (Vec<Flag>, Option<Side>, u64, u64) {
+    let debit = settled(reported(raw), text_bytes, false);
+    assert_eq!(debit.usage.as_deref(), Some(raw), "the raw usage is kept all the same");
+    let side = debit.estimated_from.map(|from| match from {
+        EstimatedFrom::Bytes2(from) => from.side,
+        EstimatedFrom::Bytes1(_) => unreachable!(),
+    });
+    assert_eq!(debit.usage_rules.is_some(), side != Some(Side::Both));
+    assert_eq!(debit.provenance == Provenance::Reported, side.is_none());
+    (debit.flags, side, debit.tokens_input.0, debit.tokens_output.0)
+}
+
+#[test]
+fn a_side_that_cannot_be_is_estimated_and_the_other_stays_as_reported() {
+    // The card: a window of 131,072 tokens and answers of at most 32,768.
+    let most = r#"{"prompt_tokens":131072,"completion_tokens":32768}"#;
+    assert_eq!(doubted(most, 40), (vec![], None, 131_072, 32_768));
+    let output = r#"{"prompt_tokens":1000,"completion_tokens":32769}"#;
+    assert_eq!(doubted(output, 40), (vec![Flag::UsageImpossible], Some(Side::Output), 1_000, 10));
+    let input = r#"{"prompt_tokens":131073,"completion_tokens":7}"#;
+    assert_eq!(doubted(input, 40), (vec![Flag::UsageImpossible], Some(Side::Input), 90, 7));
+    let both = r#"{"prompt_tokens":95000000000000,"completion_tokens":95000000000000}"#;
+    assert_eq!(doubted(both, 40), (vec![Flag::UsageImpossible], Some(Side::Both), 90, 10));
+    // Above the reservation is charged in full: the limits of the card are what can be.
+    let overrun = r#"{"prompt_tokens":91,"completion_tokens":51}"#;
+    assert_eq!(doubted(overrun, 40), (vec![], None, 91, 51));
+}
+
+#[test]
+fn a_count_of_zero_beside_text_is_estimated() {
+    let zero = vec![Flag::UsageZero];
+    assert_eq!(
+        doubted(r#"{"prompt_tokens":0,"completion_tokens":0}"#, 40),
+        (zero.clone(), Some(Side::Both), 90, 10)
+    );
+    assert_eq!(
+        doubted(r#"{"prompt_tokens":12,"completion_tokens":0}"#, 40),
+        (zero.clone(), Some(Side::Output), 12, 10)
+    );
+    assert_eq!(doubted(r#"{"prompt_tokens":0,"completion_tokens":5}"#, 40), (zero, Some(Side::Input), 90, 5));
+    // Nothing was said, and nothing is counted.
+    assert_eq!(doubted(r#"{"prompt_tokens":12,"completion_tokens":0}"#, 0), (vec![], None, 12, 0));
+}
+
+#[test]
+fn what_may_have_been_written_unseen_is_estimated_only_where_it_can_be() {
+    let lasted = Lasted { unseen_ms: Some(6_000), duration_ms: Some(9_000), first_byte_ms: None };
+    let of = |admission: &Admission| {
+        let debit = settled_as(admission, Said::default(), lasted);
+        (debit.unseen_ms, debit.tokens_output, debit.duration_ms)
+    };
+    let stream = admission();
+    assert_eq!(of(&stream), (None, Tokens(0), Some(9_000)), "this model shows what it writes");
+    let whole = Admission { wants_stream: false, ..stream };
+    assert_eq!(of(&whole), (Some(6_000), Tokens(40), Some(9_000)), "one second of writing");
+}
+
+#[test]
+fn parts_that_are_not_text_count_as_the_inputs_limit() {
+    let pictures = Admission { not_text: true, input_limit: Tokens(131_072), ..admission() };
+    assert_eq!(settled_as(&pictures, Said::default(), Lasted::default()).tokens_input, Tokens(131_072));
+}
+
+#[test]
+fn a_ledger_that_reads_only_the_first_version_gets_that() {
+    let account = Account { canon_v: 1, ..(*admission().account).clone() };
+    let first = Admission { account: Arc::new(account), wants_stream: false, ..admission() };
+    let text = TextBytes { ascii: 6, other: 3 };
+    let lasted = Lasted { unseen_ms: Some(60_000), ..Lasted::default() };
+    let debit = settled_as(&first, Said { text, ..Said::default() }, lasted);
+    assert_eq!((debit.canon_v, debit.estimator.as_deref()), (1, Some("bytes/1")));
+    assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(3)));
+    let usage = reported(r#"{"prompt_tokens":9,"completion_tokens":4}"#);
+    let debit = settled_as(&first, Said { usage, text, ..Said::default() }, lasted);
+    assert_eq!((debit.canon_v, debit.usage_rules.as_deref()), (1, Some("openai/1")));
+    let usage = reported(r#"{"prompt_tokens":95000000000000,"completion_tokens":4}"#);
+    let debit = settled_as(&first, Said { usage, text, ..Said::default() }, lasted);
+    assert_eq!((debit.flags, debit.tokens_input), (vec![Flag::CostOutOfRange], Tokens(90)));
+    for (ending, word) in [(Ending::CallerGone, Ending::Cut), (Ending::ProviderBrokeOff, Ending::Cut)] {
+        let answered = Answered { ending, ..answered(Said::default()) };
+        let debit = settle(&first, answered, Moment::from_ms(0)).unwrap();
+        assert_eq!(debit.ending, word);
+        assert_eq!(Debit::from_canonical(&debit.to_canonical()).unwrap(), debit);
+    }
 }
 
 #[test]
 fn nothing_but_an_error_costs_nothing() {
     let said = Said { only_error: true, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
-    assert_eq!(settle(&admission(), answered, Moment::from_ms(0)), None);
+    assert_eq!(settle(&admission(), answered(said), Moment::from_ms(0)), None);
     let usage = reported(r#"{"prompt_tokens":1,"completion_tokens":2}"#);
     let said = Said { only_error: true, usage, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
-    assert!(settle(&admission(), answered, Moment::from_ms(0)).is_some(), "what was counted is billed");
+    let debit = settle(&admission(), answered(said), Moment::from_ms(0));
+    assert!(debit.is_some(), "what was counted is billed");
 }

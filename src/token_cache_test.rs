@@ -15,6 +15,7 @@ fn account(name: &str) -> Resolution {
         status: Status::Active,
         token_id: "tok_1".to_owned(),
         daily_cap_pax: None,
+        canon_v: 2,
     }))
 }
 

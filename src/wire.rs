@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::clock::UtcDay;
+use crate::debit::CANON_VERSIONS;
 use crate::digest::Digest;
 use crate::pax::Pax;
 
@@ -64,6 +65,24 @@ pub struct Resolved {
     pub account: Account,
     /// Its spending on the day that was asked for.
     pub standing: Standing,
+    /// The versions of a debit's canonical form that the ledger reads. Ledgers that know no other than the first do not
+    /// say.
+    #[serde(default = "first_version")]
+    pub canon_v: Vec<u32>,
+}
+
+fn first_version() -> Vec<u32> {
+    vec![1]
+}
+
+impl Resolved {
+    /// The account, with the version of its debits that this program and the ledger both read.
+    #[must_use]
+    pub fn account(self) -> Account {
+        let reads = |version: &u32| self.canon_v.contains(version);
+        let canon_v = CANON_VERSIONS.into_iter().filter(reads).max().unwrap_or(1);
+        Account { canon_v, ..self.account }
+    }
 }
 
 /// What an account has spent on a day, by its entries up to a number. Of two standings the one with the higher
@@ -101,7 +120,7 @@ pub struct StandingsReply {
     pub standings: Vec<Option<Standing>>,
 }
 
-/// What became of a debit. Whatever it is, the debit need not be sent again.
+/// What became of a debit. But for [`Outcome::Unsupported`] it need not be sent again, whatever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -113,6 +132,8 @@ pub enum Outcome {
     Conflict,
     /// It is no debit that the ledger can record: quarantined.
     Rejected,
+    /// It is of a version that the ledger does not read yet: it is to be kept, and sent again later.
+    Unsupported,
 }
 
 /// What became of one debit of a batch.

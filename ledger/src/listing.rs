@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::store::{OwnEntry, StoredEntry};
 
 /// What an account's owner is shown of an entry as a row of CSV, in this order. As JSON the raw `usage` follows.
-pub const OWN_COLUMNS: [&str; 27] = [
+pub const OWN_COLUMNS: [&str; 30] = [
     "account_seq",
     "exchange_id",
     "kind",
@@ -36,13 +36,31 @@ pub const OWN_COLUMNS: [&str; 27] = [
     "tokens_input",
     "tokens_cached_input",
     "tokens_cache_write_input",
+    "tokens_cache_write_1h_input",
     "tokens_audio_input",
+    "tokens_image_input",
     "tokens_output",
     "tokens_audio_output",
+    "tokens_image_output",
     "tokens_reasoning_output",
     "cost_pax",
     "rate_table_v",
     "token_id",
+];
+
+/// What the JSON has beside them: the raw usage, and what an estimate was made from, so that its owner can make it again.
+const OWN_FACTORS: [&str; 11] = [
+    "usage",
+    "usage_rules",
+    "estimator",
+    "estimated_from",
+    "n",
+    "stated_maximum",
+    "input_limit",
+    "output_limit",
+    "unseen_ms",
+    "first_byte_ms",
+    "duration_ms",
 ];
 
 /// The entry as JSON, without a line's end.
@@ -74,7 +92,7 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
 pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
-    for name in OWN_COLUMNS.iter().skip(1).chain(&["usage"]) {
+    for name in OWN_COLUMNS.iter().skip(1).chain(&OWN_FACTORS) {
         let value = fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let value = match value {
             Some(value) if *name == "usage" => usage(value),

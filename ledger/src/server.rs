@@ -36,6 +36,8 @@ pub struct Settings {
     pub secret: SharedSecret,
     /// How long it goes on, once it is asked to stop, while filters are heard.
     pub linger: Duration,
+    /// The newest version of a debit that it reads.
+    pub canon_v: u32,
 }
 
 /// A service that has its database and its ports, and does not answer yet.
@@ -46,6 +48,7 @@ pub struct Server {
     public: TcpListener,
     secret: SharedSecret,
     linger: Duration,
+    canon_v: u32,
     cards: Arc<Cards>,
 }
 
@@ -59,8 +62,8 @@ impl Server {
         let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
-        let Settings { secret, linger, .. } = settings;
-        Ok(Self { store, internal, public, secret, linger, cards })
+        let Settings { secret, linger, canon_v, .. } = settings;
+        Ok(Self { store, internal, public, secret, linger, canon_v, cards })
     }
 
     /// The internal listener's address.
@@ -94,6 +97,7 @@ impl Server {
             cards,
             recorder,
             secret: self.secret,
+            canon_v: self.canon_v,
             heard: heard.clone(),
         };
         let stop = async move {

@@ -50,7 +50,8 @@ fn a_token_resolves_to_its_account_until_it_is_revoked() {
     let folder = ledger();
     let service = Service::start(&folder.database());
     let (status, body) = resolve(&service, "mtx-test-free");
-    let Resolved { account, standing } = serde_json::from_str(&body).unwrap();
+    let Resolved { account, standing, canon_v } = serde_json::from_str(&body).unwrap();
+    assert_eq!(canon_v, [1, 2], "what it reads");
     assert_eq!((status, account.account.as_str(), account.tier), (200, "free", Tier::Free));
     assert_eq!((account.status, account.daily_cap_pax, standing.account_seq), (Status::Active, None, 0));
     let (status, body) = resolve(&service, "mtx-test-fre");

@@ -149,6 +149,7 @@ impl Caller {
             status: Status::Active,
             token_id: "tok_1".to_owned(),
             daily_cap_pax: None,
+            canon_v: 2,
         };
         Self {
             gateway: Rc::new(Gateway {
@@ -179,7 +180,7 @@ impl Caller {
                         effects.extend(exchange.step(Now::at(self.now), Event::Opened(Opened::Done)));
                     }
                     Effect::Settle { debit, .. } => {
-                        let canonical = debit.to_canonical().unwrap();
+                        let canonical = debit.to_canonical();
                         let debit = serde_json::from_slice(&canonical).unwrap();
                         assert!(outcome.debit.replace(debit).is_none(), "debited twice");
                         effects.extend(exchange.step(Now::at(self.now), Event::Settled(None)));

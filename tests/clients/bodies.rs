@@ -25,7 +25,7 @@ impl Body {
     pub fn path(&self) -> &'static str {
         match self.mode {
             Mode::Chat => "/v1/chat/completions",
-            Mode::Embeddings => "/v1/embeddings",
+            _ => "/v1/embeddings",
         }
     }
 

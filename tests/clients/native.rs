@@ -124,6 +124,7 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
         status: Status::Active,
         token_id: "tok_1".to_owned(),
         daily_cap_pax: None,
+        canon_v: 2,
     };
     let mut exchange = Exchange::new(Rc::clone(gateway));
     let mut effects = exchange.step(

@@ -64,7 +64,7 @@ impl Gatekeeper {
                 Some(Event::Opened(opened))
             }
             Effect::Settle { admission, debit } => {
-                let canonical = debit.to_canonical().unwrap();
+                let canonical = debit.to_canonical();
                 let slot = self.slot.take().expect("settled twice, or never opened");
                 let outbox = (&self.outbox, now, || now);
                 let of = (canonical.as_slice(), debit.cost_pax);

@@ -9,7 +9,7 @@ use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::digest::Digest;
-use pax_gateway::event::{AnswerHead, Effect, Event, Forward, Reply, Resolution};
+use pax_gateway::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply, Resolution};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::request::apply;
 use std::collections::BTreeMap;
@@ -117,7 +117,7 @@ impl<'a> Drive<'a> {
         for effect in self.exchange.step(Now::at(self.now), event) {
             if let Effect::Settle { debit, .. } = &effect {
                 debit.prove(&self.gateway.bundle).unwrap();
-                let entry = serde_json::from_slice(&debit.to_canonical().unwrap()).unwrap();
+                let entry = serde_json::from_slice(&debit.to_canonical()).unwrap();
                 assert!(self.seen.entry.replace(entry).is_none(), "debited twice");
             }
             if let Some(event) = self.gate.does(&effect, self.now) {
@@ -207,7 +207,7 @@ impl<'a> Drive<'a> {
         self.seen.headers.push(("content-type".to_owned(), b"application/json".to_vec()));
         self.seen.body = reply.body;
         self.seen.complete = true;
-        self.step(Event::Closed);
+        self.step(Event::Closed(ClosedBy::Caller));
     }
 
     fn forwarded(&mut self, forward: &Forward, body: &[u8]) {
@@ -264,7 +264,7 @@ impl<'a> Drive<'a> {
             self.seen.body.extend(passed.unwrap_or_else(|| bytes.to_vec()));
         }
         self.seen.complete = !provider.cut;
-        self.step(Event::Closed);
+        self.step(Event::Closed(ClosedBy::Provider));
         let added = self.head.take().map(|head| head.add).unwrap_or_default();
         self.seen.headers = provider.headers.clone();
         self.seen.headers.push(("content-type".to_owned(), provider.content_type.clone().into_bytes()));
@@ -288,6 +288,7 @@ fn accounts(acts: &[Vec<String>]) -> BTreeMap<String, Account> {
         status: Status::Active,
         token_id: "tok_1".to_owned(),
         daily_cap_pax: None,
+        canon_v: 2,
     };
     let mut accounts = BTreeMap::from([
         ("mtx-demo-free".to_owned(), account("demo-free", "free")),

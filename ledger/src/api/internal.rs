@@ -10,8 +10,8 @@ use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pax_gateway::wire::{
-    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest, Resolved,
-    STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, DebitReply, RESOLVE_PATH,
+    ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
 };
 use serde::de::DeserializeOwned;
 
@@ -40,6 +40,8 @@ pub struct Internal {
     pub recorder: Recorder,
     /// Whom to believe.
     pub secret: SharedSecret,
+    /// The newest version of a debit that is read.
+    pub canon_v: u32,
     /// When a filter was last heard.
     pub heard: Heard,
 }
@@ -85,7 +87,9 @@ async fn resolve(
     let shape = "{\"token_sha256\":\"<64 hex>\",\"utc_day\":\"YYYY-MM-DD\"}";
     let asked: ResolveRequest = json(sent, shape)?;
     let resolved = internal.store.resolve(&asked.token_sha256, asked.utc_day, crate::now()).await?;
-    resolved.map(Json).ok_or(Error::UnknownToken)
+    let mut resolved = resolved.ok_or(Error::UnknownToken)?;
+    resolved.canon_v.retain(|version| *version <= internal.canon_v);
+    Ok(Json(resolved))
 }
 
 async fn standings(
@@ -125,6 +129,11 @@ async fn debits(
             lines.len()
         )));
     }
-    let lines = lines.into_iter().map(book::read).collect();
-    Ok(Json(DebitReplies { results: internal.recorder.record(lines).await? }))
+    let unsupported: Vec<Option<DebitReply>> =
+        lines.iter().map(|line| book::unsupported(line, internal.canon_v)).collect();
+    let read = lines.iter().zip(&unsupported).filter(|(_, reply)| reply.is_none());
+    let read = read.map(|(line, _)| book::read(line)).collect();
+    let mut recorded = internal.recorder.record(read).await?.into_iter();
+    let results = unsupported.into_iter().filter_map(|reply| reply.or_else(|| recorded.next())).collect();
+    Ok(Json(DebitReplies { results }))
 }

@@ -3,9 +3,9 @@
 use pax_gateway::debit::Debit;
 use serde_json::Value as Json;
 
-/// The columns that repeat a field of the debit, in the debit's order. Only `cost_picopax` is named otherwise
-/// than its field, because its unit is another.
-pub const COLUMNS: [&str; 37] = [
+/// The columns that repeat a field of the debit: those of version 1 in its order, then what version 2 has beside them.
+/// Only `cost_picopax` is named otherwise than its field, because its unit is another.
+pub const COLUMNS: [&str; 50] = [
     "canon_v",
     "kind",
     "exchange_id",
@@ -43,6 +43,19 @@ pub const COLUMNS: [&str; 37] = [
     "occurred_at",
     "settled_at",
     "utc_day",
+    "asked_model",
+    "provider_request_id",
+    "hold_id",
+    "n",
+    "stated_maximum",
+    "input_limit",
+    "output_limit",
+    "unseen_ms",
+    "tokens_cache_write_1h_input",
+    "tokens_image_input",
+    "tokens_image_output",
+    "first_byte_ms",
+    "duration_ms",
 ];
 
 /// What stands in a column.
@@ -69,12 +82,13 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// The debit's columns, in the order of [`COLUMNS`]. Lists and objects (`flags`, `estimated_from`) are JSON.
+/// The debit's columns, in the order of [`COLUMNS`]. Lists and objects (`flags`, `estimated_from`) are JSON; what the
+/// debit's version lacks is NULL.
 ///
 /// # Errors
 /// Which number is too large for a column, or which field is missing.
 pub fn columns(debit: &Debit) -> Result<Vec<Value>, String> {
-    let json = serde_json::to_value(debit).map_err(|error| error.to_string())?;
+    let json = serde_json::from_slice(&debit.to_canonical()).map_err(|error| error.to_string())?;
     COLUMNS.iter().map(|name| column(debit, &json, name)).collect()
 }
 
@@ -83,8 +97,7 @@ fn column(debit: &Debit, json: &Json, name: &str) -> Result<Value, String> {
         return Ok(Value::Int(debit.cost_pax.picopax()));
     }
     match json.get(name) {
-        None => Err(format!("has no field {name}")),
-        Some(Json::Null) => Ok(Value::Null),
+        None | Some(Json::Null) => Ok(Value::Null),
         Some(Json::Bool(truth)) => Ok(Value::Int(i64::from(*truth))),
         Some(Json::Number(number)) => {
             let whole = number.as_i64().map(Value::Int);

@@ -14,10 +14,11 @@ pub use page::{Link, Page};
 
 use pax_gateway::account::{Funding, Tier};
 use pax_gateway::clock::UtcDay;
-use pax_gateway::debit::{CANON_MAX, Debit};
+use pax_gateway::debit::{CANON_MAX, CANON_VERSIONS, Debit};
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
+use pax_gateway::wire::{DebitReply, Outcome};
 
 /// The hash that stands before an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
 #[must_use]
@@ -99,6 +100,31 @@ impl Rejected {
             why: why.into(),
         }
     }
+}
+
+/// What is answered to a line of a version that is not read, in this program or, above `canon_v`, by its operator's
+/// will: the filter keeps it and sends it again. Nothing is kept of it here. None for any other line.
+#[must_use]
+pub fn unsupported(line: &[u8], canon_v: u32) -> Option<DebitReply> {
+    /// What every version begins with.
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        canon_v: u32,
+        exchange_id: Option<String>,
+    }
+    let versioned: Versioned = serde_json::from_slice(line).ok()?;
+    let is_read = CANON_VERSIONS.contains(&versioned.canon_v) && versioned.canon_v <= canon_v;
+    let message = format!(
+        "canon_v {} is not read by this ledger; it stays with the filter until the ledger is upgraded",
+        versioned.canon_v
+    );
+    (!is_read).then(|| DebitReply {
+        exchange_id: versioned.exchange_id.unwrap_or_default(),
+        outcome: Outcome::Unsupported,
+        account_seq: None,
+        standing: None,
+        message: Some(message),
+    })
 }
 
 /// Reads one line of a batch. Whether the debit proves itself is not asked: what was spent was spent, and a

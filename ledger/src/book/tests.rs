@@ -8,7 +8,7 @@ mod debits;
 use debits::{byo, estimated, on_day, reported};
 
 fn line(debit: &Debit) -> Vec<u8> {
-    debit.to_canonical().unwrap()
+    debit.to_canonical()
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn lines_that_are_no_debits_are_rejected_with_their_exchange_where_it_can_be_rea
         ("another object", b"{\"a\":1}".to_vec(), None),
         ("a space too much", text.replacen(':', ": ", 1).into_bytes(), id),
         ("a carriage return", format!("{text}\r").into_bytes(), id),
-        ("another version", text.replacen("\"canon_v\":1", "\"canon_v\":2", 1).into_bytes(), id),
+        ("another version", text.replacen("\"canon_v\":1", "\"canon_v\":3", 1).into_bytes(), id),
         ("a negative cost", line(&negative), id),
         ("more tokens than a column holds", line(&huge), id),
         ("longer than a debit may be", line(&long), id),

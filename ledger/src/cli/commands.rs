@@ -61,7 +61,9 @@ async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
     let (mut term, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let (internal, public) = (options.internal, options.public);
     let linger = Duration::from_secs(options.linger_s);
-    let server = Server::bind(Settings { database, internal, public, secret, linger }).await?;
+    let server =
+        Server::bind(Settings { database, internal, public, secret, linger, canon_v: options.canon_v })
+            .await?;
     print(&format!("listening internal={} public={}", server.internal_addr()?, server.public_addr()?))?;
     server
         .run(async move {

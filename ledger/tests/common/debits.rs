@@ -1,11 +1,14 @@
-//! Debits to test with: real ones, which prove themselves under the built-in cards.
+//! Debits to test with: real ones, which prove themselves under the built-in cards. Those of exchanges with an odd number
+//! are of version 1, the others of version 2: ledgers hold both.
 
 use pax_gateway::account::{Funding, Tier};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::clock::Moment;
-use pax_gateway::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Kind, Provenance};
+use pax_gateway::debit::{Debit, Ending, Kind, Provenance};
+use pax_gateway::estimate::{Bytes1, Bytes2, ESTIMATOR, ESTIMATOR_1, EstimatedFrom, Limits, Side};
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::{Pax, Tokens};
+use pax_gateway::price::Served;
 use pax_gateway::usage::{Mode, Rules, Usage};
 
 pub const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
@@ -23,27 +26,50 @@ pub fn exchange(n: u64) -> ExchangeId {
 pub fn reported(n: u64, account: &str, tier: Tier) -> Debit {
     let raw = format!("{{\"prompt_tokens\": {}, \"completion_tokens\": {}}}", 1_000 + n, 20 + n);
     let mut debit = plain(n, account, tier);
-    debit.usage_rules = Some(Rules::OpenAi1.name().to_owned());
-    let reading = Rules::OpenAi1.read(raw.as_bytes(), Mode::Chat).unwrap();
+    let rules = if debit.canon_v == 1 { Rules::OpenAi1 } else { Rules::OpenAi1.latest() };
+    debit.usage_rules = Some(rules.name().to_owned());
+    let reading = rules.read(raw.as_bytes(), Mode::Chat).unwrap();
     debit.usage = Some(raw);
     priced(debit, &reading.usage)
 }
 
 /// The same, estimated.
 pub fn estimated(n: u64, account: &str, tier: Tier) -> Debit {
-    let estimate = Estimate {
-        input_bytes: 4_000 + n,
-        output_bytes: 401,
-        input_limit: Tokens(100_000),
-        output_limit: Tokens(32_768),
-    };
     let mut debit = plain(n, account, tier);
     debit.provenance = Provenance::Estimated;
-    debit.ending = Ending::Cut;
-    debit.estimator = Some(ESTIMATOR.to_owned());
-    debit.estimated_from = Some(estimate);
     let bundle = Bundle::embedded().unwrap();
-    let usage = estimate.usage(bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL].bytes_per_token);
+    let factors = bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL].factors;
+    let limits = Limits { input: Tokens(100_000), output: Tokens(32_768) };
+    let usage = if debit.canon_v == 1 {
+        let from = Bytes1 {
+            input_bytes: 4_000 + n,
+            output_bytes: 401,
+            input_limit: limits.input,
+            output_limit: limits.output,
+        };
+        debit.ending = Ending::Cut;
+        debit.estimator = Some(ESTIMATOR_1.to_owned());
+        debit.estimated_from = Some(EstimatedFrom::Bytes1(from));
+        from.usage(factors.bytes_per_token)
+    } else {
+        let from = Bytes2 {
+            side: Side::Both,
+            input_ascii_bytes: 4_000 + n,
+            input_other_bytes: 0,
+            not_text: false,
+            shares_window: false,
+            output_ascii_bytes: 401,
+            output_other_bytes: 0,
+            bytes_per_token: factors.bytes_per_token,
+            bytes_per_token_other: factors.bytes_per_token_other,
+            unseen_after_s: factors.unseen_after_s,
+            unseen_tokens_per_s: factors.unseen_tokens_per_s,
+        };
+        debit.ending = Ending::CallerGone;
+        debit.estimator = Some(ESTIMATOR.to_owned());
+        debit.estimated_from = Some(EstimatedFrom::Bytes2(from));
+        from.usage(limits, debit.unseen_ms, &Usage::default())
+    };
     priced(debit, &usage)
 }
 
@@ -67,7 +93,11 @@ fn priced(mut debit: Debit, usage: &Usage) -> Debit {
     let bundle = Bundle::embedded().unwrap();
     let model = &bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL];
     debit.set_usage(usage);
-    debit.cost_pax = model.price(usage, None).unwrap();
+    debit.cost_pax = if debit.canon_v == 1 {
+        model.price(usage, None).unwrap()
+    } else {
+        model.charge(usage, false, Served::Standard, &mut |_| {}).unwrap().cost
+    };
     debit.prove(&bundle).unwrap();
     debit
 }
@@ -76,8 +106,10 @@ fn plain(n: u64, account: &str, tier: Tier) -> Debit {
     let bundle = Bundle::embedded().unwrap();
     let occurred_at = Moment::from_ms(DAY_0 + n);
     let card = bundle.in_force(occurred_at).unwrap();
+    let is_1 = n % 2 == 1;
+    let only_2 = |value: u64| (!is_1).then_some(value);
     Debit {
-        canon_v: CANON_V,
+        canon_v: if is_1 { 1 } else { 2 },
         kind: Kind::Debit,
         exchange_id: exchange(n),
         account: account.to_owned(),
@@ -88,31 +120,44 @@ fn plain(n: u64, account: &str, tier: Tier) -> Debit {
         intent_id: Some("intent-1".to_owned()),
         goal_id: None,
         mode: Mode::Chat,
+        asked_model: None,
         model: MODEL.to_owned(),
         provider: card.models[MODEL].provider.clone(),
         stream: false,
         upstream_status: Some(200),
+        provider_request_id: (!is_1).then(|| format!("req-{n}")),
         response_id: Some(format!("chatcmpl-{n}")),
+        hold_id: None,
         service_tier: None,
         ending: Ending::Complete,
         flags: Vec::new(),
         provenance: Provenance::Reported,
         usage_rules: None,
         usage: None,
+        n: only_2(1),
+        stated_maximum: None,
+        input_limit: only_2(100_000).map(Tokens),
+        output_limit: only_2(32_768).map(Tokens),
+        unseen_ms: only_2(700),
         estimator: None,
         estimated_from: None,
         tokens_input: Tokens::ZERO,
         tokens_cached_input: Tokens::ZERO,
         tokens_cache_write_input: Tokens::ZERO,
+        tokens_cache_write_1h_input: Tokens::ZERO,
         tokens_audio_input: Tokens::ZERO,
+        tokens_image_input: Tokens::ZERO,
         tokens_output: Tokens::ZERO,
         tokens_audio_output: Tokens::ZERO,
+        tokens_image_output: Tokens::ZERO,
         tokens_reasoning_output: Tokens::ZERO,
         cost_pax: Pax::ZERO,
         rate_table_v: card.version,
         card_sha256: card.sha256,
         occurred_at,
         settled_at: occurred_at.plus_ms(1_234),
+        first_byte_ms: only_2(600),
+        duration_ms: only_2(1_234),
         utc_day: occurred_at.day(),
     }
 }

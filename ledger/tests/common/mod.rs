@@ -65,7 +65,7 @@ impl Drop for Folder {
 }
 
 pub fn bytes(debit: &Debit) -> Vec<u8> {
-    debit.to_canonical().unwrap()
+    debit.to_canonical()
 }
 
 /// Records lines in one transaction.

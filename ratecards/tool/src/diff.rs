@@ -247,7 +247,7 @@ fn terms(id: &str, old: &Model, new: &Model) -> Vec<Term> {
         ("upstream_model", pair(upstream(old), upstream(new))),
         ("context_window", pair(old.context_window, new.context_window)),
         ("max_output_tokens", pair(old.max_output, new.max_output)),
-        ("bytes_per_token", pair(old.bytes_per_token, new.bytes_per_token)),
+        ("bytes_per_token", pair(old.factors.bytes_per_token, new.factors.bytes_per_token)),
     ];
     let changed = fields.into_iter().filter_map(|(field, pair)| Some((field, pair?)));
     changed.map(|(field, pair)| Term { model: id.to_owned(), field, pair }).collect()

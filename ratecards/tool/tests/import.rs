@@ -86,7 +86,7 @@ fn usages(mode: Mode) -> Vec<Usage> {
     ];
     let usage = |c: &[u64; 7]| match mode {
         Mode::Embeddings => Usage { input: Tokens(c[0]), cached_input: Tokens(c[1]), ..Usage::default() },
-        Mode::Chat => Usage {
+        _ => Usage {
             input: Tokens(c[0]),
             cached_input: Tokens(c[1]),
             cache_write_input: Tokens(c[2]),

@@ -9,9 +9,9 @@ use common::{Temp, golden, published, tests};
 use pax_gateway::account::{Funding, Tier};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::clock::Moment;
-use pax_gateway::debit::{CANON_V, Debit, Ending, Kind, Provenance};
+use pax_gateway::debit::{Debit, Ending, Kind, Provenance};
 use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
+use pax_gateway::pax::{Pax, Tokens};
 use pax_gateway::usage::{Mode, Rules};
 use pax_ledger::store::{Location, Open, Store};
 
@@ -31,7 +31,7 @@ fn debit(n: u8, account: &str, model: &str, counts: (u64, u64, u64)) -> Debit {
     );
     let usage = Rules::OpenAi1.read(raw.as_bytes(), Mode::Chat).unwrap().usage;
     let mut debit = Debit {
-        canon_v: CANON_V,
+        canon_v: 1,
         kind: Kind::Debit,
         exchange_id: ExchangeId::new(occurred_at, [0, 0, 0, 0, 0, 0, 0, 0, 0, n]),
         account: account.to_owned(),
@@ -42,31 +42,44 @@ fn debit(n: u8, account: &str, model: &str, counts: (u64, u64, u64)) -> Debit {
         intent_id: None,
         goal_id: None,
         mode: Mode::Chat,
+        asked_model: None,
         model: model.to_owned(),
         provider: card.models[model].provider.clone(),
         stream: false,
         upstream_status: Some(200),
+        provider_request_id: None,
         response_id: None,
+        hold_id: None,
         service_tier: None,
         ending: Ending::Complete,
         flags: Vec::new(),
         provenance: Provenance::Reported,
         usage_rules: Some(Rules::OpenAi1.name().to_owned()),
         usage: Some(raw),
+        n: None,
+        stated_maximum: None,
+        input_limit: None,
+        output_limit: None,
+        unseen_ms: None,
         estimator: None,
         estimated_from: None,
         tokens_input: usage.input,
         tokens_cached_input: usage.cached_input,
         tokens_cache_write_input: usage.cache_write_input,
+        tokens_cache_write_1h_input: Tokens::ZERO,
         tokens_audio_input: usage.audio_input,
+        tokens_image_input: Tokens::ZERO,
         tokens_output: usage.output,
         tokens_audio_output: usage.audio_output,
+        tokens_image_output: Tokens::ZERO,
         tokens_reasoning_output: usage.reasoning_output,
         cost_pax: card.models[model].price(&usage, None).unwrap(),
         rate_table_v: card.version,
         card_sha256: card.sha256,
         occurred_at,
         settled_at: occurred_at,
+        first_byte_ms: None,
+        duration_ms: None,
         utc_day: occurred_at.day(),
     };
     debit.set_usage(&usage);
@@ -93,7 +106,7 @@ fn ledger(folder: &Temp) -> String {
             assert!(store.create_account(account, Tier::Free, None, Moment::from_ms(NOON)).await.unwrap());
         }
         let lines: Vec<_> =
-            debits.iter().map(|debit| pax_ledger::book::read(&debit.to_canonical().unwrap())).collect();
+            debits.iter().map(|debit| pax_ledger::book::read(&debit.to_canonical())).collect();
         let mut writer = store.writer();
         writer.record(&lines, Moment::from_ms(NOON)).await.unwrap();
         writer.close().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::debit::CANON_VERSIONS;
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
@@ -62,8 +63,10 @@ impl Ledger {
             status: kept.status,
             token_id: token.id.clone(),
             daily_cap_pax: kept.daily_cap,
+            canon_v: 1,
         };
-        Some(Resolved { account, standing: standing(&kept.page, utc_day) })
+        let standing = standing(&kept.page, utc_day);
+        Some(Resolved { account, standing, canon_v: CANON_VERSIONS.to_vec() })
     }
 
     pub(crate) fn standing(&self, ask: &StandingAsk) -> Option<Standing> {

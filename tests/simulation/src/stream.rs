@@ -9,7 +9,7 @@ use pax_gateway::cap;
 use pax_gateway::clock::{Moment, Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
-use pax_gateway::event::{Effect, Event, Opened, Resolution};
+use pax_gateway::event::{ClosedBy, Effect, Event, Opened, Resolution};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::in_flight::Slot;
@@ -116,7 +116,7 @@ impl Vm {
         if stream.exchange.owes() {
             stream.now = shared.world.clock(shared.site);
         }
-        self.step(shared, stream, Event::Closed);
+        self.step(shared, stream, Event::Closed(ClosedBy::Caller));
         if shared.world.calm.get() {
             let how = (stream.replied, stream.forwarded);
             shared.world.ended.borrow_mut().insert(stream.number, how);
@@ -211,7 +211,8 @@ impl Vm {
         stream.now = shared.world.clock(shared.site);
         let (resolution, standing) = match answer {
             Some(Some(resolved)) => {
-                (Resolution::Account(Arc::new(resolved.account)), Some(resolved.standing))
+                let standing = resolved.standing;
+                (Resolution::Account(Arc::new(resolved.account())), Some(standing))
             }
             Some(None) => (Resolution::Unknown, None),
             None => (Resolution::Unavailable, None),
@@ -276,7 +277,7 @@ impl Vm {
 
     fn settle(&mut self, shared: &Shared<'_>, stream: &mut Stream, admission: &Admission, debit: &Debit) {
         let world = shared.world;
-        let Ok(canonical) = debit.to_canonical() else { return world.fail("a debit has no canonical form") };
+        let canonical = debit.to_canonical();
         let slot = stream.slot.take();
         world.say(|| {
             format!("  stream {}: settles {} for {}", stream.number, debit.exchange_id, debit.cost_pax)
@@ -308,9 +309,7 @@ impl Vm {
     fn settle_again(&mut self, shared: &Shared<'_>, admission: &Admission, debit: &Debit) {
         let mut again = debit.clone();
         again.exchange_id = ExchangeId::new(admission.admitted_at, shared.world.random.bytes());
-        if let Ok(canonical) = again.to_canonical() {
-            self.core_put(shared, &canonical, admission.admitted_at);
-        }
+        self.core_put(shared, &again.to_canonical(), admission.admitted_at);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use pax_gateway::account::Account;
 use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::debit::CANON_VERSIONS;
 use pax_gateway::digest::Digest;
 use pax_gateway::wire::{Resolved, Standing, StandingAsk};
 use sqlx::Row;
@@ -44,8 +45,9 @@ impl Store {
                 status: read_status(row.try_get("status")?)?,
                 token_id: row.try_get("token_id")?,
                 daily_cap_pax: pax(&row, "daily_cap_picopax")?,
+                canon_v: 1,
             };
-            Ok(Resolved { account, standing: standing(&row, utc_day)? })
+            Ok(Resolved { account, standing: standing(&row, utc_day)?, canon_v: CANON_VERSIONS.to_vec() })
         };
         row.and_then(|row| row.map(resolved).transpose()).map_err(failed("resolved a token"))
     }
