@@ -93,8 +93,9 @@ fn change_surely<T>(
     (0..PERSISTENCE).find_map(|_| change(shared, account, &mut with)).flatten()
 }
 
-/// Takes in where the ledger says that an account stands. Of two standings the one with the higher `account_seq`
-/// wins; what this Envoy has not had acknowledged stays on top.
+/// Takes in where the ledger says that an account stands. Of two standings of one epoch the one with the higher
+/// `account_seq` wins, and one of a higher epoch wins over all of the epochs before; what this Envoy has not had
+/// acknowledged stays on top.
 pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: Moment) {
     let _ = update(shared, &key(account), |value| {
         let bucket = Bucket::of(value, account);

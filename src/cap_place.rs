@@ -7,7 +7,7 @@
 //! | 4 | length of the rest of the place |
 //! | 8 | when it was last used, in ms |
 //! | 1 + n | the account's name |
-//! | per day: 4, 8, 8, 2, 2 | days since 1970, spent (picopax), `account_seq`, how many open and pending items |
+//! | per day: 4, 8, 8, 8, 2, 2 | days since 1970 and a mark, spent (picopax), `account_seq`, epoch, how many open and pending items |
 //! | per item: 8, 8 | tag, amount (picopax) |
 
 use crate::bytes::Bytes;
@@ -19,6 +19,9 @@ use crate::wire::Standing;
 
 /// How many days a place knows: yesterday's calls may still be under way.
 const DAYS: usize = 2;
+/// Marks a day whose epoch is in the bytes. Modules before this one wrote days without it, and what they had reserved is
+/// read by the module that takes their place in the same Envoy. The days since 1970 need no more than half of the bits.
+const HAS_EPOCH: u32 = 1 << 31;
 
 /// A reservation, or a cost that the ledger has not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(crate) struct Day {
     pub(crate) day: UtcDay,
     pub(crate) spent: Pax,
     pub(crate) account_seq: u64,
+    pub(crate) epoch: u64,
     pub(crate) open: Vec<Item>,
     pub(crate) pending: Vec<Item>,
 }
@@ -52,12 +56,14 @@ impl Day {
         found.map(|at| items.swap_remove(at)).is_some()
     }
 
-    /// Takes in a standing of this day, if it is a later one; says whether it was.
+    /// Takes in a standing of this day, if it is a later one; says whether it was. A ledger that was restored from a
+    /// backup counts from lower numbers on, in a higher epoch; what it said before comes too late, whatever its number.
     pub(crate) fn learn(&mut self, standing: &Standing) -> bool {
-        let later = standing.account_seq > self.account_seq;
+        let later = (standing.epoch, standing.account_seq) > (self.epoch, self.account_seq);
         if later {
             self.spent = standing.spent_pax;
             self.account_seq = standing.account_seq;
+            self.epoch = standing.epoch;
         }
         later
     }
@@ -100,7 +106,8 @@ impl Place {
             let Some((earliest, _)) = idle.min_by_key(|(_, known)| known.day) else { return false };
             self.days.remove(earliest);
         }
-        self.days.push(Day { day, spent: Pax::ZERO, account_seq: 0, open: Vec::new(), pending: Vec::new() });
+        let (open, pending) = (Vec::new(), Vec::new());
+        self.days.push(Day { day, spent: Pax::ZERO, account_seq: 0, epoch: 0, open, pending });
         true
     }
 
@@ -111,10 +118,12 @@ impl Place {
         let account = str::from_utf8(from.take(length)?).ok()?.to_owned();
         let mut days = Vec::with_capacity(DAYS);
         while !from.is_empty() {
-            let (day, spent, account_seq) = (UtcDay::from_days(from.u32()?), from.pax()?, from.u64()?);
+            let (day, spent, account_seq) = (from.u32()?, from.pax()?, from.u64()?);
+            let epoch = if day & HAS_EPOCH == 0 { 0 } else { from.u64()? };
+            let day = UtcDay::from_days(day & !HAS_EPOCH);
             let (open, pending) = (from.u16()?, from.u16()?);
             let open = items(&mut from, open)?;
-            days.push(Day { day, spent, account_seq, open, pending: items(&mut from, pending)? });
+            days.push(Day { day, spent, account_seq, epoch, open, pending: items(&mut from, pending)? });
         }
         Some(Self { account, used, days })
     }
@@ -128,9 +137,10 @@ impl Place {
         into.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         into.extend_from_slice(name.get(..usize::from(u8::MAX)).unwrap_or(name));
         for day in &self.days {
-            into.extend_from_slice(&day.day.days().to_le_bytes());
+            into.extend_from_slice(&(day.day.days() | HAS_EPOCH).to_le_bytes());
             into.extend_from_slice(&day.spent.picopax().to_le_bytes());
             into.extend_from_slice(&day.account_seq.to_le_bytes());
+            into.extend_from_slice(&day.epoch.to_le_bytes());
             for items in [&day.open, &day.pending] {
                 into.extend_from_slice(&u16::try_from(items.len()).unwrap_or(u16::MAX).to_le_bytes());
             }

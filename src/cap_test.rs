@@ -24,7 +24,12 @@ fn claim(tag: u64) -> Claim<'static> {
 }
 
 fn standing(utc_day: &str, spent: &str, account_seq: u64) -> Standing {
-    Standing { utc_day: day(utc_day), spent_pax: pax(spent), account_seq }
+    Standing { utc_day: day(utc_day), spent_pax: pax(spent), account_seq, epoch: 7 }
+}
+
+/// The same, of a ledger that was restored, or of one that was before.
+fn of_epoch(epoch: u64, standing: Standing) -> Standing {
+    Standing { epoch, ..standing }
 }
 
 fn known(spent: &str) -> Map {
@@ -138,6 +143,54 @@ fn the_later_standing_wins_and_what_waits_stays_on_top() {
     assert_eq!(stands(&shared), is("9", "0"));
     acknowledge(&shared, 1, Some(standing(TODAY, "7", 10)));
     assert_eq!(stands(&shared), is("7", "0"));
+}
+
+#[test]
+fn a_restored_ledger_is_believed_and_what_it_said_before_comes_too_late() {
+    let shared = known("4");
+    learn(&shared, "acme", &standing(TODAY, "9", 30), t(2));
+    try_reserve(&shared, 1, "1");
+    settle(&shared, &claim(1), pax("1"));
+    learn(&shared, "acme", &of_epoch(8, standing(TODAY, "2", 10)), t(3));
+    assert_eq!(stands(&shared), is("3", "0"), "the backup's sum, and what waits for the ledger");
+    for late in [standing(TODAY, "9", 31), of_epoch(0, standing(TODAY, "9", u64::MAX))] {
+        learn(&shared, "acme", &late, t(4));
+        assert_eq!(stands(&shared), is("3", "0"), "of an epoch before: {late:?}");
+    }
+    // An answer of the ledger before the restore: the debit waits no longer, but it moves no sum.
+    acknowledge(&shared, 1, Some(standing(TODAY, "10", 32)));
+    assert_eq!(stands(&shared), is("2", "0"));
+    learn(&shared, "acme", &of_epoch(8, standing(TODAY, "5", 11)), t(5));
+    learn(&shared, "acme", &of_epoch(8, standing(TODAY, "2", 10)), t(6));
+    assert_eq!(stands(&shared), is("5", "0"), "within an epoch the numbers decide");
+    learn(&shared, "acme", &of_epoch(9, standing(TODAY, "0", 0)), t(7));
+    assert_eq!(stands(&shared), is("0", "0"), "the same backup again, and a day of which it knows nothing");
+}
+
+/// A place as a module wrote it that knew no epochs: 2 PAX spent by entry 5, one call open, one cost pending.
+fn place_without_epochs() -> Vec<u8> {
+    let mut place = t(1).ms().to_le_bytes().to_vec();
+    place.extend(b"\x04acme");
+    place.extend(day(TODAY).days().to_le_bytes());
+    place.extend(pax("2").picopax().to_le_bytes());
+    place.extend(5_u64.to_le_bytes());
+    place.extend([1, 0, 1, 0]);
+    for (tag, amount) in [(1_u64, "3"), (2, "0.5")] {
+        place.extend(tag.to_le_bytes());
+        place.extend(pax(amount).picopax().to_le_bytes());
+    }
+    [&u32::try_from(place.len()).unwrap().to_le_bytes()[..], &place].concat()
+}
+
+#[test]
+fn what_a_module_without_epochs_has_reserved_is_kept_by_the_next_one() {
+    let shared = Map::default();
+    assert!(shared.swap(&key("acme"), &place_without_epochs(), Version::ABSENT));
+    assert_eq!(stands(&shared), is("2.5", "3"));
+    assert!(release(&shared, &claim(1)));
+    assert_eq!(stands(&shared), is("2.5", "0"), "written anew");
+    learn(&shared, "acme", &standing(TODAY, "1", 1), t(3));
+    assert_eq!(stands(&shared), is("1.5", "0"), "any epoch is above none");
 }
 
 #[test]

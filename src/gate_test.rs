@@ -63,7 +63,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
 }
 
 fn known(shared: &impl SharedData) {
-    let standing = Standing { utc_day: t(0).day(), spent_pax: Pax::ZERO, account_seq: 1 };
+    let standing = Standing { utc_day: t(0).day(), spent_pax: Pax::ZERO, account_seq: 1, epoch: 0 };
     cap::learn(shared, "acme", &standing, t(0));
 }
 
@@ -164,7 +164,8 @@ fn send(map: &Map) -> Vec<(ExchangeId, bool)> {
             let debit = Debit::from_canonical(&waiting.canonical).unwrap();
             debit.prove(&Bundle::embedded().unwrap()).unwrap();
             sent.push((debit.exchange_id, debit.ending == Ending::Orphaned));
-            let standing = Standing { utc_day: debit.utc_day, spent_pax: debit.cost_pax, account_seq: 2 };
+            let standing =
+                Standing { utc_day: debit.utc_day, spent_pax: debit.cost_pax, account_seq: 2, epoch: 0 };
             replies.push(DebitReply {
                 exchange_id: debit.exchange_id.to_string(),
                 outcome: Outcome::Recorded,

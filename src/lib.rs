@@ -1,5 +1,4 @@
 //! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map.
-#![allow(missing_docs)] // TEMP
 
 pub mod account;
 pub mod active;

@@ -75,8 +75,12 @@ impl Debit {
     pub fn lines(&self, model: &Model) -> Result<Vec<Line>, BadDebit> {
         let mut lines = Vec::new();
         if self.funding == Funding::Platform {
-            model
-                .charge(&self.usage(), self.writes_cost(), self.served(model)?, &mut |line| lines.push(line));
+            let (usage, served) = (self.usage(), self.served(model)?);
+            let charged = model.charge(&usage, self.writes_cost(), served, &mut |line| lines.push(line));
+            // Version 1 charged as plain what has no price of its own: those are not its lines then.
+            if charged.is_none_or(|charged| charged.cost != self.cost_pax) {
+                lines.clear();
+            }
         }
         Ok(lines)
     }

@@ -85,8 +85,8 @@ impl Resolved {
     }
 }
 
-/// What an account has spent on a day, by its entries up to a number. Of two standings the one with the higher
-/// number is the later one.
+/// What an account has spent on a day, by its entries up to a number. Of two standings of one epoch the one with the
+/// higher number is the later one; of two epochs, the higher one's is, whatever the numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The UTC day.
@@ -95,6 +95,10 @@ pub struct Standing {
     pub spent_pax: Pax,
     /// The number of the account's last entry, of whatever day; 0 where it has none.
     pub account_seq: u64,
+    /// The ledger's epoch. A ledger begins a higher one whenever it starts and whenever it is restored from a backup,
+    /// whose numbers are lower than those that were told before. 0 where the ledger is too old to say.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// Asks where accounts stand.

@@ -27,7 +27,8 @@ pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<String, String> {
     lines.push(String::new());
     lines.extend(bill(&debit, model));
     lines.push(String::new());
-    lines.push(format!("entry {} of account {}, hash {}", entry.account_seq, debit.account, entry.entry_hash));
+    lines
+        .push(format!("entry {} of account {}, hash {}", entry.account_seq, debit.account, entry.entry_hash));
     lines.push(match debit.prove(bundle) {
         Ok(()) => "counted and priced again from this entry alone: the same".to_owned(),
         Err(bad) => format!("DOES NOT PROVE ITSELF: {bad}"),
@@ -38,11 +39,18 @@ pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<String, String> {
 /// What was called, and how it went.
 fn call(debit: &Debit) -> Vec<String> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-    let status = debit.upstream_status.map_or_else(|| "no status".to_owned(), |code| format!("status {code}"));
+    let status =
+        debit.upstream_status.map_or_else(|| "no status".to_owned(), |code| format!("status {code}"));
     let streamed = if debit.stream { ", streamed" } else { "" };
     let mut lines = vec![
         format!("exchange {} of account {}, token {}", debit.exchange_id, debit.account, debit.token_id),
-        format!("  model {} at {}, {}{streamed}, slot {}", debit.model, debit.provider, mode(debit.mode), debit.slot),
+        format!(
+            "  model {} at {}, {}{streamed}, slot {}",
+            debit.model,
+            debit.provider,
+            mode(debit.mode),
+            debit.slot
+        ),
         format!("  began {}, settled {}; counts on {}", debit.occurred_at, debit.settled_at, debit.utc_day),
         format!("  {status}, {}", ending(debit.ending)),
         format!(
@@ -82,16 +90,24 @@ fn ending(ending: Ending) -> &'static str {
 
 fn meaning(flag: Flag) -> &'static str {
     match flag {
-        Flag::CachedExceedsInput => "cached_exceeds_input: more cached than input tokens were reported, billed as plain input",
+        Flag::CachedExceedsInput => {
+            "cached_exceeds_input: more cached than input tokens were reported, billed as plain input"
+        }
         Flag::UsageUnreadable => "usage_unreadable: the reported usage has no counts that can be read",
         Flag::UsageTooLarge => "usage_too_large: the reported usage is larger than an entry keeps",
-        Flag::AnswerUnreadable => "answer_unreadable: the answer could not be read, so its bytes are counted as text",
+        Flag::AnswerUnreadable => {
+            "answer_unreadable: the answer could not be read, so its bytes are counted as text"
+        }
         Flag::CostOutOfRange => "cost_out_of_range: what was reported costs more than can be",
         Flag::ServiceTierUnpriced => {
             "service_tier_unpriced: the provider names a service tier that the card does not price"
         }
-        Flag::PartExceedsWhole => "part_exceeds_whole: more of a part than of its whole was reported, billed as plain",
-        Flag::UsageZero => "usage_zero: no tokens were reported of a side that had text, so that side is estimated",
+        Flag::PartExceedsWhole => {
+            "part_exceeds_whole: more of a part than of its whole was reported, billed as plain"
+        }
+        Flag::UsageZero => {
+            "usage_zero: no tokens were reported of a side that had text, so that side is estimated"
+        }
         Flag::UsageImpossible => {
             "usage_impossible: more tokens were reported than the card's limits allow, so that side is estimated"
         }
@@ -155,7 +171,8 @@ fn bytes_2(debit: &Debit, from: &Bytes2) -> Vec<String> {
         } else {
             text(from.input_ascii_bytes, from.input_other_bytes)
         };
-        let less = if from.not_text && from.shares_window { ", less the output, which shares it" } else { "" };
+        let less =
+            if from.not_text && from.shares_window { ", less the output, which shares it" } else { "" };
         lines.push(format!("  input: {input}, at most {}{less}", limit(debit.input_limit)));
     }
     if from.side != Side::Input {

@@ -15,6 +15,7 @@ pub mod book;
 pub mod cards;
 pub mod cli;
 pub mod error;
+pub mod explain;
 pub mod linger;
 pub mod listing;
 pub mod recorder;

@@ -2,8 +2,9 @@
 //!
 //! Of every entry: its bytes (read and written again), each column against them, its place and hash in the
 //! chain, its token counts from the raw usage or the estimate's bytes, its price under its own card. Of every
-//! account: the head of its chain, its balance, its day totals. Of every stored card: its hash and version. Memory does
-//! not grow with the entries.
+//! account: the head of its chain, its balance, its day totals, and whether a sum is beyond what an amount can be. Of
+//! every stored card: its hash and version. Of every append-only table: its triggers, to the letter. Of the quarantine:
+//! whether somebody has seen each line. Memory does not grow with the entries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,7 @@ use pax_gateway::card::RateTableVersion;
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
 
-use crate::book::{self, COLUMNS, Page, Value};
+use crate::book::{self, COLUMNS, Page, Sum, Value};
 use crate::cards;
 use crate::error::Error;
 use crate::store::{AccountRow, Quarantined, Snapshot, StoredEntry};
@@ -79,12 +80,18 @@ pub struct Report {
     pub picopax: i128,
     /// By the card's version and hash; only cards that are known.
     pub cards: BTreeMap<(RateTableVersion, Digest), CardSum>,
-    /// Lines in quarantine: no difference, but something to look at.
+    /// Lines in quarantine: no differences, but nothing is well before somebody has seen each.
     pub quarantined: Quarantined,
-    /// Triggers that are missing: no difference either, but somebody dropped them.
-    pub missing_guards: Vec<&'static str>,
     /// How many differences there are.
     pub differences: u64,
+}
+
+impl Report {
+    /// Whether nothing differs, and nothing waits for an operator.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.differences == 0 && self.quarantined.unseen == 0
+    }
 }
 
 /// Checks everything. `tell` hears each difference as it is found.
@@ -116,8 +123,14 @@ pub async fn replay(
     for damage in snapshot.damage().await? {
         replay.differs(Subject::Database, damage);
     }
+    for broken in snapshot.broken_guards().await? {
+        replay.differs(Subject::Database, broken);
+    }
+    for sha256 in snapshot.seen_and_gone().await? {
+        let what = format!("the line in quarantine with sha256 {sha256}, which was marked as seen, is gone");
+        replay.differs(Subject::Database, what);
+    }
     replay.report.quarantined = snapshot.quarantined().await?;
-    replay.report.missing_guards = snapshot.missing_guards().await?;
     Ok(replay.report)
 }
 
@@ -207,9 +220,7 @@ impl Replay<'_> {
         if let Err(bad) = debit.prove(self.bundle) {
             self.differs(subject.clone(), format!("does not prove itself: {bad}"));
         }
-        if let Err(why) = walk.sums.add(&book::effect(debit)) {
-            self.differs(subject.clone(), format!("cannot be added up: {why}"));
-        }
+        walk.sums.add(&book::effect(debit));
         let cost = i128::from(debit.cost_pax.picopax());
         self.report.picopax += cost;
         if let Some(card) = self.bundle.by_sha256(&debit.card_sha256) {
@@ -238,25 +249,43 @@ impl Replay<'_> {
                 format!("its balance is {}, but its entries make {}", account.balance, walk.sums.balance);
             self.differs(subject(), what);
         }
+        if walk.sums.balance.amount().is_none() {
+            let what = beyond("balance", walk.sums.balance, &format!("--account {}", account.name));
+            self.differs(subject(), what);
+        }
     }
 
-    fn days(&mut self, account: &str, walk: &Walk, found: Vec<(String, i64)>) {
-        let mut found: BTreeMap<String, i64> = found.into_iter().collect();
+    fn days(&mut self, account: &str, walk: &Walk, found: Vec<(String, Sum)>) {
+        let mut found: BTreeMap<String, Sum> = found.into_iter().collect();
         for (day, spent) in &walk.sums.days {
+            if spent.amount().is_none() {
+                let of = format!("--account {account} --since {day} --until {day}");
+                let what = beyond(&format!("total of {day}"), *spent, &of);
+                self.differs(Subject::Account(account.to_owned()), what);
+            }
             let what = match found.remove(&day.to_string()) {
-                Some(picopax) if picopax == spent.picopax() => continue,
-                Some(picopax) => {
-                    format!("its total of {day} is {picopax} picopax, but its entries make {spent} PAX")
+                Some(total) if total == *spent => continue,
+                Some(total) => {
+                    format!("its total of {day} is {total} PAX, but its entries make {spent} PAX")
                 }
                 None => format!("has no total of {day}, but its entries make {spent} PAX"),
             };
             self.differs(Subject::Account(account.to_owned()), what);
         }
-        for (day, picopax) in found {
-            let what = format!("has a total of {picopax} picopax on {day}, but no entry of that day");
+        for (day, total) in found {
+            let what = format!("has a total of {total} PAX on {day}, but no entry of that day");
             self.differs(Subject::Account(account.to_owned()), what);
         }
     }
+}
+
+/// Says that a sum is what no true costs make, and what to do.
+fn beyond(name: &str, sum: Sum, entries: &str) -> String {
+    format!(
+        "its {name} is {sum} PAX, beyond the range of an amount (9223372 PAX either way). It is kept exactly, and every \
+         debit became an entry, but filters are told the end of the range. Look for the entries whose costs cannot \
+         be: `pax-ledger entries {entries}`"
+    )
 }
 
 /// Checks an entry's place in the chain, and takes the next step.

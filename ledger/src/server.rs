@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::linger::Heard;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
-use crate::store::{Location, Open, Store};
+use crate::store::{Began, Location, Open, Store};
 
 /// How long connections have to end once the service is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the database and takes the ports.
+    /// Opens the database, takes the ports and begins an epoch.
     ///
     /// # Errors
     /// Where either fails, or the built-in rate cards have a mistake or are not those of the database.
@@ -63,6 +63,9 @@ impl Server {
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
         let Settings { secret, linger, canon_v, .. } = settings;
+        // The file may have been copied from a backup into the place of the one that filters know.
+        let epoch = store.begin_epoch(Began::Served, 0, crate::now()).await?;
+        tracing::info!(epoch, "began an epoch");
         Ok(Self { store, internal, public, secret, linger, canon_v, cards })
     }
 

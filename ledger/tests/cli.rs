@@ -251,10 +251,10 @@ fn replay_says_what_it_replayed_and_fails_where_anything_differs() {
     });
     let (code, out, error) = said(&folder.database(), &["replay"]);
     assert_eq!(code, Some(1));
-    assert!(out.starts_with("replayed 2 entries of 2 accounts: 1 DIFFERENCE\n"), "{out}");
+    assert!(out.starts_with("replayed 2 entries of 2 accounts: 2 DIFFERENCES\n"), "{out}");
     assert!(error.contains(&format!("entry {} (account free, number 1)", exchange(1))), "{error}");
     assert!(error.contains("tokens_output is 22, but its canonical bytes say 21"), "{error}");
-    assert!(error.contains("credit_ledger_no_update"), "{error}");
+    assert!(error.contains("difference: database: trigger credit_ledger_no_update"), "{error}");
 }
 
 #[test]
@@ -310,7 +310,11 @@ fn every_command_has_help() {
         &["token", "list"],
         &["token", "revoke"],
         &["entries"],
+        &["quarantine"],
+        &["quarantine", "list"],
+        &["quarantine", "seen"],
         &["replay"],
+        &["restore"],
     ] {
         let output = program(Path::new("unused")).args(command).arg("--help").output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("--db"), "{command:?}");

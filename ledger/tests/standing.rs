@@ -30,8 +30,15 @@ fn sum(debits: &[&Debit]) -> Pax {
     debits.iter().fold(Pax::ZERO, |sum, debit| sum.checked_add(debit.cost_pax).unwrap())
 }
 
-fn at(n: u64, spent: &[&Debit], account_seq: u64) -> Standing {
-    Standing { utc_day: day(n), spent_pax: sum(spent), account_seq }
+/// Standings of a ledger's present epoch.
+async fn present(store: &Store) -> impl Fn(u64, &[&Debit], u64) -> Standing + use<> {
+    let epoch = store.epoch().await.unwrap();
+    move |n: u64, spent: &[&Debit], account_seq: u64| Standing {
+        utc_day: day(n),
+        spent_pax: sum(spent),
+        account_seq,
+        epoch,
+    }
 }
 
 fn ask(account: &str, n: u64) -> StandingAsk {
@@ -65,6 +72,7 @@ async fn each_debit_of_a_batch_hears_of_its_own_day_with_itself_and_all_before_i
     let replies = record(&store, &lines).await;
     let told: Vec<_> =
         replies.iter().map(|reply| (reply.outcome, reply.account_seq, reply.standing)).collect();
+    let at = present(&store).await;
     let expected = [
         (Outcome::Recorded, Some(1), Some(at(0, &[&a], 1))),
         (Outcome::Recorded, Some(2), Some(at(1, &[&b], 2))),
@@ -112,6 +120,7 @@ async fn a_token_resolves_to_the_cap_and_to_the_standing_of_the_day_that_was_ask
     let store = store_with_token(&folder).await;
     let sha256 = Digest::of(&[TOKEN.as_bytes()]);
     let resolved = async |n| store.resolve(&sha256, day(n), pax_ledger::now()).await.unwrap().unwrap();
+    let at = present(&store).await;
     assert_eq!(resolved(0).await.standing, at(0, &[], 0));
     let [a, b, c] = [
         reported(1, "free", Tier::Free),
@@ -128,7 +137,7 @@ async fn a_token_resolves_to_the_cap_and_to_the_standing_of_the_day_that_was_ask
         assert!(store.set_daily_cap("free", cap).await.unwrap());
         assert_eq!(resolved(0).await.account.daily_cap_pax, cap);
         let credits = store.credits("free", day(1)).await.unwrap().unwrap();
-        assert_eq!((credits.daily_cap, credits.spent), (cap, b.cost_pax));
+        assert_eq!((credits.daily_cap, credits.spent), (cap, b.cost_pax.into()));
     }
     assert!(store.set_daily_cap("free", Some(Pax::from_picopax(-1))).await.is_err(), "the schema refuses it");
     assert!(!store.set_daily_cap("nobody", None).await.unwrap());
@@ -167,6 +176,7 @@ fn standings_come_in_the_order_of_the_question_and_a_question_has_a_limit() {
         ask("", 0),
         ask("free", 0),
     ];
+    let at = runtime.block_on(async { present(&folder.store().await).await });
     let expected = [
         Some(at(1, &[&b], 1)),
         None,
@@ -293,7 +303,7 @@ async fn spent_by_number(folder: &Folder) -> BTreeMap<(String, UtcDay, u64), Pax
 fn check(spent: &BTreeMap<(String, UtcDay, u64), Pax>, seen: &[(String, Standing)]) {
     let mut numbers = std::collections::BTreeSet::new();
     for (account, standing) in seen {
-        let Standing { utc_day, spent_pax, account_seq } = *standing;
+        let Standing { utc_day, spent_pax, account_seq, .. } = *standing;
         let expected = spent.get(&(account.clone(), utc_day, account_seq));
         assert_eq!(expected, Some(&spent_pax), "{account} on {utc_day}, by entry {account_seq}");
         numbers.insert(account_seq);

@@ -9,7 +9,8 @@ use common::{Folder, bytes, record, replayed};
 use pax_gateway::account::Tier;
 use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
+use pax_ledger::book::Sum;
 use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
 use proptest::prelude::*;
 
@@ -67,7 +68,9 @@ async fn a_batch_is_answered_line_by_line_and_one_bad_line_blocks_no_other() {
     let (report, differences) = replayed(&store).await;
     assert_eq!(differences, []);
     assert_eq!((report.entries, report.accounts), (4, 2));
-    assert_eq!((report.quarantined.conflicts, report.quarantined.rejected), (1, 3));
+    let quarantined = report.quarantined;
+    assert_eq!((quarantined.conflicts, quarantined.rejected, quarantined.unseen), (1, 3, 4));
+    assert!(!report.is_well(), "nobody has looked at them");
     let mut shell = folder.shell().await;
     let kept: Vec<(Option<String>, String, Vec<u8>, String)> =
         sqlx::query_as("SELECT exchange_id, reason, bytes, sha256 FROM quarantine ORDER BY rowid")
@@ -104,11 +107,11 @@ async fn free_debits_count_on_days_only_and_credit_debits_on_the_balance_too() {
     let lines =
         [&free, &on_day(estimated(3, "free", Tier::Free), 1), &credit, &byo(4, "credit", Tier::Credit)];
     record(&store, &lines.map(bytes)).await;
-    assert_eq!(store.account("free").await.unwrap().unwrap().balance, Pax::ZERO);
+    assert_eq!(store.account("free").await.unwrap().unwrap().balance, Sum::ZERO);
     let balance = store.account("credit").await.unwrap().unwrap().balance;
-    assert_eq!(balance, Pax::ZERO.checked_sub(credit.cost_pax).unwrap());
+    assert_eq!(balance, Sum::ZERO.minus(credit.cost_pax));
     let mut snapshot = store.snapshot().await.unwrap();
-    let spent = |debit: &pax_gateway::debit::Debit| debit.cost_pax.picopax();
+    let spent = |debit: &pax_gateway::debit::Debit| Sum::from(debit.cost_pax);
     let days = [("2026-11-23".to_owned(), spent(&free)), ("2026-11-24".to_owned(), spent(lines[1]))];
     assert_eq!(snapshot.day_totals("free").await.unwrap(), days);
     assert_eq!(snapshot.day_totals("credit").await.unwrap(), [("2026-11-23".to_owned(), spent(&credit))]);
@@ -119,6 +122,7 @@ async fn the_database_itself_keeps_entries_and_quarantine_append_only() {
     let folder = Folder::new();
     let store = folder.store_with_accounts().await;
     record(&store, &[bytes(&reported(1, "free", Tier::Free)), b"no debit".to_vec()]).await;
+    store.mark_seen(None, "ops", "a test", pax_ledger::now()).await.unwrap().unwrap();
     let mut shell = folder.shell().await;
     for sql in [
         "UPDATE credit_ledger SET cost_picopax = 0",
@@ -131,6 +135,13 @@ async fn the_database_itself_keeps_entries_and_quarantine_append_only() {
         "UPDATE quarantine SET message = ''",
         "DELETE FROM quarantine",
         "INSERT OR REPLACE INTO quarantine SELECT * FROM quarantine",
+        "UPDATE quarantine_seen SET because = ''",
+        "DELETE FROM quarantine_seen",
+        "INSERT OR REPLACE INTO quarantine_seen SELECT * FROM quarantine_seen",
+        "UPDATE epochs SET epoch = epoch + 1",
+        "DELETE FROM epochs",
+        "INSERT OR REPLACE INTO epochs SELECT * FROM epochs",
+        "INSERT INTO epochs SELECT epoch - 1, began_at, because FROM epochs",
     ] {
         let error = sqlx::query(sql).execute(&mut shell).await.expect_err(sql);
         assert!(error.to_string().contains("append-only"), "{sql}: {error}");
@@ -157,14 +168,46 @@ async fn a_damaged_head_blocks_its_own_account_only() {
 }
 
 #[tokio::test]
-async fn a_day_total_that_would_leave_its_range_goes_to_quarantine() {
+async fn no_debit_is_refused_because_a_sum_is_large_and_replay_says_that_it_is() {
     let folder = Folder::new();
     let store = folder.store_with_accounts().await;
-    let mut dear = reported(1, "free", Tier::Free);
-    dear.cost_pax = Pax::from_picopax(i64::MAX);
-    let lines = [bytes(&dear), bytes(&reported(2, "free", Tier::Free)), bytes(&byo(3, "free", Tier::Free))];
-    let expected = [Outcome::Recorded, Outcome::Rejected, Outcome::Recorded];
-    assert_eq!(record(&store, &lines).await.iter().map(|reply| reply.outcome).collect::<Vec<_>>(), expected);
+    // As a report of 95,000,000,000,000 tokens costs.
+    let dear = |n| {
+        let mut dear = reported(n, "credit", Tier::Credit);
+        dear.cost_pax = "4986876".parse().unwrap();
+        dear
+    };
+    let (first, second, third) = (dear(1), dear(2), reported(3, "credit", Tier::Credit));
+    let day = first.utc_day;
+    for (debit, number, spent) in
+        [(&first, 1, "4986876"), (&second, 2, "9223372.036854775807"), (&third, 3, "9223372.036854775807")]
+    {
+        let replies = record(&store, &[bytes(debit)]).await;
+        let [DebitReply { outcome: Outcome::Recorded, standing: Some(standing), .. }] = replies.as_slice()
+        else {
+            panic!("{replies:?}")
+        };
+        assert_eq!((standing.account_seq, standing.spent_pax), (number, spent.parse().unwrap()));
+        let asked =
+            store.standings(&[StandingAsk { account: "credit".to_owned(), utc_day: day }]).await.unwrap();
+        assert_eq!(asked, [Some(*standing)]);
+    }
+    let spent = Sum::from(first.cost_pax).plus(second.cost_pax).plus(third.cost_pax);
+    assert!(spent.to_string().starts_with("9973752.0"), "{spent}");
+    let credits = store.credits("credit", day).await.unwrap().unwrap();
+    assert_eq!((credits.spent, credits.balance.to_string()), (spent, format!("-{spent}")));
+    let (report, found) = replayed(&store).await;
+    assert_eq!((report.entries, report.quarantined.rejected), (3, 0));
+    let found: Vec<String> =
+        found.iter().map(ToString::to_string).filter(|text| text.contains("beyond")).collect();
+    let begin = format!("account credit: its balance is -{spent} PAX, beyond the range");
+    assert!(found[0].starts_with(&begin), "{found:?}");
+    assert!(
+        found[1].starts_with(&format!("account credit: its total of {day} is {spent} PAX, beyond")),
+        "{found:?}"
+    );
+    assert!(found[1].contains(&format!("`pax-ledger entries --account credit --since {day} --until {day}`")));
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[tokio::test]
@@ -292,11 +335,11 @@ proptest! {
             let sum = |account: &str| seen.values().filter(|d| d.account == account).map(|d| d.cost_pax.picopax()).sum::<i64>();
             prop_assert_eq!(report.picopax, i128::from(sum("free") + sum("credit")));
             let balance = store.account("credit").await.unwrap().unwrap().balance;
-            prop_assert_eq!(balance.picopax(), -sum("credit"));
+            prop_assert_eq!(balance.amount().unwrap().picopax(), -sum("credit"));
             let mut snapshot = store.snapshot().await.unwrap();
             for account in ["free", "credit"] {
                 let days = snapshot.day_totals(account).await.unwrap();
-                prop_assert_eq!(days.iter().map(|(_, spent)| spent).sum::<i64>(), sum(account));
+                prop_assert_eq!(days.iter().map(|(_, spent)| spent.amount().unwrap().picopax()).sum::<i64>(), sum(account));
             }
             Ok(())
         })?;

@@ -6,7 +6,7 @@ use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
 use pax_gateway::account::Tier;
 use pax_ledger::replay::{Difference, Report, Subject};
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
 /// A ledger of six entries of two accounts over two days, closed.
 async fn ledger() -> Folder {
@@ -41,20 +41,38 @@ async fn fold(ledger: &Folder) {
     panic!("the log of {} cannot be folded", ledger.database().display());
 }
 
-/// Replays a copy of the ledger after its triggers were dropped and the statement changed one row.
-async fn tampered(ledger: &Folder, sql: &str) -> (Report, Vec<Difference>) {
+/// A database's triggers: name and SQL.
+async fn triggers(folder: &Folder) -> Vec<(String, String)> {
+    let sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name";
+    sqlx::query_as(sql).fetch_all(&mut folder.shell().await).await.unwrap()
+}
+
+async fn run(folder: &Folder, sql: &str) {
+    let done = sqlx::query(sql).execute(&mut folder.shell().await).await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+fn copy_of(ledger: &Folder) -> Folder {
     let copy = Folder::new();
     std::fs::copy(ledger.database(), copy.database()).unwrap();
+    copy
+}
+
+/// Replays a copy of the ledger after the statement changed one row; the triggers were away meanwhile, and are back.
+async fn tampered(ledger: &Folder, sql: &str) -> (Report, Vec<Difference>) {
+    let copy = copy_of(ledger);
+    let triggers = triggers(&copy).await;
     let mut shell = copy.shell().await;
-    let triggers: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        .fetch_all(&mut shell)
-        .await
-        .unwrap();
-    for trigger in triggers {
-        sqlx::query(&format!("DROP TRIGGER {trigger}")).execute(&mut shell).await.unwrap();
+    let mut tx = shell.begin().await.unwrap();
+    for (name, _) in &triggers {
+        sqlx::query(&format!("DROP TRIGGER {name}")).execute(&mut *tx).await.unwrap();
     }
-    let done = sqlx::query(sql).execute(&mut shell).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let done = sqlx::query(sql).execute(&mut *tx).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert_eq!(done.rows_affected(), 1, "{sql}");
+    for (_, made) in &triggers {
+        sqlx::query(made).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
     replayed(&copy.store().await).await
 }
 
@@ -142,10 +160,9 @@ async fn a_deleted_entry_is_missed_wherever_it_stood() {
 #[tokio::test]
 async fn one_digit_of_a_head_a_balance_or_a_day_total_is_found_and_named() {
     let ledger = ledger().await;
-    for (account, column) in ["free", "credit"]
-        .into_iter()
-        .flat_map(|account| ["account_seq", "head_hash", "balance_picopax"].map(|column| (account, column)))
-    {
+    for (account, column) in ["free", "credit"].into_iter().flat_map(|account| {
+        ["account_seq", "head_hash", "balance_picopax", "balance_carry"].map(|column| (account, column))
+    }) {
         let columns = changes(&ledger, "accounts").await;
         let change = &columns.iter().find(|(name, _)| name == column).unwrap().1;
         let (_, found) =
@@ -170,9 +187,9 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
         ("DELETE FROM accounts WHERE name = 'free'", "account free: has 3 entries"),
         ("UPDATE accounts SET name = 'fred' WHERE name = 'free'", "account free: has 3 entries"),
         ("DELETE FROM day_totals WHERE account = 'credit'", "account credit: has no total of 2026-11-23"),
-        ("INSERT INTO day_totals VALUES ('free', '2020-01-01', 0)", "account free: has a total"),
-        ("INSERT INTO day_totals VALUES ('zoe', '2026-11-23', 5)", "account zoe: has"),
-        ("INSERT INTO day_totals VALUES ('', '2026-11-23', 5)", "account : has"),
+        ("INSERT INTO day_totals VALUES ('free', '2020-01-01', 0, 0)", "account free: has a total"),
+        ("INSERT INTO day_totals VALUES ('zoe', '2026-11-23', 5, 0)", "account zoe: has"),
+        ("INSERT INTO day_totals VALUES ('', '2026-11-23', 5, 0)", "account : has"),
     ] {
         let (_, found) = tampered(&ledger, sql).await;
         assert!(
@@ -182,11 +199,59 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
     }
 }
 
+/// What a replay says of a copy of the ledger after these statements.
+async fn after(ledger: &Folder, statements: &[String]) -> Vec<String> {
+    let copy = copy_of(ledger);
+    for sql in statements {
+        run(&copy, sql).await;
+    }
+    replayed(&copy.store().await).await.1.iter().map(ToString::to_string).collect()
+}
+
 #[tokio::test]
-async fn dropped_triggers_are_told_but_are_no_difference() {
+async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_that_makes_it_again() {
     let ledger = ledger().await;
-    let (report, found) = tampered(&ledger, "UPDATE accounts SET created_at = 0 WHERE name = 'free'").await;
-    assert_eq!((report.missing_guards.len(), found), (9, vec![]));
+    let triggers = triggers(&ledger).await;
+    let tables = ["credit_ledger", "epochs", "quarantine", "quarantine_seen", "rate_cards"];
+    assert_eq!(triggers.len(), 3 * tables.len(), "three each of {tables:?}: {triggers:?}");
+    for (name, made) in &triggers {
+        let table =
+            tables.iter().filter(|table| name.starts_with(*table)).max_by_key(|name| name.len()).unwrap();
+        let drop = format!("DROP TRIGGER {name}");
+        let event = if name.ends_with("update") { "UPDATE" } else { "INSERT" };
+        for (named, again) in [
+            ("is missing", None),
+            (
+                "is altered (it says:",
+                Some(format!("CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT 1; END")),
+            ),
+            ("is altered (it says:", Some(made.replace("SELECT RAISE", "SELECT 1 WHERE 1 < 0 AND RAISE"))),
+        ] {
+            let statements: Vec<String> = [drop.clone()].into_iter().chain(again).collect();
+            let found = after(&ledger, &statements).await;
+            let [difference] = found.as_slice() else { panic!("{statements:?}: {found:?}") };
+            let begin = format!("database: trigger {name}, which keeps table {table} append-only, {named}");
+            assert!(difference.starts_with(&begin), "{difference}");
+            // What it says to do is enough.
+            let mended = difference.split_once("run this in `sqlite3` on the file: ").unwrap().1;
+            let mut all = statements.clone();
+            all.push(mended.to_owned());
+            assert_eq!(after(&ledger, &all).await, Vec::<String>::new(), "{all:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_somebody_added_to_an_append_only_table_is_named() {
+    let ledger = ledger().await;
+    let swallows = "CREATE TRIGGER hush BEFORE INSERT ON quarantine BEGIN SELECT RAISE(IGNORE); END";
+    let found = after(&ledger, &[swallows.to_owned()]).await;
+    let [difference] = found.as_slice() else { panic!("{found:?}") };
+    assert!(difference.contains("trigger hush on table quarantine is none of the ledger's"), "{difference}");
+    assert!(difference.ends_with("DROP TRIGGER hush;"), "{difference}");
+    // Other tables are the operator's to watch.
+    let watches = "CREATE TRIGGER watch AFTER UPDATE ON tokens BEGIN SELECT 1; END";
+    assert_eq!(after(&ledger, &[watches.to_owned()]).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ impl Gatekeeper {
 
     /// The ledger has said that an account has spent nothing today.
     pub fn knows(&self, account: &str, now: Moment) {
-        let standing = Standing { utc_day: now.day(), spent_pax: "0".parse().unwrap(), account_seq: 0 };
+        let standing =
+            Standing { utc_day: now.day(), spent_pax: "0".parse().unwrap(), account_seq: 0, epoch: 0 };
         cap::learn(&self.shared, account, &standing, now);
     }
 

@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use super::query::{Format, Listing, Parameters};
 use super::{authorize, healthz, unknown_route};
+use crate::book::Sum;
 use crate::cards::Cards;
 use crate::error::Error;
 use crate::listing::{self, OWN_COLUMNS};
@@ -101,10 +102,10 @@ struct Credits {
     account: String,
     tier: Tier,
     status: Status,
-    balance_pax: Pax,
+    balance_pax: Sum,
     daily_cap_pax: Option<Pax>,
     utc_day: UtcDay,
-    spent_today_pax: Pax,
+    spent_today_pax: Sum,
     remaining_today_pax: Option<Pax>,
     resets_at: Moment,
     rate_table_v: RateTableVersion,
@@ -137,7 +138,7 @@ async fn credits(
         daily_cap_pax: cap,
         utc_day,
         spent_today_pax: found.spent,
-        remaining_today_pax: cap.map(|cap| remaining(cap, found.spent)),
+        remaining_today_pax: cap.map(|cap| remaining(cap, found.spent.nearest())),
         resets_at: utc_day.next().start(),
         rate_table_v: card.version,
     }))

@@ -5,12 +5,15 @@
 //!   the number and the hash of the last one, so that a missing tail shows.
 //! * A debit on platform funding counts against the account's UTC day, whatever the tier; on tier `credit` it
 //!   also reduces the balance, which may go below zero. A `byo` debit moves no money.
+//! * Sums are exact, whatever is added up ([`Sum`]): no debit is refused because of one.
 
 mod columns;
 mod page;
+mod sum;
 
 pub use columns::{COLUMNS, Value, columns};
 pub use page::{Link, Page};
+pub use sum::Sum;
 
 use pax_gateway::account::{Funding, Tier};
 use pax_gateway::clock::UtcDay;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
-use pax_gateway::pax::Pax;
 
-use super::{Effect, effect, entry_hash, genesis};
+use super::{Effect, Sum, effect, entry_hash, genesis};
 
 /// What chains an entry to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +29,25 @@ pub struct Page {
     /// The hash of the last entry; [`genesis`] where there is none.
     pub head: Digest,
     /// The balance.
-    pub balance: Pax,
+    pub balance: Sum,
     /// What was spent on each day. While a batch is posted, only the days that it touches.
-    pub days: BTreeMap<UtcDay, Pax>,
+    pub days: BTreeMap<UtcDay, Sum>,
 }
 
 impl Page {
     /// An account's page before its first entry.
     #[must_use]
     pub fn empty(account: &str) -> Self {
-        Self { account_seq: 0, head: genesis(account), balance: Pax::ZERO, days: BTreeMap::new() }
+        Self { account_seq: 0, head: genesis(account), balance: Sum::ZERO, days: BTreeMap::new() }
     }
 
     /// Posts a debit: adds it to the sums and chains it. The page must know the total of the debit's day.
     ///
     /// # Errors
-    /// Which sum would leave the range of [`Pax`]; the page is as before.
+    /// Where the chain has all the entries that can be numbered; the page is as before.
     pub fn post(&mut self, debit: &Debit, canonical: &[u8], recorded_at: Moment) -> Result<Link, String> {
         let account_seq = self.account_seq.checked_add(1).ok_or("the account's chain is full")?;
-        self.add(&effect(debit))?;
+        self.add(&effect(debit));
         let ms = i64::try_from(recorded_at.ms()).unwrap_or(i64::MAX);
         let prev_hash = self.head;
         let entry_hash = entry_hash(&prev_hash.to_string(), account_seq, ms, canonical);
@@ -58,17 +57,11 @@ impl Page {
     }
 
     /// Adds an entry's effect to the sums.
-    ///
-    /// # Errors
-    /// Which sum would leave the range of [`Pax`]; the page is as before.
-    pub fn add(&mut self, effect: &Effect) -> Result<(), String> {
-        let balance = self.balance.checked_sub(effect.balance).ok_or("the balance leaves its range")?;
+    pub fn add(&mut self, effect: &Effect) {
+        self.balance = self.balance.minus(effect.balance);
         if let Some((day, cost)) = effect.day {
-            let spent = self.days.get(&day).copied().unwrap_or_default();
-            let spent = spent.checked_add(cost).ok_or("the day's total leaves its range")?;
-            self.days.insert(day, spent);
+            let spent = self.days.entry(day).or_default();
+            *spent = spent.plus(cost);
         }
-        self.balance = balance;
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What each command does.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,19 +11,20 @@ use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Account, Cap, CapAmount, Cards, Cli, Command, Entries, Serve, Token, health};
+use super::{
+    Account, Cap, CapAmount, Cards, Cli, Command, Entries, Quarantine, Serve, Token, explaining, health,
+    quarantine, replaying,
+};
+use super::{print, print_table, printing};
 use crate::error::Error;
-use crate::replay::{self, Report};
 use crate::secret::{SharedSecret, new_token, new_token_id, token_sha256};
-use crate::server::{Server, Settings, embedded_bundle};
+use crate::server::{Server, Settings};
 use crate::store::{EntryFilter, Location, NewToken, Open, Store, StoredEntry, TokenRow};
 use crate::{listing, now};
 
 const NAME_MAX: usize = 128;
 const LABEL_MAX: usize = 128;
 const PAGE_ENTRIES: u32 = 500;
-/// Differences that a replay prints; the rest is counted.
-const DIFFERENCES_SHOWN: u64 = 100;
 
 pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
     if let Command::Health(asked) = &cli.command {
@@ -35,10 +37,15 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let database = Location::parse(&db)?;
     let open = match &cli.command {
         Command::Serve(options) => return serve(database, options).await,
+        Command::Restore { backup } => return restore(&database, backup).await,
         Command::Account(Account::Create { .. }) => Open::Create,
         Command::Account(Account::List) | Command::Token(Token::List { .. }) => Open::Read,
+        Command::Quarantine(Quarantine::List { .. }) => Open::Read,
         Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
-        Command::Cards(Cards::List) | Command::Entries(_) | Command::Replay => Open::Read,
+        Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
+        Command::Cards(Cards::List) | Command::Entries(_) | Command::Explain { .. } | Command::Replay => {
+            Open::Read
+        },
         Command::Health(_) => return Ok(ExitCode::SUCCESS),
     };
     let store = Store::open(&database, open).await?;
@@ -47,8 +54,10 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Token(command) => token(&store, command).await,
         Command::Cards(command) => cards(&store, command).await,
         Command::Entries(options) => entries(&store, options).await,
-        Command::Replay => replay(&store).await,
-        Command::Serve(_) | Command::Health(_) => Ok(ExitCode::SUCCESS),
+        Command::Explain { exchange } => explaining::run(&store, exchange).await,
+        Command::Quarantine(command) => quarantine::run(&store, command).await,
+        Command::Replay => replaying::run(&store).await,
+        Command::Serve(_) | Command::Health(_) | Command::Restore { .. } => Ok(ExitCode::SUCCESS),
     };
     store.close().await;
     done
@@ -73,6 +82,23 @@ async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
             }
         })
         .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(database: &Location, backup: &Path) -> Result<ExitCode, Error> {
+    let restored = crate::store::restore(database, backup, now()).await?;
+    let (shown, entries, epoch) = (database.path().display(), restored.entries, restored.epoch);
+    print(&format!("restored {shown} from {}: {entries} entries, epoch {epoch}", backup.display()))?;
+    if let Some(replaced) = &restored.replaced {
+        let had = match replaced.entries {
+            Some(entries) => format!("it has {entries} entries"),
+            None => "it cannot be read".to_owned(),
+        };
+        print(&format!("the file that was there is now {}; {had}", replaced.path.display()))?;
+    }
+    print(
+        "next: `pax-ledger replay`, then `pax-ledger serve`; README.md says how to find entries that are lost",
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -321,66 +347,6 @@ async fn entries(store: &Store, options: Entries) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(store: &Store) -> Result<ExitCode, Error> {
-    let bundle = embedded_bundle()?;
-    let mut snapshot = store.snapshot().await?;
-    let mut shown = 0;
-    let report = replay::replay(&mut snapshot, &bundle, &mut |difference| {
-        if shown < DIFFERENCES_SHOWN {
-            shown += 1;
-            let _ = writeln!(std::io::stderr(), "difference: {difference}");
-        }
-    })
-    .await?;
-    for note in notes(&report, shown) {
-        let _ = writeln!(std::io::stderr(), "{note}");
-    }
-    print(&summary(&report))?;
-    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn notes(report: &Report, shown: u64) -> Vec<String> {
-    let mut notes = Vec::new();
-    if report.differences > shown {
-        notes.push(format!("... and {} more differences", report.differences - shown));
-    }
-    if !report.missing_guards.is_empty() {
-        let missing = report.missing_guards.join(", ");
-        notes.push(format!("warning: the database lacks triggers that keep it append-only: {missing}"));
-    }
-    let quarantined = report.quarantined;
-    if quarantined.conflicts + quarantined.rejected > 0 {
-        notes.push(format!(
-            "note: in quarantine are {} conflicts and {} rejected lines (table quarantine)",
-            quarantined.conflicts, quarantined.rejected
-        ));
-    }
-    notes
-}
-
-fn summary(report: &Report) -> String {
-    let verdict = match report.differences {
-        0 => "everything holds".to_owned(),
-        1 => "1 DIFFERENCE".to_owned(),
-        many => format!("{many} DIFFERENCES"),
-    };
-    let (entries, accounts) = (report.entries, report.accounts);
-    let mut text = format!("replayed {entries} entries of {accounts} accounts: {verdict}");
-    text.push_str(&format!("\ntotal cost {}", amount(report.picopax)));
-    for ((version, sha256), sum) in &report.cards {
-        let (entries, cost) = (sum.entries, amount(sum.picopax));
-        text.push_str(&format!("\nrate card {version} (sha256 {sha256}): {entries} entries, {cost}"));
-    }
-    text
-}
-
-fn amount(picopax: i128) -> String {
-    match i64::try_from(picopax) {
-        Ok(picopax) => format!("{} PAX", Pax::from_picopax(picopax)),
-        Err(_) => format!("{picopax} picopax"),
-    }
-}
-
 fn is_usable(row: &TokenRow) -> bool {
     row.revoked_at.is_none() && row.expires_at.is_none_or(|expires| expires > now())
 }
@@ -418,24 +384,4 @@ fn no_cap_on_credit() -> Error {
         "tier credit has no daily cap: its balance is its limit; leave the cap out, or say `default`"
             .to_owned(),
     )
-}
-
-fn printing(why: std::io::Error) -> Error {
-    Error::Io { doing: "printing".to_owned(), why }
-}
-
-fn print(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
-}
-
-fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
-    let width =
-        |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    print(&lines.collect::<Vec<_>>().join("\n"))
 }

@@ -1,7 +1,10 @@
 //! The operator's command line.
 
 mod commands;
+mod explaining;
 mod health;
+mod quarantine;
+mod replaying;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -49,8 +52,27 @@ enum Command {
     Cards(Cards),
     /// Print entries, one JSON object per line, in the order in which they were recorded
     Entries(Entries),
-    /// Check every entry, chain, price and sum again; exits 1 where anything differs
+    /// Print one entry's bill, line by line, so that it can be made again by hand
+    Explain {
+        /// The exchange: `x-matrix-exchange-id` of the answer
+        exchange: ExchangeId,
+    },
+    /// List what was sent and could not become an entry, and mark as seen what you have looked at
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Check every entry, chain, price, sum and trigger again; exits 1 where anything differs, or where a line in
+    /// quarantine is not marked as seen
     Replay,
+    /// Put a copy of a backup in the ledger's place; stop `serve` first
+    #[command(
+        after_help = "The backup stays as it is, and the file that was there is moved aside. A new epoch begins, by \
+        which filters know that the numbers of the backup are true, though they are lower than those they know. What was \
+        recorded after the backup is gone: the README says how to find it."
+    )]
+    Restore {
+        /// A copy of the ledger's file that `.backup` of sqlite3 has made, or that was made while nothing had it open
+        backup: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +190,37 @@ enum Cards {
     List,
 }
 
+#[derive(Debug, Subcommand)]
+enum Quarantine {
+    /// List the lines: number, when they came, why they are here, exchange, message, SHA-256, who has seen them and when
+    List {
+        /// Only those that nobody has marked as seen
+        #[arg(long)]
+        unseen: bool,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+        /// Their bytes too, as text, or in hexadecimal where they are none
+        #[arg(long, requires = "json")]
+        bytes: bool,
+    },
+    /// Mark lines as seen, for good; those that are marked already stay as they are
+    Seen {
+        /// Their numbers, as `quarantine list` shows them
+        #[arg(required_unless_present = "all", value_name = "NUMBER")]
+        numbers: Vec<i64>,
+        /// All that are there now
+        #[arg(long, conflicts_with = "numbers")]
+        all: bool,
+        /// Who has seen them
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// Why they may rest: what became of each call
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
 #[derive(Debug, Args)]
 struct Entries {
     /// Only of this account
@@ -250,4 +303,24 @@ pub async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn printing(why: std::io::Error) -> Error {
+    Error::Io { doing: "printing".to_owned(), why }
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
+}
+
+fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
+    let width =
+        |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    print(&lines.collect::<Vec<_>>().join("\n"))
 }

@@ -9,6 +9,8 @@ use crate::error::Error;
 pub enum Open {
     /// Make it where it is missing, and bring its schema up to date.
     Create,
+    /// It must be there and be a ledger's; its schema is brought up to date.
+    Upgrade,
     /// It must be there and up to date.
     Existing,
     /// The same, and nothing is written.

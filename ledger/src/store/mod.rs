@@ -8,7 +8,7 @@ pub mod location;
 pub mod sqlite;
 
 pub use location::{Location, Open};
-pub use sqlite::{Snapshot, Store, Writer};
+pub use sqlite::{Replaced, Restored, Snapshot, Store, Writer, restore};
 
 use pax_gateway::account::{Status, Tier};
 use pax_gateway::card::RateTableVersion;
@@ -16,7 +16,7 @@ use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
 
-use crate::book::{Received, Rejected, Value};
+use crate::book::{Received, Rejected, Sum, Value};
 
 /// A line of a batch, read.
 pub type Line = Result<Received, Rejected>;
@@ -37,7 +37,7 @@ pub struct AccountRow {
     /// The hash of the last one, as stored.
     pub head_hash: String,
     /// Its balance.
-    pub balance: Pax,
+    pub balance: Sum,
     /// What it may spend in a UTC day, where that is not the rate card's default.
     pub daily_cap: Option<Pax>,
 }
@@ -50,11 +50,11 @@ pub struct Credits {
     /// Its status.
     pub status: Status,
     /// Its balance.
-    pub balance: Pax,
+    pub balance: Sum,
     /// What it may spend in a UTC day, where that is not the rate card's default.
     pub daily_cap: Option<Pax>,
     /// What its entries of the day cost on platform funding.
-    pub spent: Pax,
+    pub spent: Sum,
 }
 
 /// A token, as operators see it: neither the token nor its hash.
@@ -190,4 +190,56 @@ pub struct Quarantined {
     pub conflicts: i64,
     /// No debits.
     pub rejected: i64,
+    /// How many of both nobody has marked as seen.
+    pub unseen: i64,
+}
+
+/// A line in quarantine, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedLine {
+    /// Its number, in the order in which lines came.
+    pub number: i64,
+    /// When it came.
+    pub received_at: Moment,
+    /// `conflict` or `rejected`.
+    pub reason: String,
+    /// Its exchange, where that could be read.
+    pub exchange_id: Option<String>,
+    /// What was wrong with it.
+    pub message: String,
+    /// The hash of the whole line.
+    pub sha256: String,
+    /// Its bytes, cut at the longest canonical form; where they were asked for.
+    pub bytes: Option<Vec<u8>>,
+    /// Who marked it as seen.
+    pub seen: Option<Seen>,
+}
+
+/// That somebody has looked at a line in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub at: Moment,
+    /// Who.
+    pub by: String,
+    /// Why it may rest.
+    pub because: String,
+}
+
+/// Lines that were to be marked as seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// How many are marked now and were not before.
+    pub new: usize,
+    /// How many were marked before, which stay as they were.
+    pub known: usize,
+}
+
+/// Why an epoch began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// The service started, maybe on a file that was copied into the place of another.
+    Served,
+    /// The file was restored from a backup.
+    Restored,
 }

@@ -76,7 +76,7 @@ impl Ledger {
     /// What an account has spent on a day.
     pub(crate) fn spent(&self, account: &str, day: UtcDay) -> Pax {
         let kept = self.accounts.get(account);
-        kept.and_then(|kept| kept.page.days.get(&day).copied()).unwrap_or_default()
+        kept.and_then(|kept| kept.page.days.get(&day).copied()).unwrap_or_default().nearest()
     }
 
     /// The same, by the account's entries up to a number, added up one by one.
@@ -134,8 +134,8 @@ impl Ledger {
 }
 
 fn standing(page: &Page, utc_day: UtcDay) -> Standing {
-    let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default();
-    Standing { utc_day, spent_pax, account_seq: u64::try_from(page.account_seq).unwrap_or(0) }
+    let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default().nearest();
+    Standing { utc_day, spent_pax, account_seq: u64::try_from(page.account_seq).unwrap_or(0), epoch: 0 }
 }
 
 fn reply(

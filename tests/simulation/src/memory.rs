@@ -151,8 +151,13 @@ fn read_place(place: &[u8], into: &mut Vec<DayThere>) {
     let length = read.length(1);
     let account = String::from_utf8_lossy(read.take(length)).into_owned();
     while !read.0.is_empty() {
-        let day = UtcDay::from_days(u32::try_from(read.number(4)).unwrap_or(0));
+        let day = u32::try_from(read.number(4)).unwrap_or(0);
         let (spent, account_seq) = (read.amount(), read.number(8));
+        // The highest bit says that an epoch follows; the ledger of the simulation has but one.
+        if day >> 31 == 1 {
+            read.number(8);
+        }
+        let day = UtcDay::from_days(day & (u32::MAX >> 1));
         let (open, pending) = (read.length(2), read.length(2));
         let (open, pending) = (read.items(open), read.items(pending));
         into.push(DayThere { account: account.clone(), day, spent, account_seq, open, pending });

@@ -8,13 +8,13 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{Store, failed};
-use crate::book;
+use crate::book::{self, Sum};
 use crate::error::Error;
 use crate::store::{AccountRow, NewToken, TokenRow};
 
 /// What [`account_row`] reads.
 pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
-    balance_picopax, daily_cap_picopax FROM accounts";
+    balance_picopax, daily_cap_picopax, balance_carry FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at FROM tokens";
 
 impl Store {
@@ -152,7 +152,7 @@ pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
         created_at: from_ms(row.try_get(3)?),
         account_seq: row.try_get(4)?,
         head_hash: row.try_get(5)?,
-        balance: Pax::from_picopax(row.try_get(6)?),
+        balance: sum(row, "balance")?,
         daily_cap: pax(row, "daily_cap_picopax")?,
     })
 }
@@ -188,6 +188,12 @@ pub(super) fn read_status(text: &str) -> Result<Status, sqlx::Error> {
         "disabled" => Ok(Status::Disabled),
         other => Err(sqlx::Error::Decode(format!("{other:?} is no status").into())),
     }
+}
+
+/// A sum, of its two columns; nothing where there is no row that has them.
+pub(super) fn sum(row: &SqliteRow, name: &str) -> Result<Sum, sqlx::Error> {
+    let column = |unit| row.try_get::<Option<i64>, _>(format!("{name}_{unit}").as_str());
+    Ok(Sum::of_columns(column("carry")?.unwrap_or(0), column("picopax")?.unwrap_or(0)))
 }
 
 /// An amount, where there is one.

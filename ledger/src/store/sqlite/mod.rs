@@ -2,7 +2,11 @@
 
 mod admin;
 mod cards;
+mod epoch;
+mod guards;
+mod quarantine;
 mod read;
+mod restore;
 mod standing;
 mod write;
 
@@ -19,6 +23,7 @@ use crate::book::Value;
 use crate::error::Error;
 
 pub use read::Snapshot;
+pub use restore::{Replaced, Restored, restore};
 pub use write::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -39,8 +44,8 @@ impl Store {
     /// Opens a database.
     ///
     /// # Errors
-    /// Where it is missing (but for [`Open::Create`]), is no ledger, or has another version's schema; each says
-    /// what to do.
+    /// Where it is missing (but for [`Open::Create`]), is no ledger, or has another version's schema (but for
+    /// [`Open::Create`] and [`Open::Upgrade`], an older one); each says what to do.
     pub async fn open(location: &Location, open: Open) -> Result<Self, Error> {
         let path = location.path();
         let shown = path.display();
@@ -62,13 +67,18 @@ impl Store {
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full);
         match open {
-            Open::Create => options = options.journal_mode(SqliteJournalMode::Wal),
+            Open::Create | Open::Upgrade => options = options.journal_mode(SqliteJournalMode::Wal),
             Open::Existing => {}
             Open::Read => options = options.pragma("query_only", "ON"),
         }
-        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
-        let store = Self { options, pool };
-        let opened = if open == Open::Create { store.migrate().await } else { store.check_schema().await };
+        // A connection stays for as long as the store is open: `restore` sees by it that the file is in use.
+        let pool = SqlitePoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
+        let store = Self { pool: pool.connect_lazy_with(options.clone()), options };
+        let opened = match open {
+            Open::Create => store.migrate().await,
+            Open::Upgrade => store.upgrade().await,
+            Open::Existing | Open::Read => store.check_schema().await,
+        };
         opened.map_err(|why| Error::Operator(format!("cannot use {shown} as a ledger database: {why}")))?;
         Ok(store)
     }
@@ -119,27 +129,38 @@ impl Store {
         }
     }
 
+    /// Brings a schema up to date; unlike [`Store::migrate`] it makes no ledger of another database.
+    async fn upgrade(&self) -> Result<(), String> {
+        self.found_schema().await?;
+        self.migrate().await
+    }
+
     async fn check_schema(&self) -> Result<(), String> {
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-        let found =
-            sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success");
-        match found.fetch_one(&self.pool).await {
-            Ok(Some(version)) if version == newest => Ok(()),
-            Ok(Some(version)) if version > newest => Err(format!(
+        match self.found_schema().await? {
+            version if version == newest => Ok(()),
+            version if version > newest => Err(format!(
                 "its schema {version} is newer than this program's {newest}; use a newer pax-ledger"
             )),
-            Ok(version) => Err(format!(
-                "its schema {} is older than this program's {newest}; `pax-ledger serve` brings it up to date",
-                version.unwrap_or(0)
+            version => Err(format!(
+                "its schema {version} is older than this program's {newest}; `pax-ledger serve` brings it up to date"
             )),
-            Err(error) => match error.as_database_error() {
-                Some(error) if error.message().contains("no such table") => {
-                    Err("it is a database, but not a ledger; check --db".to_owned())
-                }
-                Some(error) => Err(error.message().to_owned()),
-                None => Err(error.to_string()),
-            },
         }
+    }
+
+    /// The version of the database's schema.
+    async fn found_schema(&self) -> Result<i64, String> {
+        let found =
+            sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success");
+        found.fetch_one(&self.pool).await.map(|version| version.unwrap_or(0)).map_err(|error| {
+            match error.as_database_error() {
+                Some(error) if error.message().contains("no such table") => {
+                    "it is a database, but not a ledger; check its path".to_owned()
+                }
+                Some(error) => error.message().to_owned(),
+                None => error.to_string(),
+            }
+        })
     }
 }
 

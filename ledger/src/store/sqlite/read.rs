@@ -8,9 +8,9 @@ use sqlx::{QueryBuilder, Row, Transaction};
 
 use super::admin::{ACCOUNT, account_row};
 use super::{Store, failed, text, value};
-use crate::book::COLUMNS;
+use crate::book::{COLUMNS, Sum};
 use crate::error::Error;
-use crate::store::{AccountRow, EntryFilter, Order, OwnEntry, OwnFilter, Quarantined, StoredEntry};
+use crate::store::{AccountRow, EntryFilter, Order, OwnEntry, OwnFilter, StoredEntry};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
@@ -18,19 +18,6 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
         "SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at FROM credit_ledger"
     )
 });
-
-/// The triggers that keep tables append-only.
-const GUARDS: [&str; 9] = [
-    "credit_ledger_no_update",
-    "credit_ledger_no_delete",
-    "credit_ledger_no_replace",
-    "quarantine_no_update",
-    "quarantine_no_delete",
-    "quarantine_no_replace",
-    "rate_cards_no_update",
-    "rate_cards_no_delete",
-    "rate_cards_no_replace",
-];
 
 impl Store {
     /// At most `limit` entries after `after`, in the order of recording. Entries never change, so pages add up
@@ -163,15 +150,17 @@ impl Snapshot {
         Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
     }
 
-    /// An account's day totals as they stand: UTC day and picopax.
+    /// An account's day totals as they stand, by UTC day.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, i64)>, Error> {
-        let rows = sqlx::query_as(
-            "SELECT utc_day, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day",
+    pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, Sum)>, Error> {
+        let rows = sqlx::query_as::<_, (String, i64, i64)>(
+            "SELECT utc_day, spent_carry, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day",
         );
-        rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))
+        let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))?;
+        let sum = |(day, carry, picopax)| (day, Sum::of_columns(carry, picopax));
+        Ok(rows.into_iter().map(sum).collect())
     }
 
     /// How many entries there are, counted without an index.
@@ -192,31 +181,6 @@ impl Snapshot {
         let mut found: Vec<String> = found.map_err(failed("checked the file"))?;
         found.retain(|line| line != "ok");
         Ok(found)
-    }
-
-    /// The triggers that should keep tables append-only and are missing.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn missing_guards(&mut self) -> Result<Vec<&'static str>, Error> {
-        let found = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'trigger'");
-        let found: Vec<String> =
-            found.fetch_all(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
-        Ok(GUARDS.into_iter().filter(|guard| !found.iter().any(|name| name == guard)).collect())
-    }
-
-    /// How many lines are in quarantine.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn quarantined(&mut self) -> Result<Quarantined, Error> {
-        let row = sqlx::query(
-            "SELECT count(*) FILTER (WHERE reason = 'conflict'), count(*) FILTER (WHERE reason = 'rejected') \
-             FROM quarantine",
-        );
-        let row = row.fetch_one(&mut *self.tx).await.map_err(failed("counted the quarantine"))?;
-        let count = |index| row.try_get::<i64, _>(index).map_err(failed("counted the quarantine"));
-        Ok(Quarantined { conflicts: count(0)?, rejected: count(1)? })
     }
 }
 

@@ -9,7 +9,8 @@ use pax_gateway::wire::{Resolved, Standing, StandingAsk};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::admin::{pax, read_status, read_tier, to_ms};
+use super::admin::{pax, read_status, read_tier, sum, to_ms};
+use super::epoch::epoch_of;
 use super::{Store, failed};
 use crate::error::Error;
 use crate::store::Credits;
@@ -28,7 +29,8 @@ impl Store {
     ) -> Result<Option<Resolved>, Error> {
         // One statement, so one moment.
         let row = sqlx::query(
-            "SELECT name, tier, status, token_id, daily_cap_picopax, account_seq, spent_picopax \
+            "SELECT name, tier, status, token_id, daily_cap_picopax, account_seq, spent_carry, spent_picopax, \
+             (SELECT max(epoch) FROM epochs) AS epoch \
              FROM tokens JOIN accounts ON accounts.name = tokens.account \
              LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?3 \
              WHERE sha256 = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)",
@@ -62,7 +64,7 @@ impl Store {
         let mut standings = Vec::with_capacity(asks.len());
         for ask in asks {
             let row = sqlx::query(
-                "SELECT account_seq, spent_picopax FROM accounts \
+                "SELECT account_seq, spent_carry, spent_picopax, (SELECT max(epoch) FROM epochs) AS epoch FROM accounts \
                  LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
             );
             let row = row.bind(&ask.account).bind(ask.utc_day.to_string()).fetch_optional(&mut *tx).await;
@@ -79,7 +81,8 @@ impl Store {
     pub async fn credits(&self, account: &str, utc_day: UtcDay) -> Result<Option<Credits>, Error> {
         // One statement, so one moment.
         let row = sqlx::query(
-            "SELECT tier, status, balance_picopax, daily_cap_picopax, spent_picopax FROM accounts \
+            "SELECT tier, status, balance_carry, balance_picopax, daily_cap_picopax, spent_carry, spent_picopax \
+             FROM accounts \
              LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
         );
         let row = row.bind(account).bind(utc_day.to_string()).fetch_optional(&self.pool).await;
@@ -87,18 +90,20 @@ impl Store {
             Ok(Credits {
                 tier: read_tier(row.try_get("tier")?)?,
                 status: read_status(row.try_get("status")?)?,
-                balance: pax(&row, "balance_picopax")?.unwrap_or_default(),
+                balance: sum(&row, "balance")?,
                 daily_cap: pax(&row, "daily_cap_picopax")?,
-                spent: pax(&row, "spent_picopax")?.unwrap_or_default(),
+                spent: sum(&row, "spent")?,
             })
         };
         row.and_then(|row| row.map(credits).transpose()).map_err(failed("read an account's credits"))
     }
 }
 
-/// The standing of a row that has `account_seq`, and `spent_picopax` where anything was spent on the day.
+/// The standing of a row that has `account_seq` and `epoch`, and the day's total where anything was spent on it. The
+/// filter compares what was spent with a cap, which is an amount: one that is beyond all amounts is told as the largest.
 fn standing(row: &SqliteRow, utc_day: UtcDay) -> Result<Standing, sqlx::Error> {
     let account_seq: i64 = row.try_get("account_seq")?;
     let account_seq = u64::try_from(account_seq).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Standing { utc_day, spent_pax: pax(row, "spent_picopax")?.unwrap_or_default(), account_seq })
+    let epoch = epoch_of(row.try_get("epoch")?);
+    Ok(Standing { utc_day, spent_pax: sum(row, "spent")?.nearest(), account_seq, epoch })
 }

@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
 use pax_gateway::wire::{DebitReply, Outcome, Standing};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row, Sqlite, Transaction};
 
 use super::admin::to_ms;
+use super::epoch::present;
 use super::{failed, is_refused};
-use crate::book::{COLUMNS, Link, Page, Received, Rejected, Value};
+use crate::book::{COLUMNS, Link, Page, Received, Rejected, Sum, Value};
 use crate::error::Error;
 use crate::store::Line;
 
@@ -37,6 +37,8 @@ pub struct Writer {
 #[derive(Default)]
 struct Desk {
     pages: HashMap<String, Result<OpenPage, String>>,
+    /// The ledger's epoch, which is that of each standing.
+    epoch: u64,
 }
 
 struct OpenPage {
@@ -83,7 +85,7 @@ async fn record(
 ) -> Result<Vec<DebitReply>, sqlx::Error> {
     // Immediate: a transaction that reads first and writes later could find its snapshot stale.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut desk = Desk::default();
+    let mut desk = Desk { epoch: present(&mut *tx).await?, ..Desk::default() };
     let mut replies = Vec::with_capacity(lines.len());
     for line in lines {
         replies.push(match line {
@@ -106,13 +108,13 @@ async fn record_debit(
     received: &Received,
     now: Moment,
 ) -> Result<DebitReply, sqlx::Error> {
-    let exchange_id = received.debit.exchange_id;
+    let (exchange_id, epoch) = (received.debit.exchange_id, desk.epoch);
     let reject = |why: String| Rejected::new(&received.canonical, why);
     if let Some((canonical, account_seq)) = find(tx, &exchange_id).await? {
         if canonical == received.canonical {
             // Where the account's page cannot be read, what it spent is not known either.
             let open = desk.open(tx, &received.debit.account, received.debit.utc_day).await?;
-            let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day));
+            let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day, epoch));
             return Ok(reply(&exchange_id, Outcome::Duplicate, account_seq, standing));
         }
         let conflict =
@@ -132,7 +134,7 @@ async fn record_debit(
         Ok(()) => {
             open.page = after;
             open.touched = true;
-            let standing = standing(&open.page, received.debit.utc_day);
+            let standing = standing(&open.page, received.debit.utc_day, epoch);
             Ok(reply(&exchange_id, Outcome::Recorded, link.account_seq, standing))
         }
         // Only a database that was changed by hand refuses. The batch's other lines are not to wait for that.
@@ -162,13 +164,13 @@ impl Desk {
             None => return Ok(Err(format!("there is no account {account:?}"))),
         };
         if open.days.insert(day) {
-            let spent = sqlx::query_scalar(
-                "SELECT spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
+            let spent = sqlx::query_as(
+                "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
             );
-            let spent: Option<i64> =
+            let spent: Option<(i64, i64)> =
                 spent.bind(account).bind(day.to_string()).fetch_optional(&mut **tx).await?;
-            if let Some(spent) = spent {
-                open.page.days.insert(day, Pax::from_picopax(spent));
+            if let Some((carry, picopax)) = spent {
+                open.page.days.insert(day, Sum::of_columns(carry, picopax));
             }
         }
         Ok(Ok(open))
@@ -179,14 +181,16 @@ async fn load(
     tx: &mut Transaction<'_, Sqlite>,
     account: &str,
 ) -> Result<Result<OpenPage, String>, sqlx::Error> {
-    let row = sqlx::query("SELECT account_seq, head_hash, balance_picopax FROM accounts WHERE name = ?1");
+    let row = sqlx::query(
+        "SELECT account_seq, head_hash, balance_carry, balance_picopax FROM accounts WHERE name = ?1",
+    );
     let Some(row) = row.bind(account).fetch_optional(&mut **tx).await? else {
         return Ok(Err(format!("there is no account {account:?}")));
     };
     let Ok(head) = row.try_get::<String, _>(1)?.parse::<Digest>() else {
         return Ok(Err(format!("the chain of account {account:?} is damaged: run `pax-ledger replay`")));
     };
-    let balance = Pax::from_picopax(row.try_get(2)?);
+    let balance = Sum::of_columns(row.try_get(2)?, row.try_get(3)?);
     let page = Page { account_seq: row.try_get(0)?, head, balance, days: Default::default() };
     Ok(Ok(OpenPage { page, days: HashSet::new(), touched: false }))
 }
@@ -224,21 +228,29 @@ async fn insert(
 }
 
 async fn save(tx: &mut Transaction<'_, Sqlite>, account: &str, page: &Page) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_picopax = ?4 WHERE name = ?1")
-        .bind(account)
-        .bind(page.account_seq)
-        .bind(page.head.to_string())
-        .bind(page.balance.picopax())
-        .execute(&mut **tx)
-        .await?;
+    let (carry, picopax) = page.balance.columns();
+    sqlx::query(
+        "UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_carry = ?4, balance_picopax = ?5 \
+         WHERE name = ?1",
+    )
+    .bind(account)
+    .bind(page.account_seq)
+    .bind(page.head.to_string())
+    .bind(carry)
+    .bind(picopax)
+    .execute(&mut **tx)
+    .await?;
     for (day, spent) in &page.days {
+        let (carry, picopax) = spent.columns();
         sqlx::query(
-            "INSERT INTO day_totals (account, utc_day, spent_picopax) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (account, utc_day) DO UPDATE SET spent_picopax = excluded.spent_picopax",
+            "INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (account, utc_day) DO UPDATE \
+             SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
         )
         .bind(account)
         .bind(day.to_string())
-        .bind(spent.picopax())
+        .bind(carry)
+        .bind(picopax)
         .execute(&mut **tx)
         .await?;
     }
@@ -272,9 +284,10 @@ async fn quarantine(
 }
 
 /// Where the account stands by its page, on a day whose total the page knows.
-fn standing(page: &Page, utc_day: UtcDay) -> Option<Standing> {
+fn standing(page: &Page, utc_day: UtcDay, epoch: u64) -> Option<Standing> {
     let account_seq = u64::try_from(page.account_seq).ok()?;
-    Some(Standing { utc_day, spent_pax: page.days.get(&utc_day).copied().unwrap_or_default(), account_seq })
+    let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default().nearest();
+    Some(Standing { utc_day, spent_pax, account_seq, epoch })
 }
 
 fn reply(

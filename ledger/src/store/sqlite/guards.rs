@@ -1,0 +1,79 @@
+//! The triggers that keep tables append-only: whether they are those of the migrations, to the letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteExecutor};
+use sqlx::{ConnectOptions, Connection};
+
+use super::{MIGRATIONS, Snapshot, failed};
+use crate::error::Error;
+
+/// A trigger: its table, and the SQL text that SQLite keeps of it, on one line.
+#[derive(sqlx::FromRow)]
+struct Trigger {
+    name: String,
+    tbl_name: String,
+    sql: String,
+}
+
+impl Snapshot {
+    /// What is wrong with the triggers of the append-only tables, and what to do about it: those that are missing, those
+    /// that say something else than the migrations made them say, and those that somebody added.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn broken_guards(&mut self) -> Result<Vec<String>, Error> {
+        let found = triggers(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
+        let made = migrated().await.map_err(failed("made its own triggers to compare"))?;
+        let guarded: BTreeSet<&str> = made.values().map(|guard| guard.tbl_name.as_str()).collect();
+        let mut broken = Vec::new();
+        for Trigger { name, tbl_name, sql } in made.values() {
+            let what = match found.get(name) {
+                Some(same) if same.sql == *sql => continue,
+                Some(other) => format!("is altered (it says: {})", other.sql),
+                None => "is missing".to_owned(),
+            };
+            broken.push(format!(
+                "trigger {name}, which keeps table {tbl_name} append-only, {what}: rows of {tbl_name} may have been \
+                 changed or deleted since. Find out who did that, compare the table with a backup, then run \
+                 this in `sqlite3` on the file: DROP TRIGGER IF EXISTS {name}; {};",
+                sql
+            ));
+        }
+        let added = found.values().filter(|trigger| !made.contains_key(&trigger.name));
+        for Trigger { name, tbl_name, sql } in added.filter(|it| guarded.contains(it.tbl_name.as_str())) {
+            broken.push(format!(
+                "trigger {name} on table {tbl_name} is none of the ledger's (it says: {}): it can swallow or change \
+                 what is recorded. Find out who made it, then run this in `sqlite3` on the file: DROP TRIGGER {name};",
+                sql
+            ));
+        }
+        Ok(broken)
+    }
+}
+
+/// The triggers as the migrations make them, in a database of its own: there is no second list to keep.
+async fn migrated() -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
+    let mut memory = SqliteConnectOptions::new().in_memory(true).connect().await?;
+    MIGRATIONS.run_direct(&mut memory).await?;
+    let made = triggers(&mut memory).await;
+    memory.close().await?;
+    made
+}
+
+async fn triggers(from: impl SqliteExecutor<'_>) -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
+    let sql = "SELECT name, tbl_name, coalesce(sql, '') AS sql FROM sqlite_master WHERE type = 'trigger'";
+    let triggers: Vec<Trigger> = sqlx::query_as(sql).fetch_all(from).await?;
+    let mut named = BTreeMap::new();
+    for Trigger { name, tbl_name, sql } in triggers {
+        let sql = one_line(&sql);
+        named.insert(name.clone(), Trigger { name, tbl_name, sql });
+    }
+    Ok(named)
+}
+
+/// A statement on one line, as an operator can type it; so lines and spaces make no difference. Those of the migrations
+/// have no comments in them.
+fn one_line(sql: &str) -> String {
+    sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}

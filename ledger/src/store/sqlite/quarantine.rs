@@ -1,0 +1,128 @@
+//! The quarantine, for operators: what is in it, and who has looked at what. Its lines never change; that somebody has
+//! seen one is a row of another table.
+
+use pax_gateway::clock::Moment;
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{QueryBuilder, Row};
+
+use super::admin::{from_ms, to_ms};
+use super::{Snapshot, Store, failed, text};
+use crate::error::Error;
+use crate::store::{Marked, Quarantined, QuarantinedLine, Seen};
+
+/// The quarantine with what was seen of it. Its number is the row's: rows are never deleted, so it follows their order.
+const LINES: &str = "quarantine LEFT JOIN quarantine_seen ON quarantine_seen.sha256 = quarantine.sha256 \
+    AND quarantine_seen.reason = quarantine.reason";
+
+impl Store {
+    /// At most `limit` lines of the quarantine after the number `after`, by number; with their bytes if asked for them.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn quarantine(
+        &self,
+        after: i64,
+        limit: u32,
+        with_bytes: bool,
+    ) -> Result<Vec<QuarantinedLine>, Error> {
+        let bytes = if with_bytes { "bytes" } else { "NULL" };
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT quarantine.rowid, received_at, quarantine.reason, exchange_id, message, quarantine.sha256, \
+             {bytes}, seen_at, seen_by, because FROM {LINES} WHERE quarantine.rowid > "
+        ));
+        query.push_bind(after).push(" ORDER BY quarantine.rowid LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(line).collect()).map_err(failed("listed the quarantine"))
+    }
+
+    /// Marks lines of the quarantine as seen: those of these numbers, or all that are there. Those that were marked
+    /// before stay as they were. Nothing is marked where one of the numbers is nobody's; then it is given.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn mark_seen(
+        &self,
+        numbers: Option<&[i64]>,
+        by: &str,
+        because: &str,
+        now: Moment,
+    ) -> Result<Result<Marked, i64>, Error> {
+        let marking = failed("marked quarantined lines as seen");
+        // Immediate: what is read is not marked by somebody else meanwhile.
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&marking)?;
+        let numbers = match numbers {
+            Some(numbers) => numbers.to_vec(),
+            None => {
+                let all = sqlx::query_scalar("SELECT rowid FROM quarantine ORDER BY rowid");
+                all.fetch_all(&mut *tx).await.map_err(&marking)?
+            }
+        };
+        let mut marked = Marked::default();
+        let is_seen = format!("SELECT seen_at IS NOT NULL FROM {LINES} WHERE quarantine.rowid = ?1");
+        for number in numbers {
+            let seen = sqlx::query_scalar::<_, bool>(&is_seen);
+            match seen.bind(number).fetch_optional(&mut *tx).await.map_err(&marking)? {
+                None => return Ok(Err(number)),
+                Some(true) => marked.known += 1,
+                Some(false) => {
+                    let mark = sqlx::query(
+                        "INSERT INTO quarantine_seen (sha256, reason, seen_at, seen_by, because) \
+                         SELECT sha256, reason, ?2, ?3, ?4 FROM quarantine WHERE rowid = ?1",
+                    );
+                    let mark = mark.bind(number).bind(to_ms(now)).bind(by).bind(because);
+                    mark.execute(&mut *tx).await.map_err(&marking)?;
+                    marked.new += 1;
+                }
+            }
+        }
+        tx.commit().await.map_err(&marking)?;
+        Ok(Ok(marked))
+    }
+}
+
+impl Snapshot {
+    /// How many lines are in quarantine.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn quarantined(&mut self) -> Result<Quarantined, Error> {
+        let counting = failed("counted the quarantine");
+        let sql = format!(
+            "SELECT count(*) FILTER (WHERE quarantine.reason = 'conflict'), \
+             count(*) FILTER (WHERE quarantine.reason = 'rejected'), count(*) FILTER (WHERE seen_at IS NULL) \
+             FROM {LINES}"
+        );
+        let row = sqlx::query_as::<_, (i64, i64, i64)>(&sql);
+        let (conflicts, rejected, unseen) = row.fetch_one(&mut *self.tx).await.map_err(counting)?;
+        Ok(Quarantined { conflicts, rejected, unseen })
+    }
+
+    /// The hashes of lines that somebody has seen in quarantine and that are not there any more.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn seen_and_gone(&mut self) -> Result<Vec<String>, Error> {
+        let gone = sqlx::query_scalar(
+            "SELECT sha256 FROM quarantine_seen WHERE NOT EXISTS (SELECT 1 FROM quarantine \
+             WHERE quarantine.sha256 = quarantine_seen.sha256 AND quarantine.reason = quarantine_seen.reason)",
+        );
+        gone.fetch_all(&mut *self.tx).await.map_err(failed("looked for quarantined lines that are gone"))
+    }
+}
+
+fn line(row: &SqliteRow) -> Result<QuarantinedLine, sqlx::Error> {
+    let seen = match row.try_get::<Option<i64>, _>(7)? {
+        Some(at) => Some(Seen { at: from_ms(at), by: text(row, 8), because: text(row, 9) }),
+        None => None,
+    };
+    Ok(QuarantinedLine {
+        number: row.try_get(0)?,
+        received_at: from_ms(row.try_get(1)?),
+        reason: text(row, 2),
+        exchange_id: row.try_get(3)?,
+        message: text(row, 4),
+        sha256: text(row, 5),
+        bytes: row.try_get(6)?,
+        seen,
+    })
+}
