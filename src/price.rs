@@ -198,39 +198,6 @@ impl Prices {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served<'a> {
-    Standard,
-    Tier(&'a str),
-    Unpriced,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
-    pub part: &'static str,
-    pub tokens: Tokens,
-    pub rate: Rate,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charged {
-    pub cost: Pax,
-    pub part_unpriced: bool,
-}
-impl crate::card::Model {
-    pub fn charge(
-        &self,
-        usage: &Usage,
-        _w: bool,
-        served: Served<'_>,
-        _t: &mut impl FnMut(Line),
-    ) -> Option<Charged> {
-        let tier = match served {
-            Served::Tier(t) => Some(t),
-            _ => None,
-        };
-        Some(Charged { cost: self.price(usage, tier)?, part_unpriced: false })
-    }
-}
-
 #[cfg(test)]
 #[path = "price_test.rs"]
 mod tests;
