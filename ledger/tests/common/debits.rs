@@ -43,7 +43,8 @@ pub fn estimated(n: u64, account: &str, tier: Tier) -> Debit {
     debit.estimator = Some(ESTIMATOR.to_owned());
     debit.estimated_from = Some(estimate);
     let bundle = Bundle::embedded().unwrap();
-    let usage = estimate.usage(bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL].bytes_per_token);
+    let usage =
+        estimate.usage(bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL].factors.bytes_per_token);
     priced(debit, &usage)
 }
 
