@@ -221,6 +221,8 @@ fn check(
     let passes = |option: &AskedOption| match (option.buys, served.model) {
         (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),
         (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),
+        (Buys::ImageOutput, Some(model)) => model.prices.rates.image_output.is_some(),
+        (Buys::CacheWrite1h, Some(model)) => model.prices.rates.cache_write_1h.is_some(),
         (Buys::ServiceTier, model) => priced_tier(request, model).is_some(),
         (Buys::Provider, _) => served.provider.options.contains(&option.name),
         (Buys::Other, _) | (_, None) => false,

@@ -26,6 +26,8 @@ pub struct Bounds {
     pub maximum: Option<WrittenMaximum>,
     /// Whether input and output share the context window, so that both together are never above it.
     pub shares_window: bool,
+    /// Whether the provider may count input that the model has no price for, which is then charged at its dearest rate.
+    unpriced_input: bool,
 }
 
 impl Bounds {
@@ -33,15 +35,18 @@ impl Bounds {
     #[must_use]
     pub fn of(request: &Request, model: &Model, provider: &Provider, clamp: Option<u64>) -> Self {
         let input = most_input(request, model);
+        let unpriced_input = may_be_unpriced(request, model);
         let bounded = |output: u64, tokens: Option<u64>| Self {
             input,
             output: Tokens(output.saturating_mul(request.n)),
             maximum: Some(WrittenMaximum { field: provider.output_maximum, tokens }),
             shares_window: false,
+            unpriced_input,
         };
         let (most, window) = (model.max_output.0, model.context_window.0);
         if model.mode == Mode::Embeddings {
-            return Self { input, output: Tokens::ZERO, maximum: None, shares_window: false };
+            let output = Tokens::ZERO;
+            return Self { input, output, maximum: None, shares_window: false, unpriced_input };
         }
         if let Some(stated) = request.stated_maximum(provider.output_maximum) {
             return bounded(stated.min(most), Some(stated.min(most)));
@@ -69,16 +74,19 @@ impl Bounds {
         let most = model.map_or(UNBOUNDED, |model| model.max_output.0);
         let output = stated.unwrap_or(most).min(most).saturating_mul(request.n).min(UNBOUNDED);
         let input = model.map_or(Tokens(request.body_bytes), |model| most_input(request, model));
-        Self { input, output: Tokens(output), maximum: None, shares_window: false }
+        let (output, unpriced_input) = (Tokens(output), false);
+        Self { input, output, maximum: None, shares_window: false, unpriced_input }
     }
 
     /// The most that the call can cost, if its request says this of a service tier.
     #[must_use]
     pub fn ceiling(&self, model: &Model, asked: &ServiceTier) -> Pax {
-        if self.shares_window {
-            return model.window_ceiling(asked);
+        match (self.shares_window, self.unpriced_input) {
+            (true, true) => model.unpriced_window_ceiling(asked),
+            (true, false) => model.window_ceiling(asked),
+            (false, true) => model.unpriced_ceiling(self.input, self.output, asked),
+            (false, false) => model.ceiling(self.input, self.output, asked),
         }
-        model.ceiling(self.input, self.output, asked)
     }
 }
 
@@ -98,6 +106,12 @@ fn most_input(request: &Request, model: &Model) -> Tokens {
         _ if request.not_text => model.context_window,
         _ => bytes.min(model.context_window),
     }
+}
+
+/// Whether a provider may count pictures or cache writes that the request brings and the model has no price for.
+fn may_be_unpriced(request: &Request, model: &Model) -> bool {
+    let rates = &model.prices.rates;
+    request.not_text && rates.image_input.is_none() || request.caches && rates.cache_write.is_none()
 }
 
 /// The most output that an estimate of a text of so many bytes counts: `limit`, unless the text disproves it. So many

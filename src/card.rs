@@ -8,14 +8,17 @@ use crate::card_prices::{self, Cost, Known};
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes, Node};
+use crate::estimate::Factors;
 use crate::pax::{AmountError, Pax, Tokens, Usd};
 use crate::price::{Prices, ServiceTier};
 use crate::usage::{Mode, Usage};
 
-/// Bytes of text a token is taken for where a provider counts nothing and the card says nothing.
-const BYTES_PER_TOKEN: u64 = 4;
 /// No context is larger: a bound that keeps every price in range.
 pub(crate) const CONTEXT_MAX: u64 = 1_000_000_000;
+/// Nobody waits in line for longer than a day.
+const UNSEEN_AFTER_MAX_S: u64 = 86_400;
+/// No model writes faster, in tokens a second.
+const UNSEEN_MAX: u64 = 100_000;
 /// The longest `upstream_model`, in bytes: it is written into requests, and Envoy's buffer has room for so much.
 const UPSTREAM_MODEL_MAX: usize = 256;
 
@@ -72,8 +75,10 @@ pub struct Model {
     pub context_window: Tokens,
     /// Zero for embeddings.
     pub max_output: Tokens,
-    /// Bytes of text that an estimate takes for one token.
-    pub bytes_per_token: u64,
+    /// Whether the model writes reasoning that its provider does not pass on.
+    pub hidden_reasoning: bool,
+    /// What estimates are made by. Nothing is written unseen by a model that writes nothing, as for embeddings.
+    pub factors: Factors,
     /// What it costs in the standard service tier.
     pub prices: Prices,
     /// The least that a call costs, in whatever tier.
@@ -83,7 +88,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// What a usage costs in a service tier (none is the standard one). Nothing where the card does not price that
+    /// What a usage costs in a service tier (none is the standard one), as `canon_v` 1 has it. Nothing where the card does not price that
     /// tier, or where the cost leaves the range of [`Pax`], which no real usage does.
     #[must_use]
     pub fn price(&self, usage: &Usage, service_tier: Option<&str>) -> Option<Pax> {
@@ -93,40 +98,12 @@ impl Model {
         };
         Some(prices.price(usage)?.max(self.minimum.unwrap_or_default()))
     }
-
-    /// What a call of at most so many tokens costs at most, whatever rule of the card applies, where `asked` is what
-    /// it says of a service tier. An amount that leaves the range of [`Pax`] is its largest.
-    ///
-    /// A provider may serve a call in the standard tier although it asks for another, and in any where it does not
-    /// say which.
-    #[must_use]
-    pub fn ceiling(&self, input: Tokens, output: Tokens, asked: &ServiceTier) -> Pax {
-        self.dearest(asked, |prices| prices.ceiling(input, output))
-    }
-
-    /// The same of a call whose input and output share the context window.
-    #[must_use]
-    pub fn window_ceiling(&self, asked: &ServiceTier) -> Pax {
-        self.dearest(asked, |prices| prices.shared_ceiling(self.context_window))
-    }
-
-    fn dearest(&self, asked: &ServiceTier, ceiling: impl Fn(&Prices) -> Option<Pax>) -> Pax {
-        let may_serve = |name: &str| match asked {
-            ServiceTier::Auto => true,
-            ServiceTier::Plain => false,
-            ServiceTier::Named(asked) => name == asked,
-        };
-        let tiers = self.service_tiers.iter().filter(|(name, _)| may_serve(name)).map(|(_, prices)| prices);
-        let ceilings = [&self.prices].into_iter().chain(tiers).map(ceiling);
-        let dearest = ceilings.map(|ceiling| ceiling.unwrap_or(Pax::MAX)).max();
-        dearest.unwrap_or(Pax::MAX).max(self.minimum.unwrap_or_default())
-    }
 }
 
 /// Bytes of text that an estimate takes for one token; the default where the card does not know the model.
 #[must_use]
 pub fn bytes_per_token(model: Option<&Model>) -> u64 {
-    model.map_or(BYTES_PER_TOKEN, |model| model.bytes_per_token).max(1)
+    model.map_or_else(Factors::default, |model| model.factors).bytes_per_token.max(1)
 }
 
 impl RateCard {
@@ -275,7 +252,7 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
         // Without a mode it is neither missing nor unknown.
         None => fields.whole_or("max_output_tokens", 0, 1..=CONTEXT_MAX, mistakes),
     };
-    let bytes_per_token = fields.whole_or("bytes_per_token", BYTES_PER_TOKEN, 1..=64, mistakes);
+    let (hidden_reasoning, factors) = read_estimates(&mut fields, mode, mistakes);
     let cost = card_prices::read(&mut fields, Known { mode, pax_usd, context_window }, mistakes);
     let path = fields.path("usd_per_mtok");
     fields.finish(mistakes);
@@ -286,7 +263,8 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
         upstream_model,
         context_window: Tokens(context_window?),
         max_output: Tokens(max_output?),
-        bytes_per_token: bytes_per_token?,
+        hidden_reasoning: hidden_reasoning?,
+        factors: factors?,
         prices,
         minimum,
         service_tiers,
@@ -297,6 +275,35 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
             .add(&path, "makes the largest possible call cost more than 9 million PAX: are these dollars?");
     }
     Some(model)
+}
+
+/// Reads what estimates are made by: whether reasoning is hidden, and the factors.
+fn read_estimates(
+    fields: &mut Fields,
+    mode: Option<Mode>,
+    mistakes: &mut Mistakes,
+) -> (Option<bool>, Option<Factors>) {
+    let default = Factors::default();
+    let bytes_per_token = fields.whole_or("bytes_per_token", default.bytes_per_token, 1..=64, mistakes);
+    let bytes_per_token_other =
+        fields.whole_or("bytes_per_token_other", default.bytes_per_token_other, 1..=64, mistakes);
+    let (hidden_reasoning, after, tokens) = match mode {
+        Some(Mode::Embeddings) => (Some(false), Some(default.unseen_after_s), Some(0)),
+        _ => (
+            fields.flag_or("hidden_reasoning", false, mistakes),
+            fields.whole_or("unseen_after_s", default.unseen_after_s, 0..=UNSEEN_AFTER_MAX_S, mistakes),
+            fields.whole_or("unseen_tokens_per_s", default.unseen_tokens_per_s, 0..=UNSEEN_MAX, mistakes),
+        ),
+    };
+    let factors = (|| {
+        Some(Factors {
+            bytes_per_token: bytes_per_token?,
+            bytes_per_token_other: bytes_per_token_other?,
+            unseen_after_s: after?,
+            unseen_tokens_per_s: tokens?,
+        })
+    })();
+    (hidden_reasoning, factors)
 }
 
 /// An amount as a decimal string; `range` is what its type takes.

@@ -173,7 +173,7 @@ models.gpt.mode: must be "chat" or "embeddings", is "Chat"
 
 "chat" → "embeddings"
 models.gpt.usd_per_mtok.output: is unknown here; known are: input, cached_input
-models.gpt.max_output_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
+models.gpt.max_output_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, bytes_per_token_other, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
 
 131072 → 0
 models.gpt.context_window: must be from 1 to 1000000000, is 0
@@ -190,8 +190,38 @@ models.gpt.max_output_tokens: is missing
 8192 → 8192, "bytes_per_token": 65
 models.embed.bytes_per_token: must be from 1 to 64, is 65
 
+8192 → 8192, "bytes_per_token_other": 0
+models.embed.bytes_per_token_other: must be from 1 to 64, is 0
+
+8192 → 8192, "hidden_reasoning": true
+models.embed.hidden_reasoning: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, bytes_per_token_other, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
+
+8192 → 8192, "unseen_tokens_per_s": 0
+models.embed.unseen_tokens_per_s: is unknown here; known are: provider, mode, upstream_model, context_window, bytes_per_token, bytes_per_token_other, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
+
+32768, → 32768, "hidden_reasoning": "true",
+models.gpt.hidden_reasoning: must be true or false, is a string
+
+32768, → 32768, "hidden_reasoning": null,
+models.gpt.hidden_reasoning: must be true or false, is null
+
+32768, → 32768, "unseen_after_s": 86401,
+models.gpt.unseen_after_s: must be from 0 to 86400, is 86401
+
+32768, → 32768, "unseen_after_s": -1,
+models.gpt.unseen_after_s: must be a whole number from 0 to 86400, written in digits only
+
+32768, → 32768, "unseen_tokens_per_s": 100001,
+models.gpt.unseen_tokens_per_s: must be from 0 to 100000, is 100001
+
+32768, → 32768, "unseen_tokens_per_s": "40",
+models.gpt.unseen_tokens_per_s: must be a whole number, is a string
+
+32768, → 32768, "unseen_tokens_per_s": 0.5,
+models.gpt.unseen_tokens_per_s: must be a whole number from 0 to 100000, written in digits only
+
 32768, → 32768, "max_tokens": 1,
-models.gpt.max_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, max_output_tokens, bytes_per_token, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
+models.gpt.max_tokens: is unknown here; known are: provider, mode, upstream_model, context_window, max_output_tokens, bytes_per_token, bytes_per_token_other, hidden_reasoning, unseen_after_s, unseen_tokens_per_s, usd_per_mtok, bands, usd_per_request_minimum, service_tiers
 
 , "usd_per_mtok": {"input": "0.008"} →
 models.embed.usd_per_mtok: is missing
@@ -209,7 +239,7 @@ models.gpt.usd_per_mtok.output: is missing
 models.embed.usd_per_mtok.output: is unknown here; known are: input, cached_input
 
 "0.60" → "0.60", "audio": "1"
-models.gpt.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, audio_input, audio_output, reasoning_output
+models.gpt.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, cache_write_1h, audio_input, image_input, audio_output, image_output, reasoning_output
 
 "0.15" → 0.15
 models.gpt.usd_per_mtok.input: must be a string, is a number: write it in double quotes
@@ -261,6 +291,24 @@ models.gpt.usd_per_mtok.audio_input: must be a string, is a number: write it in 
 
 "0.60" → "0.60", "audio_output": "-200"
 models.gpt.usd_per_mtok.audio_output: must be above 0 and at most 1000000000 US dollars
+
+"0.015" → "0.015", "cache_write_1h": "0"
+models.gpt.usd_per_mtok.cache_write_1h: must be above 0 and at most 1000000000 US dollars
+
+"0.015" → "0.015", "image_input": 3
+models.gpt.usd_per_mtok.image_input: must be a string, is a number: write it in double quotes
+
+"0.60" → "0.60", "image_output": "-30"
+models.gpt.usd_per_mtok.image_output: must be above 0 and at most 1000000000 US dollars
+
+"0.60" → "0.60", "cache_write_1h": "1000000000"
+models.gpt.usd_per_mtok: makes the largest possible call cost more than 9 million PAX: are these dollars?
+
+"0.60"} → "0.60", "image_output": "30"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.03", "output": "0.9"}}}
+models.gpt.service_tiers.flex.usd_per_mtok.image_output: is missing: a band or a service tier states every price that the model states
+
+"0.008" → "0.008", "image_input": "1"
+models.embed.usd_per_mtok.image_input: is unknown here; known are: input, cached_input
 
 "0.60" → "0.60", "reasoning_output": "1e0"
 models.gpt.usd_per_mtok.reasoning_output: must be a plain decimal such as "0.15", without an exponent
@@ -357,7 +405,7 @@ models.gpt.service_tiers.flex.factor: is unknown here; known are: usd_per_mtok, 
 
 "0.60"} → "0.60"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "output": "0.9", "audio": "1"}}}
 models.gpt.service_tiers.flex.usd_per_mtok.cached_input: is missing: a band or a service tier states every price that the model states
-models.gpt.service_tiers.flex.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, audio_input, audio_output, reasoning_output
+models.gpt.service_tiers.flex.usd_per_mtok.audio: is unknown here; known are: input, cached_input, output, cache_write, cache_write_1h, audio_input, image_input, audio_output, image_output, reasoning_output
 
 "0.60"} → "0.60"}, "service_tiers": {"flex": {"usd_per_mtok": {"input": "0.3", "cached_input": "0.4", "output": "0.9"}}}
 models.gpt.service_tiers.flex.usd_per_mtok.cached_input: must not be above the price of input

@@ -110,8 +110,11 @@ fn read_rates(
         mode => {
             let output = rate(price("output", mode.is_some()));
             rates.cache_write = rate(price("cache_write", false));
+            rates.cache_write_1h = rate(price("cache_write_1h", false));
             rates.audio_input = rate(price("audio_input", false));
+            rates.image_input = rate(price("image_input", false));
             rates.audio_output = rate(price("audio_output", false));
+            rates.image_output = rate(price("image_output", false));
             rates.reasoning_output = rate(price("reasoning_output", false));
             output
         }

@@ -66,7 +66,8 @@ fn the_card_of_the_contract_is_read_as_it_stands() {
     let [(name, model)] = card.models.iter().collect::<Vec<_>>()[..] else { panic!("one model") };
     assert_eq!((name.as_str(), model.provider.as_str(), model.mode), (id, "fireworks", Mode::Chat));
     assert_eq!((model.context_window, model.max_output), (Tokens(131_072), Tokens(32_768)));
-    assert_eq!((&model.upstream_model, model.bytes_per_token), (&None, 4));
+    assert_eq!((&model.upstream_model, model.hidden_reasoning), (&None, false));
+    assert_eq!(model.factors, Factors::default());
     assert_eq!(model.prices.rates.input.to_string(), "0.013123360");
     assert_eq!(model.prices.rates.cached_input.unwrap().to_string(), "0.001312336");
     assert_eq!(model.prices.rates.output.to_string(), "0.052493438");
@@ -80,8 +81,35 @@ fn optional_fields_are_read() {
     );
     let card = RateCard::parse(&text).unwrap();
     let model = card.models.get("embed").unwrap();
-    assert_eq!((model.upstream_model.as_deref(), model.bytes_per_token), (Some("n"), 3));
+    assert_eq!((model.upstream_model.as_deref(), model.factors.bytes_per_token), (Some("n"), 3));
     assert_eq!((bytes_per_token(Some(model)), bytes_per_token(None)), (3, 4));
+}
+
+#[test]
+fn what_estimates_are_made_by_is_read() {
+    let fields = r#"32768, "hidden_reasoning": true, "unseen_after_s": 0, "unseen_tokens_per_s": 85,
+        "bytes_per_token": 5, "bytes_per_token_other": 2,"#;
+    let models = RateCard::parse(&CARD.replacen("32768,", fields, 1)).unwrap().models;
+    assert!(models["gpt"].hidden_reasoning);
+    let factors =
+        Factors { bytes_per_token: 5, bytes_per_token_other: 2, unseen_after_s: 0, unseen_tokens_per_s: 85 };
+    assert_eq!(models["gpt"].factors, factors);
+    let embed = &models["embed"];
+    assert_eq!(embed.factors, Factors { unseen_tokens_per_s: 0, ..Factors::default() }, "it writes nothing");
+    assert!(!embed.hidden_reasoning);
+}
+
+#[test]
+fn prices_of_pictures_and_of_long_cache_writes_are_read() {
+    let rates = chat(
+        r#"{"input": "1", "cache_write_1h": "2", "image_input": "3", "output": "4", "image_output": "5"}"#,
+    )
+    .prices
+    .rates;
+    let dollars = |usd: &str| Some(Rate::derive(usd.parse().unwrap(), "11.43".parse().unwrap()).unwrap());
+    let read = [rates.cache_write_1h, rates.image_input, rates.image_output];
+    assert_eq!(read, [dollars("2"), dollars("3"), dollars("5")]);
+    assert_eq!((rates.cache_write, rates.audio_input), (None, None));
 }
 
 #[test]

@@ -71,6 +71,10 @@ fn what_a_model_does_not_price_is_refused_and_what_it_prices_is_let_through() {
         format!(r#"{{"model":"{model}","messages":[{{"role":"assistant","audio":{{"id":"a"}}}}]}}"#)
     };
     let spoken = r#","modalities":["text","audio"],"audio":{"voice":"x"}"#;
+    let cached = |model: &str, ttl: &str| {
+        let part = format!(r#"{{"type":"text","text":"x","cache_control":{{"ttl":"{ttl}"}}}}"#);
+        format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":[{part}]}}]}}"#)
+    };
     for (body, expected) in [
         (heard("plain"), "unpriced_option messages"),
         (heard("spoken"), "ok"),
@@ -81,6 +85,16 @@ fn what_a_model_does_not_price_is_refused_and_what_it_prices_is_let_through() {
         (body("plain", r#","audio":{}"#), "unpriced_option audio"),
         (body("spoken", spoken), "ok"),
         (body("spoken", r#","modalities":["audio","image"]"#), "unpriced_option modalities"),
+        (body("spoken", r#","modalities":["image"]"#), "unpriced_option modalities"),
+        (body("all", r#","modalities":["text","image"]"#), "ok"),
+        (body("all", r#","modalities":["audio","image"]"#), "ok"),
+        (body("all", r#","modalities":["video"]"#), "unpriced_option modalities"),
+        (cached("written", "1h"), "unpriced_option cache_control.ttl"),
+        (cached("written", "5m"), "ok"),
+        (cached("plain", "5m"), "ok"),
+        (cached("all", "1h"), "ok"),
+        (cached("all", "24h"), "unpriced_option cache_control.ttl"),
+        (body("all", r#","cache_control":{"ttl":"1h"}"#), "unpriced_option cache_control"),
         (body("plain", r#","service_tier":"flex""#), "unpriced_option service_tier"),
         (body("tiered", r#","service_tier":"flex""#), "ok"),
         (body("tiered", r#","service_tier":"Flex""#), "unpriced_option service_tier"),
@@ -230,6 +244,22 @@ fn a_reservation_covers_whatever_may_serve_the_call() {
         let told = if asked == "auto" { "default" } else { asked };
         assert_eq!(reserved(r#""standard_tier": "usual", "#, &body), ceiling(told), "{more}");
     }
+    let output = Tokens(7);
+    let picture = r#"{"type":"image_url","image_url":{"url":"https://x/y.png"}}"#;
+    let kept = r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#;
+    for (part, whole_window) in [(picture, true), (kept, false)] {
+        for (model, priced) in [("tiered", false), ("all", true)] {
+            let body = format!(r#"{{"model":"{model}","max_tokens":7,"messages":[{{"content":[{part}]}}]}}"#);
+            let model = &card.models[model];
+            let limit = if whole_window { model.context_window } else { Tokens(body.len() as u64 + 1_024) };
+            let told = reserved(r#""standard_tier": "usual", "#, &body);
+            let plain = model.ceiling(limit, output, &ServiceTier::Plain);
+            let dearest = model.unpriced_ceiling(limit, output, &ServiceTier::Plain);
+            assert!(priced || dearest > plain);
+            let expected = if priced { plain } else { dearest };
+            assert_eq!(told, expected, "the provider may count what has no price: {body}");
+        }
+    }
     let spoken = &card.models["spoken"];
     for part in [r#""content":[{"type":"input_audio"}]"#, r#""audio":{"id":"a"}"#] {
         let body = format!(r#"{{"model":"spoken","max_tokens":7,"messages":[{{{part}}}]}}"#);
@@ -251,7 +281,8 @@ fn the_list_of_models_says_all_that_has_a_price() {
         all["pax_per_mtok"],
         serde_json::json!({
             "input": "0.218722660", "cached_input": "0.021872266", "cache_write": "0.273403325",
-            "audio_input": "3.499562555", "output": "0.874890639", "audio_output": "6.999125109",
+            "cache_write_1h": "0.437445319", "audio_input": "3.499562555", "image_input": "0.349956255",
+            "output": "0.874890639", "audio_output": "6.999125109", "image_output": "2.624671916",
             "reasoning_output": "1.049868766"
         })
     );

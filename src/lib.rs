@@ -18,6 +18,7 @@ pub mod cap;
 mod cap_place;
 pub mod card;
 mod card_prices;
+mod charge;
 pub mod clock;
 pub mod config;
 mod counting;

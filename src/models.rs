@@ -69,11 +69,17 @@ struct Rates {
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_1h: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     audio_input: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_input: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audio_output: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_output: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_output: Option<Rate>,
 }
@@ -84,9 +90,12 @@ impl Rates {
             input: rates.input,
             cached_input: rates.cached_input,
             cache_write: rates.cache_write,
+            cache_write_1h: rates.cache_write_1h,
             audio_input: rates.audio_input,
+            image_input: rates.image_input,
             output: Some(rates.output).filter(|rate| *rate != Rate::default()),
             audio_output: rates.audio_output,
+            image_output: rates.image_output,
             reasoning_output: rates.reasoning_output,
         }
     }

@@ -42,8 +42,8 @@ impl ServiceTier {
     }
 }
 
-/// The rates of a model, in PAX per million tokens. A part of the input or the output that has no rate of its own
-/// costs what the rest of it costs.
+/// The rates of a model, in PAX per million tokens. What a part of the input or the output costs that has no rate of its
+/// own, [`crate::card::Model::charge`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Input that no other rate is for.
@@ -68,21 +68,149 @@ pub struct Rates {
     pub reasoning_output: Option<Rate>,
 }
 
+/// What tokens are charged as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Input that is none of the parts below, or that costs the same.
+    Input,
+    /// Input read from the provider's cache.
+    CachedInput,
+    /// Input written to the provider's cache.
+    CacheWrite,
+    /// Input written to the provider's cache for an hour.
+    CacheWrite1h,
+    /// Audio input.
+    AudioInput,
+    /// Image input.
+    ImageInput,
+    /// Output that is none of the parts below, or that costs the same.
+    Output,
+    /// Audio output.
+    AudioOutput,
+    /// Image output.
+    ImageOutput,
+    /// Reasoning.
+    ReasoningOutput,
+}
+
+/// The parts of the input in the order in which they are taken out of it. Audio and images come last: cached audio is
+/// cached.
+pub(crate) const INPUT_PARTS: [Part; 5] =
+    [Part::CachedInput, Part::CacheWrite, Part::CacheWrite1h, Part::AudioInput, Part::ImageInput];
+/// The same of the output: audio that reasons is reasoning.
+pub(crate) const OUTPUT_PARTS: [Part; 3] = [Part::ReasoningOutput, Part::AudioOutput, Part::ImageOutput];
+
+impl Part {
+    /// Its key in a card's `usd_per_mtok`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::CachedInput => "cached_input",
+            Self::CacheWrite => "cache_write",
+            Self::CacheWrite1h => "cache_write_1h",
+            Self::AudioInput => "audio_input",
+            Self::ImageInput => "image_input",
+            Self::Output => "output",
+            Self::AudioOutput => "audio_output",
+            Self::ImageOutput => "image_output",
+            Self::ReasoningOutput => "reasoning_output",
+        }
+    }
+
+    /// How much of it a usage counts.
+    pub(crate) const fn counted(self, usage: &Usage) -> Tokens {
+        match self {
+            Self::Input => usage.input,
+            Self::CachedInput => usage.cached_input,
+            Self::CacheWrite => usage.cache_write_input,
+            Self::CacheWrite1h => usage.cache_write_1h_input,
+            Self::AudioInput => usage.audio_input,
+            Self::ImageInput => usage.image_input,
+            Self::Output => usage.output,
+            Self::AudioOutput => usage.audio_output,
+            Self::ImageOutput => usage.image_output,
+            Self::ReasoningOutput => usage.reasoning_output,
+        }
+    }
+}
+
+/// A line of a bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What was counted.
+    pub part: Part,
+    /// How much of it; never none.
+    pub tokens: Tokens,
+    /// What a million of them cost.
+    pub rate: Rate,
+}
+
+/// The service tier that a call was served in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served<'a> {
+    /// The standard one.
+    Standard,
+    /// One that the card prices, by its name.
+    Tier(&'a str),
+    /// One that the card does not price.
+    Unpriced,
+}
+
+/// What a usage is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// The amount.
+    pub cost: Pax,
+    /// Whether tokens were charged at the dearest rate of their side because the model has no rate for them.
+    pub part_unpriced: bool,
+}
+
+/// The dearest rate of each side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dearest {
+    pub input: Rate,
+    pub output: Rate,
+}
+
+impl Dearest {
+    /// The dearest of both, side by side.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { input: self.input.max(other.input), output: self.output.max(other.output) }
+    }
+
+    fn bill(self, input: Tokens, output: Tokens) -> Bill {
+        let mut bill = Bill::default();
+        bill.add(input, self.input);
+        bill.add(output, self.output);
+        bill
+    }
+}
+
 impl Rates {
-    /// The parts of the input, and of the output, in the order in which they are taken out of it. Audio comes last:
-    /// cached audio is cached, and audio that reasons is reasoning.
-    fn parts(&self, usage: &Usage) -> ([Part; 3], [Part; 2]) {
-        let part = |tokens, rate| Part { tokens, rate };
-        let input = [
-            part(usage.cached_input, self.cached_input),
-            part(usage.cache_write_input, self.cache_write),
-            part(usage.audio_input, self.audio_input),
-        ];
-        let output = [
-            part(usage.reasoning_output, self.reasoning_output),
-            part(usage.audio_output, self.audio_output),
-        ];
-        (input, output)
+    /// The rate of a part; nothing where it has none of its own.
+    #[must_use]
+    pub const fn of(&self, part: Part) -> Option<Rate> {
+        match part {
+            Part::Input => Some(self.input),
+            Part::CachedInput => self.cached_input,
+            Part::CacheWrite => self.cache_write,
+            Part::CacheWrite1h => self.cache_write_1h,
+            Part::AudioInput => self.audio_input,
+            Part::ImageInput => self.image_input,
+            Part::Output => Some(self.output),
+            Part::AudioOutput => self.audio_output,
+            Part::ImageOutput => self.image_output,
+            Part::ReasoningOutput => self.reasoning_output,
+        }
+    }
+
+    /// The parts that `canon_v` 1 prices, of the input and of the output, in the order in which they are taken out.
+    fn parts(&self, usage: &Usage) -> ([Portion; 3], [Portion; 2]) {
+        let portion = |part: Part| Portion { tokens: part.counted(usage), rate: self.of(part) };
+        let input = [Part::CachedInput, Part::CacheWrite, Part::AudioInput];
+        let output = [Part::ReasoningOutput, Part::AudioOutput];
+        (input.map(portion), output.map(portion))
     }
 
     fn bill(&self, usage: &Usage) -> Bill {
@@ -93,25 +221,23 @@ impl Rates {
         bill
     }
 
-    /// Each token at the dearest rate that there is for it.
-    fn dearest(&self, input: Tokens, output: Tokens) -> Bill {
-        let dearest =
-            |plain: Rate, parts: &[Option<Rate>]| parts.iter().flatten().fold(plain, |a, b| a.max(*b));
-        let mut bill = Bill::default();
-        bill.add(input, dearest(self.input, &[self.cached_input, self.cache_write, self.audio_input]));
-        bill.add(output, dearest(self.output, &[self.audio_output, self.reasoning_output]));
-        bill
+    /// The dearest rate that there is for a token of each side.
+    fn dearest(&self) -> Dearest {
+        let dearest = |plain: Rate, parts: &[Part]| {
+            parts.iter().filter_map(|part| self.of(*part)).fold(plain, |a, b| a.max(b))
+        };
+        Dearest { input: dearest(self.input, &INPUT_PARTS), output: dearest(self.output, &OUTPUT_PARTS) }
     }
 }
 
 /// So many tokens of a whole, and their own rate if they have one.
 #[derive(Clone, Copy)]
-struct Part {
+struct Portion {
     tokens: Tokens,
     rate: Option<Rate>,
 }
 
-impl Part {
+impl Portion {
     /// More of it than of its whole cannot be: then the count says nothing, and counts as none.
     fn exceeds(&self, whole: Tokens) -> bool {
         self.rate.is_some() && self.tokens > whole
@@ -120,7 +246,7 @@ impl Part {
 
 /// Bills a whole: each part that has a rate at that, out of what the parts before it have left, so that no token is
 /// charged twice; and what is left in the end at the plain rate.
-fn divide(bill: &mut Bill, whole: Tokens, plain: Rate, parts: &[Part]) {
+fn divide(bill: &mut Bill, whole: Tokens, plain: Rate, parts: &[Portion]) {
     let mut left = whole;
     for part in parts.iter().filter(|part| !part.exceeds(whole)) {
         if let Some(rate) = part.rate {
@@ -158,38 +284,46 @@ impl Prices {
         band.map_or(&self.rates, |band| &band.rates)
     }
 
-    /// What a usage costs; nothing where that leaves the range of [`Pax`].
+    /// The dearest rate that there is for a token of each side, in any band.
+    pub(crate) fn dearest(&self) -> Dearest {
+        self.bands.iter().fold(self.rates.dearest(), |dearest, band| dearest.or(band.rates.dearest()))
+    }
+
+    /// What a usage costs as `canon_v` 1 has it; nothing where that leaves the range of [`Pax`].
     #[must_use]
     pub fn price(&self, usage: &Usage) -> Option<Pax> {
         self.rates_of(usage.input).bill(usage).total()
     }
 
     /// The most that a call with at most so many tokens can cost: in the dearest of the bands that it can be in, each
-    /// token at its dearest rate. Nothing where that leaves the range of [`Pax`].
-    #[must_use]
-    pub fn ceiling(&self, input: Tokens, output: Tokens) -> Option<Pax> {
-        let reached = self.bands.iter().filter(|band| band.above_input < input).map(|band| &band.rates);
-        let mut most = self.rates.dearest(input, output).total()?;
-        for rates in reached {
-            most = most.max(rates.dearest(input, output).total()?);
-        }
-        Some(most)
-    }
-
-    /// The most that a call with at most so many tokens can cost, input and output together, however they are divided.
-    /// Nothing where that leaves the range of [`Pax`].
-    #[must_use]
-    pub fn shared_ceiling(&self, tokens: Tokens) -> Option<Pax> {
-        let reached = self.bands.iter().filter(|band| band.above_input < tokens).map(|band| &band.rates);
+    /// token at its dearest rate, input at no less than `floor`. Nothing where that leaves the range of [`Pax`].
+    pub(crate) fn ceiling(&self, input: Tokens, output: Tokens, floor: Rate) -> Option<Pax> {
         let mut most = Pax::ZERO;
-        for rates in [&self.rates].into_iter().chain(reached) {
-            let (input, output) = (rates.dearest(tokens, Tokens::ZERO), rates.dearest(Tokens::ZERO, tokens));
-            most = most.max(input.total()?).max(output.total()?);
+        for dearest in self.dearest_reached(input) {
+            let dearest = Dearest { input: dearest.input.max(floor), ..dearest };
+            most = most.max(dearest.bill(input, output).total()?);
         }
         Some(most)
     }
 
-    /// Whether a usage counts more of a part that has its own rate than of the whole that it is a part of.
+    /// The most that a call with at most so many tokens can cost, input and output together, however they are divided,
+    /// each at no less than `floor`. Nothing where that leaves the range of [`Pax`].
+    pub(crate) fn shared_ceiling(&self, tokens: Tokens, floor: Rate) -> Option<Pax> {
+        let mut most = Pax::ZERO;
+        for dearest in self.dearest_reached(tokens) {
+            let either = Dearest { input: dearest.input.max(dearest.output).max(floor), ..dearest };
+            most = most.max(either.bill(tokens, Tokens::ZERO).total()?);
+        }
+        Some(most)
+    }
+
+    /// The dearest rates in each band that a call with so much input can be in.
+    fn dearest_reached(&self, input: Tokens) -> impl Iterator<Item = Dearest> {
+        let reached = self.bands.iter().filter(move |band| band.above_input < input).map(|band| &band.rates);
+        [&self.rates].into_iter().chain(reached).map(Rates::dearest)
+    }
+
+    /// Whether a usage counts more of a part that `canon_v` 1 prices apart than of the whole that it is a part of.
     #[must_use]
     pub fn part_exceeds_whole(&self, usage: &Usage) -> bool {
         let (input, output) = self.rates.parts(usage);

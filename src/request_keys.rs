@@ -87,6 +87,7 @@ const TOP: &[(&str, Name)] = &[
     ("thinking", Name::Shaped(&THINKING)),
     ("reasoning", Name::Shaped(&REASONING)),
     ("usage", Name::Shaped(&USAGE)),
+    ("cache_control", Name::CacheControl),
 ];
 const IN_STREAM_OPTIONS: &[(&str, Name)] = &[("include_usage", Name::IncludeUsage)];
 const IN_TOOL: &[(&str, Name)] = &[
@@ -127,7 +128,7 @@ pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name
         (5, [Name::Messages, Name::Element, Name::Content, Name::Element]) => IN_PART,
         (6, [.., Name::Content, Name::Element, Name::Picture]) => IN_PICTURE,
         (6, [.., Name::Content, Name::Element, Name::File]) => IN_FILE,
-        (4 | 6, [.., Name::CacheControl]) => IN_CACHE_CONTROL,
+        (2 | 4 | 6, [.., Name::CacheControl]) => IN_CACHE_CONTROL,
         _ => &[],
     }
 }
@@ -138,6 +139,7 @@ pub(crate) fn keeps(way: &[Name]) -> bool {
         way,
         [Name::Model | Name::MaxTokens | Name::MaxCompletionTokens | Name::N | Name::ServiceTier]
             | [Name::Modalities, Name::Element]
+            | [.., Name::CacheControl, Name::Ttl]
             | [Name::Tools, Name::Element, Name::Type]
             | [_, _, Name::Content, Name::Element, Name::Type | Name::Picture]
             | [_, _, Name::Content, Name::Element, Name::Picture, Name::Url]

@@ -89,12 +89,14 @@ const NEVER: &[&str] = &[
     "enable_search",
     "deferred",
     "audio",
-    "cache_control",
+    CACHE_LIFE,
     "tools",
     "messages",
     "input",
 ];
 
+/// How long something is to stay in the provider's cache: the card says whether that is priced.
+const CACHE_LIFE: &str = "cache_control.ttl";
 /// So many options are kept; a body that asks for more is refused, whatever they are.
 const KEPT: usize = 64;
 /// What stands for the options that were not kept.
@@ -131,7 +133,7 @@ pub(crate) fn may_be_listed(name: &str) -> Result<(), &'static str> {
             "must be the name of a request's option, such as \"think\" or \"thinking.budget_tokens\"",
         );
     }
-    if NEVER.iter().any(|never| plain(never) == plain(top)) {
+    if NEVER.iter().any(|never| plain(never) == plain(top) || plain(never) == plain(name)) {
         return Err(
             "cannot be let pass: with it a provider does or charges what this gateway does not price",
         );
@@ -241,7 +243,6 @@ impl Options {
             {
                 Some(asks("tools.", Buys::Other))
             }
-            [.., Name::CacheControl] if is(&["ttl"]) => Some(asks("cache_control.", Buys::Other)),
             _ => None,
         };
     }
@@ -267,7 +268,17 @@ impl Options {
         match (kind, value) {
             (Kind::String, b"text") => {}
             (Kind::String, b"audio") => self.ask("modalities", Buys::AudioOutput),
+            (Kind::String, b"image") => self.ask("modalities", Buys::ImageOutput),
             _ => self.ask("modalities", Buys::Other),
+        }
+    }
+
+    /// How long something is to stay in the provider's cache. Five minutes is what it does where nothing is said.
+    pub fn cache_life(&mut self, kind: Kind, value: &[u8]) {
+        match (kind, value) {
+            (Kind::Null, _) | (Kind::String, b"5m") => {}
+            (Kind::String, b"1h") => self.ask(CACHE_LIFE, Buys::CacheWrite1h),
+            _ => self.ask(CACHE_LIFE, Buys::Other),
         }
     }
 

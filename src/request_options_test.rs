@@ -95,11 +95,13 @@ fn what_an_option_says_is_looked_at_where_it_can_hide_another() {
         r#""tools":[{"google_search":{}}]"#,
         r#""tools":[{"type":"web_search"}]"#,
         r#""tools":[{"type":"function","function":{},"custom":{}}]"#,
-        r#""tools":[{"type":"function","function":{},"cache_control":{"type":"ephemeral","ttl":"1h"}}]"#,
+        r#""tools":[{"type":"function","function":{},"cache_control":{"type":"ephemeral","ttl":"24h"}}]"#,
         r#""tools":["web_search"]"#,
         r#""messages":[{"content":{"type":"text"}}]"#,
-        r#""messages":[{"content":[],"cache_control":{"ttl":"1h"}}]"#,
-        r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"ttl":"1h"}}]}]"#,
+        r#""messages":[{"content":[],"cache_control":{"ttl":3600}}]"#,
+        r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"ttl":"1H"}}]}]"#,
+        r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"ttl":{"hours":1}}}]}]"#,
+        r#""cache_control":{"ttl":["1h"]}"#,
         r#""messages":[{"content":[{"video_url":{"url":"x"}}]}]"#,
         r#""messages":[{"content":[{"type":"hologram"}]}]"#,
         r#""messages":[{"content":[{"type":"image","image":"data:audio/wav;base64,AA"}]}]"#,
@@ -107,7 +109,7 @@ fn what_an_option_says_is_looked_at_where_it_can_hide_another() {
         r#""messages":[{"content":[{"image_url":{"url":"x"},"text":"x","type":"text"}]}]"#,
         r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"x"},"input_audio":{}}]}]"#,
         r#""n":2,"stream_options":{"continuous_usage_stats":true}"#,
-        r#""modalities":["image"]"#,
+        r#""modalities":["video"]"#,
     ] {
         let found = bought(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#));
         assert!(found.iter().any(|(_, buys)| *buys == Buys::Other), "{more}: {found:?}");
@@ -121,11 +123,52 @@ fn what_an_option_says_is_looked_at_where_it_can_hide_another() {
         r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}}]}]"#,
         r#""messages":[{"content":[{"type":"image_url","image_url":"data:image/png;base64,AA"}]}]"#,
         r#""messages":[{"content":[{"type":"file","file":{"filename":"a","file_data":"data:application/pdf;base64,AA"}}]}]"#,
+        r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral","ttl":"5m"}}]}]"#,
+        r#""messages":[{"content":"x","cache_control":{"ttl":null}}]"#,
+        r#""cache_control":{"type":"ephemeral","ttl":"5m"}"#,
         r#""n":1,"stream_options":{"continuous_usage_stats":true}"#,
         r#""messages":[{"content":[{"type":"text","text":"x","image_url":null}]}]"#,
         r#""messages":[{"content":[{"type":"thinking","thinking":[{"type":"text","text":"x"}]}]}]"#,
     ] {
         assert_eq!(bought(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#)), [], "{more}");
+    }
+}
+
+#[test]
+fn what_a_card_may_price_is_told_apart() {
+    let hour = ("cache_control.ttl".to_owned(), Buys::CacheWrite1h);
+    for (more, expected) in [
+        (r#""tools":[{"type":"function","function":{},"cache_control":{"ttl":"1h"}}]"#, hour.clone()),
+        (r#""messages":[{"content":[],"cache_control":{"ttl":"1h"}}]"#, hour.clone()),
+        (
+            r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"ttl":"1h"}}]}]"#,
+            hour.clone(),
+        ),
+        (r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#, hour),
+        (r#""modalities":["text","image"]"#, ("modalities".to_owned(), Buys::ImageOutput)),
+        (r#""modalities":["text","audio"]"#, ("modalities".to_owned(), Buys::AudioOutput)),
+    ] {
+        assert_eq!(bought(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#)), [expected], "{more}");
+    }
+}
+
+#[test]
+fn a_call_says_whether_it_asks_for_cache_writes() {
+    for (more, caches) in [
+        (
+            r#""messages":[{"content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]}]"#,
+            true,
+        ),
+        (r#""messages":[{"content":"x","cache_control":{}}]"#, true),
+        (r#""tools":[{"type":"function","function":{},"cache_control":"x"}]"#, true),
+        (r#""cache_control":{"type":"ephemeral"}"#, true),
+        (r#""cache_control":null"#, false),
+        (r#""messages":[{"content":"cache_control"}]"#, false),
+        (r#""tools":[{"type":"function","function":{"parameters":{"cache_control":{}}}}]"#, false),
+    ] {
+        let mut reader = RequestReader::new(Mode::Chat);
+        reader.push(format!(r#"{{"model":"m",{more}}}"#).as_bytes());
+        assert_eq!(reader.finish().unwrap().caches, caches, "{more}");
     }
 }
 

@@ -230,11 +230,16 @@ fn part(random: &mut Random) -> String {
         [("image_url", "url"), ("file", "file_data"), ("cache_control", "ttl"), ("video_url", "url")]
     {
         if random.once_in(3) {
-            likely.push((name, inside(random, key)));
+            let value = inside(random, key);
+            let lives = name == "cache_control" && random.once_in(2);
+            likely.push((name, if lives { format!("{{\"ttl\":{}}}", random.pick(LIVES)) } else { value }));
         }
     }
     members(random, &likely)
 }
+
+/// What may be said of how long something stays in a provider's cache.
+const LIVES: &[&str] = &["\"1h\"", "\"5m\"", "\"1H\"", "null", "60", "{}"];
 
 fn tool(random: &mut Random) -> String {
     let kind = random.pick(&["\"function\"", "\"function\"", "\"custom\"", "\"x\"", "null"]).to_owned();
@@ -271,7 +276,8 @@ fn request(random: &mut Random) -> String {
         ("chat_template_kwargs", members(random, &[("enable_thinking", "true".into()), ("x", "1".into())])),
         ("thinking", members(random, &[("type", "\"enabled\"".into()), ("budget_tokens", "9".into())])),
         ("reasoning", members(random, &[("effort", "\"low\"".into()), ("max_tokens", "9".into())])),
-        ("modalities", random.pick(&["[\"text\"]", "[]", "[\"audio\"]"]).into()),
+        ("modalities", random.pick(&["[\"text\"]", "[]", "[\"audio\"]", "[\"image\"]"]).into()),
+        ("cache_control", format!("{{\"ttl\":{}}}", random.pick(LIVES))),
         ("input", "[\"a\",[1,2]]".into()),
     ] {
         if random.once_in(3) {

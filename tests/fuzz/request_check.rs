@@ -29,6 +29,7 @@ const TOP: &[&str] = &[
     "thinking",
     "reasoning",
     "usage",
+    "cache_control",
 ];
 
 /// What every provider is sent, beside those of the keys above that are not its own.
@@ -131,6 +132,9 @@ fn refused(body: &Value) -> Option<&'static str> {
     if get("service_tier").is_some_and(|value| !matches!(value.node, Node::String(_))) {
         return Some("no string");
     }
+    if body.get("cache_control").is_some_and(|it| keys_wrong(it, &["ttl"])) {
+        return Some("cache_control");
+    }
     if ["messages", "tools", "modalities"]
         .iter()
         .any(|name| get(name).is_some_and(|v| !matches!(v.node, Node::Array(_))))
@@ -167,6 +171,8 @@ fn refused(body: &Value) -> Option<&'static str> {
 fn asked(body: &Value, request: &Request, mode: Mode) -> Result<(), String> {
     let mut expected = Vec::new();
     top_options(body, mode, &mut expected);
+    ttl(body, &mut expected);
+    equal("asks for cache writes", &request.caches, &caches(body))?;
     let tier = tier(body, &mut expected)?;
     tools(body, &mut expected);
     messages(body, &mut expected);
@@ -229,8 +235,12 @@ fn top_options(body: &Value, mode: Mode, expected: &mut Vec<(String, Buys)>) {
     }
     for modality in body.get("modalities").map(Value::items).unwrap_or_default() {
         if !is_string(modality, &["text"]) {
-            let spoken = is_string(modality, &["audio"]);
-            expected.push(("modalities".to_owned(), if spoken { Buys::AudioOutput } else { Buys::Other }));
+            let buys = match &modality.node {
+                Node::String(name) if name == "audio" => Buys::AudioOutput,
+                Node::String(name) if name == "image" => Buys::ImageOutput,
+                _ => Buys::Other,
+            };
+            expected.push(("modalities".to_owned(), buys));
         }
     }
 }
@@ -259,9 +269,21 @@ fn has(value: &Value, key: &str) -> bool {
 }
 
 fn ttl(value: &Value, expected: &mut Vec<(String, Buys)>) {
-    if value.get("cache_control").is_some_and(|it| has(it, "ttl")) {
-        expected.push(("cache_control.ttl".to_owned(), Buys::Other));
-    }
+    let buys = match value.get("cache_control").and_then(|it| it.get("ttl")).map(|ttl| &ttl.node) {
+        None | Some(Node::Null) => return,
+        Some(Node::String(life)) if life == "5m" => return,
+        Some(Node::String(life)) if life == "1h" => Buys::CacheWrite1h,
+        Some(_) => Buys::Other,
+    };
+    expected.push(("cache_control.ttl".to_owned(), buys));
+}
+
+/// Whether anything in the body is marked for the provider's cache.
+fn caches(body: &Value) -> bool {
+    let items = |value: &Value, name: &str| value.get(name).map(Value::items).unwrap_or_default().to_vec();
+    let marked = |value: &Value| has(value, "cache_control");
+    let message = |it: &Value| marked(it) || items(it, "content").iter().any(marked);
+    marked(body) || items(body, "tools").iter().any(marked) || items(body, "messages").iter().any(message)
 }
 
 fn tools(body: &Value, expected: &mut Vec<(String, Buys)>) {

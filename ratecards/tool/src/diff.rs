@@ -241,13 +241,18 @@ fn whitelist(old: &RateCard, new: &RateCard) -> Vec<Slot> {
 fn terms(id: &str, old: &Model, new: &Model) -> Vec<Term> {
     let mode = |model: &Model| if model.mode == Mode::Chat { "chat" } else { "embeddings" };
     let upstream = |model: &Model| model.upstream_model.clone().unwrap_or_else(|| id.to_owned());
+    let (before, after) = (old.factors, new.factors);
     let fields = [
         ("provider", pair(&old.provider, &new.provider)),
         ("mode", pair(mode(old), mode(new))),
         ("upstream_model", pair(upstream(old), upstream(new))),
         ("context_window", pair(old.context_window, new.context_window)),
         ("max_output_tokens", pair(old.max_output, new.max_output)),
-        ("bytes_per_token", pair(old.factors.bytes_per_token, new.factors.bytes_per_token)),
+        ("bytes_per_token", pair(before.bytes_per_token, after.bytes_per_token)),
+        ("bytes_per_token_other", pair(before.bytes_per_token_other, after.bytes_per_token_other)),
+        ("hidden_reasoning", pair(old.hidden_reasoning, new.hidden_reasoning)),
+        ("unseen_after_s", pair(before.unseen_after_s, after.unseen_after_s)),
+        ("unseen_tokens_per_s", pair(before.unseen_tokens_per_s, after.unseen_tokens_per_s)),
     ];
     let changed = fields.into_iter().filter_map(|(field, pair)| Some((field, pair?)));
     changed.map(|(field, pair)| Term { model: id.to_owned(), field, pair }).collect()

@@ -57,6 +57,14 @@ const WRONG: &str = r#"
 1000000 → "1000000"
 "max_output_tokens": 32768, →
 32768, → 32768, "bytes_per_token": 65,
+32768, → 32768, "bytes_per_token_other": 0,
+32768, → 32768, "hidden_reasoning": "yes",
+32768, → 32768, "unseen_after_s": -1,
+32768, → 32768, "unseen_after_s": 86401,
+32768, → 32768, "unseen_tokens_per_s": 100001,
+8192, → 8192, "hidden_reasoning": true,
+8192, → 8192, "unseen_after_s": 5,
+8192, → 8192, "unseen_tokens_per_s": 40,
 32768, → 32768, "upstream_model": "",
 32768, → 32768, "upstream_model": "a\nb",
 32768, → 32768, "max_tokens": 1,
@@ -81,6 +89,7 @@ const WRONG: &str = r#"
 8192, → 8192, "max_output_tokens": 1,
 "0.008" → "0.008", "output": "1"
 "0.008" → "0.008", "audio_input": "1"
+"0.008" → "0.008", "image_input": "1"
 "embed" → ""
 "#;
 
