@@ -23,7 +23,7 @@ pub struct Said {
     /// The usage that counts.
     pub usage: RawUsage,
     /// Bytes of text that the model wrote, as far as could be seen.
-    pub text: crate::estimate::TextBytes,
+    pub text_bytes: u64,
     /// Whether it was nothing but an error.
     pub only_error: bool,
     /// Whether it could not be read to its end.
@@ -57,16 +57,6 @@ impl Answer {
         matches!(self, Self::Stream(_))
     }
 
-    /// Whether any text that the model wrote was there.
-    #[must_use]
-    pub fn has_text(&self) -> bool {
-        match self {
-            Self::Json(document) => document.found.text_bytes > 0,
-            Self::Stream(scanner) => scanner.stream.text_bytes > 0,
-            Self::Opaque(count) => *count > 0,
-        }
-    }
-
     /// Reads the next bytes and says which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
         match self {
@@ -97,7 +87,7 @@ impl Answer {
             Self::Json(mut document) => Said {
                 id: document.found.id.take(),
                 usage: document.found.take_usage(),
-                text: crate::estimate::TextBytes { ascii: document.found.text_bytes, other: 0 },
+                text_bytes: document.found.text_bytes,
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
                 service_tier: tier(document.found.service_tier.as_deref()),
@@ -109,18 +99,14 @@ impl Answer {
                 Said {
                     id: stream.id,
                     usage: stream.usage,
-                    text: crate::estimate::TextBytes { ascii: stream.text_bytes, other: 0 },
+                    text_bytes: stream.text_bytes,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,
                     service_tier: tier(stream.service_tier.as_deref()),
                 }
             }
             // Compressed text: its bytes are the best guess at its length that there is.
-            Self::Opaque(count) => Said {
-                text: crate::estimate::TextBytes { ascii: count, other: 0 },
-                unreadable: true,
-                ..Said::default()
-            },
+            Self::Opaque(count) => Said { text_bytes: count, unreadable: true, ..Said::default() },
         }
     }
 }

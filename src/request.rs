@@ -119,13 +119,11 @@ pub struct Request {
     /// How many answers are wanted.
     pub n: u64,
     /// Bytes of text in it: what an estimate counts.
-    pub text: crate::estimate::TextBytes,
+    pub text_bytes: u64,
     /// Tokens that an embeddings request gives as numbers.
     pub given_tokens: u64,
     /// Whether any part of a message is not text.
     pub not_text: bool,
-    /// Whether it marks something for the provider's cache (`cache_control`).
-    pub caches: bool,
     /// The body's length.
     pub body_bytes: u64,
 }
@@ -148,11 +146,7 @@ pub enum Buys {
     AudioOutput,
     /// [`Request::service_tier`].
     ServiceTier,
-    /// Pictures are made.
-    ImageOutput,
-    /// Input is written to the provider's cache for an hour.
-    CacheWrite1h,
-    /// What no card can price, such as hosted tools.
+    /// What no card can price: hosted tools, pictures made.
     Other,
     /// What it says to the provider: whether that is sent it is the operator's to say.
     Provider,

@@ -46,7 +46,6 @@ pub(crate) struct Reading {
     text_bytes: u64,
     given_tokens: u64,
     not_text: bool,
-    caches: bool,
     /// What the part or tool being read has said so far.
     said: Said,
 }
@@ -77,7 +76,6 @@ impl Reading {
             text_bytes: 0,
             given_tokens: 0,
             not_text: false,
-            caches: false,
             said: Said::default(),
         }
     }
@@ -110,10 +108,9 @@ impl Reading {
             service_tier_at: self.service_tier,
             options: self.options.asked,
             n: self.n.unwrap_or(1),
-            text: crate::estimate::TextBytes { ascii: self.text_bytes, other: 0 },
+            text_bytes: self.text_bytes,
             given_tokens: self.given_tokens,
             not_text: self.not_text,
-            caches: self.caches,
             body_bytes,
         })
     }
@@ -310,7 +307,6 @@ impl Sink for Reading {
         self.keeping = request_keys::keeps(self.way(depth));
         self.counting = kind == Kind::String && request_keys::is_text(self.way(depth.min(DEEPEST)));
         self.options.value(kind);
-        self.caches |= kind != Kind::Null && matches!(self.way(depth), [.., Name::CacheControl]);
         // A picture to embed, say, costs what nobody can tell from its bytes.
         if kind == Kind::Object && self.mode == Mode::Embeddings && self.way(1) == [Name::Input] {
             self.options.ask("input", Buys::Other);
@@ -366,7 +362,6 @@ impl Sink for Reading {
                     self.options.ask("tools", Buys::Other);
                 }
             }
-            [.., Name::CacheControl, Name::Ttl] => self.options.cache_life(kind, &self.value),
             [Name::Tools, Name::Element] => self.tool_end(kind),
             [Name::Messages, Name::Element, Name::Content, Name::Element, ..] => self.part_end(depth, kind),
             // What an assistant said earlier, by its id: the model hears it again.

@@ -35,18 +35,15 @@ pub struct Usage {
 }
 
 /// A usage, and what was odd about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The counts.
     pub usage: Usage,
     /// More cached than input: cannot be, so all of it counts as plain input.
     pub cached_exceeds_input: bool,
-    pub service_tier: Option<String>,
-    pub writes_cost: bool,
-    pub server_tools: bool,
 }
 
-/// Which of the metered calls: it decides whether an absent output count is zero.
+/// Which of the two metered calls: it decides whether an absent output count is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -54,10 +51,6 @@ pub enum Mode {
     Chat,
     /// `/v1/embeddings`: no output, priced by input only.
     Embeddings,
-    /// `/v1/completions`: no route yet, but the second form of a debit can say it.
-    Completions,
-    /// `/v1/responses`, likewise.
-    Responses,
 }
 
 /// A set of rules that read raw usage.
@@ -103,12 +96,6 @@ impl Rules {
         }
     }
 
-    pub fn first(self) -> Self {
-        self
-    }
-    pub fn latest(self) -> Self {
-        self
-    }
     /// The rules of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -196,13 +183,7 @@ impl Fields {
         let cached_exceeds_input = cached > prompt;
         let cached = if cached_exceeds_input { 0 } else { cached };
         let usage = self.usage(prompt, cached, self.cache_write.unwrap_or(0), output);
-        Some(Reading {
-            usage,
-            cached_exceeds_input,
-            service_tier: None,
-            writes_cost: false,
-            server_tools: false,
-        })
+        Some(Reading { usage, cached_exceeds_input })
     }
 
     /// `additional/1`.
@@ -211,7 +192,7 @@ impl Fields {
         let completion = match (mode, self.completion.or(self.output)) {
             (_, Some(completion)) => completion,
             (Mode::Embeddings, None) => 0,
-            (_, None) => return None,
+            (Mode::Chat, None) => return None,
         };
         let cached = self.cache_read.or(self.cached).unwrap_or(0);
         let cache_write = self.cache_creation.or(self.cache_write).unwrap_or(0);
@@ -221,13 +202,7 @@ impl Fields {
         }
         let output = completion.max(self.total.unwrap_or(0).saturating_sub(input));
         let usage = self.usage(input, cached, cache_write, output);
-        Some(Reading {
-            usage,
-            cached_exceeds_input: false,
-            service_tier: None,
-            writes_cost: false,
-            server_tools: false,
-        })
+        Some(Reading { usage, cached_exceeds_input: false })
     }
 
     fn usage(&self, input: u64, cached: u64, cache_write: u64, output: u64) -> Usage {

@@ -10,7 +10,7 @@ fn counts(raw: &str, mode: Mode) -> String {
 fn counts_by(rules: Rules, raw: &str, mode: Mode) -> String {
     rules.read(raw.as_bytes(), mode).map_or_else(
         || "-".to_owned(),
-        |Reading { usage, cached_exceeds_input, .. }| {
+        |Reading { usage, cached_exceeds_input }| {
             let odd = if cached_exceeds_input { "!" } else { "" };
             format!("{} {}{odd} {} {}", usage.input, usage.cached_input, usage.output, usage.reasoning_output)
         },
