@@ -1,6 +1,7 @@
 //! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
 
 use crate::document::{Choices, Document, RawUsage};
+use crate::estimate::TextBytes;
 use crate::price::ServiceTier;
 use crate::sse::{Passed, Scanner};
 
@@ -22,8 +23,8 @@ pub struct Said {
     pub id: Option<String>,
     /// The usage that counts.
     pub usage: RawUsage,
-    /// Bytes of text that the model wrote, as far as could be seen.
-    pub text_bytes: u64,
+    /// What the model wrote, as far as could be seen.
+    pub text: TextBytes,
     /// Whether it was nothing but an error.
     pub only_error: bool,
     /// Whether it could not be read to its end.
@@ -87,7 +88,7 @@ impl Answer {
             Self::Json(mut document) => Said {
                 id: document.found.id.take(),
                 usage: document.found.take_usage(),
-                text_bytes: document.found.text_bytes,
+                text: document.found.text(),
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
                 service_tier: tier(document.found.service_tier.as_deref()),
@@ -99,14 +100,16 @@ impl Answer {
                 Said {
                     id: stream.id,
                     usage: stream.usage,
-                    text_bytes: stream.text_bytes,
+                    text: stream.text,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,
                     service_tier: tier(stream.service_tier.as_deref()),
                 }
             }
             // Compressed text: its bytes are the best guess at its length that there is.
-            Self::Opaque(count) => Said { text_bytes: count, unreadable: true, ..Said::default() },
+            Self::Opaque(count) => {
+                Said { text: TextBytes::unread(count), unreadable: true, ..Said::default() }
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ impl Bounds {
 #[must_use]
 pub fn input_bytes(request: &Request, model: Option<&Model>) -> u64 {
     let given = request.given_tokens.saturating_mul(bytes_per_token(model));
-    request.text_bytes.saturating_add(given)
+    request.text.all().saturating_add(given)
 }
 
 fn tokens_of(bytes: u64, model: &Model) -> Tokens {

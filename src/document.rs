@@ -1,6 +1,9 @@
 //! What the gateway reads of an answer: one JSON document (a whole answer or one chunk of a stream), pushed in
 //! pieces cut anywhere, in bounded memory.
 
+use crate::answer_keys::{Name, field, name};
+use crate::choice_text::{ChoiceText, Field};
+use crate::estimate::TextBytes;
 use crate::json::{Kind, Reader, Sink};
 use crate::skeleton::{HOLES_MAX, Hole};
 use crate::usage::RAW_MAX;
@@ -61,11 +64,19 @@ pub struct Found {
     pub error: bool,
     /// `service_tier`, where it is a string.
     pub service_tier: Option<String>,
-    /// Bytes of text that the model wrote: unescaped, without JSON framing.
-    pub text_bytes: u64,
+    /// What the model wrote in the choices that came to their end.
+    pub before: TextBytes,
+    /// And in the one that is being read, or was read last.
+    pub choice: ChoiceText,
 }
 
 impl Found {
+    /// What the model wrote, once.
+    #[must_use]
+    pub fn text(&self) -> TextBytes {
+        self.before.plus(self.choice.once())
+    }
+
     /// The usage that counts: the top-level one, else Groq's.
     #[must_use]
     pub fn take_usage(&mut self) -> RawUsage {
@@ -122,33 +133,19 @@ impl Document {
         self.json.offset() == 0
     }
 
-    /// The strings whose text told nothing but its length, in order; none where there are too many.
+    /// The strings whose text told nothing but its length, in order; none where there are too many, or where they are
+    /// not all of one choice that says everything in one place.
     #[must_use]
     pub fn holes(&self) -> Option<&[Hole]> {
+        if self.place.choices > 1 || self.place.sayings > 1 {
+            return None;
+        }
         self.place.holes.get(..self.place.holes_found)
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Name {
-    #[default]
-    Other,
-    Element,
-    Id,
-    Tier,
-    Usage,
-    Groq,
-    Choices,
-    Error,
-    /// `delta` or `message`: what is inside was written by the model.
-    Said,
-    Text,
-    /// A string inside of `delta` that is framing, not text.
-    Framing,
-}
-
-/// `choices[0].delta.tool_calls[0].function.arguments` has seven levels.
-const LEVELS: usize = 8;
+/// `choices[0].delta.content[0].thinking[0].text` has eight levels; one more tells what is inside of it from it.
+const LEVELS: usize = 10;
 
 /// Where in the document the reader is, and what it is keeping.
 #[derive(Debug, Default)]
@@ -159,7 +156,13 @@ struct Place {
     from: u64,
     kept: Vec<u8>,
     too_large: bool,
-    counting: bool,
+    /// Which text the value is that is being read.
+    field: Field,
+    /// Whether the choice has a `delta`.
+    has_delta: bool,
+    /// How many times a choice, and how many times a `delta` or `message`, began.
+    choices: u32,
+    sayings: u32,
     skips_id: bool,
     /// Where the text begins of a string that is a hole.
     hole_from: Option<u64>,
@@ -213,10 +216,28 @@ impl Pass<'_> {
         }
     }
 
+    fn next_choice(&mut self) {
+        self.found.choices = Choices::Some;
+        self.found.before = self.found.text();
+        self.found.choice = ChoiceText::default();
+        self.place.choices = self.place.choices.saturating_add(1);
+        self.place.has_delta = false;
+    }
+
+    /// A `delta` or a `message` begins. Of two, the last one counts, as for every JSON reader; and beside a delta, which
+    /// says what is new, a message repeats all that was said so far (Perplexity).
+    fn say(&mut self, is_delta: bool) {
+        self.place.sayings = self.place.sayings.saturating_add(1);
+        if is_delta || !self.place.has_delta {
+            self.found.choice.say_anew();
+        }
+        self.place.has_delta |= is_delta;
+    }
+
     fn end_hole(&mut self, from: u64, to: u64) {
         let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
         if let Some(place) = self.place.holes.get_mut(self.place.holes_found) {
-            *place = Hole { from: index(from), to: index(to), is_text: self.place.counting };
+            *place = Hole { from: index(from), to: index(to), field: self.place.field };
         }
         self.place.holes_found = self.place.holes_found.saturating_add(1);
     }
@@ -240,22 +261,8 @@ impl Pass<'_> {
 
 impl Sink for Pass<'_> {
     fn key(&mut self, depth: usize, key: &[u8], _: u64) {
-        let name = match (depth, key) {
-            (1, b"id") => Name::Id,
-            (1, b"service_tier") => Name::Tier,
-            (1 | 2, b"usage") => Name::Usage,
-            (1, b"x_groq") => Name::Groq,
-            (1, b"choices" | b"data") => Name::Choices,
-            (1, b"error") => Name::Error,
-            (3, b"delta" | b"message") => Name::Said,
-            (3, b"text") => Name::Text,
-            (4.., b"role" | b"id" | b"type" | b"object") => Name::Framing,
-            // `delta.audio.data`: sound, whose transcript stands beside it.
-            (5, b"data") => Name::Framing,
-            _ => Name::Other,
-        };
         if let Some(place) = self.place.path.get_mut(depth) {
-            *place = name;
+            *place = name(depth, key);
         }
     }
 
@@ -273,24 +280,27 @@ impl Sink for Pass<'_> {
             self.place.kept.clear();
             self.place.too_large = false;
         }
-        let (counting, choices, error) = match self.way(depth.min(LEVELS.saturating_sub(1))) {
-            [Name::Choices] if kind == Kind::Array => (false, Choices::Empty, false),
-            [Name::Choices, Name::Element, inside @ ..] => {
-                let text = match inside {
-                    [Name::Said, .., Name::Framing] => false,
-                    [Name::Said, _, ..] | [Name::Text] => kind == Kind::String,
-                    _ => false,
-                };
-                (text, Choices::Some, false)
+        self.place.field = Field::NoText;
+        match self.way(depth.min(LEVELS.saturating_sub(1))) {
+            [Name::Choices] if kind == Kind::Array => {
+                self.found.choices = self.found.choices.max(Choices::Empty);
             }
-            [Name::Error] => (false, Choices::Absent, kind != Kind::Null),
-            _ => (false, Choices::Absent, false),
-        };
-        self.place.counting = counting;
-        let is_hole = counting || (kind == Kind::String && self.way(depth) == [Name::Other]);
+            [Name::Choices, Name::Element] => self.next_choice(),
+            [Name::Choices, Name::Element, said @ (Name::Delta | Name::Message)] if kind == Kind::Object => {
+                let is_delta = *said == Name::Delta;
+                self.say(is_delta);
+            }
+            [Name::Choices, Name::Element, inside @ ..] if kind == Kind::String => {
+                // A message beside a delta repeats all that was said so far.
+                let repeats = self.place.has_delta && inside.first() == Some(&Name::Message);
+                self.place.field = if repeats { Field::NoText } else { field(inside) };
+            }
+            [Name::Error] => self.found.error |= kind != Kind::Null,
+            _ => {}
+        }
+        let is_text = self.place.field != Field::NoText;
+        let is_hole = is_text || (kind == Kind::String && self.way(depth) == [Name::Other]);
         self.place.hole_from = (is_hole && keeping == Keeping::Nothing).then_some(at.saturating_add(1));
-        self.found.choices = self.found.choices.max(choices);
-        self.found.error |= error;
         let inside = self.place.path.get_mut(depth.saturating_add(1));
         match (kind, inside) {
             (Kind::Array, Some(inside)) => *inside = Name::Element,
@@ -300,9 +310,8 @@ impl Sink for Pass<'_> {
     }
 
     fn piece(&mut self, bytes: &[u8]) {
-        if self.place.counting {
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            self.found.text_bytes = self.found.text_bytes.saturating_add(length);
+        if let Some(text) = self.found.choice.of(self.place.field) {
+            text.add(bytes);
         }
         if matches!(self.place.keeping, Keeping::Id | Keeping::Tier) {
             self.keep(bytes);

@@ -72,19 +72,104 @@ fn decoys_are_no_usage() {
 
 #[test]
 fn text_is_what_the_model_wrote() {
-    for (text, bytes) in [
-        (r#"{"choices":[{"message":{"role":"assistant","content":"h\u00e4i"}}]}"#, 4),
-        (r#"{"choices":[{"delta":{"reasoning_content":"ab","content":"c"}},{"delta":{"content":"d"}}]}"#, 4),
+    for (choices, ascii, other) in [
+        (r#"[{"message":{"role":"assistant","content":"h\u00e4i"}}]"#, 2, 2),
+        (r#"[{"message":{"content":"你好, ok","refusal":"no"}}]"#, 6, 6),
+        (r#"[{"delta":{"reasoning_content":"ab","content":"c"}},{"delta":{"content":"d"}}]"#, 4, 0),
         (
-            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+            r#"[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]"#,
             8,
+            0,
         ),
-        (r#"{"choices":[{"text":"abc"}]}"#, 3),
-        (r#"{"choices":[{"delta":{"audio":{"id":"a","data":"UklGRg==","transcript":"four"}}}]}"#, 4),
-        (r#"{"choices":[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy"}"#, 0),
-        (r#"{"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]}"#, 0),
+        (
+            r#"[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"a":"bc","d":[{"e":"g"}]}}}]}}]"#,
+            4,
+            0,
+        ),
+        (
+            r#"[{"delta":{"tool_calls":[{"id":"call_1","type":"custom","custom":{"name":"f","input":"abc"}}]}}]"#,
+            4,
+            0,
+        ),
+        (r#"[{"message":{"function_call":{"name":"f","arguments":"{}"}}}]"#, 3, 0),
+        (r#"[{"text":"abc"}]"#, 3, 0),
+        (r#"[{"delta":{"audio":{"id":"a","data":"UklGRg==","transcript":"four"}}}]"#, 4, 0),
+        (r#"[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy""#, 0, 0),
+        (r#"[],"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]"#, 0, 0),
+        // Mistral's parts.
+        (
+            r#"[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"ab"}]},{"type":"text","text":"c"}]}}]"#,
+            3,
+            0,
+        ),
+        (r#"[{"message":{"content":[{"type":"thinking","thinking":"ab","signature":"sssss"}]}}]"#, 2, 0),
     ] {
-        assert_eq!(find(text).text_bytes, bytes, "{text}");
+        let text = find(&format!(r#"{{"choices":{choices}}}"#)).text();
+        assert_eq!((text.ascii, text.other), (ascii, other), "{choices}");
+    }
+}
+
+#[test]
+fn text_that_a_provider_says_twice_counts_once() {
+    for (choices, bytes) in [
+        (r#"[{"text":"four","delta":{"content":"four"}}]"#, 4),
+        (r#"[{"delta":{"content":"four"},"text":"four"}]"#, 4),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":"four"}}]"#, 4),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":"other"}}]"#, 5),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":null}}]"#, 4),
+        (
+            r#"[{"delta":{"reasoning":"four","reasoning_details":[{"type":"reasoning.text","text":"four","format":"x","signature":"sss"}]}}]"#,
+            4,
+        ),
+        (
+            r#"[{"delta":{"reasoning":null,"reasoning_details":[{"type":"reasoning.summary","summary":"four"}]}}]"#,
+            4,
+        ),
+        (r#"[{"message":{"content":"hi there"},"delta":{"content":"there"}}]"#, 5),
+        (r#"[{"delta":{"content":"there"},"message":{"content":"hi there"}}]"#, 5),
+        (r#"[{"delta":null,"message":{"content":"there"}}]"#, 5),
+        (r#"[{"delta":{"content":"there"}},{"message":{"content":"there"}}]"#, 10),
+    ] {
+        assert_eq!(find(&format!(r#"{{"choices":{choices}}}"#)).text().all(), bytes, "{choices}");
+    }
+}
+
+#[test]
+fn what_the_model_did_not_write_is_no_text() {
+    let long = "x".repeat(9_000);
+    for delta in [
+        r#""role":"assistant","name":"MiniMax AI","channel":"analysis","reasoning_id":"r1","finish_reason":"stop""#,
+        r#""reasoning_details":[{"type":"reasoning.encrypted","id":"r1","data":"{long}"}]"#,
+        r#""encrypted_content":"{long}","thought_signature":"{long}""#,
+        r#""images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,{long}"}}]"#,
+        r#""content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,{long}"}}],"b64_json":"{long}""#,
+        r#""annotations":[{"type":"url_citation","url_citation":{"url":"u","title":"t","content":"{long}"}}]"#,
+        r#""tool_calls":[{"id":"{long}","type":"function","function":{"description":"{long}"}}]"#,
+        r#""extra_content":{"google":{"thought":true,"text":"{long}"}},"token_ids":[1,2],"audio_content":"{long}""#,
+        r#""thinking_blocks":[{"type":"thinking","thinking":"{long}"}],"provider_specific_fields":{"a":"{long}"}"#,
+    ] {
+        let text =
+            format!(r#"{{"choices":[{{"delta":{{{delta}}},"logprobs":{{"content":[{{"token":"t"}}]}}}}]}}"#);
+        assert_eq!(find(&text.replace("{long}", "abcd")).text(), TextBytes::default(), "{delta}");
+        let mut document = Document::default();
+        document.push(text.replace("{long}", &long).as_bytes());
+        assert_eq!(document.found.text(), TextBytes::default(), "{delta}");
+    }
+}
+
+#[test]
+fn text_under_an_unknown_name_is_not_free_and_not_more_than_a_chunk_holds() {
+    let long = "x".repeat(9_000);
+    for (delta, bytes) in [
+        (r#"{"role":"assistant","thoughts":"four"}"#, 4),
+        (r#"{"thoughts":{"parts":[{"type":"t","body":"four"}]}}"#, 4),
+        (r#"{"thinking":"four","content":""}"#, 4),
+        (r#"{"thoughts":"four","content":"x"}"#, 1),
+        (r#"{"thoughts":"{long}"}"#, 256),
+    ] {
+        let mut document = Document::default();
+        document.push(format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#).replace("{long}", &long).as_bytes());
+        assert_eq!(document.found.text().all(), bytes, "{delta}");
     }
 }
 

@@ -7,6 +7,7 @@ pub mod admit;
 mod allocator;
 pub mod answer;
 pub mod answer_headers;
+mod answer_keys;
 pub mod answer_status;
 #[cfg(target_arch = "wasm32")]
 mod ask;
@@ -18,6 +19,7 @@ pub mod cap;
 mod cap_place;
 pub mod card;
 mod card_prices;
+pub mod choice_text;
 pub mod clock;
 pub mod config;
 pub mod debit;

@@ -211,9 +211,9 @@ fn count(
     let bytes_per_token = bytes_per_token(model);
     let estimate = Estimate {
         input_bytes: admission.input_bytes,
-        output_bytes: said.text_bytes,
+        output_bytes: said.text.all(),
         input_limit: admission.input_limit,
-        output_limit: estimated_output_limit(admission.output_limit, said.text_bytes, bytes_per_token),
+        output_limit: estimated_output_limit(admission.output_limit, said.text.all(), bytes_per_token),
     };
     let usage = estimate.usage(bytes_per_token);
     // The card was refused if its largest call did not fit an amount; n such calls saturate.

@@ -42,7 +42,8 @@ fn admission() -> Admission {
 }
 
 fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
-    let said = Said { usage, text_bytes, unreadable, ..Said::default() };
+    let text = crate::estimate::TextBytes::unread(text_bytes);
+    let said = Said { usage, text, unreadable, ..Said::default() };
     let answered = Answered { status: Some(200), stream: true, complete: true, said };
     let debit = settle(&admission(), answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
     debit.prove(&Bundle::embedded().unwrap()).unwrap();

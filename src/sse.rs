@@ -13,6 +13,7 @@
 //! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
 use crate::document::{Choices, Document, RawUsage};
+use crate::estimate::TextBytes;
 use crate::skeleton::Skeleton;
 
 /// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.
@@ -25,8 +26,8 @@ pub struct Stream {
     pub id: Option<String>,
     /// The last usage that was not `null`.
     pub usage: RawUsage,
-    /// Bytes of text that the model wrote.
-    pub text_bytes: u64,
+    /// What the model wrote.
+    pub text: TextBytes,
     /// Whether any event had choices.
     pub has_choices: bool,
     /// Whether any event was an error.
@@ -162,7 +163,7 @@ impl Scanner {
     fn pass_at_once(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> Option<usize> {
         let fit = self.skeleton.fits(rest)?;
         let end = at.saturating_add(fit.length);
-        self.stream.text_bytes = self.stream.text_bytes.saturating_add(fit.text_bytes);
+        self.stream.text = self.stream.text.plus(fit.text);
         self.drop_line_feed = false;
         if self.takes_out {
             out.release(&mut self.held);
@@ -322,7 +323,7 @@ impl Scanner {
         let found = &mut document.found;
         let (has_choices, has_error) = (found.choices == Choices::Some, found.error);
         let usage_only = whole && found.usage.is_reported() && !has_choices && !has_error;
-        self.stream.text_bytes = self.stream.text_bytes.saturating_add(found.text_bytes);
+        self.stream.text = self.stream.text.plus(found.text());
         self.stream.has_choices |= has_choices;
         self.stream.has_error |= has_error;
         if let Some(tier) = found.service_tier.take() {

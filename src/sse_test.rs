@@ -57,6 +57,10 @@ const EVENTS: &[&str] = &[
     "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"x_groq\":{\"id\":\"{text}\"}}\r\n\r\n",
     "data: {\"choices\":[{\"{text}\":{\"content\":\"x\"},\"text\":\"{text}\"}],\"a\":\"{text}\",\"b\":\"{text}\"}\n\n",
     "data: {\"a\":\"{text}\",\"choices\":[{\"delta\":{\"1\":\"{text}\",\"2\":\"\",\"3\":\"\",\"4\":\"\",\"5\":\"\",\"6\":\"\",\"7\":\"{text}\",\"8\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"reasoning\":\"{text}\",\"reasoning_content\":\"{text}\"},\"text\":\"{text}\"}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"thoughts\":\"{text}\",\"content\":\"\",\"reasoning_details\":[{\"text\":\"{text}\"}]}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"reasoning\":\"{text}\"}},{\"delta\":{\"reasoning_content\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"message\":{\"content\":\"{text}\"},\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "event: x\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "data:\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n",
@@ -173,7 +177,7 @@ fn the_last_usage_that_is_not_null_wins_and_text_adds_up() {
     );
     assert_eq!(said.usage, RawUsage::Value(br#"{"n":2}"#.to_vec()));
     assert_eq!(said.id.as_deref(), Some("c1"));
-    assert_eq!(said.text_bytes, 4 + 1 + 4);
+    assert_eq!(said.text, TextBytes { ascii: 2 + 1 + 2, other: 4 });
     assert!(said.has_choices && !said.has_error);
 }
 
@@ -252,7 +256,8 @@ fn long_events_pass_as_they_came_and_the_usage_chunk_between_them_goes() {
             let pieces: Vec<&[u8]> = stream.as_bytes().chunks(piece).collect();
             let (passed, said) = pass(&pieces, true);
             assert!(passed == expected.as_bytes(), "{size} bytes in pieces of {piece}");
-            assert!(said.usage.is_reported() && said.text_bytes == u64::try_from(2 * text.len()).unwrap());
+            let other = u64::try_from(2 * text.len()).unwrap();
+            assert!(said.usage.is_reported() && said.text == TextBytes { ascii: 0, other });
         }
     }
 }
