@@ -1,8 +1,9 @@
 //! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
 
-use crate::document::{Choices, Document, RawUsage};
+use crate::document::{Choices, Document};
 use crate::estimate::TextBytes;
 use crate::price::ServiceTier;
+use crate::reported::{Judge, RawUsage};
 use crate::sse::{Passed, Scanner};
 
 /// Reads an answer of any kind.
@@ -14,6 +15,17 @@ pub enum Answer {
     Stream(Box<Scanner>),
     /// Bytes that cannot be read, such as compressed ones; how many came.
     Opaque(u64),
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The caller's `stream`.
+    pub wants_stream: bool,
+    /// Whether the usage chunk is the filter's doing, so that it is taken out.
+    pub takes_out: bool,
+    /// How usages are judged.
+    pub judge: Judge,
 }
 
 /// What an answer said.
@@ -34,10 +46,10 @@ pub struct Said {
 }
 
 impl Answer {
-    /// A reader for an answer with these headers. `wants_stream` and `takes_out` are what was asked for:
-    /// the caller's `stream`, and whether the usage chunk is the filter's doing.
+    /// A reader for an answer with these headers.
     #[must_use]
-    pub fn of(content_type: &[u8], content_encoding: &[u8], wants_stream: bool, takes_out: bool) -> Self {
+    pub fn of(content_type: &[u8], content_encoding: &[u8], asked: Asked) -> Self {
+        let Asked { wants_stream, takes_out, judge } = asked;
         let is = |value: &[u8], start: &[u8]| {
             value.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
         };
@@ -49,7 +61,11 @@ impl Answer {
             value if is(value, b"application/json") => false,
             _ => wants_stream,
         };
-        if streams { Self::Stream(Box::new(Scanner::new(takes_out))) } else { Self::Json(Box::default()) }
+        if streams {
+            Self::Stream(Box::new(Scanner::new(takes_out, judge)))
+        } else {
+            Self::Json(Box::new(Document::new(judge)))
+        }
     }
 
     /// Whether the answer is a stream.
@@ -87,7 +103,7 @@ impl Answer {
         match self {
             Self::Json(mut document) => Said {
                 id: document.found.id.take(),
-                usage: document.found.take_usage(),
+                usage: document.found.usage.raw.clone(),
                 text: document.found.text(),
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
@@ -99,7 +115,7 @@ impl Answer {
                 let stream = scanner.stream;
                 Said {
                     id: stream.id,
-                    usage: stream.usage,
+                    usage: stream.usage.raw,
                     text: stream.text,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,

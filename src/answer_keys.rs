@@ -66,7 +66,7 @@ pub(crate) fn name(depth: usize, key: &[u8]) -> Name {
         (1, b"x_groq") => Name::Groq,
         (1, b"choices" | b"data") => Name::Choices,
         (1, b"error") => Name::Error,
-        (1 | 2, b"usage") => Name::Usage,
+        (1..=3, b"usage") => Name::Usage,
         (3, b"delta") => Name::Delta,
         (3, b"message") => Name::Message,
         (3, b"text") => Name::Text,

@@ -5,35 +5,13 @@ use crate::answer_keys::{Name, field, name};
 use crate::choice_text::{ChoiceText, Field};
 use crate::estimate::TextBytes;
 use crate::json::{Kind, Reader, Sink};
+use crate::reported::{At, Judge, RawUsage, Reported};
 use crate::skeleton::{HOLES_MAX, Hole};
-use crate::usage::RAW_MAX;
+use crate::usage::{RAW_MAX, Worth};
+use crate::usage_fields::TIER_KEPT;
 
 /// The longest response id that is kept.
 const ID_MAX: usize = 128;
-/// How much of a service tier's name is kept: more than any that a card prices has.
-const TIER_KEPT: usize = 65;
-
-/// A raw usage, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum RawUsage {
-    /// The provider said nothing.
-    #[default]
-    Absent,
-    /// It said `null`: as good as nothing, but not to be overwritten in a stream.
-    Null,
-    /// The value's bytes as received.
-    Value(Vec<u8>),
-    /// More bytes than an entry keeps.
-    TooLarge,
-}
-
-impl RawUsage {
-    /// Whether the provider said something.
-    #[must_use]
-    pub fn is_reported(&self) -> bool {
-        matches!(self, Self::Value(_) | Self::TooLarge)
-    }
-}
 
 /// What a document's `choices` (or an embedding's `data`) are.
 ///
@@ -54,10 +32,10 @@ pub enum Choices {
 pub struct Found {
     /// The top-level `id`, where it is a string that an entry can keep.
     pub id: Option<String>,
-    /// The top-level `usage`.
-    pub usage: RawUsage,
-    /// `x_groq.usage`.
-    pub groq_usage: RawUsage,
+    /// The usage that counts: the top-level one, else Groq's, else a choice's.
+    pub usage: Reported,
+    /// Whether the top-level one holds a count.
+    pub has_usage: bool,
     /// `choices`, or `data`.
     pub choices: Choices,
     /// Whether there is an `error` other than `null`.
@@ -76,13 +54,6 @@ impl Found {
     pub fn text(&self) -> TextBytes {
         self.before.plus(self.choice.once())
     }
-
-    /// The usage that counts: the top-level one, else Groq's.
-    #[must_use]
-    pub fn take_usage(&mut self) -> RawUsage {
-        let usage = std::mem::take(&mut self.usage);
-        if usage.is_reported() { usage } else { std::mem::take(&mut self.groq_usage) }
-    }
 }
 
 /// Reads one document.
@@ -95,6 +66,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// A document whose usages are judged so.
+    #[must_use]
+    pub fn new(judge: Judge) -> Self {
+        Self { place: Place { judge, ..Place::default() }, ..Self::default() }
+    }
+
     /// Reads the next bytes; false once they are not JSON.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         let base = self.json.offset();
@@ -164,6 +141,7 @@ struct Place {
     choices: u32,
     sayings: u32,
     skips_id: bool,
+    judge: Judge,
     /// Where the text begins of a string that is a hole.
     hole_from: Option<u64>,
     holes: [Hole; HOLES_MAX],
@@ -242,20 +220,19 @@ impl Pass<'_> {
         self.place.holes_found = self.place.holes_found.saturating_add(1);
     }
 
-    fn end_usage(&mut self, depth: usize, kind: Kind, end: u64) {
+    fn end_usage(&mut self, depth: usize, end: u64) {
         self.keep_up_to(end);
         let kept = std::mem::take(&mut self.place.kept);
-        let usage = match kind {
-            Kind::Null => RawUsage::Null,
-            _ if self.place.too_large => RawUsage::TooLarge,
-            _ => RawUsage::Value(kept),
-        };
         self.place.keeping = Keeping::Nothing;
-        if depth == 1 {
-            self.found.usage = usage;
-        } else {
-            self.found.groq_usage = usage;
-        }
+        let raw = if self.place.too_large { RawUsage::TooLarge } else { RawUsage::Value(kept) };
+        let at = match depth {
+            1 => At::Top,
+            2 => At::Groq,
+            _ => At::Choice,
+        };
+        let usage = Reported::of(raw, at, self.place.judge);
+        self.found.has_usage |= at == At::Top && usage.worth >= Worth::Unreadable;
+        self.found.usage.or_beside(usage);
     }
 }
 
@@ -269,7 +246,9 @@ impl Sink for Pass<'_> {
     fn begin(&mut self, depth: usize, kind: Kind, at: u64) {
         let keeping = match self.way(depth) {
             _ if self.place.keeping != Keeping::Nothing => self.place.keeping,
-            [Name::Usage] | [Name::Groq, Name::Usage] => Keeping::Usage(depth),
+            [Name::Usage] | [Name::Groq, Name::Usage] | [Name::Choices, Name::Element, Name::Usage] => {
+                Keeping::Usage(depth)
+            }
             [Name::Id] if kind == Kind::String && !self.place.skips_id => Keeping::Id,
             [Name::Tier] if kind == Kind::String => Keeping::Tier,
             _ => Keeping::Nothing,
@@ -318,12 +297,12 @@ impl Sink for Pass<'_> {
         }
     }
 
-    fn end(&mut self, depth: usize, kind: Kind, end: u64) {
+    fn end(&mut self, depth: usize, _: Kind, end: u64) {
         if let Some(from) = self.place.hole_from.take() {
             self.end_hole(from, end.saturating_sub(1));
         }
         match self.place.keeping {
-            Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, kind, end),
+            Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, end),
             Keeping::Id => {
                 self.place.keeping = Keeping::Nothing;
                 let id = std::mem::take(&mut self.place.kept);

@@ -53,6 +53,7 @@ pub mod publish;
 pub mod readiness;
 mod record;
 pub mod refusal;
+pub mod reported;
 pub mod request;
 pub mod request_body;
 mod request_keys;
@@ -68,6 +69,7 @@ pub mod sse;
 mod text;
 pub mod token_cache;
 pub mod usage;
+mod usage_fields;
 #[cfg(target_arch = "wasm32")]
 mod vm;
 #[cfg(target_arch = "wasm32")]

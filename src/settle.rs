@@ -8,10 +8,10 @@ use crate::bounds::estimated_output_limit;
 use crate::card::{Model, RateCard, bytes_per_token};
 use crate::clock::Moment;
 use crate::debit::{CANON_V, Debit, ESTIMATOR, Ending, Estimate, Flag, Kind, Provenance};
-use crate::document::RawUsage;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
+use crate::reported::RawUsage;
 use crate::usage::{Mode, Rules, Usage};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
@@ -205,8 +205,8 @@ fn count(
             None => flags.push(Flag::UsageUnreadable),
         },
         RawUsage::TooLarge => flags.push(Flag::UsageTooLarge),
-        RawUsage::Absent | RawUsage::Null if said.unreadable => flags.push(Flag::AnswerUnreadable),
-        RawUsage::Absent | RawUsage::Null => {}
+        RawUsage::Absent if said.unreadable => flags.push(Flag::AnswerUnreadable),
+        RawUsage::Absent => {}
     }
     let bytes_per_token = bytes_per_token(model);
     let estimate = Estimate {

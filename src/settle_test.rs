@@ -67,7 +67,7 @@ fn an_estimate_is_at_most_what_was_reserved() {
     let debit = settled(RawUsage::Absent, 400, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(50)));
     assert_eq!(debit.flags, []);
-    let debit = settled(RawUsage::Null, 7, false);
+    let debit = settled(RawUsage::Absent, 7, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(2)));
     let debit = settled(RawUsage::Absent, 10_000, false);
     assert_eq!(debit.tokens_output, Tokens(2_500), "50 tokens are no 10,000 bytes: the maximum was not kept");
