@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Tier};
+use crate::answer::Asked;
 use crate::bounds::{Bounds, input_text};
 use crate::cap::Daily;
 use crate::card::{Model, RateCard};
@@ -15,6 +16,7 @@ use crate::head::{Call, OwnKey};
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
 use crate::refusal::Refusal;
+use crate::reported::Judge;
 use crate::request::{AskedOption, Buys, Request, RequestError, Rewrite, WrittenTier, edited_length};
 use crate::settle::Admission;
 use crate::stopwatch::Stopwatch;
@@ -29,8 +31,8 @@ pub struct InFlight {
     pub admission: Rc<Admission>,
     /// The account's daily cap; none where it has none.
     pub cap: Option<Pax>,
-    /// Whether the usage chunk is the filter's doing.
-    pub takes_out: bool,
+    /// What reads its answer must know of it.
+    pub asked: Asked,
     /// Whether the model's provider takes callers' own keys.
     pub own_keys: bool,
     /// How long it takes, from when it is forwarded.
@@ -45,7 +47,7 @@ impl InFlight {
             ("x-matrix-rate-table-version", self.admission.card.version.0.to_string()),
             ("x-matrix-exchange-id", self.admission.exchange_id.text()),
         ];
-        AnswerHead { add, length_changes: self.takes_out }
+        AnswerHead { add, length_changes: self.asked.takes_out }
     }
 
     /// The refusal of a reservation that does not fit.
@@ -141,7 +143,12 @@ pub fn admit(
     };
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
     let reservation = cap.and(served.model).map(|model| bounds.ceiling(model, asked));
-    let takes_out = rewrite.asks_usage && !request.asks_usage();
+    let usage_rules = served.provider.usage_rules;
+    let asked_for = Asked {
+        wants_stream: streams,
+        takes_out: rewrite.asks_usage && !request.asks_usage(),
+        judge: Judge { rules: usage_rules.latest(), mode, one_answer: request.n == 1 },
+    };
     let forward = Forward {
         mark: served.name.to_owned(),
         headers: upstream_headers(served.provider, call, mode),
@@ -171,10 +178,10 @@ pub fn admit(
         asked_model: None,
         model: request.model,
         reservation,
-        usage_rules: served.provider.usage_rules,
+        usage_rules,
     };
     let watch = Stopwatch::start(now.tick);
-    Ok((InFlight { admission: Rc::new(admission), cap, takes_out, own_keys, watch }, forward))
+    Ok((InFlight { admission: Rc::new(admission), cap, asked: asked_for, own_keys, watch }, forward))
 }
 
 /// Who serves a model, and its price where the card has one.

@@ -1,7 +1,9 @@
 //! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
 
-use crate::document::{Choices, Document, RawUsage};
+use crate::document::{Choices, Document};
+use crate::estimate::TextBytes;
 use crate::price::ServiceTier;
+use crate::reported::{Judge, RawUsage};
 use crate::sse::{Passed, Scanner};
 
 /// Reads an answer of any kind.
@@ -15,6 +17,17 @@ pub enum Answer {
     Opaque(u64),
 }
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The caller's `stream`.
+    pub wants_stream: bool,
+    /// Whether the usage chunk is the filter's doing, so that it is taken out.
+    pub takes_out: bool,
+    /// How usages are judged.
+    pub judge: Judge,
+}
+
 /// What an answer said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
@@ -22,8 +35,8 @@ pub struct Said {
     pub id: Option<String>,
     /// The usage that counts.
     pub usage: RawUsage,
-    /// Bytes of text that the model wrote, as far as could be seen.
-    pub text_bytes: u64,
+    /// What the model wrote, as far as could be seen.
+    pub text: TextBytes,
     /// Whether it was nothing but an error.
     pub only_error: bool,
     /// Whether it could not be read to its end.
@@ -33,10 +46,10 @@ pub struct Said {
 }
 
 impl Answer {
-    /// A reader for an answer with these headers. `wants_stream` and `takes_out` are what was asked for:
-    /// the caller's `stream`, and whether the usage chunk is the filter's doing.
+    /// A reader for an answer with these headers.
     #[must_use]
-    pub fn of(content_type: &[u8], content_encoding: &[u8], wants_stream: bool, takes_out: bool) -> Self {
+    pub fn of(content_type: &[u8], content_encoding: &[u8], asked: Asked) -> Self {
+        let Asked { wants_stream, takes_out, judge } = asked;
         let is = |value: &[u8], start: &[u8]| {
             value.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
         };
@@ -48,13 +61,27 @@ impl Answer {
             value if is(value, b"application/json") => false,
             _ => wants_stream,
         };
-        if streams { Self::Stream(Box::new(Scanner::new(takes_out))) } else { Self::Json(Box::default()) }
+        if streams {
+            Self::Stream(Box::new(Scanner::new(takes_out, judge)))
+        } else {
+            Self::Json(Box::new(Document::new(judge)))
+        }
     }
 
     /// Whether the answer is a stream.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         matches!(self, Self::Stream(_))
+    }
+
+    /// Whether any text that the model wrote was there.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        match self {
+            Self::Json(document) => document.found.text().all() > 0,
+            Self::Stream(scanner) => scanner.stream.text.all() > 0,
+            Self::Opaque(count) => *count > 0,
+        }
     }
 
     /// Reads the next bytes and says which pass.
@@ -86,8 +113,8 @@ impl Answer {
         match self {
             Self::Json(mut document) => Said {
                 id: document.found.id.take(),
-                usage: document.found.take_usage(),
-                text_bytes: document.found.text_bytes,
+                usage: document.found.usage.raw.clone(),
+                text: document.found.text(),
                 only_error: document.found.error && document.found.choices != Choices::Some,
                 unreadable: document.is_broken(),
                 service_tier: tier(document.found.service_tier.as_deref()),
@@ -98,15 +125,17 @@ impl Answer {
                 let stream = scanner.stream;
                 Said {
                     id: stream.id,
-                    usage: stream.usage,
-                    text_bytes: stream.text_bytes,
+                    usage: stream.usage.raw,
+                    text: stream.text,
                     only_error: stream.has_error && !stream.has_choices,
                     unreadable: false,
                     service_tier: tier(stream.service_tier.as_deref()),
                 }
             }
             // Compressed text: its bytes are the best guess at its length that there is.
-            Self::Opaque(count) => Said { text_bytes: count, unreadable: true, ..Said::default() },
+            Self::Opaque(count) => {
+                Said { text: TextBytes::unread(count), unreadable: true, ..Said::default() }
+            }
         }
     }
 }

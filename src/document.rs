@@ -1,36 +1,17 @@
 //! What the gateway reads of an answer: one JSON document (a whole answer or one chunk of a stream), pushed in
 //! pieces cut anywhere, in bounded memory.
 
+use crate::answer_keys::{Name, field, name};
+use crate::choice_text::{ChoiceText, Field};
+use crate::estimate::TextBytes;
 use crate::json::{Kind, Reader, Sink};
+use crate::reported::{At, Judge, RawUsage, Reported};
 use crate::skeleton::{HOLES_MAX, Hole};
-use crate::usage::RAW_MAX;
+use crate::usage::{RAW_MAX, Worth};
+use crate::usage_fields::TIER_KEPT;
 
 /// The longest response id that is kept.
 const ID_MAX: usize = 128;
-/// How much of a service tier's name is kept: more than any that a card prices has.
-const TIER_KEPT: usize = 65;
-
-/// A raw usage, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum RawUsage {
-    /// The provider said nothing.
-    #[default]
-    Absent,
-    /// It said `null`: as good as nothing, but not to be overwritten in a stream.
-    Null,
-    /// The value's bytes as received.
-    Value(Vec<u8>),
-    /// More bytes than an entry keeps.
-    TooLarge,
-}
-
-impl RawUsage {
-    /// Whether the provider said something.
-    #[must_use]
-    pub fn is_reported(&self) -> bool {
-        matches!(self, Self::Value(_) | Self::TooLarge)
-    }
-}
 
 /// What a document's `choices` (or an embedding's `data`) are.
 ///
@@ -51,26 +32,27 @@ pub enum Choices {
 pub struct Found {
     /// The top-level `id`, where it is a string that an entry can keep.
     pub id: Option<String>,
-    /// The top-level `usage`.
-    pub usage: RawUsage,
-    /// `x_groq.usage`.
-    pub groq_usage: RawUsage,
+    /// The usage that counts: the top-level one, else Groq's, else a choice's.
+    pub usage: Reported,
+    /// Whether the top-level one holds a count.
+    pub has_usage: bool,
     /// `choices`, or `data`.
     pub choices: Choices,
     /// Whether there is an `error` other than `null`.
     pub error: bool,
     /// `service_tier`, where it is a string.
     pub service_tier: Option<String>,
-    /// Bytes of text that the model wrote: unescaped, without JSON framing.
-    pub text_bytes: u64,
+    /// What the model wrote in the choices that came to their end.
+    pub before: TextBytes,
+    /// And in the one that is being read, or was read last.
+    pub choice: ChoiceText,
 }
 
 impl Found {
-    /// The usage that counts: the top-level one, else Groq's.
+    /// What the model wrote, once.
     #[must_use]
-    pub fn take_usage(&mut self) -> RawUsage {
-        let usage = std::mem::take(&mut self.usage);
-        if usage.is_reported() { usage } else { std::mem::take(&mut self.groq_usage) }
+    pub fn text(&self) -> TextBytes {
+        self.before.plus(self.choice.once())
     }
 }
 
@@ -84,6 +66,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// A document whose usages are judged so.
+    #[must_use]
+    pub fn new(judge: Judge) -> Self {
+        Self { place: Place { judge, ..Place::default() }, ..Self::default() }
+    }
+
     /// Reads the next bytes; false once they are not JSON.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         let base = self.json.offset();
@@ -122,33 +110,19 @@ impl Document {
         self.json.offset() == 0
     }
 
-    /// The strings whose text told nothing but its length, in order; none where there are too many.
+    /// The strings whose text told nothing but its length, in order; none where there are too many, or where they are
+    /// not all of one choice that says everything in one place.
     #[must_use]
     pub fn holes(&self) -> Option<&[Hole]> {
+        if self.place.choices > 1 || self.place.sayings > 1 {
+            return None;
+        }
         self.place.holes.get(..self.place.holes_found)
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Name {
-    #[default]
-    Other,
-    Element,
-    Id,
-    Tier,
-    Usage,
-    Groq,
-    Choices,
-    Error,
-    /// `delta` or `message`: what is inside was written by the model.
-    Said,
-    Text,
-    /// A string inside of `delta` that is framing, not text.
-    Framing,
-}
-
-/// `choices[0].delta.tool_calls[0].function.arguments` has seven levels.
-const LEVELS: usize = 8;
+/// `choices[0].delta.content[0].thinking[0].text` has eight levels; one more tells what is inside of it from it.
+const LEVELS: usize = 10;
 
 /// Where in the document the reader is, and what it is keeping.
 #[derive(Debug, Default)]
@@ -159,8 +133,15 @@ struct Place {
     from: u64,
     kept: Vec<u8>,
     too_large: bool,
-    counting: bool,
+    /// Which text the value is that is being read.
+    field: Field,
+    /// Whether the choice has a `delta`.
+    has_delta: bool,
+    /// How many times a choice, and how many times a `delta` or `message`, began.
+    choices: u32,
+    sayings: u32,
     skips_id: bool,
+    judge: Judge,
     /// Where the text begins of a string that is a hole.
     hole_from: Option<u64>,
     holes: [Hole; HOLES_MAX],
@@ -213,56 +194,61 @@ impl Pass<'_> {
         }
     }
 
+    fn next_choice(&mut self) {
+        self.found.choices = Choices::Some;
+        self.found.before = self.found.text();
+        self.found.choice = ChoiceText::default();
+        self.place.choices = self.place.choices.saturating_add(1);
+        self.place.has_delta = false;
+    }
+
+    /// A `delta` or a `message` begins. Of two, the last one counts, as for every JSON reader; and beside a delta, which
+    /// says what is new, a message repeats all that was said so far (Perplexity).
+    fn say(&mut self, is_delta: bool) {
+        self.place.sayings = self.place.sayings.saturating_add(1);
+        if is_delta || !self.place.has_delta {
+            self.found.choice.say_anew();
+        }
+        self.place.has_delta |= is_delta;
+    }
+
     fn end_hole(&mut self, from: u64, to: u64) {
         let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
         if let Some(place) = self.place.holes.get_mut(self.place.holes_found) {
-            *place = Hole { from: index(from), to: index(to), is_text: self.place.counting };
+            *place = Hole { from: index(from), to: index(to), field: self.place.field };
         }
         self.place.holes_found = self.place.holes_found.saturating_add(1);
     }
 
-    fn end_usage(&mut self, depth: usize, kind: Kind, end: u64) {
+    fn end_usage(&mut self, depth: usize, end: u64) {
         self.keep_up_to(end);
         let kept = std::mem::take(&mut self.place.kept);
-        let usage = match kind {
-            Kind::Null => RawUsage::Null,
-            _ if self.place.too_large => RawUsage::TooLarge,
-            _ => RawUsage::Value(kept),
-        };
         self.place.keeping = Keeping::Nothing;
-        if depth == 1 {
-            self.found.usage = usage;
-        } else {
-            self.found.groq_usage = usage;
-        }
+        let raw = if self.place.too_large { RawUsage::TooLarge } else { RawUsage::Value(kept) };
+        let at = match depth {
+            1 => At::Top,
+            2 => At::Groq,
+            _ => At::Choice,
+        };
+        let usage = Reported::of(raw, at, self.place.judge);
+        self.found.has_usage |= at == At::Top && usage.worth >= Worth::Unreadable;
+        self.found.usage.or_beside(usage);
     }
 }
 
 impl Sink for Pass<'_> {
     fn key(&mut self, depth: usize, key: &[u8], _: u64) {
-        let name = match (depth, key) {
-            (1, b"id") => Name::Id,
-            (1, b"service_tier") => Name::Tier,
-            (1 | 2, b"usage") => Name::Usage,
-            (1, b"x_groq") => Name::Groq,
-            (1, b"choices" | b"data") => Name::Choices,
-            (1, b"error") => Name::Error,
-            (3, b"delta" | b"message") => Name::Said,
-            (3, b"text") => Name::Text,
-            (4.., b"role" | b"id" | b"type" | b"object") => Name::Framing,
-            // `delta.audio.data`: sound, whose transcript stands beside it.
-            (5, b"data") => Name::Framing,
-            _ => Name::Other,
-        };
         if let Some(place) = self.place.path.get_mut(depth) {
-            *place = name;
+            *place = name(depth, key);
         }
     }
 
     fn begin(&mut self, depth: usize, kind: Kind, at: u64) {
         let keeping = match self.way(depth) {
             _ if self.place.keeping != Keeping::Nothing => self.place.keeping,
-            [Name::Usage] | [Name::Groq, Name::Usage] => Keeping::Usage(depth),
+            [Name::Usage] | [Name::Groq, Name::Usage] | [Name::Choices, Name::Element, Name::Usage] => {
+                Keeping::Usage(depth)
+            }
             [Name::Id] if kind == Kind::String && !self.place.skips_id => Keeping::Id,
             [Name::Tier] if kind == Kind::String => Keeping::Tier,
             _ => Keeping::Nothing,
@@ -273,24 +259,27 @@ impl Sink for Pass<'_> {
             self.place.kept.clear();
             self.place.too_large = false;
         }
-        let (counting, choices, error) = match self.way(depth.min(LEVELS.saturating_sub(1))) {
-            [Name::Choices] if kind == Kind::Array => (false, Choices::Empty, false),
-            [Name::Choices, Name::Element, inside @ ..] => {
-                let text = match inside {
-                    [Name::Said, .., Name::Framing] => false,
-                    [Name::Said, _, ..] | [Name::Text] => kind == Kind::String,
-                    _ => false,
-                };
-                (text, Choices::Some, false)
+        self.place.field = Field::NoText;
+        match self.way(depth.min(LEVELS.saturating_sub(1))) {
+            [Name::Choices] if kind == Kind::Array => {
+                self.found.choices = self.found.choices.max(Choices::Empty);
             }
-            [Name::Error] => (false, Choices::Absent, kind != Kind::Null),
-            _ => (false, Choices::Absent, false),
-        };
-        self.place.counting = counting;
-        let is_hole = counting || (kind == Kind::String && self.way(depth) == [Name::Other]);
+            [Name::Choices, Name::Element] => self.next_choice(),
+            [Name::Choices, Name::Element, said @ (Name::Delta | Name::Message)] if kind == Kind::Object => {
+                let is_delta = *said == Name::Delta;
+                self.say(is_delta);
+            }
+            [Name::Choices, Name::Element, inside @ ..] if kind == Kind::String => {
+                // A message beside a delta repeats all that was said so far.
+                let repeats = self.place.has_delta && inside.first() == Some(&Name::Message);
+                self.place.field = if repeats { Field::NoText } else { field(inside) };
+            }
+            [Name::Error] => self.found.error |= kind != Kind::Null,
+            _ => {}
+        }
+        let is_text = self.place.field != Field::NoText;
+        let is_hole = is_text || (kind == Kind::String && self.way(depth) == [Name::Other]);
         self.place.hole_from = (is_hole && keeping == Keeping::Nothing).then_some(at.saturating_add(1));
-        self.found.choices = self.found.choices.max(choices);
-        self.found.error |= error;
         let inside = self.place.path.get_mut(depth.saturating_add(1));
         match (kind, inside) {
             (Kind::Array, Some(inside)) => *inside = Name::Element,
@@ -300,21 +289,20 @@ impl Sink for Pass<'_> {
     }
 
     fn piece(&mut self, bytes: &[u8]) {
-        if self.place.counting {
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            self.found.text_bytes = self.found.text_bytes.saturating_add(length);
+        if let Some(text) = self.found.choice.of(self.place.field) {
+            text.add(bytes);
         }
         if matches!(self.place.keeping, Keeping::Id | Keeping::Tier) {
             self.keep(bytes);
         }
     }
 
-    fn end(&mut self, depth: usize, kind: Kind, end: u64) {
+    fn end(&mut self, depth: usize, _: Kind, end: u64) {
         if let Some(from) = self.place.hole_from.take() {
             self.end_hole(from, end.saturating_sub(1));
         }
         match self.place.keeping {
-            Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, kind, end),
+            Keeping::Usage(kept_depth) if kept_depth == depth => self.end_usage(depth, end),
             Keeping::Id => {
                 self.place.keeping = Keeping::Nothing;
                 let id = std::mem::take(&mut self.place.kept);

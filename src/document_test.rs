@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects
+)]
 
 use super::*;
 
@@ -18,73 +23,212 @@ fn find(text: &str) -> Found {
     whole
 }
 
+/// The usage that counts of a document, read for a call that asked for so many answers.
+fn usage_of(text: &str, one_answer: bool) -> RawUsage {
+    let mut document = Document::new(Judge { one_answer, ..Judge::default() });
+    document.push(text.as_bytes());
+    document.found.usage.raw
+}
+
 fn usage(text: &str) -> RawUsage {
-    find(text).take_usage()
+    find(text).usage.raw
 }
 
 fn value(text: &str) -> RawUsage {
     RawUsage::Value(text.as_bytes().to_vec())
 }
 
+const GOOD: &str = r#"{"prompt_tokens":1,"completion_tokens":2}"#;
+/// It holds a count, and not those of a call.
+const HALF: &str = r#"{"completion_tokens":2}"#;
+
 #[test]
 fn the_raw_usage_is_kept_byte_for_byte() {
-    assert_eq!(
-        usage(r#"{"usage" : { "prompt_tokens":1, "x":[1.50, "é\n"] } }"#),
-        value(r#"{ "prompt_tokens":1, "x":[1.50, "é\n"] }"#)
-    );
-    assert_eq!(usage(r#"{"us\u0061ge":{"a":1}}"#), value(r#"{"a":1}"#), "escaped keys");
-    assert_eq!(usage(r#"{"usage":7}"#), value("7"));
-    assert_eq!(usage(r#"{"usage":null}"#), RawUsage::Null.as_counted());
-    assert_eq!(usage("{}"), RawUsage::Absent);
-    assert_eq!(usage(r#"{"usage":{"a":1},"usage":{"a":2}}"#), value(r#"{"a":2}"#), "the last of two");
-    let large = format!(r#"{{"usage":{{"a":"{}"}}}}"#, "x".repeat(RAW_MAX));
-    assert_eq!(usage(&large), RawUsage::TooLarge);
-    let fits = format!(r#"{{"usage":"{}"}}"#, "x".repeat(RAW_MAX - 2));
-    assert!(matches!(usage(&fits), RawUsage::Value(raw) if raw.len() == RAW_MAX));
+    let odd = r#"{ "prompt_tokens":1, "completion_tokens" : 2.0, "x":[1.50, "é\n"] }"#;
+    assert_eq!(usage(&format!(r#"{{"usage" : {odd} }}"#)), value(odd));
+    assert_eq!(usage(&format!(r#"{{"us\u0061ge":{GOOD}}}"#)), value(GOOD), "escaped keys");
+    let later = GOOD.replace('1', "7");
+    assert_eq!(usage(&format!(r#"{{"usage":{GOOD},"usage":{later}}}"#)), value(&later), "the last of two");
+    let long = |length: usize| {
+        format!(r#"{{"prompt_tokens":1,"completion_tokens":2,"a":"{}"}}"#, "x".repeat(length))
+    };
+    let room = RAW_MAX - long(0).len();
+    assert_eq!(usage(&format!(r#"{{"usage":{}}}"#, long(room + 1))), RawUsage::TooLarge);
+    assert_eq!(usage(&format!(r#"{{"usage":{}}}"#, long(room))), value(&long(room)));
 }
 
-impl RawUsage {
-    /// `null` is as good as nothing once a document is done.
-    fn as_counted(&self) -> RawUsage {
-        if self.is_reported() { self.clone() } else { RawUsage::Absent }
+#[test]
+fn what_holds_no_count_is_no_usage() {
+    for none in [
+        "null",
+        "{}",
+        "[]",
+        r#""x""#,
+        "0",
+        "7",
+        "[12,3]",
+        r#"{"prompt_tokens":null,"completion_tokens":null}"#,
+        r#"{"queue_time":0.4,"prompt_tokens":"many"}"#,
+    ] {
+        let found = find(&format!(r#"{{"usage":{none}}}"#));
+        assert_eq!((found.usage, found.has_usage), (Reported::default(), false), "{none}");
+        for (one, other) in [(GOOD, none), (none, GOOD)] {
+            let both = format!(r#"{{"usage":{one},"x_groq":{{"usage":{other}}}}}"#);
+            assert_eq!(usage(&both), value(GOOD), "{both}");
+            let both = format!(r#"{{"usage":{one},"usage":{other}}}"#);
+            assert_eq!(usage(&both), value(GOOD), "{both}");
+        }
     }
+    let negative = r#"{"prompt_tokens":-1,"completion_tokens":1.5}"#;
+    assert_eq!(usage(&format!(r#"{{"usage":{negative}}}"#)), value(negative), "a count that cannot be");
+}
+
+#[test]
+fn a_usage_that_can_be_read_is_never_replaced_by_one_that_cannot() {
+    let large = format!(r#"{{"prompt_tokens":9,"x":"{}"}}"#, "x".repeat(6_000));
+    for worse in [HALF, &large] {
+        assert_eq!(usage(&format!(r#"{{"usage":{GOOD},"usage":{worse}}}"#)), value(GOOD));
+        assert_eq!(usage(&format!(r#"{{"x_groq":{{"usage":{GOOD}}},"usage":{worse}}}"#)), value(GOOD));
+    }
+    let mut document = Document::default();
+    document.push(format!(r#"{{"usage":{HALF},"usage":{large}}}"#).as_bytes());
+    assert_eq!(document.found.usage.raw, value(HALF));
 }
 
 #[test]
 fn groqs_usage_counts_where_there_is_no_other() {
-    assert_eq!(usage(r#"{"x_groq":{"id":"r","usage":{"a":1}}}"#), value(r#"{"a":1}"#));
-    assert_eq!(usage(r#"{"x_groq":{"usage":{"a":1}},"usage":null}"#), value(r#"{"a":1}"#));
-    assert_eq!(usage(r#"{"usage":{"a":2},"x_groq":{"usage":{"a":1}}}"#), value(r#"{"a":2}"#));
+    let other = GOOD.replace('1', "7");
+    assert_eq!(usage(&format!(r#"{{"x_groq":{{"id":"r","usage":{GOOD}}}}}"#)), value(GOOD));
+    assert_eq!(usage(&format!(r#"{{"x_groq":{{"usage":{GOOD}}},"usage":null}}"#)), value(GOOD));
+    assert_eq!(usage(&format!(r#"{{"usage":{other},"x_groq":{{"usage":{GOOD}}}}}"#)), value(&other));
+}
+
+#[test]
+fn a_choices_usage_counts_where_there_is_no_other_and_one_answer_was_asked_for() {
+    let other = GOOD.replace('1', "7");
+    let choice = format!(r#"{{"choices":[{{"delta":{{}},"usage":{GOOD}}}]"#);
+    assert_eq!(usage(&format!("{choice}}}")), value(GOOD));
+    assert_eq!(usage(&format!(r#"{choice},"usage":{other}}}"#)), value(&other));
+    assert_eq!(usage(&format!(r#"{{"usage":{other},{}}}"#, &choice[1..])), value(&other));
+    assert_eq!(usage(&format!(r#"{choice},"usage":{{}}}}"#)), value(GOOD));
+    assert_eq!(usage_of(&format!("{choice}}}"), false), RawUsage::Absent);
+    assert_eq!(usage_of(&format!(r#"{{"usage":{GOOD}}}"#), false), value(GOOD));
 }
 
 #[test]
 fn decoys_are_no_usage() {
     for text in [
-        r#"{"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":9}","usage":{"a":1}}}]}"#,
-        r#"{"a":{"usage":{"b":1}}}"#,
-        r#"{"x_groq":{"a":{"usage":{"b":1}}}}"#,
-        r#"[{"usage":{"b":1}}]"#,
-        r#"{"choices":[{"usage":{"b":1}}]}"#,
+        r#"{"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":9}","usage":{good}}}]}"#,
+        r#"{"a":{"usage":{good}}}"#,
+        r#"{"x_groq":{"a":{"usage":{good}}}}"#,
+        r#"[{"usage":{good}}]"#,
+        r#"{"choices":{"a":{"usage":{good}}}}"#,
+        r#"{"choices":[[{"usage":{good}}]]}"#,
     ] {
-        assert_eq!(usage(text), RawUsage::Absent, "{text}");
+        assert_eq!(usage(&text.replace("{good}", GOOD)), RawUsage::Absent, "{text}");
     }
 }
 
 #[test]
 fn text_is_what_the_model_wrote() {
-    for (text, bytes) in [
-        (r#"{"choices":[{"message":{"role":"assistant","content":"h\u00e4i"}}]}"#, 4),
-        (r#"{"choices":[{"delta":{"reasoning_content":"ab","content":"c"}},{"delta":{"content":"d"}}]}"#, 4),
+    for (choices, ascii, other) in [
+        (r#"[{"message":{"role":"assistant","content":"h\u00e4i"}}]"#, 2, 2),
+        (r#"[{"message":{"content":"你好, ok","refusal":"no"}}]"#, 6, 6),
+        (r#"[{"delta":{"reasoning_content":"ab","content":"c"}},{"delta":{"content":"d"}}]"#, 4, 0),
         (
-            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+            r#"[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]"#,
             8,
+            0,
         ),
-        (r#"{"choices":[{"text":"abc"}]}"#, 3),
-        (r#"{"choices":[{"delta":{"audio":{"id":"a","data":"UklGRg==","transcript":"four"}}}]}"#, 4),
-        (r#"{"choices":[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy"}"#, 0),
-        (r#"{"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]}"#, 0),
+        (
+            r#"[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"a":"bc","d":[{"e":"g"}]}}}]}}]"#,
+            4,
+            0,
+        ),
+        (
+            r#"[{"delta":{"tool_calls":[{"id":"call_1","type":"custom","custom":{"name":"f","input":"abc"}}]}}]"#,
+            4,
+            0,
+        ),
+        (r#"[{"message":{"function_call":{"name":"f","arguments":"{}"}}}]"#, 3, 0),
+        (r#"[{"text":"abc"}]"#, 3, 0),
+        (r#"[{"delta":{"audio":{"id":"a","data":"UklGRg==","transcript":"four"}}}]"#, 4, 0),
+        (r#"[{"delta":{"content":null},"finish_reason":"stop"}],"id":"xxxx","model":"yyyy""#, 0, 0),
+        (r#"[],"delta":{"content":"decoy"},"x":[{"delta":{"content":"decoy"}}]"#, 0, 0),
+        // Mistral's parts.
+        (
+            r#"[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"ab"}]},{"type":"text","text":"c"}]}}]"#,
+            3,
+            0,
+        ),
+        (r#"[{"message":{"content":[{"type":"thinking","thinking":"ab","signature":"sssss"}]}}]"#, 2, 0),
     ] {
-        assert_eq!(find(text).text_bytes, bytes, "{text}");
+        let text = find(&format!(r#"{{"choices":{choices}}}"#)).text();
+        assert_eq!((text.ascii, text.other), (ascii, other), "{choices}");
+    }
+}
+
+#[test]
+fn text_that_a_provider_says_twice_counts_once() {
+    for (choices, bytes) in [
+        (r#"[{"text":"four","delta":{"content":"four"}}]"#, 4),
+        (r#"[{"delta":{"content":"four"},"text":"four"}]"#, 4),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":"four"}}]"#, 4),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":"other"}}]"#, 5),
+        (r#"[{"delta":{"reasoning":"four","reasoning_content":null}}]"#, 4),
+        (
+            r#"[{"delta":{"reasoning":"four","reasoning_details":[{"type":"reasoning.text","text":"four","format":"x","signature":"sss"}]}}]"#,
+            4,
+        ),
+        (
+            r#"[{"delta":{"reasoning":null,"reasoning_details":[{"type":"reasoning.summary","summary":"four"}]}}]"#,
+            4,
+        ),
+        (r#"[{"message":{"content":"hi there"},"delta":{"content":"there"}}]"#, 5),
+        (r#"[{"delta":{"content":"there"},"message":{"content":"hi there"}}]"#, 5),
+        (r#"[{"delta":null,"message":{"content":"there"}}]"#, 5),
+        (r#"[{"delta":{"content":"there"}},{"message":{"content":"there"}}]"#, 10),
+    ] {
+        assert_eq!(find(&format!(r#"{{"choices":{choices}}}"#)).text().all(), bytes, "{choices}");
+    }
+}
+
+#[test]
+fn what_the_model_did_not_write_is_no_text() {
+    let long = "x".repeat(9_000);
+    for delta in [
+        r#""role":"assistant","name":"MiniMax AI","channel":"analysis","reasoning_id":"r1","finish_reason":"stop""#,
+        r#""reasoning_details":[{"type":"reasoning.encrypted","id":"r1","data":"{long}"}]"#,
+        r#""encrypted_content":"{long}","thought_signature":"{long}""#,
+        r#""images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,{long}"}}]"#,
+        r#""content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,{long}"}}],"b64_json":"{long}""#,
+        r#""annotations":[{"type":"url_citation","url_citation":{"url":"u","title":"t","content":"{long}"}}]"#,
+        r#""tool_calls":[{"id":"{long}","type":"function","function":{"description":"{long}"}}]"#,
+        r#""extra_content":{"google":{"thought":true,"text":"{long}"}},"token_ids":[1,2],"audio_content":"{long}""#,
+        r#""thinking_blocks":[{"type":"thinking","thinking":"{long}"}],"provider_specific_fields":{"a":"{long}"}"#,
+    ] {
+        let text =
+            format!(r#"{{"choices":[{{"delta":{{{delta}}},"logprobs":{{"content":[{{"token":"t"}}]}}}}]}}"#);
+        assert_eq!(find(&text.replace("{long}", "abcd")).text(), TextBytes::default(), "{delta}");
+        let mut document = Document::default();
+        document.push(text.replace("{long}", &long).as_bytes());
+        assert_eq!(document.found.text(), TextBytes::default(), "{delta}");
+    }
+}
+
+#[test]
+fn text_under_an_unknown_name_is_not_free_and_not_more_than_a_chunk_holds() {
+    let long = "x".repeat(9_000);
+    for (delta, bytes) in [
+        (r#"{"role":"assistant","thoughts":"four"}"#, 4),
+        (r#"{"thoughts":{"parts":[{"type":"t","body":"four"}]}}"#, 4),
+        (r#"{"thinking":"four","content":""}"#, 4),
+        (r#"{"thoughts":"four","content":"x"}"#, 1),
+        (r#"{"thoughts":"{long}"}"#, 256),
+    ] {
+        let mut document = Document::default();
+        document.push(format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#).replace("{long}", &long).as_bytes());
+        assert_eq!(document.found.text().all(), bytes, "{delta}");
     }
 }
 

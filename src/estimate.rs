@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::json_text::not_ascii;
 use crate::pax::Tokens;
 use crate::usage::Usage;
 
@@ -22,12 +23,36 @@ pub struct TextBytes {
 
 impl TextBytes {
     /// Counts these bytes in.
+    #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let other = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-        let other = u64::try_from(other).unwrap_or(u64::MAX);
+        let other = not_ascii(bytes);
         self.ascii = self.ascii.saturating_add(length.saturating_sub(other));
         self.other = self.other.saturating_add(other);
+    }
+
+    /// So many bytes of which nothing is known: they count as ASCII.
+    #[must_use]
+    pub const fn unread(bytes: u64) -> Self {
+        Self { ascii: bytes, other: 0 }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.ascii == 0 && self.other == 0
+    }
+
+    /// The longer of two texts.
+    #[must_use]
+    pub const fn or_longer(self, other: Self) -> Self {
+        if self.all() < other.all() { other } else { self }
+    }
+
+    /// At most so many bytes of each kind.
+    #[must_use]
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { ascii: self.ascii.min(bytes), other: self.other.min(bytes) }
     }
 
     /// Adds other text.

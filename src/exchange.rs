@@ -189,8 +189,7 @@ impl Exchange {
                 State::Forwarded(in_flight),
                 Event::AnswerHead { status, content_type, content_encoding, end },
             ) => {
-                let (stream, takes_out) = (in_flight.admission.wants_stream, in_flight.takes_out);
-                let answer = Answer::of(content_type, content_encoding, stream, takes_out);
+                let answer = Answer::of(content_type, content_encoding, in_flight.asked);
                 self.answer_head(now, in_flight, status, answer, end)
             }
             (State::Answering { in_flight, status, answer, held }, Event::AnswerBody { bytes, end }) => {

@@ -176,6 +176,15 @@ pub fn line_run(bytes: &[u8]) -> usize {
     run(bytes, |word| equal(word, b'\r') | equal(word, b'\n'))
 }
 
+/// How many of the bytes are not ASCII, eight at a time.
+#[inline]
+pub fn not_ascii(bytes: &[u8]) -> u64 {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from((u64::from_le_bytes(*word) & TOPS).count_ones()));
+    let tail = tail.iter().map(|byte| u64::from(byte >> 7));
+    words.chain(tail).fold(0, u64::saturating_add)
+}
+
 const TOPS: u64 = each(0x80);
 
 const fn each(byte: u8) -> u64 {

@@ -7,6 +7,7 @@ pub mod admit;
 mod allocator;
 pub mod answer;
 pub mod answer_headers;
+mod answer_keys;
 pub mod answer_status;
 #[cfg(target_arch = "wasm32")]
 mod ask;
@@ -19,6 +20,7 @@ mod cap_place;
 pub mod card;
 mod card_prices;
 mod charge;
+pub mod choice_text;
 pub mod clock;
 pub mod config;
 mod counting;
@@ -54,6 +56,7 @@ pub mod publish;
 pub mod readiness;
 mod record;
 pub mod refusal;
+pub mod reported;
 pub mod request;
 pub mod request_body;
 mod request_keys;
@@ -71,6 +74,7 @@ pub mod stopwatch;
 mod text;
 pub mod token_cache;
 pub mod usage;
+mod usage_fields;
 #[cfg(target_arch = "wasm32")]
 mod vm;
 #[cfg(target_arch = "wasm32")]

@@ -1,5 +1,6 @@
 //! The request: what the gateway knows of one, and what it may rewrite.
 
+use crate::estimate::TextBytes;
 use crate::json::JsonError;
 use crate::price::ServiceTier;
 use crate::provider::OutputMaximum;
@@ -118,8 +119,8 @@ pub struct Request {
     pub options: Vec<AskedOption>,
     /// How many answers are wanted.
     pub n: u64,
-    /// Bytes of text in it: what an estimate counts.
-    pub text_bytes: u64,
+    /// The text in it: what an estimate counts.
+    pub text: TextBytes,
     /// Tokens that an embeddings request gives as numbers.
     pub given_tokens: u64,
     /// Whether any part of a message is not text.

@@ -129,9 +129,9 @@ fn text_is_counted_and_pictures_are_not() {
     );
     let request = read(&with_picture).unwrap();
     assert!(request.not_text);
-    assert_eq!(request.text_bytes, 4);
+    assert_eq!(request.text.all(), 4);
     let deep = r#"{"model":"m","tools":[{"type":"function","function":{"parameters":{"a":{"b":{"c":{"d":"four"}}}}}}]}"#;
-    assert_eq!(read(deep).unwrap().text_bytes, "functiontypefunctionparametersabcdfour".len() as u64);
+    assert_eq!(read(deep).unwrap().text.all(), "functiontypefunctionparametersabcdfour".len() as u64);
     let tokens = r#"{"model":"m","input":[[1,2,3],[4]]}"#;
     let mut reader = RequestReader::new(Mode::Embeddings);
     reader.push(tokens.as_bytes());

@@ -1,5 +1,6 @@
 //! What is read of a request body while it passes: the reader tells keys and values, and this keeps what matters.
 
+use crate::estimate::TextBytes;
 use crate::json::{Kind, Sink};
 use crate::request::{Buys, Member, Request, RequestError, Span, StreamOptions};
 use crate::request_keys::{self, Name, folds_to, table};
@@ -43,7 +44,7 @@ pub(crate) struct Reading {
     service_tier: Option<Member>,
     options: Options,
     n: Option<u64>,
-    text_bytes: u64,
+    text: TextBytes,
     given_tokens: u64,
     not_text: bool,
     /// What the part or tool being read has said so far.
@@ -73,7 +74,7 @@ impl Reading {
             service_tier: None,
             options: Options::default(),
             n: None,
-            text_bytes: 0,
+            text: TextBytes::default(),
             given_tokens: 0,
             not_text: false,
             said: Said::default(),
@@ -108,7 +109,7 @@ impl Reading {
             service_tier_at: self.service_tier,
             options: self.options.asked,
             n: self.n.unwrap_or(1),
-            text_bytes: self.text_bytes,
+            text: self.text,
             given_tokens: self.given_tokens,
             not_text: self.not_text,
             body_bytes,
@@ -297,7 +298,7 @@ impl Sink for Reading {
             self.options.key(self.mode, way, key);
         }
         if depth > 1 && self.way(1) == [Name::Tools] {
-            self.text_bytes = self.text_bytes.saturating_add(length(key));
+            self.text.add(key);
         }
     }
 
@@ -336,7 +337,7 @@ impl Sink for Reading {
 
     fn piece(&mut self, bytes: &[u8]) {
         if self.counting {
-            self.text_bytes = self.text_bytes.saturating_add(length(bytes));
+            self.text.add(bytes);
         }
         if self.keeping {
             let room = MODEL_MAX.saturating_add(1).saturating_sub(self.value.len());
@@ -375,8 +376,4 @@ impl Sink for Reading {
             _ => {}
         }
     }
-}
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

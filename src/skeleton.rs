@@ -1,6 +1,8 @@
 //! What the chunks of a stream have in common: all but the text in some of their strings. A chunk that differs from one
 //! that was read in nothing else says nothing else, and need not be read byte by byte: most of most streams.
 
+use crate::choice_text::{ChoiceText, Field};
+use crate::estimate::TextBytes;
 use crate::json_text::{Text, line_run, plain_run};
 
 /// No chunk with more strings is learned.
@@ -17,8 +19,8 @@ pub struct Hole {
     pub from: usize,
     /// Where its text ends, before the quote.
     pub to: usize,
-    /// Whether the model wrote it.
-    pub is_text: bool,
+    /// Which text it is.
+    pub field: Field,
 }
 
 /// What was learned of a stream's chunks.
@@ -26,8 +28,8 @@ pub struct Hole {
 pub struct Skeleton {
     /// An event without the text in its holes; empty where none is known.
     fixed: Vec<u8>,
-    /// Where in `fixed` each hole is, and whether its text counts.
-    holes: [(usize, bool); HOLES_MAX],
+    /// Where in `fixed` each hole is, and which text it is.
+    holes: [(usize, Field); HOLES_MAX],
     count: usize,
     misses: u8,
 }
@@ -37,8 +39,8 @@ pub struct Skeleton {
 pub struct Fit {
     /// Its length, blank line included.
     pub length: usize,
-    /// How many bytes of text the model wrote in it: unescaped.
-    pub text_bytes: u64,
+    /// What the model wrote in it.
+    pub text: TextBytes,
 }
 
 impl Skeleton {
@@ -66,7 +68,7 @@ impl Skeleton {
         let mut from = 0;
         for (hole, place) in holes.iter().zip(&mut self.holes) {
             self.fixed.extend_from_slice(event.get(from..begin.saturating_add(hole.from))?);
-            *place = (self.fixed.len(), hole.is_text);
+            *place = (self.fixed.len(), hole.field);
             from = begin.saturating_add(hole.to);
         }
         self.fixed.extend_from_slice(event.get(from..)?);
@@ -84,17 +86,19 @@ impl Skeleton {
         if self.fixed.is_empty() {
             return None;
         }
-        let (mut rest, mut from, mut text_bytes) = (bytes, 0, 0u64);
-        for (at, is_text) in self.holes.get(..self.count)? {
+        let (mut rest, mut from, mut choice) = (bytes, 0, ChoiceText::default());
+        for (at, field) in self.holes.get(..self.count)? {
             rest = after(rest, self.fixed.get(from..*at)?)?;
             let (length, said) = text(rest)?;
             rest = rest.get(length..)?;
             from = *at;
-            text_bytes = text_bytes.saturating_add(if *is_text { said } else { 0 });
+            if let Some(text) = choice.of(*field) {
+                *text = text.plus(said);
+            }
         }
         rest = after(rest, self.fixed.get(from..)?)?;
         self.misses = 0;
-        Some(Fit { length: bytes.len().saturating_sub(rest.len()), text_bytes })
+        Some(Fit { length: bytes.len().saturating_sub(rest.len()), text: choice.once() })
     }
 }
 
@@ -110,17 +114,19 @@ fn after<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
 
 /// The text of a string up to its quote: how many bytes it takes, and how many it says. None where there is no such
 /// string here.
-fn text(bytes: &[u8]) -> Option<(usize, u64)> {
-    let (mut at, mut said, mut state) = (0usize, 0usize, Text::Plain);
+fn text(bytes: &[u8]) -> Option<(usize, TextBytes)> {
+    let (mut at, mut said, mut state) = (0usize, TextBytes::default(), Text::Plain);
     loop {
         if state == Text::Plain {
             let run = plain_run(bytes.get(at..)?);
-            (at, said) = (at.saturating_add(run), said.saturating_add(run));
+            at = at.saturating_add(run);
+            // All of a run is ASCII.
+            said = said.plus(TextBytes::unread(u64::try_from(run).unwrap_or(u64::MAX)));
         }
         let byte = *bytes.get(at)?;
-        match state.step(byte, &mut |out| said = said.saturating_add(out.len())).ok()? {
+        match state.step(byte, &mut |out| said.add(out)).ok()? {
             Some(next) => state = next,
-            None => return Some((at, u64::try_from(said).unwrap_or(u64::MAX))),
+            None => return Some((at, said)),
         }
         at = at.saturating_add(1);
     }

@@ -8,15 +8,16 @@ const EVENT: &[u8] =
 /// Knows [`EVENT`], whose content counts and whose padding does not.
 fn learned() -> Skeleton {
     let mut skeleton = Skeleton::default();
-    skeleton.learn(EVENT, &[hole("chunk", false), hole(" so", true), hole("xx", false)]);
+    let holes = [("chunk", Field::NoText), (" so", Field::Said), ("xx", Field::NoText)];
+    skeleton.learn(EVENT, &holes.map(|(text, field)| hole(text, field)));
     skeleton
 }
 
-fn hole(text: &str, is_text: bool) -> Hole {
+fn hole(text: &str, field: Field) -> Hole {
     let quoted = format!("\"{text}\"");
     let document = EVENT.get(6..).unwrap();
     let from = document.windows(quoted.len()).position(|it| it == quoted.as_bytes()).unwrap() + 1;
-    Hole { from, to: from + text.len(), is_text }
+    Hole { from, to: from + text.len(), field }
 }
 
 /// The event with another content and padding, and the beginning of one after it.
@@ -29,18 +30,22 @@ fn event(content: &str, padding: &str) -> Vec<u8> {
 #[test]
 fn an_event_with_other_text_fits_and_its_text_is_counted_as_it_reads() {
     let mut skeleton = learned();
-    for (content, padding, said) in [
-        (" so", "xx", 3),
-        ("", "", 0),
-        ("a word and another, and so on", "0123456789", 29),
-        ("ä€😀", "ä", 9),
-        (r"\n\u00e4\ud83d\ude00\\", r"\n", 8),
-        (r"\ud83d", "", 3),
-        (r#"a \"quoted\" word"#, "", 15),
+    for (content, padding, ascii, other) in [
+        (" so", "xx", 3, 0),
+        ("", "", 0, 0),
+        ("a word and another, and so on", "0123456789", 29, 0),
+        ("ä€😀", "ä", 0, 9),
+        (r"\n\u00e4\ud83d\ude00\\", r"\n", 2, 6),
+        (r"\ud83d", "", 0, 3),
+        (r#"a \"quoted\" word"#, "", 15, 0),
     ] {
         let bytes = event(content, padding);
         let length = bytes.len() - "data: {".len();
-        assert_eq!(skeleton.fits(&bytes), Some(Fit { length, text_bytes: said }), "{content}");
+        assert_eq!(
+            skeleton.fits(&bytes),
+            Some(Fit { length, text: TextBytes { ascii, other } }),
+            "{content}"
+        );
     }
 }
 
@@ -78,7 +83,7 @@ fn only_an_event_of_one_line_and_few_strings_is_learned() {
         assert!(!learned(event.as_bytes(), &[]), "{event:?}");
     }
     assert!(!learned(EVENT, &[Hole::default(); HOLES_MAX + 1]));
-    assert!(!learned(EVENT, &[Hole { from: 9, to: 9_999, is_text: true }]));
+    assert!(!learned(EVENT, &[Hole { from: 9, to: 9_999, field: Field::Said }]));
     let long = format!("data: {}\n\n", "1".repeat(FIXED_MAX));
     assert!(!learned(long.as_bytes(), &[]));
 }

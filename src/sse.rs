@@ -12,8 +12,11 @@
 //!   document, and nothing but usage, is taken out.
 //! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
-use crate::document::{Choices, Document, RawUsage};
+use crate::document::{Choices, Document};
+use crate::estimate::TextBytes;
+use crate::reported::{Judge, Reported};
 use crate::skeleton::Skeleton;
+use crate::usage::Worth;
 
 /// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.
 pub const HELD_MAX: usize = 16 * 1024;
@@ -23,10 +26,10 @@ pub const HELD_MAX: usize = 16 * 1024;
 pub struct Stream {
     /// The first `id`.
     pub id: Option<String>,
-    /// The last usage that was not `null`.
-    pub usage: RawUsage,
-    /// Bytes of text that the model wrote.
-    pub text_bytes: u64,
+    /// The usage that counts: the last one, among those that are worth most.
+    pub usage: Reported,
+    /// What the model wrote.
+    pub text: TextBytes,
     /// Whether any event had choices.
     pub has_choices: bool,
     /// Whether any event was an error.
@@ -100,6 +103,7 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Scanner {
     /// Whether the usage chunk is taken out.
     takes_out: bool,
+    judge: Judge,
     line: Line,
     after_cr: bool,
     /// The line feed of a taken-out event's last `\r\n` goes with it.
@@ -115,15 +119,16 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner that takes the usage chunk out, or lets everything pass.
     #[must_use]
-    pub fn new(takes_out: bool) -> Self {
+    pub fn new(takes_out: bool, judge: Judge) -> Self {
         Self {
             takes_out,
+            judge,
             line: Line::Mark(0),
             after_cr: false,
             drop_line_feed: false,
             gate: if takes_out { Gate::Held } else { Gate::Open },
             held: Vec::new(),
-            document: Document::default(),
+            document: Document::new(judge),
             skeleton: Skeleton::default(),
             stream: Stream::default(),
         }
@@ -162,7 +167,7 @@ impl Scanner {
     fn pass_at_once(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> Option<usize> {
         let fit = self.skeleton.fits(rest)?;
         let end = at.saturating_add(fit.length);
-        self.stream.text_bytes = self.stream.text_bytes.saturating_add(fit.text_bytes);
+        self.stream.text = self.stream.text.plus(fit.text);
         self.drop_line_feed = false;
         if self.takes_out {
             out.release(&mut self.held);
@@ -317,12 +322,12 @@ impl Scanner {
 
     /// `event` is where it stands, if all of it came at once.
     fn take_document(&mut self, event: Option<&[u8]>) -> bool {
-        let mut document = std::mem::take(&mut self.document);
+        let mut document = std::mem::replace(&mut self.document, Document::new(self.judge));
         let whole = document.is_whole();
         let found = &mut document.found;
         let (has_choices, has_error) = (found.choices == Choices::Some, found.error);
-        let usage_only = whole && found.usage.is_reported() && !has_choices && !has_error;
-        self.stream.text_bytes = self.stream.text_bytes.saturating_add(found.text_bytes);
+        let usage_only = whole && found.has_usage && !has_choices && !has_error;
+        self.stream.text = self.stream.text.plus(found.text());
         self.stream.has_choices |= has_choices;
         self.stream.has_error |= has_error;
         if let Some(tier) = found.service_tier.take() {
@@ -331,16 +336,14 @@ impl Scanner {
         if self.stream.id.is_none() {
             self.stream.id = found.id.take();
         }
-        let usage = found.take_usage();
+        let usage = std::mem::take(&mut found.usage);
         // Of a chunk like this one all but the text is known by now, whatever came before.
-        let is_text_only = whole && has_choices && !has_error && !usage.is_reported();
+        let is_text_only = whole && has_choices && !has_error && usage.worth == Worth::Nothing;
         match event.zip(document.holes()) {
             Some((event, holes)) if is_text_only => self.skeleton.learn(event, holes),
             _ => self.skeleton.forget(),
         }
-        if usage.is_reported() {
-            self.stream.usage = usage;
-        }
+        self.stream.usage.or_later(usage);
         if self.stream.id.is_some() {
             self.document.skip_id();
         }

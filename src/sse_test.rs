@@ -6,6 +6,7 @@
 )]
 
 use super::*;
+use crate::reported::RawUsage;
 use proptest::prelude::*;
 
 const CHUNK: &str =
@@ -14,7 +15,7 @@ const USAGE: &str = r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":3,"compl
 
 /// Pushes the pieces; gives what passed and what was said.
 fn pass(pieces: &[&[u8]], takes_out: bool) -> (Vec<u8>, Stream) {
-    let mut scanner = Scanner::new(takes_out);
+    let mut scanner = Scanner::new(takes_out, Judge::default());
     let mut passed = Vec::new();
     for piece in pieces {
         match scanner.push(piece) {
@@ -57,6 +58,10 @@ const EVENTS: &[&str] = &[
     "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}],\"x_groq\":{\"id\":\"{text}\"}}\r\n\r\n",
     "data: {\"choices\":[{\"{text}\":{\"content\":\"x\"},\"text\":\"{text}\"}],\"a\":\"{text}\",\"b\":\"{text}\"}\n\n",
     "data: {\"a\":\"{text}\",\"choices\":[{\"delta\":{\"1\":\"{text}\",\"2\":\"\",\"3\":\"\",\"4\":\"\",\"5\":\"\",\"6\":\"\",\"7\":\"{text}\",\"8\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"reasoning\":\"{text}\",\"reasoning_content\":\"{text}\"},\"text\":\"{text}\"}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"thoughts\":\"{text}\",\"content\":\"\",\"reasoning_details\":[{\"text\":\"{text}\"}]}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"reasoning\":\"{text}\"}},{\"delta\":{\"reasoning_content\":\"{text}\"}}]}\n\n",
+    "data: {\"choices\":[{\"message\":{\"content\":\"{text}\"},\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "event: x\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "data:\ndata: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n\n",
     "data: {\"choices\":[{\"delta\":{\"content\":\"{text}\"}}]}\n",
@@ -142,6 +147,12 @@ fn a_chunk_that_is_more_than_usage_stays() {
         r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
         r#"{"usage":{"prompt_tokens":1,"completion_tokens":1},"choices":[{"delta":{}}]}"#,
         r#"{"choices":[],"usage":null}"#,
+        r#"{"choices":[],"usage":{}}"#,
+        r#"{"choices":[],"usage":[]}"#,
+        r#"{"choices":[],"usage":"x"}"#,
+        r#"{"choices":[],"usage":0}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":null}}"#,
+        r#"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":1}}]}"#,
         r#"{"choices":[],"prompt_filter_results":[]}"#,
         r#"{"choices":[],"error":{"message":"x"},"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
         r#"{"choices":[{"delta":{"content":"{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"}}]}"#,
@@ -158,22 +169,23 @@ fn a_chunk_that_is_more_than_usage_stays() {
     let stream =
         "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1,\ndata: \"completion_tokens\":2}}\n\n";
     let said = check(stream, "");
-    assert!(said.usage.is_reported(), "a document may stand on several data lines");
+    assert!(said.usage.raw.is_reported(), "a document may stand on several data lines");
 }
 
 #[test]
 fn the_last_usage_that_is_not_null_wins_and_text_adds_up() {
     let said = check(
         &fill(
-            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n",
+            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: {chunk}\n\n",
         ),
         &fill(
-            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"n\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"n\":2}}\n\ndata: {chunk}\n\n",
+            "data: {chunk}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: {chunk}\n\n",
         ),
     );
-    assert_eq!(said.usage, RawUsage::Value(br#"{"n":2}"#.to_vec()));
+    let last = br#"{"prompt_tokens":1,"completion_tokens":2}"#;
+    assert_eq!(said.usage.raw, RawUsage::Value(last.to_vec()));
     assert_eq!(said.id.as_deref(), Some("c1"));
-    assert_eq!(said.text_bytes, 4 + 1 + 4);
+    assert_eq!(said.text, TextBytes { ascii: 2 + 1 + 2, other: 4 });
     assert!(said.has_choices && !said.has_error);
 }
 
@@ -189,11 +201,11 @@ fn without_blank_lines_documents_are_read_all_the_same_and_all_of_them_pass() {
         "data: {usage}\ndata: {usage}\n\n",
     ] {
         let stream = fill(stream);
-        assert!(check(&stream, &stream).usage.is_reported(), "{stream}");
+        assert!(check(&stream, &stream).usage.raw.is_reported(), "{stream}");
     }
     // In one line it is no document, and begins none.
     let stream = fill("data: oops {usage}\n\n");
-    assert_eq!(check(&stream, &stream).usage, RawUsage::Absent);
+    assert_eq!(check(&stream, &stream).usage.raw, RawUsage::Absent);
 }
 
 /// What is not UTF-8 is pushed as it is.
@@ -207,7 +219,7 @@ fn half_a_byte_order_mark_is_text_like_any_other() {
             for cut in 0..=stream.len() {
                 let (passed, said) = pass(&[&stream[..cut], &stream[cut..]], true);
                 assert_eq!(passed, if taken { &b""[..] } else { &stream }, "{mark:?} {rest:?}, cut at {cut}");
-                assert_eq!(said.usage.is_reported(), taken, "{mark:?} {rest:?}, cut at {cut}");
+                assert_eq!(said.usage.raw.is_reported(), taken, "{mark:?} {rest:?}, cut at {cut}");
             }
         }
     }
@@ -215,7 +227,7 @@ fn half_a_byte_order_mark_is_text_like_any_other() {
 
 #[test]
 fn an_event_never_waits_longer_than_it_must() {
-    let mut scanner = Scanner::new(true);
+    let mut scanner = Scanner::new(true, Judge::default());
     let start = r#"data: {"id":"c1","choices":["#;
     assert_eq!(
         scanner.push(start.as_bytes()),
@@ -252,7 +264,8 @@ fn long_events_pass_as_they_came_and_the_usage_chunk_between_them_goes() {
             let pieces: Vec<&[u8]> = stream.as_bytes().chunks(piece).collect();
             let (passed, said) = pass(&pieces, true);
             assert!(passed == expected.as_bytes(), "{size} bytes in pieces of {piece}");
-            assert!(said.usage.is_reported() && said.text_bytes == u64::try_from(2 * text.len()).unwrap());
+            let other = u64::try_from(2 * text.len()).unwrap();
+            assert!(said.usage.raw.is_reported() && said.text == TextBytes { ascii: 0, other });
         }
     }
 }

@@ -10,7 +10,7 @@ fn counts(raw: &str, mode: Mode) -> String {
 fn counts_by(rules: Rules, raw: &str, mode: Mode) -> String {
     rules.read(raw.as_bytes(), mode).map_or_else(
         || "-".to_owned(),
-        |Reading { usage, cached_exceeds_input }| {
+        |Reading { usage, cached_exceeds_input, .. }| {
             let odd = if cached_exceeds_input { "!" } else { "" };
             format!("{} {}{odd} {} {}", usage.input, usage.cached_input, usage.output, usage.reasoning_output)
         },
@@ -232,8 +232,100 @@ fn cached_tokens_that_are_additional_are_added_once() {
 
 #[test]
 fn rules_are_known_by_their_names() {
-    assert_eq!(Rules::ALL.map(Rules::name), ["openai/1", "additional/1"]);
+    assert_eq!(Rules::ALL.map(Rules::name), ["openai/1", "additional/1", "openai/2", "additional/2"]);
     assert!(Rules::ALL.iter().all(|rules| Rules::named(rules.name()) == Some(*rules)));
-    assert_eq!((Rules::named(""), Rules::named("openai/2")), (None, None));
+    assert_eq!((Rules::named(""), Rules::named("openai/3")), (None, None));
     assert_eq!(Rules::default(), Rules::OpenAi1);
+}
+
+/// What the second sets read beyond the first: `input cached write hour images | output images`, then what else is said.
+fn second(rules: Rules, raw: &str) -> String {
+    rules.read(raw.as_bytes(), Mode::Chat).map_or_else(
+        || "-".to_owned(),
+        |reading| {
+            let usage = reading.usage;
+            let mut told = format!(
+                "{} {} {} {} {} | {} {}",
+                usage.input,
+                usage.cached_input,
+                usage.cache_write_input,
+                usage.cache_write_1h_input,
+                usage.image_input,
+                usage.output,
+                usage.image_output
+            );
+            told.extend(reading.service_tier.map(|tier| format!(" {tier}")));
+            told.push_str(if reading.writes_cost { " writes" } else { "" });
+            told.push_str(if reading.server_tools { " tools" } else { "" });
+            told
+        },
+    )
+}
+
+#[test]
+fn the_second_sets_read_what_the_first_leave() {
+    for (members, inside, apart) in [
+        (r#""cached_tokens":40"#, "100 40 0 0 0 | 9 0", "140 40 0 0 0 | 9 0"),
+        (
+            r#""cached_tokens":40,"prompt_tokens_details":{"cached_tokens":30}"#,
+            "100 30 0 0 0 | 9 0",
+            "130 30 0 0 0 | 9 0",
+        ),
+        (
+            r#""prompt_tokens_details":{"image_tokens":7},"completion_tokens_details":{"image_tokens":8}"#,
+            "100 0 0 0 7 | 9 8",
+            "100 0 0 0 7 | 9 8",
+        ),
+        (r#""service_tier":"priority""#, "100 0 0 0 0 | 9 0 priority", "100 0 0 0 0 | 9 0 priority"),
+        (r#""service_tier":null"#, "100 0 0 0 0 | 9 0", "100 0 0 0 0 | 9 0"),
+        (r#""cache_creation_input_tokens":5"#, "100 0 5 0 0 | 9 0 writes", "105 0 5 0 0 | 9 0 writes"),
+        (
+            r#""cache_creation_input_tokens":5,"cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":2}"#,
+            "100 0 3 2 0 | 9 0 writes",
+            "105 0 3 2 0 | 9 0 writes",
+        ),
+        (
+            r#""cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":2}"#,
+            "100 0 3 2 0 | 9 0 writes",
+            "105 0 3 2 0 | 9 0 writes",
+        ),
+        // Only a part of the whole has a lifetime.
+        (
+            r#""cache_creation_input_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":2}"#,
+            "100 0 3 2 0 | 9 0 writes",
+            "105 0 3 2 0 | 9 0 writes",
+        ),
+        // A whole that is smaller than its part.
+        (
+            r#""cache_creation_input_tokens":1,"cache_creation":{"ephemeral_1h_input_tokens":2}"#,
+            "100 0 0 2 0 | 9 0 writes",
+            "102 0 0 2 0 | 9 0 writes",
+        ),
+        (r#""prompt_tokens_details":{"cache_write_tokens":6}"#, "100 0 6 0 0 | 9 0", "106 0 6 0 0 | 9 0"),
+        (r#""server_tool_use":{"web_search_requests":0}"#, "100 0 0 0 0 | 9 0", "100 0 0 0 0 | 9 0"),
+        (
+            r#""server_tool_use":{"a":0,"web_search_requests":2,"b":0}"#,
+            "100 0 0 0 0 | 9 0 tools",
+            "100 0 0 0 0 | 9 0 tools",
+        ),
+        // Sums stay below 2^63.
+        (
+            r#""cache_creation":{"ephemeral_5m_input_tokens":9223372036854775807,"ephemeral_1h_input_tokens":1}"#,
+            "-",
+            "-",
+        ),
+    ] {
+        let raw = format!(r#"{{"prompt_tokens":100,"completion_tokens":9,{members}}}"#);
+        assert_eq!(second(Rules::OpenAi2, &raw), inside, "{raw}");
+        assert_eq!(second(Rules::Additional2, &raw), apart, "{raw}");
+        for (first, rules) in [(Rules::OpenAi1, Rules::OpenAi2), (Rules::Additional1, Rules::Additional2)] {
+            let reading = first.read(raw.as_bytes(), Mode::Chat).unwrap();
+            assert_eq!(
+                (reading.service_tier, reading.writes_cost, reading.server_tools),
+                (None, false, false)
+            );
+            assert_eq!(reading.usage.image_input.0 + reading.usage.cache_write_1h_input.0, 0);
+            assert_eq!((first.latest(), rules.first(), rules.latest()), (rules, first, rules));
+        }
+    }
 }

@@ -63,6 +63,18 @@ const KEYS: &[&str] = &[
     "cache_write_tokens",
     "audio_tokens",
     "reasoning_tokens",
+    "image_tokens",
+    "cache_creation",
+    "ephemeral_5m_input_tokens",
+    "ephemeral_1h_input_tokens",
+    "server_tool_use",
+    "reasoning_content",
+    "reasoning_details",
+    "tool_calls",
+    "function_call",
+    "arguments",
+    "refusal",
+    "thoughts",
     "x",
 ];
 const STRINGS: &[&str] = &[
@@ -192,6 +204,7 @@ pub fn usage(random: &mut Random) -> String {
             ("audio_tokens", number(random)),
             ("reasoning_tokens", number(random)),
             ("cache_write_tokens", number(random)),
+            ("image_tokens", number(random)),
         ];
         let made = members(random, &likely);
         or_any(random, made)
@@ -212,6 +225,19 @@ pub fn usage(random: &mut Random) -> String {
         ("prompt_tokens_details", details(random)),
         ("completion_tokens_details", details(random)),
     ];
+    let mut likely = likely.to_vec();
+    let lifetimes =
+        [("ephemeral_5m_input_tokens", number(random)), ("ephemeral_1h_input_tokens", number(random))];
+    for (key, value) in [
+        ("cached_tokens", number(random)),
+        ("cache_creation", members(random, &lifetimes)),
+        ("service_tier", random.pick(&["null", "\"priority\"", "7"]).into()),
+        ("server_tool_use", format!("{{\"web_search_requests\":{}}}", number(random))),
+    ] {
+        if random.once_in(4) {
+            likely.push((key, value));
+        }
+    }
     let made = members(random, &likely);
     or_any(random, made)
 }
@@ -288,9 +314,39 @@ fn request(random: &mut Random) -> String {
 }
 
 pub fn document(random: &mut Random) -> String {
-    let said = format!("\"{}\"", random.pick(STRINGS));
-    let delta = members(random, &[("role", "\"assistant\"".into()), ("content", said)]);
-    let choice = members(random, &[("index", "0".into()), ("delta", delta)]);
+    let said = |random: &mut Random| format!("\"{}\"", random.pick(STRINGS));
+    let mut written = vec![("role", "\"assistant\"".to_owned()), ("content", said(random))];
+    for key in ["reasoning", "reasoning_content", "refusal", "thoughts"] {
+        if random.once_in(5) {
+            written.push((key, said(random)));
+        }
+    }
+    for (key, value) in [
+        ("reasoning_details", format!("[{{\"type\":\"t\",\"text\":{},\"data\":\"x\"}}]", said(random))),
+        (
+            "tool_calls",
+            format!("[{{\"id\":\"c\",\"function\":{{\"name\":\"f\",\"arguments\":{}}}}}]", said(random)),
+        ),
+        ("function_call", format!("{{\"name\":\"f\",\"arguments\":{}}}", value(random, 4))),
+        ("content", format!("[{{\"type\":\"text\",\"text\":{}}}]", said(random))),
+        ("audio", format!("{{\"data\":\"x\",\"transcript\":{}}}", said(random))),
+    ] {
+        if random.once_in(8) {
+            written.push((key, value));
+        }
+    }
+    let place = random.pick(&["delta", "delta", "message"]);
+    let mut choice = vec![("index", "0".to_owned()), (place, members(random, &written))];
+    if random.once_in(8) {
+        choice.push(("text", said(random)));
+    }
+    if random.once_in(12) {
+        choice.push(("usage", usage(random)));
+    }
+    if random.once_in(12) {
+        choice.push(("message", members(random, &written)));
+    }
+    let choice = members(random, &choice);
     let choices = if random.once_in(2) { "[]".to_owned() } else { format!("[{choice}]") };
     let mut likely = vec![("id", "\"c1\"".to_owned()), ("choices", or_any(random, choices))];
     match random.below(4) {

@@ -423,6 +423,6 @@ fn rewritten((bytes, mode): (&[u8], Mode), request: &Request, rewrite: &Rewrite<
         equal("maximum when rewritten", &number(&again, field), &tokens)?;
         equal("no other maximum", &number(&again, field.other()), &None)?;
     }
-    equal("text bytes when rewritten", &again.text_bytes, &request.text_bytes)?;
+    equal("text bytes when rewritten", &again.text, &request.text)?;
     equal("model when rewritten", &again.model.as_str(), &rewrite.upstream_model.unwrap_or(&request.model))
 }

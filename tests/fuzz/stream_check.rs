@@ -1,6 +1,6 @@
 //! What a stream should say, and what of it should pass: from its whole events, as the standard and serde_json read them.
 
-use crate::answer_check::{has_choices, raw_usage};
+use crate::answer_check::{self, JUDGE, has_choices, has_usage};
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::sse::{HELD_MAX, Passed, Scanner, Stream};
@@ -9,7 +9,7 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What passed of a stream, and what was said.
 fn pass(cut: &[&[u8]], takes_out: bool) -> (Vec<u8>, Stream) {
-    let mut scanner = Scanner::new(takes_out);
+    let mut scanner = Scanner::new(takes_out, JUDGE);
     let mut passed = Vec::new();
     for piece in cut {
         match scanner.push(piece) {
@@ -54,7 +54,7 @@ pub fn check(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
 /// Whatever passes of an event has passed when its last byte came.
 fn without_delay(mark: &[u8], events: &[Event<'_>], left: &[Vec<u8>]) -> Result<(), String> {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-    let mut scanner = Scanner::new(true);
+    let mut scanner = Scanner::new(true, JUDGE);
     let mut push = |bytes: &[u8]| match scanner.push(bytes) {
         Passed::Same => bytes.to_vec(),
         Passed::Instead(passed) => passed,
@@ -71,21 +71,21 @@ fn without_delay(mark: &[u8], events: &[Event<'_>], left: &[Vec<u8>]) -> Result<
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     id: Option<String>,
-    usage: String,
+    usage: answer_check::Told,
     has_choices: bool,
     has_error: bool,
 }
 
 impl Told {
     fn of(stream: &Stream) -> Self {
-        let usage = format!("{:?}", stream.usage);
+        let usage = answer_check::Told::read(&stream.usage);
         Self { id: stream.id.clone(), usage, has_choices: stream.has_choices, has_error: stream.has_error }
     }
 }
 
 /// What all documents say. None where one is broken off, or has a key twice: what is kept of it is no promise.
 fn said_by(events: &[Event<'_>]) -> Option<Told> {
-    let mut told = Told { usage: "Absent".into(), ..Told::default() };
+    let mut told = Told::default();
     for document in events.iter().flat_map(Event::documents) {
         let starts = document.iter().find(|byte| !byte.is_ascii_whitespace());
         let Some(tree) = read(&document) else {
@@ -98,10 +98,11 @@ fn said_by(events: &[Event<'_>]) -> Option<Told> {
         if tree.has_twice() {
             return None;
         }
-        let own = raw_usage(tree.get("usage"));
-        let groq = raw_usage(tree.get("x_groq").and_then(|groq| groq.get("usage")));
-        if let Some(usage) = [own, groq].into_iter().find(|usage| usage.is_reported()) {
-            told.usage = format!("{usage:?}");
+        let usage = answer_check::Told::of(&tree);
+        // A choice's counts only where there is no other, and what is worth less never replaces what is worth more.
+        let is_less = usage.at == 0 && told.usage.at > 0 && usage.worth == told.usage.worth;
+        if usage.worth > 0 && usage.worth >= told.usage.worth && !is_less {
+            told.usage = usage.kept();
         }
         let id = tree.get("id").filter(|id| matches!(id.node, Node::String(_))).and_then(Value::text);
         told.id = told.id.or(id.filter(|id| id.len() <= 128).map(str::to_owned));
@@ -187,7 +188,7 @@ impl Event<'_> {
             Some(tree) if tree.has_twice() => return None,
             Some(tree) => {
                 let error = tree.get("error").is_some_and(|error| !error.is_null());
-                raw_usage(tree.get("usage")).is_reported() && !has_choices(&tree) && !error
+                has_usage(&tree) && !has_choices(&tree) && !error
             }
             // A lone surrogate is JSON to the scanner, and none to serde_json's reading.
             None if self.documents().iter().any(|document| crate::serde_json_accepts(document)) => {
