@@ -78,6 +78,8 @@ pub enum Fault {
     LostSwap,
     /// A debit is taken out of the outbox though it did not arrive.
     DroppedDebit,
+    /// Durations are measured on the wall clock, which is set now and then.
+    OneClock,
 }
 
 /// What a run came to.

@@ -170,7 +170,11 @@ impl World {
         let envoy = &self.envoys[site.envoy];
         let off = envoy.clock_off.get();
         let wall = Moment::from_ms((self.start_ms + self.time.get()).saturating_add_signed(off));
-        Now { wall, tick: Tick::from_ms(envoy.life.get() * LIFE_MS + self.time.get()) }
+        let tick = match self.fault {
+            Fault::OneClock => wall.ms(),
+            _ => envoy.life.get() * LIFE_MS + self.time.get(),
+        };
+        Now { wall, tick: Tick::from_ms(tick) }
     }
 
     /// What the one of them says that is never set.
