@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::clock::Moment;
+use crate::clock::{Now, Tick};
 use crate::wire::{STANDINGS_MAX, StandingAsk};
 
 /// No more accounts are remembered; others are once they call again and there is room.
@@ -15,22 +15,22 @@ const ACTIVE_MAX: usize = 64 * STANDINGS_MAX;
 #[derive(Debug, Default)]
 pub struct Active {
     /// When each called last.
-    called: BTreeMap<String, Moment>,
+    called: BTreeMap<String, Tick>,
     /// The last one of this round that was asked about.
     asked: Option<String>,
     /// When all had been asked about.
-    asked_all: Moment,
+    asked_all: Tick,
 }
 
 impl Active {
     /// Nobody has called yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { called: BTreeMap::new(), asked: None, asked_all: Moment::from_ms(0) }
+        Self { called: BTreeMap::new(), asked: None, asked_all: Tick::from_ms(0) }
     }
 
     /// An account that has a cap has called.
-    pub fn called(&mut self, account: &str, now: Moment) {
+    pub fn called(&mut self, account: &str, now: Tick) {
         if let Some(known) = self.called.get_mut(account) {
             *known = now;
         } else if self.called.len() < ACTIVE_MAX {
@@ -40,26 +40,25 @@ impl Active {
 
     /// Whether it is time to ask. Who looks every `tick_ms` asks now what it could only ask too late at the next tick.
     #[must_use]
-    pub fn due(&self, now: Moment, interval_ms: u64, tick_ms: u64) -> bool {
-        self.asked.is_some()
-            || now < self.asked_all
-            || now.since_ms(self.asked_all).saturating_add(tick_ms) > interval_ms
+    pub fn due(&self, now: Tick, interval_ms: u64, tick_ms: u64) -> bool {
+        self.asked.is_some() || now.since_ms(self.asked_all).saturating_add(tick_ms) > interval_ms
     }
 
     /// The next ones to ask about, and where they stand today, as many as one question holds; fewer end the round.
     /// Who has not called for `ttl_ms` is forgotten: its token is asked about before it calls again.
-    pub fn next(&mut self, now: Moment, ttl_ms: u64) -> Vec<StandingAsk> {
+    pub fn next(&mut self, now: Now, ttl_ms: u64) -> Vec<StandingAsk> {
         if self.asked.is_none() {
-            self.called.retain(|_, called| now.since_ms(*called) < ttl_ms);
+            self.called.retain(|_, called| now.tick.since_ms(*called) < ttl_ms);
         }
         let from = self.asked.take().map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.called.range((from, Bound::Unbounded)).take(STANDINGS_MAX);
-        let asks: Vec<StandingAsk> =
-            rest.map(|(account, _)| StandingAsk { account: account.clone(), utc_day: now.day() }).collect();
+        let asks: Vec<StandingAsk> = rest
+            .map(|(account, _)| StandingAsk { account: account.clone(), utc_day: now.wall.day() })
+            .collect();
         if asks.len() == STANDINGS_MAX {
             self.asked = asks.last().map(|ask| ask.account.clone());
         } else {
-            self.asked_all = now;
+            self.asked_all = now.tick;
         }
         asks
     }
@@ -69,7 +68,7 @@ impl Active {
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
     use super::*;
-    use crate::clock::UtcDay;
+    use crate::clock::{Moment, UtcDay};
 
     const TTL_MS: u64 = 30_000;
 
@@ -80,11 +79,11 @@ mod tests {
     #[test]
     fn an_account_is_asked_about_again_and_again_until_its_token_would_be() {
         let mut active = Active::new();
-        let at = Moment::from_ms;
-        active.called("silent", at(1_000));
-        active.called("busy", at(1_000));
+        let (at, tick) = (|ms| Now::at(Moment::from_ms(ms)), Tick::from_ms);
+        active.called("silent", tick(1_000));
+        active.called("busy", tick(1_000));
         assert_eq!(names(&active.next(at(5_000), TTL_MS)), ["busy", "silent"]);
-        active.called("busy", at(20_000));
+        active.called("busy", tick(20_000));
         assert_eq!(names(&active.next(at(30_999), TTL_MS)), ["busy", "silent"]);
         assert_eq!(names(&active.next(at(31_000), TTL_MS)), ["busy"]);
         assert_eq!(active.next(at(50_000), TTL_MS), []);
@@ -94,9 +93,9 @@ mod tests {
     fn after_midnight_the_new_day_is_asked_about() {
         let mut active = Active::new();
         let midnight = UtcDay::default().next().start();
-        active.called("busy", Moment::from_ms(midnight.ms() - 10));
+        active.called("busy", Tick::from_ms(midnight.ms() - 10));
         let days = |active: &mut Active, now: u64| -> Vec<UtcDay> {
-            active.next(Moment::from_ms(now), TTL_MS).iter().map(|ask| ask.utc_day).collect()
+            active.next(Now::at(Moment::from_ms(now)), TTL_MS).iter().map(|ask| ask.utc_day).collect()
         };
         assert_eq!(days(&mut active, midnight.ms() - 1), [UtcDay::default()]);
         assert_eq!(days(&mut active, midnight.ms()), [midnight.day()], "others may have spent there already");
@@ -106,36 +105,33 @@ mod tests {
     fn no_tick_is_an_interval_after_a_round() {
         for (interval_ms, tick_ms) in [(1_000, 1_000), (1_000, 20), (5_000, 1_003), (2_000, 999)] {
             let mut active = Active::new();
-            active.called("busy", Moment::from_ms(0));
+            active.called("busy", Tick::from_ms(0));
             let mut asked = 0;
             for tick in (0..).map(|tick| tick * tick_ms).take_while(|ms| *ms < 60_000) {
-                if active.due(Moment::from_ms(tick), interval_ms, tick_ms) {
+                if active.due(Tick::from_ms(tick), interval_ms, tick_ms) {
                     assert!(tick - asked <= interval_ms, "{interval_ms} {tick_ms}: {asked} to {tick}");
                     assert!(asked == 0 || tick - asked >= interval_ms.saturating_sub(tick_ms), "{tick}");
-                    active.next(Moment::from_ms(tick), TTL_MS);
+                    active.next(Now::at(Moment::from_ms(tick)), TTL_MS);
                     asked = tick;
                 }
             }
             assert!(asked > 60_000 - interval_ms - tick_ms);
         }
-        let mut active = Active::new();
-        active.next(Moment::from_ms(100_000), TTL_MS);
-        assert!(active.due(Moment::from_ms(99_999), 5_000, 20), "the clock was set back");
     }
 
     #[test]
     fn a_round_asks_about_everybody_once() {
         let mut active = Active::new();
-        let now = Moment::from_ms(1_000);
+        let now = Now::at(Moment::from_ms(1_000));
         let all: Vec<String> = (0..2 * STANDINGS_MAX + 3).map(|number| format!("{number:05}")).collect();
-        all.iter().for_each(|account| active.called(account, now));
+        all.iter().for_each(|account| active.called(account, now.tick));
         for _ in 0..2 {
             let round = [active.next(now, TTL_MS), active.next(now, TTL_MS), active.next(now, TTL_MS)];
             assert_eq!(round.each_ref().map(Vec::len), [STANDINGS_MAX, STANDINGS_MAX, 3]);
             assert_eq!(names(&round.concat()), all);
-            assert!(!active.due(now, 1_000, 20));
+            assert!(!active.due(now.tick, 1_000, 20));
             active.next(now, TTL_MS);
-            assert!(active.due(now, 1_000, 20), "a round is not over");
+            assert!(active.due(now.tick, 1_000, 20), "a round is not over");
             active.next(now, TTL_MS);
             active.next(now, TTL_MS);
         }

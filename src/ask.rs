@@ -21,7 +21,7 @@ use crate::worker::Worker;
 /// Ends the waits that were too long, sends the questions that there is a place for, and tells the next streams what the
 /// ledger said. `root`: the root's context.
 pub fn ask(worker: &Worker, root: u32, now: Now) {
-    let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now.wall)).unwrap_or_default();
+    let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now.tick)).unwrap_or_default();
     for (token, waiter) in overdue {
         tell(worker, &token, &Resolution::Unavailable, vec![waiter], now);
     }
@@ -33,7 +33,7 @@ pub fn ask(worker: &Worker, root: u32, now: Now) {
         let callout = host::resolve(ledger, RESOLVE_PATH, &body);
         let Some(mut resolves) = worker.resolves() else { return };
         match callout {
-            Some(callout) => resolves.sent(question, callout, now.wall, ledger.timeout_ms),
+            Some(callout) => resolves.sent(question, callout, now.tick, ledger.timeout_ms),
             None => {
                 error!("cannot call the ledger: is there a cluster {:?}?", ledger.resolve_cluster);
                 let waiters = resolves.failed(&question);
@@ -65,11 +65,11 @@ pub fn take_answer(
         Resolution::Account(_) => times.ttl_ms,
         Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
     };
-    worker.tokens.remember(&Shared, &token, &resolution, now.wall, ttl_ms);
+    worker.tokens.remember(&Shared, &token, &resolution, now.tick, ttl_ms);
     if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
         && account.tier == Tier::Free
     {
-        cap::learn(&Shared, &account.account, &standing, now.wall);
+        cap::learn(&Shared, &account.account, &standing, now.tick);
     }
     tell(worker, &token, &resolution, waiters, now);
     ask(worker, root, now);
@@ -80,7 +80,7 @@ pub fn take_answer(
 /// grace.
 fn tell(worker: &Worker, token: &Digest, resolution: &Resolution, waiters: Vec<Waiter>, now: Now) {
     let resolution = match resolution {
-        Resolution::Unavailable => worker.tokens.look_up(&Shared, token, now.wall).or_unavailable(),
+        Resolution::Unavailable => worker.tokens.look_up(&Shared, token, now.tick).or_unavailable(),
         said => said.clone(),
     };
     if let Some(mut resolves) = worker.resolves() {

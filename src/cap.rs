@@ -12,7 +12,7 @@
 //! is never evicted; others make room, the longest unused first.
 
 use crate::cap_place::{Bucket, Day, Item, Place};
-use crate::clock::{Moment, UtcDay};
+use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
 use crate::shared::{SharedData, numbered, update};
@@ -96,7 +96,7 @@ fn change_surely<T>(
 /// Takes in where the ledger says that an account stands. Of two standings of one epoch the one with the higher
 /// `account_seq` wins, and one of a higher epoch wins over all of the epochs before; what this Envoy has not had
 /// acknowledged stays on top.
-pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: Moment) {
+pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: Tick) {
     let _ = update(shared, &key(account), |value| {
         let bucket = Bucket::of(value, account);
         let mut place = bucket.place().unwrap_or_else(|| Place::new(account));
@@ -104,7 +104,7 @@ pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: 
         if !known && !place.make_room_for(standing.utc_day) {
             return (None, ());
         }
-        place.used = now.max(place.used);
+        place.used = now;
         let changed = match place.day_mut(standing.utc_day) {
             Some(day) => day.learn(standing) || !known,
             None => false,
@@ -115,10 +115,9 @@ pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: 
 
 /// Sets `amount` aside for an exchange, where today's spending, what is reserved and `amount` fit `cap` together.
 /// The same exchange again is [`Reserved::Done`] and changes nothing.
-pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pax, now: Moment) -> Reserved {
+pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pax, now: Tick) -> Reserved {
     let tag = claim.tag;
     let reserved = change(shared, claim.account, |place| {
-        let place_used = now.max(place.used);
         let Some(day) = place.day_mut(claim.utc_day) else { return (false, Reserved::Unknown) };
         if day.has(tag) {
             return (false, Reserved::Done);
@@ -136,7 +135,7 @@ pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pa
             return (false, Reserved::Busy);
         }
         day.open.push(Item { tag, amount });
-        place.used = place_used;
+        place.used = now;
         (true, Reserved::Done)
     });
     match reserved {

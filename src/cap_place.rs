@@ -5,14 +5,14 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 4 | length of the rest of the place |
-//! | 8 | when it was last used, in ms |
+//! | 8 | the tick when it was last used, in ms |
 //! | 1 + n | the account's name |
 //! | per day: 4, 8, 8, 8, 2, 2 | days since 1970 and a mark, spent (picopax), `account_seq`, epoch, how many open and pending items |
 //! | per item: 8, 8 | tag, amount (picopax) |
 
 use crate::bytes::Bytes;
 use crate::cap::IDLE_PLACES;
-use crate::clock::{Moment, UtcDay};
+use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
 use crate::wire::Standing;
@@ -81,13 +81,13 @@ impl Day {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) account: String,
-    pub(crate) used: Moment,
+    pub(crate) used: Tick,
     days: Vec<Day>,
 }
 
 impl Place {
     pub(crate) fn new(account: &str) -> Self {
-        Self { account: account.to_owned(), used: Moment::default(), days: Vec::new() }
+        Self { account: account.to_owned(), used: Tick::default(), days: Vec::new() }
     }
 
     pub(crate) fn day(&self, day: UtcDay) -> Option<&Day> {
@@ -113,7 +113,7 @@ impl Place {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut from = Bytes::new(bytes);
-        let used = Moment::from_ms(from.u64()?);
+        let used = Tick::from_ms(from.u64()?);
         let length = usize::from(from.u8()?);
         let account = str::from_utf8(from.take(length)?).ok()?.to_owned();
         let mut days = Vec::with_capacity(DAYS);

@@ -10,11 +10,11 @@ fn pax(text: &str) -> Pax {
 }
 
 fn day(text: &str) -> UtcDay {
-    format!("{text}T00:00:00Z").parse::<Moment>().unwrap().day()
+    format!("{text}T00:00:00Z").parse::<crate::clock::Moment>().unwrap().day()
 }
 
-fn t(ms: u64) -> Moment {
-    Moment::from_ms(ms)
+fn t(ms: u64) -> Tick {
+    Tick::from_ms(ms)
 }
 
 const TODAY: &str = "2026-11-24";

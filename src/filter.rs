@@ -80,7 +80,7 @@ impl Stream {
                 Effect::Settle { admission, debit } => self.settle(&admission, &debit),
                 Effect::Release(admission) => {
                     if let Some(slot) = self.slot.take() {
-                        let now = self.now.wall;
+                        let now = self.now.tick;
                         let release = |vm: &mut Vm| {
                             gate::release(&Shared, vm.lane(now)?, slot, &admission);
                             Some(())
@@ -103,7 +103,7 @@ impl Stream {
                     }
                 }
                 Effect::KeyRefused { provider, status } => {
-                    self.worker.key_refused(self.now.wall, &provider, status);
+                    self.worker.key_refused(self.now.tick, &provider, status);
                 }
                 Effect::ReplaceBody(bytes) => {
                     told(
@@ -120,7 +120,7 @@ impl Stream {
         let asked = match fresh {
             // The body is the account's already.
             true => Err(None),
-            false => worker.tokens.look_up(&Shared, &token, self.now.wall).or_ask(worker.is_asking(&token)),
+            false => worker.tokens.look_up(&Shared, &token, self.now.tick).or_ask(worker.is_asking(&token)),
         };
         let was = match asked {
             Ok(resolution) => return self.resolved(resolution),
@@ -135,7 +135,7 @@ impl Stream {
         if let Some(full) = full {
             return self.step(Event::NoRoom(full), 0);
         }
-        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now.wall) {
+        if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now.tick) {
             self.resolved(Resolution::Unavailable);
         }
     }
@@ -184,7 +184,7 @@ impl Stream {
     }
 
     fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
-        let now = self.now.wall;
+        let now = self.now.tick;
         let opened = vm::with(|vm| Some(gate::open(&Shared, vm.lane(now)?, admission, cap, now))).flatten();
         let opened = match opened.unwrap_or(Err(Opened::Busy)) {
             Ok(slot) => {
@@ -202,12 +202,12 @@ impl Stream {
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
         let canonical = debit.to_canonical();
         self.worker.tick_quickly(true);
-        let now = self.now.wall;
+        let now = self.now.tick;
         let settled = self.slot.take().and_then(|slot| {
             let of = (canonical.as_slice(), debit.cost_pax);
             let settle = |vm: &mut Vm| {
                 let (lane, outbox) = vm.lane_and_outbox(now)?;
-                Some(gate::settle(&Shared, (lane, slot), (outbox, now, || host::now().wall), admission, of))
+                Some(gate::settle(&Shared, (lane, slot), (outbox, now, host::tick), admission, of))
             };
             vm::with(settle).flatten()
         });

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::bundle::Bundle;
 use crate::cap::{self, Acknowledged, Claim, Daily, Reserved};
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::debit::{BadDebit, Debit, Ending};
 use crate::event::Opened;
 use crate::in_flight::{self, Lane, Slot};
@@ -44,7 +44,7 @@ pub fn open(
     lane: &mut Lane,
     admission: &Admission,
     limit: Option<Pax>,
-    now: Moment,
+    now: Tick,
 ) -> Result<Slot, Opened> {
     let slot = lane.put(shared, &record::write(admission), now).ok_or(Opened::Busy)?;
     let reserved = match (claim(admission), admission.reservation, limit) {
@@ -69,7 +69,7 @@ pub fn open(
 pub fn settle(
     shared: &impl SharedData,
     (lane, slot): (&mut Lane, Slot),
-    (outbox, now, clock): (&Writer, Moment, impl Fn() -> Moment),
+    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
     admission: &Admission,
     (canonical, cost): (&[u8], Pax),
 ) -> Result<Option<Daily>, outbox::Full> {
@@ -112,7 +112,7 @@ pub enum Orphan {
 pub fn orphan(
     shared: &impl SharedData,
     bundle: &Bundle,
-    (outbox, now, clock): (&Writer, Moment, impl Fn() -> Moment),
+    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
     record: &[u8],
 ) -> Orphan {
     let admission = match record::read(bundle, record) {

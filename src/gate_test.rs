@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::{Account, Funding, Status, Tier};
+use crate::clock::Moment;
 use crate::estimate::TextBytes;
 use crate::exchange_id::ExchangeId;
 use crate::in_flight::{DEAD_MS, Watch};
@@ -17,8 +18,13 @@ use std::sync::Arc;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 
-fn t(ms: u64) -> Moment {
-    "2026-06-01T12:00:00Z".parse::<Moment>().unwrap().plus_ms(ms)
+fn admitted_at() -> Moment {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+/// Some while after the machine's start: no tick is the moment of anything.
+fn t(ms: u64) -> Tick {
+    Tick::from_ms(5_000_000 + ms)
 }
 
 fn pax(text: &str) -> Pax {
@@ -36,8 +42,8 @@ fn admission(random: u8, tier: Tier) -> Admission {
         canon_v: 2,
     };
     Admission {
-        exchange_id: ExchangeId::new(t(0), [random; 10]),
-        admitted_at: t(0),
+        exchange_id: ExchangeId::new(admitted_at(), [random; 10]),
+        admitted_at: admitted_at(),
         account: Arc::new(account),
         funding: Funding::Platform,
         slot: "planner".to_owned(),
@@ -45,7 +51,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         goal_id: None,
         mode: Mode::Chat,
         wants_stream: true,
-        card: Arc::clone(bundle.in_force(t(0)).unwrap()),
+        card: Arc::clone(bundle.in_force(admitted_at()).unwrap()),
         model: MODEL.to_owned(),
         provider: "fireworks".to_owned(),
         usage_rules: Rules::default(),
@@ -63,12 +69,12 @@ fn admission(random: u8, tier: Tier) -> Admission {
 }
 
 fn known(shared: &impl SharedData) {
-    let standing = Standing { utc_day: t(0).day(), spent_pax: Pax::ZERO, account_seq: 1, epoch: 0 };
+    let standing = Standing { utc_day: admitted_at().day(), spent_pax: Pax::ZERO, account_seq: 1, epoch: 0 };
     cap::learn(shared, "acme", &standing, t(0));
 }
 
 fn daily(shared: &Map) -> Daily {
-    cap::daily(shared, "acme", t(0).day()).unwrap()
+    cap::daily(shared, "acme", admitted_at().day()).unwrap()
 }
 
 fn debit(admission: &Admission) -> (Vec<u8>, Pax) {
@@ -77,7 +83,7 @@ fn debit(admission: &Admission) -> (Vec<u8>, Pax) {
         ending: Ending::Complete,
         ..Answered::without_head(admission, Lasted::default())
     };
-    let debit = settle_debit(admission, answered, t(5)).unwrap();
+    let debit = settle_debit(admission, answered, admitted_at().plus_ms(5)).unwrap();
     (debit.to_canonical(), debit.cost_pax)
 }
 

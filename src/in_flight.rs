@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::shared::{SharedData, Version, numbered};
 use crate::text::{DECIMAL_MAX, decimal};
 
@@ -43,7 +43,7 @@ pub struct Slot {
 pub struct Lane {
     number: u32,
     vm: u64,
-    beaten: Cell<Moment>,
+    beaten: Cell<Tick>,
     /// Places that were used and are free again.
     free: Vec<u32>,
     /// The first place that was never used.
@@ -68,17 +68,17 @@ fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The value of a dead VM's lane that was swept: when, and how often.
-fn read_swept(value: &[u8]) -> Option<(Moment, u8)> {
+fn read_swept(value: &[u8]) -> Option<(Tick, u8)> {
     let (at, times) = value.split_first_chunk::<8>()?;
     let [times] = times else { return None };
-    Some((Moment::from_ms(u64::from_le_bytes(*at)), *times))
+    Some((Tick::from_ms(u64::from_le_bytes(*at)), *times))
 }
 
-fn swept_value(at: Moment, times: u8) -> Vec<u8> {
+fn swept_value(at: Tick, times: u8) -> Vec<u8> {
     at.ms().to_le_bytes().into_iter().chain([times]).collect()
 }
 
-fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
+fn lane_value(vm: u64, now: Tick) -> [u8; 16] {
     let mut value = [0; 16];
     let bytes = vm.to_le_bytes().into_iter().chain(now.ms().to_le_bytes());
     value.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
@@ -86,7 +86,7 @@ fn lane_value(vm: u64, now: Moment) -> [u8; 16] {
 }
 
 /// Whether a lane is free, and has been for so long.
-fn is_free(value: &[u8], now: Moment, for_ms: u64) -> bool {
+fn is_free(value: &[u8], now: Tick, for_ms: u64) -> bool {
     let swept = read_swept(value);
     value.is_empty() || swept.is_some_and(|(at, times)| times >= SWEEPS && now.since_ms(at) >= for_ms)
 }
@@ -94,7 +94,7 @@ fn is_free(value: &[u8], now: Moment, for_ms: u64) -> bool {
 impl Lane {
     /// Takes the lowest lane that is free, for a VM with a random id of its own: another one each time that it takes
     /// one. None where all are taken.
-    pub fn take(shared: &impl SharedData, vm: u64, now: Moment) -> Option<Self> {
+    pub fn take(shared: &impl SharedData, vm: u64, now: Tick) -> Option<Self> {
         let take = |number, free_for_ms| {
             let key = lane_key(number);
             let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
@@ -109,7 +109,7 @@ impl Lane {
     /// Says that this VM lives. False where it was taken for dead and its lane is another's: then it needs a new
     /// one, and the calls that are open in this one are settled already.
     #[must_use]
-    pub fn beat(&self, shared: &impl SharedData, now: Moment) -> bool {
+    pub fn beat(&self, shared: &impl SharedData, now: Tick) -> bool {
         let key = lane_key(self.number);
         let Some((value, version)) = shared.get(&key) else { return false };
         let ours = read_lane(&value).is_some_and(|(vm, _)| vm == self.vm);
@@ -122,9 +122,9 @@ impl Lane {
     }
 
     /// Keeps a record. None where the lane is full, or is another's by now.
-    pub fn put(&mut self, shared: &impl SharedData, record: &[u8], now: Moment) -> Option<Slot> {
+    pub fn put(&mut self, shared: &impl SharedData, record: &[u8], now: Tick) -> Option<Slot> {
         // A thread that was stopped may have lost its lane, and would write over the records of others.
-        let silent = now < self.beaten.get() || now.since_ms(self.beaten.get()) >= DEAD_MS / 2;
+        let silent = now.since_ms(self.beaten.get()) >= DEAD_MS / 2;
         if silent && !self.beat(shared, now) {
             return None;
         }
@@ -173,8 +173,8 @@ pub fn clear_lost(shared: &impl SharedData, slot: Slot, record: &[u8]) {
 #[derive(Debug, Default)]
 pub struct Watch {
     /// Lane, whose it is, its beat, and since when it stands so.
-    seen: Vec<(u32, u64, u64, Moment)>,
-    looked: Moment,
+    seen: Vec<(u32, u64, u64, Tick)>,
+    looked: Tick,
 }
 
 /// A dead VM's lane, taken over.
@@ -190,13 +190,13 @@ impl Watch {
     /// A watcher that has seen nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { seen: Vec::new(), looked: Moment::from_ms(0) }
+        Self { seen: Vec::new(), looked: Tick::from_ms(0) }
     }
 
     /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`].
-    pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Moment) -> Option<Dead> {
-        // A process that was stopped for a while, or whose clock was set, must not take everybody for dead.
-        if now < self.looked || now.since_ms(self.looked) > ASLEEP_MS {
+    pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Tick) -> Option<Dead> {
+        // A process that was stopped for a while must not take everybody for dead.
+        if now.since_ms(self.looked) > ASLEEP_MS {
             self.seen.clear();
         }
         self.looked = now;
@@ -209,7 +209,7 @@ impl Watch {
         for number in 0..LANES {
             let Some((value, version)) = shared.get(&lane_key(number)) else { break };
             if let Some((at, swept)) = read_swept(&value) {
-                let due = swept < SWEEPS && (now < at || now.since_ms(at) >= DEAD_MS);
+                let due = swept < SWEEPS && now.since_ms(at) >= DEAD_MS;
                 again = again.or_else(|| due.then_some((number, version, swept)));
                 continue;
             }
@@ -241,12 +241,7 @@ impl Dead {
 
     /// Hands every record of the lane to `settle`, which says whether it is done with; those are taken out. Frees
     /// the lane once none is left, the last time. Gives how many were done with.
-    pub fn sweep(
-        self,
-        shared: &impl SharedData,
-        now: Moment,
-        mut settle: impl FnMut(&[u8]) -> bool,
-    ) -> usize {
+    pub fn sweep(self, shared: &impl SharedData, now: Tick, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
         let (mut done, mut all) = (0usize, true);
         for slot in 0..RECORDS {
             let key = record_key(self.number, slot);

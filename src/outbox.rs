@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use crate::cap::Claim;
-use crate::clock::{Moment, UtcDay};
+use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::{ExchangeId, Tag};
 use crate::shared::{SharedData, Version, numbered, update};
 
@@ -141,8 +141,8 @@ impl Writer {
         shared: &impl SharedData,
         claim: Option<&Claim<'_>>,
         canonical: &[u8],
-        now: Moment,
-        clock: impl Fn() -> Moment,
+        now: Tick,
+        clock: impl Fn() -> Tick,
     ) -> Result<(), Full> {
         let number = update(shared, TAIL, |value| {
             let number = counter(value);
@@ -159,12 +159,11 @@ impl Writer {
         if !shared.set(&slot(number), &write_slot(number, claim, canonical)) {
             return Err(Full);
         }
-        // A clock that was set back meanwhile may have gone over the gap before.
         let after = clock();
-        let late = after < now || after.since_ms(now) >= GAP_MS / 2;
-        if late && read_counter(shared, HEAD) > number {
-            // This thread was stopped for so long that its number was given up: once more, under a new one.
-            return self.put(shared, claim, canonical, clock(), clock);
+        if after.since_ms(now) >= GAP_MS / 2 {
+            // This thread was stopped for so long that its number may be given up, also by a sender that has looked
+            // and not moved the head yet. Once more, under a new one: sent twice it is one entry.
+            return self.put(shared, claim, canonical, after, clock);
         }
         Ok(())
     }
@@ -180,18 +179,16 @@ pub struct Sender {
     head_seen: u64,
     /// Whether that batch left something behind: then the next one need not wait for a tick.
     more: bool,
-    gap: Gap,
-    retry_at: Moment,
+    gap: Option<Gap>,
+    retry_at: Tick,
     backoff_ms: u64,
 }
 
-/// A number at the head whose slot does not hold it.
-#[derive(Clone, Copy, Debug, Default)]
+/// A number at the head whose slot does not hold it, and since when that is known.
+#[derive(Clone, Copy, Debug)]
 struct Gap {
-    number: Option<u64>,
-    /// When it was last looked at, and for how long it has been.
-    looked: Moment,
-    waited_ms: u64,
+    number: u64,
+    since: Tick,
 }
 
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -206,18 +203,16 @@ impl Sender {
             in_flight: Vec::new(),
             head_seen: 0,
             more: false,
-            gap: Gap::default(),
-            retry_at: Moment::from_ms(0),
+            gap: None,
+            retry_at: Tick::from_ms(0),
             backoff_ms: BACKOFF_FIRST_MS,
         }
     }
 
     /// The next batch to send, if it is time and the lease is ours; its debits, in the order of the lines.
     /// While it is under way there is no other.
-    pub fn next_batch(&mut self, shared: &impl SharedData, now: Moment) -> Option<&[Waiting]> {
-        // A wait that is longer than any is of a clock that has been set back since.
-        let waits = now < self.retry_at && self.retry_at.since_ms(now) <= BACKOFF_LAST_MS;
-        if !self.in_flight.is_empty() || waits {
+    pub fn next_batch(&mut self, shared: &impl SharedData, now: Tick) -> Option<&[Waiting]> {
+        if !self.in_flight.is_empty() || now < self.retry_at {
             return None;
         }
         let tail = read_counter(shared, TAIL);
@@ -231,7 +226,7 @@ impl Sender {
     }
 
     /// The ledger acknowledged the batch under way, all of it.
-    pub fn acknowledged(&mut self, shared: &impl SharedData, now: Moment) {
+    pub fn acknowledged(&mut self, shared: &impl SharedData, now: Tick) {
         let batch = std::mem::take(&mut self.in_flight);
         let mut cleared = self.head_seen;
         for debit in &batch {
@@ -252,7 +247,7 @@ impl Sender {
     }
 
     /// The batch under way did not arrive, or its answer did not: it is sent again later, to the same byte.
-    pub fn failed(&mut self, now: Moment) {
+    pub fn failed(&mut self, now: Tick) {
         self.in_flight.clear();
         self.retry_at = now.plus_ms(self.backoff_ms);
         self.backoff_ms = self.backoff_ms.saturating_mul(2).min(BACKOFF_LAST_MS);
@@ -288,18 +283,16 @@ impl Sender {
         self.release(shared);
     }
 
-    fn hold_lease(&self, shared: &impl SharedData, now: Moment) -> bool {
+    fn hold_lease(&self, shared: &impl SharedData, now: Tick) -> bool {
         let held = update(shared, SENDER, |value| {
             let lease = value.split_first_chunk::<8>();
             let (holder, until) =
                 lease.map_or((0, 0), |(id, until)| (u64::from_le_bytes(*id), counter(until)));
             let ours = holder == self.id;
-            // A lease that ends later than any that is taken now is of a clock that has been set back since.
-            let holds = until <= now.plus_ms(LEASE_MS).ms();
-            if !ours && holds && now.ms() < until {
+            if !ours && now.ms() < until {
                 return (None, false);
             }
-            if ours && holds && now.plus_ms(LEASE_MS / 2).ms() < until {
+            if ours && now.plus_ms(LEASE_MS / 2).ms() < until {
                 return (None, true);
             }
             let until = now.plus_ms(LEASE_MS).ms();
@@ -309,7 +302,7 @@ impl Sender {
     }
 
     /// Moves the head over what was acknowledged.
-    fn advance(&mut self, shared: &impl SharedData, tail: u64, now: Moment) {
+    fn advance(&mut self, shared: &impl SharedData, tail: u64, now: Tick) {
         let head = read_counter(shared, HEAD);
         let mut number = head;
         while number < tail && self.is_done(shared, number, now) {
@@ -322,7 +315,7 @@ impl Sender {
 
     /// Whether nothing waits under a number below the tail. One that its slot does not hold yet was given out
     /// a moment ago, or its VM died in between: then it is passed after [`GAP_MS`].
-    fn is_done(&mut self, shared: &impl SharedData, number: u64, now: Moment) -> bool {
+    fn is_done(&mut self, shared: &impl SharedData, number: u64, now: Tick) -> bool {
         let slot = shared.get(&slot(number));
         match slot.as_ref().and_then(|(value, _)| read_slot(value)) {
             Some((written, canonical)) if written == number => canonical.is_empty(),
@@ -331,15 +324,11 @@ impl Sender {
         }
     }
 
-    /// A clock that is set counts for no more than a look does: who wrote that number may only be slow.
-    fn gap_is_old(&mut self, number: u64, now: Moment) -> bool {
-        if self.gap.number != Some(number) {
-            self.gap = Gap { number: Some(number), looked: now, waited_ms: 0 };
-        }
-        let since_ms = now.since_ms(self.gap.looked).min(BACKOFF_LAST_MS);
-        self.gap.waited_ms = self.gap.waited_ms.saturating_add(since_ms);
-        self.gap.looked = now;
-        self.gap.waited_ms >= GAP_MS
+    fn gap_is_old(&mut self, number: u64, now: Tick) -> bool {
+        let known = self.gap.filter(|gap| gap.number == number);
+        let gap = known.unwrap_or(Gap { number, since: now });
+        self.gap = Some(gap);
+        now.since_ms(gap.since) >= GAP_MS
     }
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::bundle::Bundle;
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::digest::Digest;
 use crate::shared::{self, SharedData};
 use crate::wire::CardsRequest;
@@ -27,7 +27,7 @@ pub struct Publishing {
     /// The cards of the question under way.
     asked: Vec<Digest>,
     /// When it is asked next, and how long it is waited should that fail too.
-    not_before: Moment,
+    not_before: Tick,
     wait_ms: u64,
 }
 
@@ -35,7 +35,7 @@ impl Publishing {
     /// A bundle that nobody was asked about yet.
     #[must_use]
     pub fn new(bundle: Rc<Bundle>) -> Self {
-        Self { bundle, asked: Vec::new(), not_before: Moment::default(), wait_ms: WAIT_MS }
+        Self { bundle, asked: Vec::new(), not_before: Tick::default(), wait_ms: WAIT_MS }
     }
 
     /// The bundle.
@@ -51,10 +51,8 @@ impl Publishing {
     }
 
     /// What the ledger is to be told now, if it is time: the cards that it is not known to have.
-    pub fn ask(&mut self, shared: &impl SharedData, now: Moment) -> Option<Vec<u8>> {
-        // A clock that was set back does not make the wait longer.
-        let waits = now < self.not_before && self.not_before.since_ms(now) <= WAIT_MAX_MS;
-        if !self.asked.is_empty() || waits {
+    pub fn ask(&mut self, shared: &impl SharedData, now: Tick) -> Option<Vec<u8>> {
+        if !self.asked.is_empty() || now < self.not_before {
             return None;
         }
         let (known, mut bytes, mut cards) = (known(shared), 0_usize, Vec::new());
@@ -85,7 +83,7 @@ impl Publishing {
     }
 
     /// It did not answer, or said no: it is told again later.
-    pub fn failed(&mut self, now: Moment) {
+    pub fn failed(&mut self, now: Tick) {
         self.asked.clear();
         self.not_before = now.plus_ms(self.wait_ms);
         self.wait_ms = self.wait_ms.saturating_mul(2).min(WAIT_MAX_MS);
@@ -108,7 +106,7 @@ mod tests {
     use crate::shared::fake::Map;
 
     fn asked(publishing: &mut Publishing, shared: &Map, ms: u64) -> Option<usize> {
-        let body = publishing.ask(shared, Moment::from_ms(ms))?;
+        let body = publishing.ask(shared, Tick::from_ms(ms))?;
         Some(serde_json::from_slice::<CardsRequest>(&body).unwrap().cards.len())
     }
 
@@ -141,7 +139,7 @@ mod tests {
         let mut at = 0;
         for wait in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             assert_eq!(asked(&mut all, &shared, at), Some(new));
-            all.failed(Moment::from_ms(at));
+            all.failed(Tick::from_ms(at));
             assert_eq!(asked(&mut all, &shared, at + wait - 1), None);
             at += wait;
         }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::clock::{Moment, UtcDay};
+use crate::clock::{Tick, UtcDay};
 use crate::digest::Digest;
 use crate::event::Resolution;
 
@@ -32,7 +32,7 @@ pub type Question = (Digest, UtcDay);
 struct Asked<W> {
     waiters: Vec<W>,
     known: bool,
-    until: Moment,
+    until: Tick,
     /// Whether it was sent.
     under_way: bool,
 }
@@ -80,7 +80,7 @@ impl<W> Resolves<W> {
         question: Question,
         known: bool,
         waiter: W,
-        now: Moment,
+        now: Tick,
         patience_ms: u64,
     ) -> Result<(), W> {
         if let Some(asked) = self.asked.get_mut(&question) {
@@ -136,7 +136,7 @@ impl<W> Resolves<W> {
     }
 
     /// It was sent as this callout, which Envoy ends after `timeout_ms`.
-    pub fn sent(&mut self, question: Question, callout: u32, now: Moment, timeout_ms: u64) {
+    pub fn sent(&mut self, question: Question, callout: u32, now: Tick, timeout_ms: u64) {
         let Some(asked) = self.asked.get_mut(&question) else { return };
         asked.under_way = true;
         asked.until = now.plus_ms(timeout_ms).plus_ms(SLACK_MS);
@@ -158,7 +158,7 @@ impl<W> Resolves<W> {
     }
 
     /// Those who have waited too long, each with the token it waited for.
-    pub fn overdue(&mut self, now: Moment) -> Vec<(Digest, W)> {
+    pub fn overdue(&mut self, now: Tick) -> Vec<(Digest, W)> {
         let mut over: Vec<Question> = Vec::new();
         // A queue is in the order in which its waits end.
         for queue in [&mut self.known, &mut self.strangers] {

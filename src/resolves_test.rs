@@ -10,12 +10,12 @@ fn question(number: u32) -> Question {
     (Digest::of(&[&number.to_le_bytes()]), UtcDay::default())
 }
 
-fn at(ms: u64) -> Moment {
-    Moment::from_ms(ms)
+fn at(ms: u64) -> Tick {
+    Tick::from_ms(ms)
 }
 
 /// Sends all that may be sent; the callouts have the numbers of `next` and after it.
-fn send(resolves: &mut Resolves<u32>, next: &mut u32, now: Moment) -> Vec<(u32, Question)> {
+fn send(resolves: &mut Resolves<u32>, next: &mut u32, now: Tick) -> Vec<(u32, Question)> {
     let mut sent = Vec::new();
     while let Some(question) = resolves.next_question() {
         *next += 1;

@@ -7,7 +7,7 @@ use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
-use crate::clock::Moment;
+use crate::clock::{Now, Tick};
 use crate::config::Gateway;
 use crate::doc::Mistakes;
 use crate::host::{self, Buffer, Map, Metric, Shared};
@@ -33,9 +33,9 @@ struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
     /// The head of the outbox, and since when it stands there, where others should have moved it.
-    stuck: Option<(u64, Moment)>,
+    stuck: Option<(u64, Tick)>,
     /// When its chores were last done.
-    worked: Moment,
+    worked: Tick,
     /// How many debits waited when it was last looked up.
     waiting: u64,
     sender: Option<Sender>,
@@ -117,7 +117,7 @@ impl Root {
         }
         // Those who make calls send what comes of them, on their own threads. Where none of them is left, and
         // the last one's lease is over, any root does.
-        let now = host::now().wall;
+        let now = host::tick();
         match self.stuck {
             Some((stuck_at, since)) if stuck_at == head => now.since_ms(since) >= outbox::LEASE_MS,
             _ => {
@@ -141,7 +141,7 @@ impl Root {
     /// Sends the next batch, one debit a line.
     fn send(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &mut self.sender) else { return };
-        let now = host::now().wall;
+        let now = host::tick();
         let Some(batch) = sender.next_batch(&Shared, now) else { return };
         let mut body =
             Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
@@ -187,13 +187,13 @@ impl Root {
                 count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
                 count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
                 gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
-                sender.acknowledged(&Shared, host::now().wall);
+                sender.acknowledged(&Shared, host::tick());
             }
             other => {
                 let why =
                     other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
                 warn!("the ledger did not take {expected} debits, they are sent again: {why}");
-                sender.failed(host::now().wall);
+                sender.failed(host::tick());
                 count(self.metrics.failed, 1);
             }
         }
@@ -202,7 +202,7 @@ impl Root {
 
 impl Root {
     /// Asks where active accounts stand, once an interval.
-    fn sync(&mut self, now: Moment) {
+    fn sync(&mut self, now: Now) {
         let Some(worker) = &self.worker else { return };
         if self.syncing.is_some() {
             return;
@@ -210,7 +210,7 @@ impl Root {
         let gateway = worker.gateway();
         let (interval_ms, ttl_ms) = (gateway.config.gate.sync_ms, gateway.config.tokens.ttl_ms);
         let asks = vm::with(|vm| match vm.active() {
-            active if active.due(now, interval_ms, worker.tick_ms().into()) => active.next(now, ttl_ms),
+            active if active.due(now.tick, interval_ms, worker.tick_ms().into()) => active.next(now, ttl_ms),
             _ => Vec::new(),
         });
         let Some(asks) = asks.filter(|asks| !asks.is_empty()) else { return };
@@ -228,7 +228,7 @@ impl Root {
         let (Some(b"200"), Ok(reply)) = (status.as_deref(), reply) else {
             return warn!("the ledger did not say where accounts stand: they are asked about again");
         };
-        let now = host::now().wall;
+        let now = host::tick();
         for (ask, standing) in asks.iter().zip(&reply.standings) {
             if let Some(standing) = standing {
                 cap::learn(&Shared, &ask.account, standing, now);
@@ -245,7 +245,7 @@ impl Root {
 
     /// Asks the ledger, now and then, whether it answers: where nobody stands, so that only the secret and the database
     /// are tried.
-    fn probe(&mut self, now: Moment) {
+    fn probe(&mut self, now: Tick) {
         let Some(worker) = &self.worker else { return };
         if self.probing.is_some() || !vm::with(|vm| vm.probe().ask(now)).unwrap_or(false) {
             return;
@@ -273,7 +273,7 @@ impl Root {
     }
 
     /// Makes the cards known to the ledger, where they are not.
-    fn tell_of_cards(&mut self, now: Moment) {
+    fn tell_of_cards(&mut self, now: Tick) {
         self.take_up_cards();
         let (Some(worker), Some(publishing)) = (&self.worker, &mut self.publishing) else { return };
         let Some(body) = publishing.ask(&Shared, now) else { return };
@@ -291,9 +291,9 @@ impl Root {
         let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
         if status.as_deref() == Some(b"200") {
             publishing.acknowledged(&Shared);
-            return self.tell_of_cards(host::now().wall);
+            return self.tell_of_cards(host::tick());
         }
-        publishing.failed(host::now().wall);
+        publishing.failed(host::tick());
         let told =
             String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
         let why = match &status {
@@ -391,18 +391,17 @@ impl RootContext for Root {
         if let Some(worker) = &self.worker {
             ask::ask(worker, self.id, now);
         }
-        let now = now.wall;
         // A tick that came early for a question to the ledger is not one for small batches of debits.
-        if now >= self.worked && now.since_ms(self.worked) < u64::from(TICK_MS / 2) {
+        if now.tick.since_ms(self.worked) < u64::from(TICK_MS / 2) {
             return;
         }
-        self.worked = now;
+        self.worked = now.tick;
         if self.look_into_outbox() {
             self.send();
         }
-        self.tell_of_cards(now);
-        self.probe(now);
-        let _ = vm::with(|vm| vm.beat(now));
+        self.tell_of_cards(now.tick);
+        self.probe(now.tick);
+        let _ = vm::with(|vm| vm.beat(now.tick));
         self.set_pace();
         self.sync(now);
     }

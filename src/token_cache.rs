@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::digest::Digest;
 use crate::event::Resolution;
 use crate::shared::{SharedData, numbered, update};
@@ -33,7 +33,7 @@ const ACCOUNTS: Shelf = Shelf { prefix: "pax/token/", buckets: 16_384 };
 const STRANGERS: Shelf = Shelf { prefix: "pax/stranger/", buckets: 1_024 };
 const PLACES: usize = 4;
 
-/// An entry: 32 bytes of the token's digest, 8 of the moment it was written, 8 of its expiry, 2 of length, the account
+/// An entry: 32 bytes of the token's digest, 8 of the tick it was written at, 8 of its expiry, 2 of length, the account
 /// as JSON (none: nobody's).
 struct Place<'a> {
     token: &'a [u8],
@@ -41,25 +41,24 @@ struct Place<'a> {
     account: &'a [u8],
 }
 
-/// From when until when an entry is believed. Before it was written is after its time too: then the clock was set back,
-/// and its expiry may be hours away.
+/// When an entry was written, and until when it is believed.
 #[derive(Clone, Copy, Debug)]
 struct Times {
-    since: Moment,
-    expires: Moment,
+    since: Tick,
+    expires: Tick,
 }
 
 impl Times {
-    fn from(now: Moment, ttl_ms: u64) -> Self {
+    fn from(now: Tick, ttl_ms: u64) -> Self {
         Self { since: now, expires: now.plus_ms(ttl_ms) }
     }
 
-    fn hold(self, now: Moment) -> bool {
-        self.since <= now && now < self.expires
+    fn hold(self, now: Tick) -> bool {
+        now < self.expires
     }
 
-    /// Whether it has expired a short while ago. After the clock was set back nobody knows how long ago that was.
-    fn in_grace(self, now: Moment) -> bool {
+    /// Whether it has expired a short while ago.
+    fn in_grace(self, now: Tick) -> bool {
         self.expires <= now && now < self.expires.plus_ms(GRACE_MS)
     }
 }
@@ -73,8 +72,8 @@ fn places(bucket: &[u8]) -> Vec<Place<'_>> {
         let Some((length, after)) = after.split_first_chunk::<2>() else { break };
         let length = usize::from(u16::from_le_bytes(*length));
         let Some((account, after)) = after.split_at_checked(length) else { break };
-        let moment = |bytes: &[u8; 8]| Moment::from_ms(u64::from_le_bytes(*bytes));
-        let times = Times { since: moment(since), expires: moment(expires) };
+        let tick = |bytes: &[u8; 8]| Tick::from_ms(u64::from_le_bytes(*bytes));
+        let times = Times { since: tick(since), expires: tick(expires) };
         places.push(Place { token, times, account });
         rest = after;
     }
@@ -244,7 +243,7 @@ impl Default for Tokens {
 impl Tokens {
     /// What is remembered of a token, by this worker or in shared data.
     #[must_use]
-    pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Moment) -> Found {
+    pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Tick) -> Found {
         // Nobody borrows while this runs: one thread, no callback.
         let Ok(mut tables) = self.0.try_borrow_mut() else { return Found::Nothing };
         let holds = |known: &Known| known.times.hold(now).then(|| known.resolution.clone());
@@ -287,7 +286,7 @@ impl Tokens {
         shared: &impl SharedData,
         token: &Digest,
         resolution: &Resolution,
-        now: Moment,
+        now: Tick,
         ttl_ms: u64,
     ) {
         let Ok(mut tables) = self.0.try_borrow_mut() else { return };

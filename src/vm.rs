@@ -12,7 +12,7 @@ use log::{error, warn};
 
 use crate::active::Active;
 use crate::bundle::Bundle;
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Lane, Watch};
@@ -28,7 +28,7 @@ pub struct Vm {
     lane: Option<Lane>,
     watch: Watch,
     outbox: Writer,
-    beaten: Moment,
+    beaten: Tick,
     active: Active,
     /// What it knows of the ledger: a new root need not ask anew.
     probe: Probe,
@@ -57,7 +57,7 @@ impl Vm {
             lane: None,
             watch: Watch::new(),
             outbox: Writer::new(),
-            beaten: Moment::from_ms(0),
+            beaten: Tick::from_ms(0),
             active: Active::new(),
             probe: Probe::new(),
             bundle: None,
@@ -67,7 +67,7 @@ impl Vm {
     }
 
     /// Where this VM's calls are recorded; none where the host gives no random bytes, or all lanes are taken.
-    pub fn lane(&mut self, now: Moment) -> Option<&mut Lane> {
+    pub fn lane(&mut self, now: Tick) -> Option<&mut Lane> {
         if self.lane.is_none() {
             let id = match self.id {
                 Some(id) => id,
@@ -83,14 +83,14 @@ impl Vm {
     }
 
     /// The same, and how its debits are put into the outbox.
-    pub fn lane_and_outbox(&mut self, now: Moment) -> Option<(&mut Lane, &Writer)> {
+    pub fn lane_and_outbox(&mut self, now: Tick) -> Option<(&mut Lane, &Writer)> {
         self.lane(now)?;
         Some((self.lane.as_mut()?, &self.outbox))
     }
 
     /// Once a [`BEAT_MS`]: says that this VM lives, and settles what a dead one has left behind.
-    pub fn beat(&mut self, now: Moment) {
-        if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
+    pub fn beat(&mut self, now: Tick) {
+        if now.since_ms(self.beaten) < BEAT_MS {
             return;
         }
         self.beaten = now;
@@ -104,7 +104,7 @@ impl Vm {
         let Some(dead) = self.watch.look(&Shared, id, now) else { return };
         let (mut charged, outbox, again) = (0u32, &self.outbox, dead.is_again());
         dead.sweep(&Shared, now, |record| {
-            match gate::orphan(&Shared, &bundle, (outbox, now, || host::now().wall), record) {
+            match gate::orphan(&Shared, &bundle, (outbox, now, host::tick), record) {
                 Orphan::Charged(debit) => {
                     charged = charged.saturating_add(1);
                     warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);

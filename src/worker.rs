@@ -6,7 +6,7 @@ use std::rc::Rc;
 use log::{error, warn};
 
 use crate::bundle::Bundle;
-use crate::clock::Moment;
+use crate::clock::Tick;
 use crate::config::{Config, Gateway};
 use crate::digest::Digest;
 use crate::host::{self, Metric, Random};
@@ -66,7 +66,7 @@ impl Worker {
     }
 
     /// A provider refused the platform's key: it is counted, and the operator is told in Envoy's log, not too often.
-    pub fn key_refused(&self, now: Moment, provider: &str, status: u16) {
+    pub fn key_refused(&self, now: Tick, provider: &str, status: u16) {
         if let Some(metric) = self.key_refused {
             host::increment_metric(metric, 1);
         }
@@ -109,7 +109,7 @@ impl Worker {
 
     /// A stream waits until the root has asked the ledger; false where too many wait. `known`: the token was an
     /// account's a moment ago.
-    pub fn wait(&self, question: Question, known: bool, waiter: Waiter, now: Moment) -> bool {
+    pub fn wait(&self, question: Question, known: bool, waiter: Waiter, now: Tick) -> bool {
         let patience_ms = self.gateway().config.ledger.timeout_ms;
         let Some(mut resolves) = self.resolves() else { return false };
         let waits = resolves.wait(question, known, waiter, now, patience_ms).is_ok();

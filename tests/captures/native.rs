@@ -8,7 +8,7 @@
 use crate::answers::{Answer, counts};
 use crate::common::prices::{card_text, first_two_cards, price};
 use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::{Moment, Now};
+use pax_gateway::clock::Now;
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::event::{Effect, Event, Opened, Resolution};
 use pax_gateway::exchange::Exchange;
@@ -39,7 +39,7 @@ struct Expected {
 struct Caller {
     gateway: Rc<Gateway>,
     account: Arc<Account>,
-    now: Moment,
+    now: Now,
     request: String,
     path: &'static str,
     content_type: &'static [u8],
@@ -141,8 +141,8 @@ impl Caller {
         }
         config["providers"]["mistral"] = provider("always");
         let bundle = first_two_cards();
-        let now = NOW.parse().unwrap();
-        let model = answer.model(bundle.in_force(now).unwrap());
+        let now = Now::at(NOW.parse().unwrap());
+        let model = answer.model(bundle.in_force(now.wall).unwrap());
         let account = Account {
             account: "acme".to_owned(),
             tier: Tier::Credit,
@@ -172,18 +172,18 @@ impl Caller {
         let mut outcome = Outcome { passed: Vec::new(), debit: None };
         let mut exchange = Exchange::new(Rc::clone(&self.gateway));
         let mut step = |event: Event<'_>| {
-            let (mut replaced, mut effects) = (None, exchange.step(Now::at(self.now), event));
+            let (mut replaced, mut effects) = (None, exchange.step(self.now, event));
             while !effects.is_empty() {
                 match effects.remove(0) {
                     Effect::ReplaceBody(bytes) => replaced = Some(bytes),
                     Effect::Open { .. } => {
-                        effects.extend(exchange.step(Now::at(self.now), Event::Opened(Opened::Done)));
+                        effects.extend(exchange.step(self.now, Event::Opened(Opened::Done)));
                     }
                     Effect::Settle { debit, .. } => {
                         let canonical = debit.to_canonical();
                         let debit = serde_json::from_slice(&canonical).unwrap();
                         assert!(outcome.debit.replace(debit).is_none(), "debited twice");
-                        effects.extend(exchange.step(Now::at(self.now), Event::Settled(None)));
+                        effects.extend(exchange.step(self.now, Event::Settled(None)));
                     }
                     Effect::Reply(reply) => panic!("refused: {}", String::from_utf8_lossy(&reply.body)),
                     _ => {}

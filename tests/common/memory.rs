@@ -1,6 +1,6 @@
 //! Shared data in a map, and what the adapter does with the gate's effects, without an Envoy.
 
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::Now;
 use pax_gateway::event::{Effect, Event, Opened};
 use pax_gateway::in_flight::{Lane, Slot};
 use pax_gateway::outbox::Writer;
@@ -38,24 +38,24 @@ pub struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    pub fn new(now: Moment) -> Self {
+    pub fn new(now: Now) -> Self {
         let shared = Memory::default();
-        let lane = Lane::take(&shared, 1, now).unwrap();
+        let lane = Lane::take(&shared, 1, now.tick).unwrap();
         Self { shared, lane, outbox: Writer::new(), slot: None }
     }
 
     /// The ledger has said that an account has spent nothing today.
-    pub fn knows(&self, account: &str, now: Moment) {
-        let standing =
-            Standing { utc_day: now.day(), spent_pax: "0".parse().unwrap(), account_seq: 0, epoch: 0 };
-        cap::learn(&self.shared, account, &standing, now);
+    pub fn knows(&self, account: &str, now: Now) {
+        let spent_pax = "0".parse().unwrap();
+        let standing = Standing { utc_day: now.wall.day(), spent_pax, account_seq: 0, epoch: 0 };
+        cap::learn(&self.shared, account, &standing, now.tick);
     }
 
     /// Does an effect of the gate's; gives what is to be told to the exchange at once.
-    pub fn does(&mut self, effect: &Effect, now: Moment) -> Option<Event<'static>> {
+    pub fn does(&mut self, effect: &Effect, now: Now) -> Option<Event<'static>> {
         match effect {
             Effect::Open { admission, cap } => {
-                let opened = match gate::open(&self.shared, &mut self.lane, admission, *cap, now) {
+                let opened = match gate::open(&self.shared, &mut self.lane, admission, *cap, now.tick) {
                     Ok(slot) => {
                         assert!(self.slot.replace(slot).is_none(), "opened twice");
                         Opened::Done
@@ -67,7 +67,7 @@ impl Gatekeeper {
             Effect::Settle { admission, debit } => {
                 let canonical = debit.to_canonical();
                 let slot = self.slot.take().expect("settled twice, or never opened");
-                let outbox = (&self.outbox, now, || now);
+                let outbox = (&self.outbox, now.tick, || now.tick);
                 let of = (canonical.as_slice(), debit.cost_pax);
                 let daily = gate::settle(&self.shared, (&mut self.lane, slot), outbox, admission, of);
                 Some(Event::Settled(daily.unwrap()))

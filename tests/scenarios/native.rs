@@ -6,7 +6,7 @@ use crate::common::memory::Gatekeeper;
 use crate::common::prices::first_two_cards;
 use crate::format::{Provider, Scenario};
 use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::{Moment, Now};
+use pax_gateway::clock::Now;
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply, Resolution};
@@ -83,7 +83,7 @@ pub fn run(scenario: &Scenario) {
 struct Drive<'a> {
     scenario: &'a Scenario,
     variant: Variant,
-    now: Moment,
+    now: Now,
     gateway: Rc<Gateway>,
     exchange: Exchange,
     gate: Gatekeeper,
@@ -97,12 +97,13 @@ struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     fn new(scenario: &'a Scenario, variant: Variant, gateway: Rc<Gateway>) -> Self {
+        let now = Now::at(scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap());
         Self {
             scenario,
             variant,
-            now: scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap(),
+            now,
             exchange: Exchange::new(Rc::clone(&gateway)),
-            gate: Gatekeeper::new(scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap()),
+            gate: Gatekeeper::new(now),
             gateway,
             token: None,
             reply: None,
@@ -114,7 +115,7 @@ impl<'a> Drive<'a> {
     }
 
     fn step(&mut self, event: Event<'_>) {
-        for effect in self.exchange.step(Now::at(self.now), event) {
+        for effect in self.exchange.step(self.now, event) {
             if let Effect::Settle { debit, .. } = &effect {
                 debit.prove(&self.gateway.bundle).unwrap();
                 let entry = serde_json::from_slice(&debit.to_canonical()).unwrap();

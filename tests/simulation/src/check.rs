@@ -191,7 +191,7 @@ impl World {
             Some(token) => (token.account.clone(), token.revoked),
             None => return,
         };
-        let day = self.clock(site).day();
+        let day = self.clock(site).wall.day();
         let before = self.ledger.borrow().spent(&account, day);
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
@@ -229,7 +229,7 @@ impl World {
             ));
         }
         // At midnight it is another day that is asked about.
-        if forwarded && kept.tier == Tier::Free && self.clock(site).day() == day {
+        if forwarded && kept.tier == Tier::Free && self.clock(site).wall.day() == day {
             self.check_synced(envoy, (&account, day), &ledger);
         }
     }

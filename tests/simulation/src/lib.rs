@@ -7,7 +7,7 @@
 //!
 //! Messages are lost, late, reordered and delivered twice; the ledger is away; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two;
-//! Envoys are killed; clocks jump, back and forth, over hours and midnight; callers hang up at any moment; providers
+//! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
 //! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
@@ -78,6 +78,8 @@ pub enum Fault {
     LostSwap,
     /// A debit is taken out of the outbox though it did not arrive.
     DroppedDebit,
+    /// Durations are measured on the wall clock, which is set now and then.
+    OneClock,
 }
 
 /// What a run came to.

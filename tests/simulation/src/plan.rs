@@ -54,7 +54,7 @@ impl Plan {
             naps: sometimes(4, 2),
             kills,
             outages: sometimes(3, 2),
-            jumps: sometimes(4, 3),
+            jumps: sometimes(2, 4),
             changes: sometimes(2, 4),
             lost: *random.pick(&[0, 0, 50, 200]),
             late: *random.pick(&[0, 0, 50, 200]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pax_gateway::account::Tier;
 use pax_gateway::cap;
-use pax_gateway::clock::{Moment, Now, UtcDay};
+use pax_gateway::clock::{Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
 use pax_gateway::event::{ClosedBy, Effect, Event, Opened, Resolution};
@@ -32,7 +32,7 @@ pub(crate) struct Stream {
     slot: Option<Slot>,
     ask: Ask,
     acts: VecDeque<Act>,
-    now: Moment,
+    now: Now,
     /// What became of it, for who waits for that.
     pub(crate) replied: Option<u16>,
     pub(crate) forwarded: bool,
@@ -42,16 +42,7 @@ impl Stream {
     pub(crate) fn new(shared: &Shared<'_>, number: u64, ask: Ask) -> Self {
         let acts = ask.pieces(&shared.world.random);
         let exchange = Exchange::new(Rc::clone(&shared.world.gateway));
-        Self {
-            number,
-            exchange,
-            slot: None,
-            ask,
-            acts,
-            now: Moment::default(),
-            replied: None,
-            forwarded: false,
-        }
+        Self { number, exchange, slot: None, ask, acts, now: Now::default(), replied: None, forwarded: false }
     }
 
     /// The exchange's tag, while it has a record.
@@ -146,7 +137,7 @@ impl Vm {
     }
 
     fn step(&mut self, shared: &Shared<'_>, stream: &mut Stream, event: Event<'_>) {
-        for effect in stream.exchange.step(Now::at(stream.now), event) {
+        for effect in stream.exchange.step(stream.now, event) {
             match effect {
                 Effect::Resolve { token, utc_day, fresh } => {
                     self.resolve(shared, stream, token, utc_day, fresh)
@@ -192,7 +183,7 @@ impl Vm {
         utc_day: UtcDay,
         fresh: bool,
     ) {
-        let found = if fresh { Found::Nothing } else { self.tokens.look_up(shared, &token, stream.now) };
+        let found = if fresh { Found::Nothing } else { self.tokens.look_up(shared, &token, stream.now.tick) };
         // Here each stream asks for itself.
         if let Ok(resolution) = found.or_ask(false) {
             return self.step(shared, stream, Event::Resolved(resolution));
@@ -222,11 +213,11 @@ impl Vm {
             Resolution::Account(_) => times.ttl_ms,
             Resolution::Unknown | Resolution::Unavailable => times.unknown_ttl_ms,
         };
-        self.tokens.remember(shared, &token, &resolution, stream.now, ttl_ms);
+        self.tokens.remember(shared, &token, &resolution, stream.now.tick, ttl_ms);
         if let (Resolution::Account(account), Some(standing)) = (&resolution, standing)
             && account.tier == Tier::Free
         {
-            cap::learn(shared, &account.account, &standing, stream.now);
+            cap::learn(shared, &account.account, &standing, stream.now.tick);
         }
         self.step(shared, stream, Event::Resolved(resolution));
         if !stream.acts.is_empty() {
@@ -256,13 +247,13 @@ impl Vm {
         world.truth.borrow_mut().calls.insert(id, call);
         world.truth.borrow_mut().tags.insert(id.tag().0, id);
         world.truth.borrow_mut().latest = Some(id);
-        let opened = match self.core_open(shared, admission, cap, stream.now) {
+        let opened = match self.core_open(shared, admission, cap, stream.now.tick) {
             Ok(slot) => {
                 stream.slot = Some(slot);
                 set_stage(shared, admission, Stage::Open);
                 if let Some(cap) = cap {
                     check_admission(shared, life, (account, day), cap);
-                    self.active.called(account, stream.now);
+                    self.active.called(account, stream.now.tick);
                 }
                 Opened::Done
             }
@@ -290,7 +281,7 @@ impl Vm {
             self.settle_again(shared, admission, debit);
         }
         let settled = slot.map(|slot| {
-            self.core_settle(shared, slot, admission, (canonical.as_slice(), debit.cost_pax), stream.now)
+            self.core_settle(shared, slot, admission, (canonical.as_slice(), debit.cost_pax), stream.now.tick)
         });
         let daily = match settled {
             Some(Ok(daily)) => daily,
@@ -309,7 +300,7 @@ impl Vm {
     fn settle_again(&mut self, shared: &Shared<'_>, admission: &Admission, debit: &Debit) {
         let mut again = debit.clone();
         again.exchange_id = ExchangeId::new(admission.admitted_at, shared.world.random.bytes());
-        self.core_put(shared, &again.to_canonical(), admission.admitted_at);
+        self.core_put(shared, &again.to_canonical());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pax_gateway::active::Active;
 use pax_gateway::cap::{self, Daily};
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::{Now, Tick};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::Opened;
 use pax_gateway::gate::{self, Orphan};
@@ -43,7 +43,7 @@ pub(crate) struct Vm {
     sender: Sender,
     outbox: Writer,
     pub(crate) tokens: Tokens,
-    beaten: Moment,
+    beaten: Tick,
     syncing: bool,
     pub(crate) room: bool,
     pub(crate) active: Active,
@@ -63,7 +63,7 @@ impl Vm {
             sender: Sender::new(random.next()),
             outbox: Writer::default(),
             tokens: Tokens::default(),
-            beaten: Moment::default(),
+            beaten: Tick::default(),
             syncing: false,
             room: false,
             active: Active::new(),
@@ -136,7 +136,7 @@ impl Vm {
             (Some(Waits::Sync(asks)), answer) => {
                 self.syncing = false;
                 let Answer::Standings(standings) = answer else { return };
-                let now = shared.world.clock(self.site);
+                let now = shared.world.tick(self.site);
                 for (ask, standing) in asks.iter().zip(&standings) {
                     if let Some(standing) = standing {
                         cap::learn(shared, &ask.account, standing, now);
@@ -159,13 +159,13 @@ impl Vm {
             Answer::Debits(replies) if replies.len() == self.sender.in_flight().len() => {
                 self.remember_acknowledged(shared, &replies);
                 gate::acknowledged(shared, self.sender.in_flight(), &replies);
-                self.sender.acknowledged(shared, world.clock(self.site));
+                self.sender.acknowledged(shared, world.tick(self.site));
             }
             // A planted bug: what did not arrive is forgotten.
             _ if world.fault == Fault::DroppedDebit => {
-                self.sender.acknowledged(shared, world.clock(self.site))
+                self.sender.acknowledged(shared, world.tick(self.site))
             }
-            _ => self.sender.failed(world.clock(self.site)),
+            _ => self.sender.failed(world.tick(self.site)),
         }
     }
 
@@ -187,7 +187,7 @@ impl Vm {
     }
 
     fn send(&mut self, shared: &Shared<'_>) {
-        let now = shared.world.clock(self.site);
+        let now = shared.world.tick(self.site);
         let Some(batch) = self.sender.next_batch(shared, now) else { return };
         let lines: Vec<Vec<u8>> = batch.iter().map(|debit| debit.canonical.clone()).collect();
         self.call_out(shared, Question::Debits(lines), Waits::Debits);
@@ -198,19 +198,19 @@ impl Vm {
             self.send(shared);
         }
         let now = shared.world.clock(self.site);
-        self.beat(shared, now);
+        self.beat(shared, now.tick);
         self.sync(shared, now);
     }
 
-    fn lane(&mut self, shared: &Shared<'_>, now: Moment) -> Option<&mut Lane> {
+    fn lane(&mut self, shared: &Shared<'_>, now: Tick) -> Option<&mut Lane> {
         if self.lane.is_none() {
             self.lane = Lane::take(shared, self.id, now);
         }
         self.lane.as_mut()
     }
 
-    fn beat(&mut self, shared: &Shared<'_>, now: Moment) {
-        if now >= self.beaten && now.since_ms(self.beaten) < BEAT_MS {
+    fn beat(&mut self, shared: &Shared<'_>, now: Tick) {
+        if now.since_ms(self.beaten) < BEAT_MS {
             return;
         }
         self.beaten = now;
@@ -226,9 +226,9 @@ impl Vm {
         dead.sweep(shared, now, |record| self.core_orphan(shared, record));
     }
 
-    fn sync(&mut self, shared: &Shared<'_>, now: Moment) {
+    fn sync(&mut self, shared: &Shared<'_>, now: Now) {
         let config = &shared.world.gateway.config;
-        if self.syncing || !self.active.due(now, config.gate.sync_ms, TICK_MS) {
+        if self.syncing || !self.active.due(now.tick, config.gate.sync_ms, TICK_MS) {
             return;
         }
         let asks = self.active.next(now, config.tokens.ttl_ms);
@@ -243,7 +243,7 @@ impl Vm {
         shared: &Shared<'_>,
         admission: &Admission,
         cap: Option<Pax>,
-        now: Moment,
+        now: Tick,
     ) -> Result<Slot, Opened> {
         let lane = self.lane(shared, now).ok_or(Opened::Busy)?;
         gate::open(shared, lane, admission, cap, now)
@@ -255,22 +255,23 @@ impl Vm {
         slot: Slot,
         admission: &Admission,
         of: (&[u8], Pax),
-        now: Moment,
+        now: Tick,
     ) -> Result<Option<Daily>, outbox::Full> {
         self.lane(shared, now).ok_or(outbox::Full)?;
         let lane = self.lane.as_mut().ok_or(outbox::Full)?;
-        let clock = || shared.world.clock(shared.site);
+        let clock = || shared.world.tick(shared.site);
         gate::settle(shared, (lane, slot), (&self.outbox, now, clock), admission, of)
     }
 
     pub(crate) fn core_release(&mut self, shared: &Shared<'_>, slot: Slot, admission: &Admission) {
-        let now = shared.world.clock(self.site);
+        let now = shared.world.tick(self.site);
         if let Some(lane) = self.lane(shared, now) {
             gate::release(shared, lane, slot, admission);
         }
     }
 
-    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8], now: Moment) {
+    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8]) {
+        let now = shared.world.tick(self.site);
         let _ = self.outbox.put(shared, None, canonical, now, || now);
     }
 
@@ -283,7 +284,7 @@ impl Vm {
             // Its VM lives: the one case in which a call can be charged by an estimate and by its answer.
             call.doubted |= world.lives(call.vm) && !call.orphaned;
         }
-        let clock = || world.clock(shared.site);
+        let clock = || world.tick(shared.site);
         let outbox = (&self.outbox, clock(), clock);
         let orphan = gate::orphan(shared, &world.gateway.bundle, outbox, record);
         world.say(|| format!("  {} finds {id:?}: {orphan:?}", self.site));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use pax_gateway::clock::Moment;
+use pax_gateway::clock::{Moment, Now, Tick};
 use pax_gateway::config::Gateway;
 use pax_gateway::exchange_id::ExchangeId;
 
@@ -37,7 +37,7 @@ pub(crate) struct Envoy {
     pub(crate) checked: Cell<u64>,
     /// From one start to the next.
     pub(crate) life: Cell<u64>,
-    /// How far its clock is off, in milliseconds.
+    /// How far its wall clock is off, in milliseconds.
     pub(crate) clock_off: Cell<i64>,
     pub(crate) workers: Vec<Worker>,
 }
@@ -75,6 +75,10 @@ pub(crate) struct World {
 
 /// A VM dies.
 struct Trap;
+
+/// How far the monotonic clocks of two lives of an Envoy, or of two Envoys, are apart: on whatever machines they ran, no
+/// tick of one means anything to another.
+const LIFE_MS: u64 = 7_000_000;
 
 /// What would happen within this time may happen in the middle of something else.
 const SOON_MS: u64 = 400;
@@ -160,10 +164,22 @@ impl World {
         (0..self.plan.envoys).flat_map(move |envoy| (0..workers).map(move |worker| Site { envoy, worker }))
     }
 
-    /// What an Envoy's clock says.
-    pub(crate) fn clock(&self, site: Site) -> Moment {
-        let off = self.envoys[site.envoy].clock_off.get();
-        Moment::from_ms((self.start_ms + self.time.get()).saturating_add_signed(off))
+    /// What an Envoy's clocks say: the wall clock may be off; the other goes on evenly, from wherever it was when that
+    /// Envoy's machine started.
+    pub(crate) fn clock(&self, site: Site) -> Now {
+        let envoy = &self.envoys[site.envoy];
+        let off = envoy.clock_off.get();
+        let wall = Moment::from_ms((self.start_ms + self.time.get()).saturating_add_signed(off));
+        let tick = match self.fault {
+            Fault::OneClock => wall.ms(),
+            _ => envoy.life.get() * LIFE_MS + self.time.get(),
+        };
+        Now { wall, tick: Tick::from_ms(tick) }
+    }
+
+    /// What the one of them says that is never set.
+    pub(crate) fn tick(&self, site: Site) -> Tick {
+        self.clock(site).tick
     }
 
     pub(crate) fn lives(&self, vm: u64) -> bool {

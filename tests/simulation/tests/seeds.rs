@@ -40,6 +40,14 @@ fn a_lost_compare_and_swap_is_found() {
 }
 
 #[test]
+fn a_duration_on_a_clock_that_is_set_is_found() {
+    is_found(
+        Fault::OneClock,
+        &["a small call", "the record of", "never left the outbox", "debits that do not wait"],
+    );
+}
+
+#[test]
 fn a_debit_that_is_dropped_is_found() {
     is_found(Fault::DroppedDebit, &["no debit waits", "should have an entry"]);
 }
