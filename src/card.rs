@@ -247,7 +247,9 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
     });
     let context_window = fields.whole("context_window", 1..=CONTEXT_MAX, mistakes);
     let max_output = match mode {
-        Some(Mode::Chat) => fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes),
+        Some(Mode::Chat | Mode::Completions | Mode::Responses) => {
+            fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes)
+        }
         Some(Mode::Embeddings) => Some(0),
         // Without a mode it is neither missing nor unknown.
         None => fields.whole_or("max_output_tokens", 0, 1..=CONTEXT_MAX, mistakes),

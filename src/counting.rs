@@ -9,10 +9,10 @@ use crate::answer::Said;
 use crate::bounds::UNBOUNDED;
 use crate::card::Model;
 use crate::debit::Flag;
-use crate::document::RawUsage;
 use crate::estimate::{Bytes2, Factors, Limits, Side, TextBytes};
 use crate::pax::{Pax, Tokens};
 use crate::price::Served;
+use crate::reported::RawUsage;
 use crate::settle::Admission;
 use crate::usage::{Mode, Reading, Rules, Usage};
 
@@ -70,8 +70,8 @@ pub(crate) fn read(rules: Rules, mode: Mode, said: &Said, flags: &mut Vec<Flag>)
             return reading;
         }
         RawUsage::TooLarge => flags.push(Flag::UsageTooLarge),
-        RawUsage::Absent | RawUsage::Null if said.unreadable => flags.push(Flag::AnswerUnreadable),
-        RawUsage::Absent | RawUsage::Null => {}
+        RawUsage::Absent if said.unreadable => flags.push(Flag::AnswerUnreadable),
+        RawUsage::Absent => {}
     }
     None
 }
@@ -144,7 +144,7 @@ pub(crate) fn charge(
     let Some(model) = admission.priced().filter(|_| admission.funding == Funding::Platform) else {
         return Pax::ZERO;
     };
-    if model.prices.part_exceeds_whole(&counted.usage) {
+    if model.part_exceeds_whole(&counted.usage, counted.writes_cost) {
         flags.push(Flag::PartExceedsWhole);
     }
     let charged = model.charge(&counted.usage, counted.writes_cost, served, &mut |_| {});

@@ -6,6 +6,9 @@ use crate::bundle::Bundle;
 /// A reported and an estimated debit, one a line: these bytes never change, because such rows exist.
 const GOLDEN: &str = include_str!("../tests/golden/debit_v1.json");
 
+/// The same of version 2: a reported and an estimated one, and one of which a side is estimated.
+const GOLDEN_2: &str = include_str!("../tests/golden/debit_v2.json");
+
 fn golden() -> (&'static str, &'static str) {
     GOLDEN.strip_suffix('\n').unwrap().split_once('\n').unwrap()
 }
@@ -27,6 +30,63 @@ fn canonical_bytes_are_those_of_the_golden_file() {
         let debit = reading(line).unwrap();
         assert_eq!(debit.provenance, provenance);
         assert_eq!(String::from_utf8(debit.to_canonical()).unwrap(), line);
+    }
+}
+
+#[test]
+fn canonical_bytes_of_version_2_are_those_of_its_golden_file_and_prove_themselves() {
+    let bundle = Bundle::embedded().unwrap();
+    let lines: Vec<&str> = GOLDEN_2.lines().collect();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        let debit = reading(line).unwrap();
+        assert_eq!(debit.canon_v, 2);
+        assert_eq!(String::from_utf8(debit.to_canonical()).unwrap(), line);
+        assert_eq!(debit.prove(&bundle), Ok(()), "{line}");
+    }
+}
+
+#[test]
+fn neither_version_is_read_with_the_fields_of_the_other() {
+    let (first, _) = golden();
+    let second = GOLDEN_2.lines().next().unwrap();
+    assert!(reading(&changed(first, r#""canon_v":1"#, r#""canon_v":2"#)).is_err());
+    assert!(reading(&changed(second, r#""canon_v":2"#, r#""canon_v":1"#)).is_err());
+    assert!(reading(&changed(first, r#""mode":"chat","#, r#""mode":"chat","asked_model":null,"#)).is_err());
+    assert!(reading(&changed(second, r#""asked_model":null,"#, "")).is_err());
+}
+
+#[test]
+fn whatever_of_version_2_is_tampered_with_does_not_prove_itself() {
+    let bundle = Bundle::embedded().unwrap();
+    let lines: Vec<&str> = GOLDEN_2.lines().collect();
+    let [reported, estimated, half] = lines[..] else { panic!("three lines") };
+    for (line, from, to, says) in [
+        (reported, r#""tokens_image_input":0"#, r#""tokens_image_input":1"#, "counted again"),
+        (
+            reported,
+            r#""tokens_cache_write_1h_input":0"#,
+            r#""tokens_cache_write_1h_input":1"#,
+            "counted again",
+        ),
+        (reported, r#""usage_rules":"openai/2""#, r#""usage_rules":"openai/9""#, "provenance"),
+        (estimated, r#""unseen_ms":7001"#, r#""unseen_ms":5000"#, "counted again"),
+        (estimated, r#""input_other_bytes":31"#, r#""input_other_bytes":30000"#, "counted again"),
+        (estimated, r#""bytes_per_token_other":3"#, r#""bytes_per_token_other":1"#, "counted again"),
+        (estimated, r#""unseen_tokens_per_s":40"#, r#""unseen_tokens_per_s":0"#, "counted again"),
+        (estimated, r#""output_limit":32768"#, r#""output_limit":300"#, "counted again"),
+        (estimated, r#""input_limit":5376"#, r#""input_limit":null"#, "limits are missing"),
+        (estimated, r#""estimator":"bytes/2""#, r#""estimator":"bytes/1""#, "provenance"),
+        (half, r#""side":"output""#, r#""side":"both""#, "counted again"),
+        (half, r#""usage_rules":"openai/2""#, r#""usage_rules":null"#, "cannot be read"),
+        (half, r#""service_tier":"scale""#, r#""service_tier":null"#, "priced again"),
+        (half, r#""flags":["service_tier_unpriced","#, r#""flags":["#, "does not price service tier"),
+    ] {
+        let tampered = reading(&changed(line, from, to)).unwrap_or_else(|bad| panic!("{to}: {bad}"));
+        match tampered.prove(&bundle) {
+            Err(BadDebit(why)) => assert!(why.contains(says), "{to}: {why}"),
+            Ok(()) => panic!("{to} proves itself"),
+        }
     }
 }
 

@@ -148,7 +148,7 @@ fn a_call_with_a_key_of_ones_own_needs_no_list_and_no_cap_and_costs_nothing() {
     assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.000000000000"));
     let debit = drive.debit();
     assert_eq!((debit.funding, debit.cost_pax), (Funding::Byo, Pax::ZERO));
-    assert_eq!((debit.tokens_input.0, debit.tokens_output.0), (1_000_000, 1_000_000));
+    assert_eq!((debit.tokens_input.0, debit.tokens_output.0), (100_000, 30_000));
     assert!(!format!("{debit:?}").contains("sk-mine"));
 }
 

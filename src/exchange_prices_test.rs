@@ -119,7 +119,7 @@ fn the_tier_that_served_a_call_prices_it() {
         ("", "default", None, PLAIN, &[]),
         ("", "priority", Some("priority"), PRIORITY, &[]),
         ("auto", "flex", Some("flex"), FLEX, &[]),
-        ("auto", "scale", None, PLAIN, unpriced),
+        ("auto", "scale", Some("scale"), PRIORITY, unpriced),
         ("default", "", None, PLAIN, &[]),
         ("on_demand", "", None, PLAIN, &[]),
         ("standard", "", None, PLAIN, &[]),
@@ -128,7 +128,7 @@ fn the_tier_that_served_a_call_prices_it() {
         ("flex", "auto", Some("flex"), FLEX, &[]),
         ("flex", "default", None, PLAIN, &[]),
         ("priority", "standard", None, PLAIN, &[]),
-        ("priority", "scale", Some("priority"), PRIORITY, unpriced),
+        ("priority", "scale", Some("scale"), PRIORITY, unpriced),
     ] {
         let ask = if asked.is_empty() { String::new() } else { asks(asked) };
         let say = if said.is_empty() { String::new() } else { asks(said) };

@@ -125,6 +125,8 @@ pub struct Request {
     pub given_tokens: u64,
     /// Whether any part of a message is not text.
     pub not_text: bool,
+    /// Whether it marks something for the provider's cache (`cache_control`).
+    pub caches: bool,
     /// The body's length.
     pub body_bytes: u64,
 }
@@ -147,7 +149,11 @@ pub enum Buys {
     AudioOutput,
     /// [`Request::service_tier`].
     ServiceTier,
-    /// What no card can price: hosted tools, pictures made.
+    /// Pictures are made.
+    ImageOutput,
+    /// Input is written to the provider's cache for an hour.
+    CacheWrite1h,
+    /// What no card can price, such as hosted tools.
     Other,
     /// What it says to the provider: whether that is sent it is the operator's to say.
     Provider,

@@ -47,6 +47,7 @@ pub(crate) struct Reading {
     text: TextBytes,
     given_tokens: u64,
     not_text: bool,
+    caches: bool,
     /// What the part or tool being read has said so far.
     said: Said,
 }
@@ -77,6 +78,7 @@ impl Reading {
             text: TextBytes::default(),
             given_tokens: 0,
             not_text: false,
+            caches: false,
             said: Said::default(),
         }
     }
@@ -112,6 +114,7 @@ impl Reading {
             text: self.text,
             given_tokens: self.given_tokens,
             not_text: self.not_text,
+            caches: self.caches,
             body_bytes,
         })
     }
@@ -308,6 +311,7 @@ impl Sink for Reading {
         self.keeping = request_keys::keeps(self.way(depth));
         self.counting = kind == Kind::String && request_keys::is_text(self.way(depth.min(DEEPEST)));
         self.options.value(kind);
+        self.caches |= kind != Kind::Null && matches!(self.way(depth), [.., Name::CacheControl]);
         // A picture to embed, say, costs what nobody can tell from its bytes.
         if kind == Kind::Object && self.mode == Mode::Embeddings && self.way(1) == [Name::Input] {
             self.options.ask("input", Buys::Other);
@@ -363,6 +367,7 @@ impl Sink for Reading {
                     self.options.ask("tools", Buys::Other);
                 }
             }
+            [.., Name::CacheControl, Name::Ttl] => self.options.cache_life(kind, &self.value),
             [Name::Tools, Name::Element] => self.tool_end(kind),
             [Name::Messages, Name::Element, Name::Content, Name::Element, ..] => self.part_end(depth, kind),
             // What an assistant said earlier, by its id: the model hears it again.

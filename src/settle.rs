@@ -8,11 +8,11 @@ use crate::card::{Model, RateCard};
 use crate::clock::Moment;
 use crate::counting::{self, Counted};
 use crate::debit::{Debit, Ending, Flag, Kind, Provenance};
-use crate::document::RawUsage;
 use crate::estimate::{ESTIMATOR, EstimatedFrom, TextBytes};
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::price::{Served, ServiceTier};
+use crate::reported::RawUsage;
 use crate::settle_1;
 use crate::usage::{Mode, Reading, Rules};
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::account::{Status, Tier};
 use crate::bundle::Bundle;
-use crate::document::RawUsage;
 use crate::estimate::Side;
+use crate::reported::RawUsage;
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 
@@ -89,7 +89,7 @@ fn an_estimate_is_at_most_what_was_reserved() {
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(50)));
     assert_eq!((debit.input_limit, debit.output_limit), (Some(Tokens(90)), Some(Tokens(50))));
     assert_eq!(debit.flags, []);
-    let debit = settled(RawUsage::Null, 7, false);
+    let debit = settled(RawUsage::Absent, 7, false);
     assert_eq!((debit.tokens_input, debit.tokens_output), (Tokens(90), Tokens(2)));
     let debit = settled(RawUsage::Absent, 10_000, false);
     assert_eq!(debit.tokens_output, Tokens(2_500), "50 tokens are no 10,000 bytes: the maximum was not kept");

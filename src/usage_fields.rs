@@ -124,7 +124,7 @@ impl Fields {
         let completion = match (mode, self.completion.or(self.output)) {
             (_, Some(completion)) => completion,
             (Mode::Embeddings, None) => 0,
-            (Mode::Chat, None) => return None,
+            (_, None) => return None,
         };
         let cached = cached.unwrap_or(0);
         let input = sum(sum(prompt, cached)?, cache_write)?;

@@ -396,8 +396,8 @@ fn counted(tree: &Value, mode: Mode, beside: Beside) -> Option<Counts> {
     let output = match (completion, total, mode) {
         (Some(completion), _, _) => completion,
         (None, _, Mode::Embeddings) => 0,
-        (None, Some(total), Mode::Chat) => total.checked_sub(input)?,
-        (None, None, Mode::Chat) => return None,
+        (None, Some(total), _) => total.checked_sub(input)?,
+        (None, None, _) => return None,
     };
     let beside = beside(tree, false)?;
     let exceeds = beside.cached > input;

@@ -45,7 +45,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List) | Command::Entries(_) | Command::Explain { .. } | Command::Replay => {
             Open::Read
-        },
+        }
         Command::Health(_) => return Ok(ExitCode::SUCCESS),
     };
     let store = Store::open(&database, open).await?;
