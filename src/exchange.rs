@@ -60,7 +60,7 @@ enum State {
     /// The provider has it.
     Forwarded(Box<InFlight>),
     /// A 2xx answer passes; `held` bytes of it wait for the cost headers, while they are not too many.
-    Answering { in_flight: Box<InFlight>, status: u16, answer: Answer, held: Option<u64> },
+    Answering { in_flight: Box<InFlight>, head: Head, answer: Answer, held: Option<u64> },
     /// Its debit is being put into the outbox; then the held head goes on with what it says.
     Settling { head: AnswerHead, cap: Option<Pax> },
     /// Answered here: the request never goes on.
@@ -69,6 +69,13 @@ enum State {
     Replaced,
     /// Nothing is owed any more: closed or settled.
     Over,
+}
+
+/// What is kept of the head of a provider's answer.
+#[derive(Debug)]
+struct Head {
+    status: u16,
+    provider_request_id: Option<String>,
 }
 
 type Effects = Vec<Effect>;
@@ -174,13 +181,14 @@ impl Exchange {
             }
             (
                 State::Forwarded(in_flight),
-                Event::AnswerHead { status, content_type, content_encoding, end },
+                Event::AnswerHead { status, content_type, content_encoding, provider_request_id, end },
             ) => {
                 let answer = Answer::of(content_type, content_encoding, in_flight.asked);
-                self.answer_head(now, in_flight, status, answer, end)
+                let head = Head { status, provider_request_id: provider_request_id.map(str::to_owned) };
+                self.answer_head(now, (in_flight, head, answer), end)
             }
-            (State::Answering { in_flight, status, answer, held }, Event::AnswerBody { bytes, end }) => {
-                self.answer_body(now, (in_flight, status, answer, held), bytes, end)
+            (State::Answering { in_flight, head, answer, held }, Event::AnswerBody { bytes, end }) => {
+                self.answer_body(now, (in_flight, head, answer, held), bytes, end)
             }
             // Before the answer's head: the provider may have done the work, so the input is charged.
             (State::Forwarded(in_flight), Event::Closed) => {
@@ -188,13 +196,8 @@ impl Exchange {
                 vec![settlement(&in_flight.admission, answered, now).0]
             }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
-            (
-                State::Answering { in_flight, status, answer, .. },
-                Event::Closed | Event::AnswerHead { .. },
-            ) => {
-                let stream = answer.is_stream();
-                let answered =
-                    Answered { status: Some(status), stream, complete: false, said: answer.said() };
+            (State::Answering { in_flight, head, answer, .. }, Event::Closed | Event::AnswerHead { .. }) => {
+                let answered = answered(head, answer, false);
                 vec![settlement(&in_flight.admission, answered, now).0]
             }
             (State::Settling { mut head, cap }, Event::Settled(daily)) => {
@@ -233,12 +236,20 @@ impl Exchange {
         let mut headers: Vec<_> =
             refusal.headers().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         headers.extend(self.id.map(|id| ("x-matrix-exchange-id", id.to_string())));
+        headers.extend(self.request_id());
         Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })
     }
 
     fn reply(&mut self, body: Vec<u8>) -> Effects {
         self.state = State::Replied;
-        vec![Effect::Reply(Reply { status: 200, headers: Vec::new(), body })]
+        let headers = self.request_id().into_iter().collect();
+        vec![Effect::Reply(Reply { status: 200, headers, body })]
+    }
+
+    /// Every answer carries it, so that a caller can name the call to whoever runs the gateway.
+    #[must_use]
+    pub fn request_id(&self) -> Option<(&'static str, String)> {
+        self.id.map(|id| ("x-request-id", id.text()))
     }
 
     fn head(
@@ -381,13 +392,11 @@ impl Exchange {
     fn answer_head(
         &mut self,
         now: Moment,
-        in_flight: Box<InFlight>,
-        status: u16,
-        answer: Answer,
+        (in_flight, head, answer): (Box<InFlight>, Head, Answer),
         end: bool,
     ) -> Effects {
         let admission = &in_flight.admission;
-        match Verdict::of(status, admission.funding) {
+        match Verdict::of(head.status, admission.funding) {
             Verdict::Served => {}
             Verdict::PassedOn => {
                 return vec![
@@ -396,34 +405,38 @@ impl Exchange {
                 ];
             }
             Verdict::KeyRefused => {
-                let told = Effect::KeyRefused { provider: admission.provider.clone(), status };
+                let told = Effect::KeyRefused { provider: admission.provider.clone(), status: head.status };
                 let replaced = self.replace_answer(in_flight.admission, &Refusal::ProviderRefusedPlatformKey);
                 return std::iter::once(told).chain(replaced).collect();
             }
             Verdict::NoAnswer => return self.replace_answer(in_flight.admission, &Refusal::UpstreamFailed),
         }
         if end {
-            return self.settled(now, (in_flight, status, answer, Some(0)));
+            return self.settled(now, (in_flight, head, answer, Some(0)));
         }
         if answer.is_stream() {
-            let head = Effect::AnswerHead(in_flight.answer_head());
-            self.state = State::Answering { in_flight, status, answer, held: None };
-            return vec![head];
+            let told = Effect::AnswerHead(in_flight.answer_head());
+            self.state = State::Answering { in_flight, head, answer, held: None };
+            return vec![told];
         }
-        self.stay(State::Answering { in_flight, status, answer, held: Some(0) })
+        self.stay(State::Answering { in_flight, head, answer, held: Some(0) })
     }
 
     fn answer_body(&mut self, now: Moment, answering: Answering, bytes: &[u8], end: bool) -> Effects {
-        let (in_flight, status, mut answer, held) = answering;
+        let (in_flight, head, mut answer, mut held) = answering;
         let passed = answer.push(bytes);
+        let mut effects = Vec::new();
+        // By its bytes it is a stream, whatever its head said: it waits no longer, and no cost stands on its head.
+        if answer.is_stream() && held.take().is_some() {
+            effects.push(Effect::AnswerHead(in_flight.answer_head()));
+        }
         if end {
             let tail = answer.finish();
-            let replaced = passed.replacing(bytes, &tail).map(Effect::ReplaceBody);
-            let settled = self.settled(now, (in_flight, status, answer, held));
+            effects.extend(passed.replacing(bytes, &tail).map(Effect::ReplaceBody));
             // The bytes first: what a settlement says comes back at once.
-            return replaced.into_iter().chain(settled).collect();
+            effects.extend(self.settled(now, (in_flight, head, answer, held)));
+            return effects;
         }
-        let mut effects = Vec::new();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let limit = self.gateway.config.limits.held_answer;
         let held = match held.map(|held| held.saturating_add(length)) {
@@ -434,16 +447,14 @@ impl Exchange {
             held => held,
         };
         effects.extend(passed.replacing(bytes, &[]).map(Effect::ReplaceBody));
-        self.state = State::Answering { in_flight, status, answer, held };
+        self.state = State::Answering { in_flight, head, answer, held };
         effects
     }
 
     /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
     fn settled(&mut self, now: Moment, answering: Answering) -> Effects {
-        let (in_flight, status, answer, held) = answering;
-        let stream = answer.is_stream();
-        let answered = Answered { status: Some(status), stream, complete: true, said: answer.said() };
-        let (settlement, cost) = settlement(&in_flight.admission, answered, now);
+        let (in_flight, head, answer, held) = answering;
+        let (settlement, cost) = settlement(&in_flight.admission, answered(head, answer, true), now);
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
         let Some(cost) = cost else { return vec![settlement, Effect::AnswerHead(head)] };
@@ -453,7 +464,13 @@ impl Exchange {
     }
 }
 
-type Answering = (Box<InFlight>, u16, Answer, Option<u64>);
+type Answering = (Box<InFlight>, Head, Answer, Option<u64>);
+
+fn answered(head: Head, answer: Answer, complete: bool) -> Answered {
+    let Head { status, provider_request_id } = head;
+    let stream = answer.is_stream();
+    Answered { status: Some(status), provider_request_id, stream, complete, said: answer.said() }
+}
 
 /// One debit, or nothing but the reservation's release; and the cost.
 fn settlement(admission: &Rc<Admission>, answered: Answered, now: Moment) -> (Effect, Option<Pax>) {

@@ -69,6 +69,8 @@ impl Admission {
 pub struct Answered {
     /// The provider's status; none where the caller was gone before it came.
     pub status: Option<u16>,
+    /// The id that the provider gave the call.
+    pub provider_request_id: Option<String>,
     /// Whether the answer was a stream.
     pub stream: bool,
     /// Whether it came to its end.
@@ -82,7 +84,7 @@ pub struct Answered {
 /// admission has refused).
 #[must_use]
 pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<Debit> {
-    let Answered { status, stream, complete, said } = answered;
+    let Answered { status, stream, complete, said, .. } = answered;
     if said.only_error && !said.usage.is_reported() {
         return None;
     }

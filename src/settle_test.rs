@@ -44,7 +44,7 @@ fn admission() -> Admission {
 fn settled(usage: RawUsage, text_bytes: u64, unreadable: bool) -> Debit {
     let text = crate::estimate::TextBytes::unread(text_bytes);
     let said = Said { usage, text, unreadable, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said, ..Answered::default() };
     let debit = settle(&admission(), answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
     debit.prove(&Bundle::embedded().unwrap()).unwrap();
     debit
@@ -83,7 +83,7 @@ fn what_was_odd_is_flagged() {
     assert_eq!(flags(RawUsage::TooLarge, false), [Flag::UsageTooLarge]);
     assert_eq!(flags(RawUsage::Absent, true), [Flag::AnswerUnreadable]);
     let said = Said { service_tier: ServiceTier::of("flex"), ..Said::default() };
-    let answered = Answered { status: Some(200), stream: false, complete: true, said };
+    let answered = Answered { status: Some(200), stream: false, complete: true, said, ..Answered::default() };
     let debit = settle(&admission(), answered, Moment::from_ms(0)).unwrap();
     assert_eq!(debit.flags, [Flag::ServiceTierUnpriced]);
     let huge = r#"{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}"#;
@@ -96,10 +96,10 @@ fn what_was_odd_is_flagged() {
 #[test]
 fn nothing_but_an_error_costs_nothing() {
     let said = Said { only_error: true, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said, ..Answered::default() };
     assert_eq!(settle(&admission(), answered, Moment::from_ms(0)), None);
     let usage = reported(r#"{"prompt_tokens":1,"completion_tokens":2}"#);
     let said = Said { only_error: true, usage, ..Said::default() };
-    let answered = Answered { status: Some(200), stream: true, complete: true, said };
+    let answered = Answered { status: Some(200), stream: true, complete: true, said, ..Answered::default() };
     assert!(settle(&admission(), answered, Moment::from_ms(0)).is_some(), "what was counted is billed");
 }
