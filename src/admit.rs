@@ -46,6 +46,8 @@ impl InFlight {
         let add = vec![
             ("x-matrix-rate-table-version", self.admission.card.version.0.to_string()),
             ("x-matrix-exchange-id", self.admission.exchange_id.text()),
+            // In the place of the provider's, which the entry keeps.
+            ("x-request-id", self.admission.exchange_id.text()),
         ];
         AnswerHead { add, length_changes: self.asked.takes_out }
     }

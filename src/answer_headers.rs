@@ -1,5 +1,6 @@
 //! Headers of a provider's answer that do not reach the caller: they say who the gateway's operator is at the provider,
-//! carry a key or a cookie, or are names that only this gateway may use. The same holds for trailers.
+//! carry a key or a cookie, or are names that only this gateway may use. The same holds for trailers. And the id that
+//! the provider gave the call, by which its support finds it.
 
 /// Words of a header's name, between its hyphens, that tell of the operator's own account or carry its credentials.
 const WORDS: [&str; 12] = [
@@ -29,8 +30,25 @@ pub fn stays_here(name: &str) -> bool {
         || name.split('-').any(|word| WORDS.contains(&word))
 }
 
+/// Where providers say which id they gave a call: the first of these counts.
+const REQUEST_IDS: [&str; 6] =
+    ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"];
+/// No longer id is kept.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The id that a provider gave a call, if an entry can keep it: printable ASCII of at most 128 bytes.
+#[must_use]
+pub fn provider_request_id(headers: &[(String, Vec<u8>)]) -> Option<&str> {
+    REQUEST_IDS.iter().find_map(|wanted| {
+        let (_, value) = headers.iter().find(|(name, _)| name == wanted)?;
+        let fits = (1..=REQUEST_ID_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+        std::str::from_utf8(value).ok().filter(|_| fits)
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::string_slice)]
     use super::*;
 
     #[test]
@@ -73,6 +91,29 @@ mod tests {
             "x-projector",
         ] {
             assert!(!stays_here(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_providers_request_id_is_the_first_that_an_entry_can_keep() {
+        let long = "x".repeat(129);
+        let id = |headers: &[(&str, &str)]| {
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+            provider_request_id(&headers).map(str::to_owned)
+        };
+        for (headers, expected) in [
+            (&[("cf-ray", "8f-FRA"), ("x-request-id", "req_1")][..], Some("req_1")),
+            (&[("request-id", "req_2"), ("cf-ray", "8f-FRA")], Some("req_2")),
+            (&[("apim-request-id", "a"), ("x-amzn-requestid", "b")], Some("a")),
+            (&[("x-request-id", ""), ("cf-ray", "8f-FRA")], Some("8f-FRA")),
+            (&[("x-request-id", &long), ("request-id", "a b"), ("cf-ray", "8f-FRA")], Some("8f-FRA")),
+            (&[("x-request-id", "\u{e4}")], None),
+            (&[("x-request-id", &long[1..])], Some(&long[1..])),
+            (&[("x-correlation", "1")], None),
+            (&[], None),
+        ] {
+            assert_eq!(id(headers).as_deref(), expected, "{headers:?}");
         }
     }
 }

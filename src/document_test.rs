@@ -252,6 +252,7 @@ fn choices_errors_and_the_id_are_seen() {
         let found = find(&format!(r#"{{"service_tier":{tier},"x":"priority"}}"#));
         assert_eq!(found.service_tier.as_deref(), name, "{tier}");
     }
+    assert_eq!(find(r#"{"id":""}"#).id, None, "an empty id is none");
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(129));
     assert_eq!(find(&long).id, None, "an id that an entry cannot keep is left out");
 }

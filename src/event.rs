@@ -52,6 +52,8 @@ pub enum Event<'a> {
         content_type: &'a [u8],
         /// `content-encoding`, empty where absent.
         content_encoding: &'a [u8],
+        /// The id that the provider gave the call.
+        provider_request_id: Option<&'a str>,
         /// Whether no body follows.
         end: bool,
     },

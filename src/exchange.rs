@@ -62,7 +62,7 @@ enum State {
     /// The provider has it.
     Forwarded(Box<InFlight>),
     /// A 2xx answer passes; `held` bytes of it wait for the cost headers, while they are not too many.
-    Answering { in_flight: Box<InFlight>, status: u16, answer: Answer, held: Option<u64> },
+    Answering { in_flight: Box<InFlight>, head: Head, answer: Answer, held: Option<u64> },
     /// Its debit is being put into the outbox; then the held head goes on with what it says.
     Settling { head: AnswerHead, cap: Option<Pax> },
     /// Answered here: the request never goes on.
@@ -71,6 +71,13 @@ enum State {
     Replaced,
     /// Nothing is owed any more: closed or settled.
     Over,
+}
+
+/// What is kept of the head of a provider's answer.
+#[derive(Debug)]
+struct Head {
+    status: u16,
+    provider_request_id: Option<String>,
 }
 
 type Effects = Vec<Effect>;
@@ -187,13 +194,14 @@ impl Exchange {
             }
             (
                 State::Forwarded(in_flight),
-                Event::AnswerHead { status, content_type, content_encoding, end },
+                Event::AnswerHead { status, content_type, content_encoding, provider_request_id, end },
             ) => {
                 let answer = Answer::of(content_type, content_encoding, in_flight.asked);
-                self.answer_head(now, in_flight, status, answer, end)
+                let head = Head { status, provider_request_id: provider_request_id.map(str::to_owned) };
+                self.answer_head(now, (in_flight, head, answer), end)
             }
-            (State::Answering { in_flight, status, answer, held }, Event::AnswerBody { bytes, end }) => {
-                self.answer_body(now, (in_flight, status, answer, held), bytes, end)
+            (State::Answering { in_flight, head, answer, held }, Event::AnswerBody { bytes, end }) => {
+                self.answer_body(now, (in_flight, head, answer, held), bytes, end)
             }
             // Before the answer's head: the provider may have done the work, so the input is charged.
             (State::Forwarded(in_flight), Event::Closed(_)) => {
@@ -201,12 +209,12 @@ impl Exchange {
                 let answered = Answered::without_head(&in_flight.admission, lasted);
                 vec![settlement(&in_flight.admission, answered, now).0]
             }
-            (State::Answering { in_flight, status, answer, .. }, Event::Closed(by)) => {
-                vec![broken_off(now, (in_flight, status, answer), by)]
+            (State::Answering { in_flight, head, answer, .. }, Event::Closed(by)) => {
+                vec![broken_off(now, (in_flight, head, answer), by)]
             }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
-            (State::Answering { in_flight, status, answer, .. }, Event::AnswerHead { .. }) => {
-                vec![broken_off(now, (in_flight, status, answer), ClosedBy::Provider)]
+            (State::Answering { in_flight, head, answer, .. }, Event::AnswerHead { .. }) => {
+                vec![broken_off(now, (in_flight, head, answer), ClosedBy::Provider)]
             }
             (State::Settling { mut head, cap }, Event::Settled(daily)) => {
                 head.add.extend(daily.zip(cap).into_iter().flat_map(daily_headers));
@@ -244,12 +252,20 @@ impl Exchange {
         let mut headers: Vec<_> =
             refusal.headers().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         headers.extend(self.id.map(|id| ("x-matrix-exchange-id", id.to_string())));
+        headers.extend(self.request_id());
         Effect::Reply(Reply { status: refusal.status(), headers, body: refusal.body() })
     }
 
     fn reply(&mut self, body: Vec<u8>) -> Effects {
         self.state = State::Replied;
-        vec![Effect::Reply(Reply { status: 200, headers: Vec::new(), body })]
+        let headers = self.request_id().into_iter().collect();
+        vec![Effect::Reply(Reply { status: 200, headers, body })]
+    }
+
+    /// Every answer carries it, so that a caller can name the call to whoever runs the gateway.
+    #[must_use]
+    pub fn request_id(&self) -> Option<(&'static str, String)> {
+        self.id.map(|id| ("x-request-id", id.text()))
     }
 
     fn head(
@@ -394,14 +410,12 @@ impl Exchange {
     fn answer_head(
         &mut self,
         now: Now,
-        mut in_flight: Box<InFlight>,
-        status: u16,
-        answer: Answer,
+        (mut in_flight, head, answer): (Box<InFlight>, Head, Answer),
         end: bool,
     ) -> Effects {
         in_flight.watch.answered(now.tick);
         let admission = &in_flight.admission;
-        match Verdict::of(status, admission.funding) {
+        match Verdict::of(head.status, admission.funding) {
             Verdict::Served => {}
             Verdict::PassedOn => {
                 return vec![
@@ -410,37 +424,41 @@ impl Exchange {
                 ];
             }
             Verdict::KeyRefused => {
-                let told = Effect::KeyRefused { provider: admission.provider.clone(), status };
+                let told = Effect::KeyRefused { provider: admission.provider.clone(), status: head.status };
                 let replaced = self.replace_answer(in_flight.admission, &Refusal::ProviderRefusedPlatformKey);
                 return std::iter::once(told).chain(replaced).collect();
             }
             Verdict::NoAnswer => return self.replace_answer(in_flight.admission, &Refusal::UpstreamFailed),
         }
         if end {
-            return self.settled(now, (in_flight, status, answer, Some(0)));
+            return self.settled(now, (in_flight, head, answer, Some(0)));
         }
         if answer.is_stream() {
-            let head = Effect::AnswerHead(in_flight.answer_head());
-            self.state = State::Answering { in_flight, status, answer, held: None };
-            return vec![head];
+            let told = Effect::AnswerHead(in_flight.answer_head());
+            self.state = State::Answering { in_flight, head, answer, held: None };
+            return vec![told];
         }
-        self.stay(State::Answering { in_flight, status, answer, held: Some(0) })
+        self.stay(State::Answering { in_flight, head, answer, held: Some(0) })
     }
 
     fn answer_body(&mut self, now: Now, answering: Answering, bytes: &[u8], end: bool) -> Effects {
-        let (mut in_flight, status, mut answer, held) = answering;
+        let (mut in_flight, head, mut answer, mut held) = answering;
         let passed = answer.push(bytes);
         if answer.has_text() {
             in_flight.watch.has_text(now.tick);
         }
+        let mut effects = Vec::new();
+        // By its bytes it is a stream, whatever its head said: it waits no longer, and no cost stands on its head.
+        if answer.is_stream() && held.take().is_some() {
+            effects.push(Effect::AnswerHead(in_flight.answer_head()));
+        }
         if end {
             let tail = answer.finish();
-            let replaced = passed.replacing(bytes, &tail).map(Effect::ReplaceBody);
-            let settled = self.settled(now, (in_flight, status, answer, held));
+            effects.extend(passed.replacing(bytes, &tail).map(Effect::ReplaceBody));
             // The bytes first: what a settlement says comes back at once.
-            return replaced.into_iter().chain(settled).collect();
+            effects.extend(self.settled(now, (in_flight, head, answer, held)));
+            return effects;
         }
-        let mut effects = Vec::new();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let limit = self.gateway.config.limits.held_answer;
         let held = match held.map(|held| held.saturating_add(length)) {
@@ -451,14 +469,14 @@ impl Exchange {
             held => held,
         };
         effects.extend(passed.replacing(bytes, &[]).map(Effect::ReplaceBody));
-        self.state = State::Answering { in_flight, status, answer, held };
+        self.state = State::Answering { in_flight, head, answer, held };
         effects
     }
 
     /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
     fn settled(&mut self, now: Now, answering: Answering) -> Effects {
-        let (in_flight, status, answer, held) = answering;
-        let answered = answered(now, &in_flight, status, answer, Ending::Complete);
+        let (in_flight, head, answer, held) = answering;
+        let answered = answered(now, &in_flight, head, answer, Ending::Complete);
         let (settlement, cost) = settlement(&in_flight.admission, answered, now);
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
@@ -469,12 +487,12 @@ impl Exchange {
     }
 }
 
-type Answering = (Box<InFlight>, u16, Answer, Option<u64>);
+type Answering = (Box<InFlight>, Head, Answer, Option<u64>);
 
-fn answered(now: Now, in_flight: &InFlight, status: u16, answer: Answer, ending: Ending) -> Answered {
+fn answered(now: Now, in_flight: &InFlight, head: Head, answer: Answer, ending: Ending) -> Answered {
     Answered {
-        status: Some(status),
-        provider_request_id: None,
+        status: Some(head.status),
+        provider_request_id: head.provider_request_id,
         stream: answer.is_stream(),
         ending,
         said: answer.said(),
@@ -483,12 +501,12 @@ fn answered(now: Now, in_flight: &InFlight, status: u16, answer: Answer, ending:
 }
 
 /// The answer did not come to its end.
-fn broken_off(now: Now, (in_flight, status, answer): (Box<InFlight>, u16, Answer), by: ClosedBy) -> Effect {
+fn broken_off(now: Now, (in_flight, head, answer): (Box<InFlight>, Head, Answer), by: ClosedBy) -> Effect {
     let ending = match by {
         ClosedBy::Caller => Ending::CallerGone,
         ClosedBy::Provider => Ending::ProviderBrokeOff,
     };
-    let answered = answered(now, &in_flight, status, answer, ending);
+    let answered = answered(now, &in_flight, head, answer, ending);
     settlement(&in_flight.admission, answered, now).0
 }
 

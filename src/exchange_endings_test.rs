@@ -130,6 +130,7 @@ fn every_ending_is_one_debit_or_none() {
                     status: 200,
                     content_type: b"application/json",
                     content_encoding: b"gzip",
+                    provider_request_id: None,
                     end: false,
                 })
                 .answer("1234", true);
@@ -143,6 +144,7 @@ fn every_ending_is_one_debit_or_none() {
                     status: 200,
                     content_type: b"",
                     content_encoding: b"",
+                    provider_request_id: None,
                     end: true,
                 });
             },
@@ -185,8 +187,13 @@ fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
         for end in [false, true] {
             let mut drive = Drive::new();
             drive.chat().resolved(Status::Active).body(&hello());
-            let event =
-                Event::AnswerHead { status, content_type: b"text/event-stream", content_encoding: b"", end };
+            let event = Event::AnswerHead {
+                status,
+                content_type: b"text/event-stream",
+                content_encoding: b"",
+                provider_request_id: None,
+                end,
+            };
             drive.step(event);
             assert_eq!(drive.code(), code);
             let headers = &drive.reply.as_ref().unwrap().headers;

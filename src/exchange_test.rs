@@ -169,7 +169,13 @@ impl Drive {
 
     fn answer_head(&mut self, status: u16, content_type: &str) -> &mut Self {
         let content_type = content_type.as_bytes();
-        self.step(Event::AnswerHead { status, content_type, content_encoding: b"", end: false })
+        self.step(Event::AnswerHead {
+            status,
+            content_type,
+            content_encoding: b"",
+            provider_request_id: None,
+            end: false,
+        })
     }
 
     fn answer(&mut self, text: &str, end: bool) -> &mut Self {

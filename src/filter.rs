@@ -106,8 +106,14 @@ impl Stream {
                     self.worker.key_refused(self.now.tick, &provider, status);
                 }
                 Effect::ReplaceBody(bytes) => {
+                    // Envoy can only replace from the start: what came before and is held stays in front.
+                    let mut passed = match self.answer_read {
+                        0 => Vec::new(),
+                        held => host::buffer(Buffer::Answer, 0, held),
+                    };
+                    passed.extend_from_slice(&bytes);
                     told(
-                        host::replace_buffer(Buffer::Answer, body_size, &bytes),
+                        host::replace_buffer(Buffer::Answer, body_size, &passed),
                         "replace an answer's bytes",
                     );
                 }
@@ -336,6 +342,7 @@ impl HttpContext for Stream {
                 status: status.unwrap_or(0),
                 content_type: value("content-type"),
                 content_encoding: value("content-encoding"),
+                provider_request_id: answer_headers::provider_request_id(&headers),
                 end,
             };
             self.step(event, 0);
@@ -345,6 +352,9 @@ impl HttpContext for Stream {
                 // filter: by this mark it knows that the call is charged all the same, and where.
                 told(host::set_filter_state("pax_held", &id.text()), "mark a held answer");
             }
+        } else if let Some((name, value)) = self.exchange.request_id() {
+            // The ledger's answer, or Envoy's own.
+            told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
         }
         self.answer_action()
     }

@@ -48,6 +48,7 @@ pub mod key_refusals;
 pub mod models;
 pub mod open_bodies;
 pub mod outbox;
+mod passing;
 pub mod pax;
 pub mod price;
 mod prove;

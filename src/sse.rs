@@ -14,6 +14,8 @@
 
 use crate::document::{Choices, Document};
 use crate::estimate::TextBytes;
+use crate::passing::Out;
+pub use crate::passing::Passed;
 use crate::reported::{Judge, Reported};
 use crate::skeleton::Skeleton;
 use crate::usage::Worth;
@@ -28,38 +30,20 @@ pub struct Stream {
     pub id: Option<String>,
     /// The usage that counts: the last one, among those that are worth most.
     pub usage: Reported,
-    /// What the model wrote.
+    /// What the model wrote; of an event whose JSON breaks, all of its bytes.
     pub text: TextBytes,
+    /// Whether any event's JSON breaks.
+    pub is_broken: bool,
+    /// Whether any event was an answer's: it had choices, an error or a usage.
+    pub is_answer: bool,
+    /// Bytes of lines and events that say nothing that is known. They count only where nothing else says anything.
+    pub foreign: u64,
     /// Whether any event had choices.
     pub has_choices: bool,
     /// Whether any event was an error.
     pub has_error: bool,
     /// The last `service_tier`: an earlier one may say what was asked for.
     pub service_tier: Option<String>,
-}
-
-/// What becomes of the bytes pushed.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// They pass as they are.
-    Same,
-    /// These pass in their place.
-    Instead(Vec<u8>),
-}
-
-impl Passed {
-    /// What passes in the place of `bytes`, with `tail` after it; none where they pass as they came.
-    #[must_use]
-    pub fn replacing(self, bytes: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
-        match self {
-            Self::Same if tail.is_empty() => None,
-            Self::Same => Some([bytes, tail].concat()),
-            Self::Instead(mut passed) => {
-                passed.extend_from_slice(tail);
-                Some(passed)
-            }
-        }
-    }
 }
 
 /// Where in a line the scanner is.
@@ -70,8 +54,8 @@ enum Line {
     /// At its first byte.
     #[default]
     Start,
-    /// In the field's name: so many bytes of `data` were read.
-    Name(u8),
+    /// In the field's name: so many of its bytes were read.
+    Name(&'static [u8], usize),
     /// After `data:`, where one space may follow.
     Colon,
     /// In the value of a `data` field, of which nothing but white space was read.
@@ -82,6 +66,42 @@ enum Line {
     Comment,
     /// In a field that is no data.
     Other,
+    /// In a field that no event stream has.
+    Foreign,
+}
+
+/// What was read of the data of an event's document.
+#[derive(Clone, Copy, Debug, Default)]
+struct Value {
+    bytes: u64,
+    /// Whether it begins as a chunk does.
+    is_object: bool,
+    /// How much of [`DONE`] it is so far; none where it is something else.
+    done: Option<usize>,
+}
+
+/// The event that says that a stream is over; it is no JSON.
+const DONE: &[u8] = b"[DONE]";
+
+impl Value {
+    fn take(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(length(bytes));
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        if self.done.is_none() && !self.is_object {
+            let Some(first) = bytes.iter().find(|byte| !blank(byte)) else { return };
+            self.is_object = *first == b'{';
+            self.done = Some(0);
+        }
+        for byte in bytes.iter().filter(|byte| !blank(byte)) {
+            let Some(read) = self.done.filter(|read| *read <= DONE.len()) else { return };
+            let fits = DONE.get(read) == Some(byte);
+            self.done = Some(if fits { read.saturating_add(1) } else { usize::MAX });
+        }
+    }
+
+    fn is_done(self) -> bool {
+        self.done == Some(DONE.len())
+    }
 }
 
 /// Whether the bytes of the event being read pass.
@@ -111,6 +131,7 @@ pub struct Scanner {
     gate: Gate,
     held: Vec<u8>,
     document: Document,
+    value: Value,
     skeleton: Skeleton,
     /// What was found so far.
     pub stream: Stream,
@@ -129,6 +150,7 @@ impl Scanner {
             gate: if takes_out { Gate::Held } else { Gate::Open },
             held: Vec::new(),
             document: Document::new(judge),
+            value: Value::default(),
             skeleton: Skeleton::default(),
             stream: Stream::default(),
         }
@@ -136,8 +158,7 @@ impl Scanner {
 
     /// Reads the next bytes and says which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
-        let mut out =
-            Out { passed: Vec::new(), same: self.held.is_empty(), bytes, pending: 0, line_at: None };
+        let mut out = Out::of(bytes, self.held.is_empty());
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.line == Line::Start && !self.after_cr && self.document.is_untouched() {
@@ -147,7 +168,7 @@ impl Scanner {
                 }
                 out.line_at = Some(at);
             }
-            let used = self.step(rest, at, &mut out).max(1);
+            let used = self.step(rest, at, &mut out);
             at = at.saturating_add(used).min(bytes.len());
             let waiting = self.held.len().saturating_add(at.saturating_sub(out.pending));
             if self.gate == Gate::Held && waiting > HELD_MAX {
@@ -177,9 +198,20 @@ impl Scanner {
         Some(end)
     }
 
+    /// Whether any text of the model's was seen.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        !self.stream.text.is_empty() || !self.document.found.text().is_empty()
+    }
+
     /// Says that the stream came to its end; gives the bytes that waited and may pass.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut held = std::mem::take(&mut self.held);
+        if let Line::Name(name, read) = std::mem::take(&mut self.line)
+            && read < name.len()
+        {
+            self.foreign(name.get(..read).unwrap_or(name));
+        }
         if self.end_of_event(None) {
             held.clear();
         }
@@ -206,7 +238,8 @@ impl Scanner {
                 return 1;
             }
             // Half a mark is text like any other.
-            self.line = if read == 0 { Line::Start } else { Line::Other };
+            self.line = if read == 0 { Line::Start } else { Line::Foreign };
+            self.foreign(MARK.get(..read).unwrap_or(MARK));
         }
         if byte == b'\r' || byte == b'\n' {
             self.after_cr = byte == b'\r';
@@ -215,17 +248,22 @@ impl Scanner {
         }
         match self.line {
             Line::Start => self.start_of_line(byte, at, out),
-            Line::Name(read) => {
-                self.line = match (read, byte) {
-                    (1, b'a') => Line::Name(2),
-                    (2, b't') => Line::Name(3),
-                    (3, b'a') => Line::Name(4),
-                    (4, b':') => Line::Colon,
-                    _ => Line::Other,
+            Line::Name(name, read) => match name.get(read) {
+                Some(next) if *next == byte => self.line = Line::Name(name, read.saturating_add(1)),
+                None if byte == b':' => self.line = if name == DATA { Line::Colon } else { Line::Other },
+                _ => {
+                    self.line = Line::Foreign;
+                    self.foreign(name.get(..read).unwrap_or(name));
+                    return 0;
                 }
-            }
+            },
             Line::Colon if byte == b' ' => self.line = Line::Blank,
             Line::Colon | Line::Blank | Line::Data => return self.data(rest, out),
+            Line::Foreign => {
+                let length = run(rest);
+                self.foreign(rest.get(..length).unwrap_or(rest));
+                return length;
+            }
             Line::Comment | Line::Other | Line::Mark(_) => return run(rest),
         }
         1
@@ -243,7 +281,10 @@ impl Scanner {
 
     fn start_of_line(&mut self, byte: u8, at: usize, out: &Out<'_>) {
         self.line = match byte {
-            b'd' => Line::Name(1),
+            b'd' => Line::Name(DATA, 1),
+            b'e' => Line::Name(b"event", 1),
+            b'i' => Line::Name(b"id", 1),
+            b'r' => Line::Name(b"retry", 1),
             b':' => {
                 // A comment is no part of an event: where nothing waits before it, it does not wait.
                 if self.gate == Gate::Held && self.held.is_empty() && out.pending == at {
@@ -251,8 +292,15 @@ impl Scanner {
                 }
                 Line::Comment
             }
-            _ => Line::Other,
+            first => {
+                self.foreign(&[first]);
+                Line::Foreign
+            }
         };
+    }
+
+    fn foreign(&mut self, bytes: &[u8]) {
+        self.stream.foreign = self.stream.foreign.saturating_add(length(bytes));
     }
 
     /// Feeds a run of a data field's value to the document.
@@ -267,6 +315,7 @@ impl Scanner {
         if another {
             self.take_document(None);
         }
+        self.value.take(value);
         if !self.document.is_broken() {
             self.document.push(value);
         }
@@ -301,9 +350,10 @@ impl Scanner {
                 }
             }
             // A document may stand on several data lines, joined by line feeds.
-            Line::Name(4) | Line::Colon | Line::Blank | Line::Data => {
+            Line::Name(DATA, 4) | Line::Colon | Line::Blank | Line::Data => {
                 self.document.push(b"\n");
             }
+            Line::Name(name, read) if read < name.len() => self.foreign(name.get(..read).unwrap_or(name)),
             Line::Comment if self.gate == Gate::Comment => {
                 out.pass_up_to(end);
                 self.gate = Gate::Held;
@@ -324,10 +374,21 @@ impl Scanner {
     fn take_document(&mut self, event: Option<&[u8]>) -> bool {
         let mut document = std::mem::replace(&mut self.document, Document::new(self.judge));
         let whole = document.is_whole();
+        let value = std::mem::take(&mut self.value);
+        let broken = document.is_broken();
         let found = &mut document.found;
         let (has_choices, has_error) = (found.choices == Choices::Some, found.error);
         let usage_only = whole && found.has_usage && !has_choices && !has_error;
-        self.stream.text = self.stream.text.plus(found.text());
+        let is_answer = found.choices != Choices::Absent || has_error || found.usage.worth > Worth::Nothing;
+        self.stream.is_answer |= is_answer;
+        self.stream.is_broken |= broken && value.is_object;
+        if broken && value.is_object {
+            self.stream.text = self.stream.text.plus(TextBytes::unread(value.bytes));
+        } else if is_answer {
+            self.stream.text = self.stream.text.plus(found.text());
+        } else if (whole || broken) && !value.is_done() {
+            self.stream.foreign = self.stream.foreign.saturating_add(value.bytes);
+        }
         self.stream.has_choices |= has_choices;
         self.stream.has_error |= has_error;
         if let Some(tier) = found.service_tier.take() {
@@ -351,62 +412,16 @@ impl Scanner {
     }
 }
 
+/// The name of the only field that matters.
+const DATA: &[u8] = b"data";
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
 /// How many bytes are left of the line.
 fn run(bytes: &[u8]) -> usize {
     crate::json_text::line_run(bytes)
-}
-
-/// The bytes that pass: the same ones for as long as nothing was held or dropped.
-struct Out<'a> {
-    passed: Vec<u8>,
-    same: bool,
-    bytes: &'a [u8],
-    /// Up to here the bytes were passed, held or dropped.
-    pending: usize,
-    /// Where the last line began before which there was no data of its event.
-    line_at: Option<usize>,
-}
-
-impl Out<'_> {
-    /// From here on the bytes that pass are not the ones that came.
-    fn differ(&mut self) {
-        if std::mem::take(&mut self.same) {
-            self.passed.extend_from_slice(self.bytes.get(..self.pending).unwrap_or(&[]));
-        }
-    }
-
-    fn pass_up_to(&mut self, end: usize) {
-        if !self.same {
-            self.passed.extend_from_slice(self.bytes.get(self.pending..end).unwrap_or(&[]));
-        }
-        self.pending = end;
-    }
-
-    /// What waited passes before anything else does.
-    fn release(&mut self, held: &mut Vec<u8>) {
-        if !held.is_empty() {
-            self.differ();
-            self.passed.append(held);
-        }
-    }
-
-    fn hold_up_to(&mut self, end: usize, held: &mut Vec<u8>) {
-        if end > self.pending {
-            self.differ();
-            held.extend_from_slice(self.bytes.get(self.pending..end).unwrap_or(&[]));
-            self.pending = end;
-        }
-    }
-
-    fn drop_up_to(&mut self, end: usize, held: &mut Vec<u8>) {
-        self.differ();
-        held.clear();
-        self.pending = end;
-    }
-
-    fn finish(self) -> Passed {
-        if self.same { Passed::Same } else { Passed::Instead(self.passed) }
-    }
 }
 
 #[cfg(test)]

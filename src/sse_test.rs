@@ -208,6 +208,12 @@ fn without_blank_lines_documents_are_read_all_the_same_and_all_of_them_pass() {
     assert_eq!(check(&stream, &stream).usage.raw, RawUsage::Absent);
 }
 
+#[test]
+fn the_first_id_that_is_one_counts() {
+    let stream = "data: {\"id\":\"\",\"choices\":[],\"prompt_filter_results\":[]}\n\ndata: {\"id\":\"c1\",\"choices\":[{}]}\n\ndata: {\"id\":\"c2\",\"choices\":[{}]}\n\n";
+    assert_eq!(check(stream, stream).id.as_deref(), Some("c1"));
+}
+
 /// What is not UTF-8 is pushed as it is.
 #[test]
 fn half_a_byte_order_mark_is_text_like_any_other() {

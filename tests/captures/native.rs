@@ -201,7 +201,13 @@ impl Caller {
         step(Event::Resolved(Resolution::Account(Arc::clone(&self.account))));
         step(Event::Body { bytes: self.request.as_bytes(), end: true });
         let content_type = self.content_type;
-        step(Event::AnswerHead { status: 200, content_type, content_encoding: b"", end: false });
+        step(Event::AnswerHead {
+            status: 200,
+            content_type,
+            content_encoding: b"",
+            provider_request_id: None,
+            end: false,
+        });
         let mut passed = Vec::new();
         for bytes in pieces {
             match step(Event::AnswerBody { bytes, end: false }) {

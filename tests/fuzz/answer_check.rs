@@ -242,7 +242,7 @@ pub fn document(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
     }
     equal("error", &found.error, &tree.get("error").is_some_and(|error| !error.is_null()))?;
     let id = tree.get("id").filter(|id| matches!(id.node, Node::String(_))).and_then(Value::text);
-    equal("id", &found.id.as_deref(), &id.filter(|id| id.len() <= 128))?;
+    equal("id", &found.id.as_deref(), &id.filter(|id| (1..=128).contains(&id.len())))?;
     equal("choices", &(found.choices == Choices::Some), &has_choices(&tree))
 }
 

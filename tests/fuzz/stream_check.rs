@@ -46,7 +46,10 @@ pub fn check(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
         without_delay(mark, &events, &left)?;
     }
     match said_by(&events) {
-        Some(expected) => equal("what is said", &Told::of(&said), &expected),
+        Some(expected) => {
+            let text = expected.text.and(Some([said.text.ascii, said.text.other]));
+            equal("what is said", &Told { text, ..Told::of(&said) }, &expected)
+        }
         None => Ok(()),
     }
 }
@@ -74,18 +77,26 @@ struct Told {
     usage: answer_check::Told,
     has_choices: bool,
     has_error: bool,
+    /// Its text as ASCII and other bytes; none where the oracle knows nothing of it.
+    text: Option<[u64; 2]>,
 }
 
 impl Told {
     fn of(stream: &Stream) -> Self {
         let usage = answer_check::Told::read(&stream.usage);
-        Self { id: stream.id.clone(), usage, has_choices: stream.has_choices, has_error: stream.has_error }
+        Self {
+            id: stream.id.clone(),
+            usage,
+            has_choices: stream.has_choices,
+            has_error: stream.has_error,
+            text: Some([stream.text.ascii, stream.text.other]),
+        }
     }
 }
 
 /// What all documents say. None where one is broken off, or has a key twice: what is kept of it is no promise.
 fn said_by(events: &[Event<'_>]) -> Option<Told> {
-    let mut told = Told::default();
+    let mut told = Told { text: Some([0, 0]), ..Told::default() };
     for document in events.iter().flat_map(Event::documents) {
         let starts = document.iter().find(|byte| !byte.is_ascii_whitespace());
         let Some(tree) = read(&document) else {
@@ -104,8 +115,11 @@ fn said_by(events: &[Event<'_>]) -> Option<Told> {
         if usage.worth > 0 && usage.worth >= told.usage.worth && !is_less {
             told.usage = usage.kept();
         }
+        let text = answer_check::text(&tree);
+        let known = told.text.filter(|_| !answer_check::has_unknown_text(&tree));
+        told.text = known.map(|before| [before[0] + text[0], before[1] + text[1]]);
         let id = tree.get("id").filter(|id| matches!(id.node, Node::String(_))).and_then(Value::text);
-        told.id = told.id.or(id.filter(|id| id.len() <= 128).map(str::to_owned));
+        told.id = told.id.or(id.filter(|id| (1..=128).contains(&id.len())).map(str::to_owned));
         told.has_choices |= has_choices(&tree);
         told.has_error |= tree.get("error").is_some_and(|error| !error.is_null());
     }

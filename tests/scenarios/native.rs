@@ -240,6 +240,7 @@ impl<'a> Drive<'a> {
             status: provider.status,
             content_type: provider.content_type.as_bytes(),
             content_encoding: &find("content-encoding"),
+            provider_request_id: None,
             end: false,
         });
         if let Some(reply) = self.reply.take() {
@@ -268,6 +269,7 @@ impl<'a> Drive<'a> {
         self.step(Event::Closed(ClosedBy::Provider));
         let added = self.head.take().map(|head| head.add).unwrap_or_default();
         self.seen.headers = provider.headers.clone();
+        self.seen.headers.retain(|(name, _)| added.iter().all(|(other, _)| other != name));
         self.seen.headers.push(("content-type".to_owned(), provider.content_type.clone().into_bytes()));
         self.seen
             .headers

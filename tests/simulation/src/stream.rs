@@ -70,7 +70,13 @@ impl Vm {
                     stream.now = shared.world.clock(shared.site);
                 }
                 let content_type = content_type.as_bytes();
-                let event = Event::AnswerHead { status, content_type, content_encoding: b"", end };
+                let event = Event::AnswerHead {
+                    status,
+                    content_type,
+                    content_encoding: b"",
+                    provider_request_id: None,
+                    end,
+                };
                 self.step(shared, stream, event);
             }
             Act::AnswerBody(bytes, end) if stream.exchange.reads_answer() => {
