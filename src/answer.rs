@@ -123,16 +123,6 @@ impl Answer {
         }
     }
 
-    /// Whether any text that the model wrote was there.
-    #[must_use]
-    pub fn has_text(&self) -> bool {
-        match self {
-            Self::Json(document) => document.found.text().all() > 0,
-            Self::Stream(scanner) => scanner.stream.text.all() > 0,
-            Self::Opaque(count) => *count > 0,
-        }
-    }
-
     /// Reads the next bytes and says which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
