@@ -207,6 +207,7 @@ impl Stream {
 
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
         let canonical = debit.to_canonical();
+        self.worker.settled(debit);
         self.worker.tick_quickly(true);
         let now = self.now.tick;
         let settled = self.slot.take().and_then(|slot| {

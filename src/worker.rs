@@ -8,6 +8,7 @@ use log::{error, warn};
 use crate::bundle::Bundle;
 use crate::clock::Tick;
 use crate::config::{Config, Gateway};
+use crate::debit::{Debit, Flag, Provenance};
 use crate::digest::Digest;
 use crate::host::{self, Metric, Random};
 use crate::key_refusals::KeyRefusals;
@@ -45,6 +46,26 @@ pub struct Worker {
     key_refusals: RefCell<KeyRefusals>,
     /// The counter of providers' refusals of the platform's key.
     key_refused: Option<u32>,
+    counted: Counted,
+}
+
+/// How calls were counted: operators watch the share of those without a reported usage, and what the card lacks.
+#[derive(Debug)]
+struct Counted {
+    reported: Option<u32>,
+    estimated: Option<u32>,
+    unpriced: Option<u32>,
+}
+
+impl Counted {
+    fn define() -> Self {
+        let counter = |name| host::define_metric(Metric::Counter, name);
+        Self {
+            reported: counter("pax_usage_reported"),
+            estimated: counter("pax_usage_estimated"),
+            unpriced: counter("pax_usage_unpriced"),
+        }
+    }
 }
 
 impl Worker {
@@ -62,6 +83,7 @@ impl Worker {
             random: Random::default(),
             key_refusals: RefCell::default(),
             key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
+            counted: Counted::define(),
         }
     }
 
@@ -73,6 +95,17 @@ impl Worker {
         let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
         if let Some(line) = refusals.tell(now, provider, status) {
             warn!("{line}");
+        }
+    }
+
+    /// A call was settled.
+    pub fn settled(&self, debit: &Debit) {
+        let Counted { reported, estimated, unpriced } = &self.counted;
+        let counted = if debit.provenance == Provenance::Reported { reported } else { estimated };
+        let lacks_price = |flag: &Flag| matches!(flag, Flag::ServiceTierUnpriced | Flag::PartUnpriced);
+        let unpriced = unpriced.filter(|_| debit.flags.iter().any(lacks_price));
+        for metric in counted.iter().chain(&unpriced) {
+            host::increment_metric(*metric, 1);
         }
     }
 
