@@ -123,14 +123,17 @@ async fn known_cards_never_change_and_a_replay_names_one_that_did() {
         assert!(error.contains("rate_cards is append-only"), "{sql}: {error}");
     }
     assert!(replayed(&store).await.1.is_empty());
-    sqlx::query("DROP TRIGGER rate_cards_no_update").execute(&mut shell).await.unwrap();
+    let trigger = "SELECT sql FROM sqlite_master WHERE name = 'rate_cards_no_update'";
+    let trigger: String = sqlx::query_scalar(trigger).fetch_one(&mut shell).await.unwrap();
     for (change, told) in [
         ("text = replace(text, '\"reason\": \"', '\"reason\": \"x')", "its text is that of version"),
         ("version = version + 1", "its text is that of version"),
         ("text = '{}'", "cannot be read by this program"),
     ] {
         let sql = format!("UPDATE rate_cards SET {change}");
-        sqlx::query(&sql).execute(&mut shell).await.unwrap();
+        for sql in ["DROP TRIGGER rate_cards_no_update", &sql, &trigger] {
+            sqlx::query(sql).execute(&mut shell).await.unwrap();
+        }
         let (_, found) = replayed(&store).await;
         assert!(found.len() == 1 && found[0].to_string().contains(told), "{sql}: {found:?}");
     }

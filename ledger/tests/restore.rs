@@ -9,8 +9,10 @@ use common::debits::reported;
 use common::{Folder, SECRET, Service, bytes, http, record, run, stderr, stdout};
 use pax_gateway::account::Tier;
 use pax_gateway::clock::Moment;
-use pax_gateway::wire::{STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
+use pax_gateway::wire::{Outcome, STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
 use pax_ledger::store::{Began, Location, restore};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Runtime::new().unwrap()
@@ -76,6 +78,17 @@ fn a_backup_takes_the_ledgers_place_and_the_file_that_was_there_is_kept() {
     assert_eq!(fs::read(&backup).unwrap(), saved, "the backup is as it was");
     assert!(!fs::metadata(folder.database()).unwrap().permissions().readonly(), "the ledger can be written");
     assert!(!files(&folder).iter().any(|name| name.contains("restoring")), "{:?}", files(&folder));
+
+    // What the backup lacks is recorded again from the file that was there.
+    let replies = runtime().block_on(async {
+        let mut shell = SqliteConnectOptions::new().filename(kept).connect().await.unwrap();
+        let lines =
+            sqlx::query_scalar("SELECT canonical FROM credit_ledger ORDER BY rowid").fetch_all(&mut shell);
+        record(&folder.store().await, &lines.await.unwrap()).await
+    });
+    let recorded = replies.iter().filter(|reply| reply.outcome == Outcome::Recorded).count();
+    assert_eq!((replies.len(), recorded), (5, 3));
+    assert_eq!(run(&folder.database(), &["replay"]).status.code(), Some(0));
 }
 
 #[test]

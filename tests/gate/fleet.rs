@@ -7,6 +7,7 @@ use crate::play::{
     Caller, OUTPUT_TOKENS, all_at_once, costs_all, error, most_output, part, reservation, room_for, served,
     sum, until,
 };
+use pax_stack::Builder;
 use pax_standin::Behaviour;
 use rust_decimal::Decimal;
 use std::time::Duration;
@@ -18,12 +19,15 @@ pub const CASES: &[Case] = &[
 ];
 
 /// How often the Envoys of this world ask where active accounts stand.
-const SYNC: Duration = Duration::from_secs(2);
+pub const SYNC: Duration = Duration::from_secs(2);
 
 pub fn world() -> World {
-    World::start_with(|builder| {
-        builder.change_filter_config(|config| config["gate"]["sync_s"] = SYNC.as_secs().into())
-    })
+    World::start_with(syncing)
+}
+
+/// A stack whose Envoys ask every [`SYNC`].
+pub fn syncing(builder: Builder) -> Builder {
+    builder.change_filter_config(|config| config["gate"]["sync_s"] = SYNC.as_secs().into())
 }
 
 /// Served once by each, so that both know the account's day as it stands.

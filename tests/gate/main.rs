@@ -1,5 +1,5 @@
 //! The free tier's gate and what surrounds it, in real Envoys with the real ledger: crowds against a cap, two Envoys,
-//! killed ones, trapped VMs, midnight, operators who change their minds, callers' own keys, forged and twisted requests.
+//! killed ones, trapped VMs, midnight, a restored ledger, operators who change their minds, callers' own keys, forged and twisted requests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,6 +28,7 @@ mod operator;
 mod own_keys;
 mod play;
 mod raw;
+mod restored;
 mod trailers;
 mod trapped;
 mod tricks;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    let own: [&[OwnCase]; 12] = [
+    let own: [&[OwnCase]; 13] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         away::CASES,
         bodies::CASES,
         flood::CASES,
+        restored::CASES,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));
