@@ -185,7 +185,8 @@ impl Answer {
                 // An event in which the stream was cut off says what was read of it.
                 scanner.finish();
                 let stream = scanner.stream;
-                let foreign = if stream.is_answer { 0 } else { stream.foreign };
+                let says_nothing = stream.is_answer || self.beginning != Beginning::Told;
+                let foreign = if says_nothing { 0 } else { stream.foreign };
                 Said {
                     id: stream.id,
                     usage: stream.usage.raw,

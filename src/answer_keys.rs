@@ -27,7 +27,7 @@ pub(crate) enum Name {
     FunctionCall,
     Function,
     Custom,
-    CalledName,
+    Called,
     Arguments,
     Input,
     Text,
@@ -89,7 +89,7 @@ fn inside(key: &[u8]) -> Name {
         b"function_call" => Name::FunctionCall,
         b"function" => Name::Function,
         b"custom" => Name::Custom,
-        b"name" => Name::CalledName,
+        b"name" => Name::Called,
         b"arguments" => Name::Arguments,
         b"input" => Name::Input,
         b"text" => Name::Text,
@@ -116,13 +116,13 @@ pub(crate) fn field(way: &[Name]) -> Field {
             [Name::Reasoning] => Field::Reasoning,
             [Name::ReasoningContent] => Field::ReasoningContent,
             [Name::ReasoningDetails, Name::Element, Name::Text | Name::Summary] => Field::ReasoningDetails,
-            [Name::ToolCalls, Name::Element, Name::Function, Name::CalledName]
+            [Name::ToolCalls, Name::Element, Name::Function, Name::Called]
             // Some providers give them as an object, and not as its text.
             | [Name::ToolCalls, Name::Element, Name::Function, Name::Arguments, ..]
-            | [Name::ToolCalls, Name::Element, Name::Custom, Name::CalledName | Name::Input] => {
+            | [Name::ToolCalls, Name::Element, Name::Custom, Name::Called | Name::Input] => {
                 Field::ToolCalls
             }
-            [Name::FunctionCall, Name::CalledName] | [Name::FunctionCall, Name::Arguments, ..] => {
+            [Name::FunctionCall, Name::Called] | [Name::FunctionCall, Name::Arguments, ..] => {
                 Field::FunctionCall
             }
             // A delta that is a string, or a member that no list knows, whatever it is made of.

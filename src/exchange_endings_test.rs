@@ -121,7 +121,7 @@ fn every_ending_is_one_debit_or_none() {
             |d| {
                 d.answer_head(200, "application/json").answer("<html>", true);
             },
-            Some("Estimated Complete 3 0"),
+            Some("Estimated Complete 3 2"),
         ),
         (
             "compressed",

@@ -47,8 +47,8 @@ fn conventions_are_read() {
 fn every_mistake_of_a_convention_is_named_by_its_path() {
     for (more, expected) in [
         (
-            r#""usage_rules": "openai/2""#,
-            r#"usage_rules: must be "openai/1" or "additional/1", is "openai/2""#,
+            r#""usage_rules": "openai/3""#,
+            r#"usage_rules: must be "openai/1" or "additional/1" or "openai/2" or "additional/2", is "openai/3""#,
         ),
         (r#""usage_rules": 1"#, r#"usage_rules: must be a string, is a number: write it in double quotes"#),
         (

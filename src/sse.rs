@@ -308,14 +308,17 @@ impl Scanner {
         let length = run(rest);
         let value = rest.get(..length).unwrap_or(rest);
         let is_blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t'));
-        let begins = self.line != Line::Data && !is_blank;
-        self.line = if self.line == Line::Data || begins { Line::Data } else { Line::Blank };
+        let goes_on = self.line == Line::Data;
+        let begins = !goes_on && !is_blank;
+        self.line = if goes_on || begins { Line::Data } else { Line::Blank };
         // A provider that leaves out the blank line: a new document on a new line.
         let another = begins && (self.document.is_whole() || self.document.is_broken());
         if another {
             self.take_document(None);
         }
-        self.value.take(value);
+        // Blanks before a line's first byte belong to no document yet.
+        let blanks = value.iter().take_while(|byte| !goes_on && matches!(byte, b' ' | b'\t')).count();
+        self.value.take(value.get(blanks..).unwrap_or(value));
         if !self.document.is_broken() {
             self.document.push(value);
         }
