@@ -101,7 +101,7 @@ pub struct StandingsReply {
     pub standings: Vec<Option<Standing>>,
 }
 
-/// What became of a debit. Whatever it is, the debit need not be sent again.
+/// What became of a debit. But for [`Outcome::Unsupported`] it need not be sent again, whatever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -113,6 +113,8 @@ pub enum Outcome {
     Conflict,
     /// It is no debit that the ledger can record: quarantined.
     Rejected,
+    /// It is of a version that the ledger does not read yet: it is to be kept, and sent again later.
+    Unsupported,
 }
 
 /// What became of one debit of a batch.
