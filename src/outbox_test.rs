@@ -162,6 +162,19 @@ fn a_writer_that_was_stopped_for_too_long_writes_again_under_a_new_number() {
 }
 
 #[test]
+fn a_writer_that_was_stopped_writes_again_also_before_its_number_is_passed() {
+    // The sender has looked at the number, found nothing, and not moved the head yet: nobody can tell.
+    let shared = Map::default();
+    let times = Cell::new(0);
+    let clock = || {
+        times.set(times.get() + 1);
+        at(if times.get() == 1 { 70_000 } else { 70_001 })
+    };
+    Writer::default().put(&shared, None, b"late", at(0), clock).unwrap();
+    assert_eq!(waiting(&shared), 2, "sent twice it is one entry");
+}
+
+#[test]
 fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
     let shared = Map::default();
     let (writer, mut sender) = (Writer::default(), Sender::new(1));
