@@ -21,6 +21,11 @@ impl<'a> Bytes<'a> {
         Some(taken)
     }
 
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.first_chunk::<N>().copied()
     }

@@ -221,9 +221,9 @@ impl Stream {
         let daily = match settled {
             Some(Ok(daily)) => daily,
             Some(Err(outbox::Full)) | None => {
-                // New calls were refused long before: this needs more calls in flight than half the outbox. The
-                // line holds all it takes to record the debit by hand, and no secret.
-                error!("the outbox is full; not recorded: {}", String::from_utf8_lossy(&canonical));
+                // Its record is in a lane that this VM has lost: who has it now charges the call. The line says what
+                // it truly was, and holds no secret.
+                error!("charged by estimate, in the place of: {}", String::from_utf8_lossy(&canonical));
                 None
             }
         };

@@ -20,12 +20,13 @@ use crate::clock::Tick;
 use crate::debit::{BadDebit, Debit, Ending};
 use crate::event::Opened;
 use crate::in_flight::{self, Lane, Slot};
+use crate::kept::{self, Kept};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::Pax;
 use crate::record;
 use crate::settle::{Admission, Answered, Lasted, settle as settle_debit};
 use crate::shared::SharedData;
-use crate::wire::{DebitReply, Standing};
+use crate::wire::{DebitReply, Outcome, Standing};
 
 /// What stands for a call in its account's day; none where nothing was reserved.
 fn claim(admission: &Admission) -> Option<Claim<'_>> {
@@ -61,11 +62,12 @@ pub fn open(
     Err(refused)
 }
 
-/// Puts a call's debit into the outbox, its cost in the place of its reservation, and takes its record out. Gives
-/// where the account's day stands then.
+/// Puts a call's debit into the outbox, its cost in the place of its reservation, and takes its record out. Where the
+/// outbox is full the debit stays in the record's place, until [`settle_kept`] puts it in. Gives where the account's day
+/// stands then.
 ///
 /// # Errors
-/// [`outbox::Full`]: nothing was written.
+/// [`outbox::Full`], where another has this VM's lane too: that one charges the call by estimate.
 pub fn settle(
     shared: &impl SharedData,
     (lane, slot): (&mut Lane, Slot),
@@ -74,10 +76,42 @@ pub fn settle(
     (canonical, cost): (&[u8], Pax),
 ) -> Result<Option<Daily>, outbox::Full> {
     let claim = claim(admission);
-    outbox.put(shared, claim.as_ref(), canonical, now, clock)?;
+    let put = outbox.put(shared, claim.as_ref(), canonical, now, clock);
+    if put.is_err() && !lane.keep(shared, slot, &kept::write(claim.as_ref(), cost, canonical)) {
+        return Err(outbox::Full);
+    }
     let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
-    clear(shared, lane, slot, admission);
+    if put.is_ok() {
+        clear(shared, lane, slot, admission);
+    }
     Ok(daily)
+}
+
+/// Puts this VM's debits that found no room into the outbox, as many as there is room for now. Gives how many still wait.
+pub fn settle_kept(
+    shared: &impl SharedData,
+    lane: &mut Lane,
+    (outbox, clock): (&Writer, impl Fn() -> Tick),
+) -> usize {
+    lane.settle_kept(shared, |record| {
+        let kept = kept::read(record);
+        kept.is_none_or(|kept| put_kept(shared, (outbox, clock(), &clock), &kept))
+    })
+}
+
+/// Puts a kept debit into the outbox; false where that is still full.
+fn put_kept(
+    shared: &impl SharedData,
+    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
+    kept: &Kept<'_>,
+) -> bool {
+    let claim = kept.claim();
+    let put = outbox.put(shared, claim.as_ref(), kept.canonical, now, clock).is_ok();
+    if put && let Some(claim) = &claim {
+        // Its VM may have died just before.
+        cap::settle(shared, claim, kept.cost);
+    }
+    put
 }
 
 /// Takes a call's record out, wherever it is.
@@ -100,6 +134,8 @@ pub fn release(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission:
 pub enum Orphan {
     /// It is charged by estimate: this debit is in the outbox.
     Charged(Box<Debit>),
+    /// It was settled, and found no room then: its own debit is in the outbox now.
+    Kept,
     /// Nothing is owed.
     Nothing,
     /// The outbox is full, or this VM has not heard of its card yet: later, or another VM.
@@ -115,6 +151,9 @@ pub fn orphan(
     (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
     record: &[u8],
 ) -> Orphan {
+    if let Some(kept) = kept::read(record) {
+        return if put_kept(shared, (outbox, now, clock), &kept) { Orphan::Kept } else { Orphan::Later };
+    }
     let admission = match record::read(bundle, record) {
         Ok(Some(admission)) => admission,
         Ok(None) => return Orphan::Later,
@@ -147,7 +186,8 @@ pub fn orphan(
 pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[DebitReply]) {
     let mut accounts: BTreeMap<&str, Vec<Acknowledged>> = BTreeMap::new();
     for (waiting, reply) in batch.iter().zip(replies) {
-        let Some(claim) = waiting.claim() else { continue };
+        // It stays in the outbox, and so on the account's list.
+        let Some(claim) = waiting.claim().filter(|_| reply.outcome != Outcome::Unsupported) else { continue };
         let standing: Option<Standing> = reply.standing;
         accounts.entry(claim.account).or_default().push(Acknowledged {
             tag: claim.tag,

@@ -146,16 +146,20 @@ fn sweep(map: &Map) -> usize {
     let (mut watch, writer, mut charged) = (Watch::new(), Writer::new(), 0);
     for s in 0..=DEAD_MS / 1_000 + 1 {
         let now = t(60_000 + s * 1_000);
-        let Some(dead) = watch.look(map, 8, now) else { continue };
-        dead.sweep(map, now, |record| match orphan(map, &bundle, (&writer, now, || now), record) {
-            Orphan::Charged(_) => {
-                charged += 1;
-                true
-            }
-            Orphan::Nothing => true,
-            Orphan::Later => false,
-            Orphan::Unreadable(problem) => panic!("{problem}"),
-        });
+        let Some(mut dead) = watch.look(map, 8, now) else { continue };
+        dead.sweep(
+            map,
+            || now,
+            |record| match orphan(map, &bundle, (&writer, now, || now), record) {
+                Orphan::Charged(_) => {
+                    charged += 1;
+                    true
+                }
+                Orphan::Kept | Orphan::Nothing => true,
+                Orphan::Later => false,
+                Orphan::Unreadable(problem) => panic!("{problem}"),
+            },
+        );
     }
     charged
 }
@@ -181,7 +185,7 @@ fn send(map: &Map) -> Vec<(ExchangeId, bool)> {
             });
         }
         acknowledged(map, &batch, &replies);
-        sender.acknowledged(map, t(100_000));
+        sender.answered(map, &vec![Outcome::Recorded; batch.len()], || t(100_000));
     }
     sent
 }
@@ -281,4 +285,91 @@ fn what_cannot_be_read_is_said_and_not_tried_for_ever() {
     let (map, bundle) = (Map::default(), Bundle::embedded().unwrap());
     let problem = orphan(&map, &bundle, (&Writer::new(), t(0), || t(0)), b"{}");
     assert!(matches!(problem, Orphan::Unreadable(_)), "{problem:?}");
+}
+
+/// Every place of the outbox is taken; then all of them are free again.
+fn fill(map: &Map, full: bool) {
+    let end = outbox::SLOTS.to_le_bytes();
+    map.set(if full { "pax/outbox/tail" } else { "pax/outbox/head" }, &end);
+}
+
+#[test]
+fn a_debit_that_finds_the_outbox_full_waits_in_its_calls_record_for_room() {
+    for tier in [Tier::Free, Tier::Credit] {
+        let (map, admission, writer) = (Map::default(), admission(1, tier), Writer::new());
+        known(&map);
+        let mut lane = Lane::take(&map, 7, t(0)).unwrap();
+        let limit = admission.reservation.map(|_| pax("10"));
+        let slot = open(&map, &mut lane, &admission, limit, t(1)).unwrap();
+        fill(&map, true);
+        let (canonical, cost) = debit(&admission);
+        let of = (canonical.as_slice(), cost);
+        let settled = settle(&map, (&mut lane, slot), (&writer, t(2), || t(2)), &admission, of);
+        let spent = if tier == Tier::Free { cost } else { Pax::ZERO };
+        assert_eq!(settled.unwrap().map_or(Pax::ZERO, |daily| daily.spent), spent);
+        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(3))), 1, "still full");
+        assert_eq!((lane.open(), daily(&map).spent), (1, spent));
+        fill(&map, false);
+        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(4))), 0);
+        assert_eq!((lane.open(), send(&map)), (0, vec![(admission.exchange_id, false)]));
+        assert_eq!(daily(&map).reserved, Pax::ZERO);
+        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(5))), 0, "once");
+        assert!(send(&map).is_empty());
+    }
+}
+
+#[test]
+fn a_debit_that_waited_for_room_when_its_vm_died_goes_in_as_it_is() {
+    let (map, admission, writer) = (Map::default(), admission(1, Tier::Free), Writer::new());
+    known(&map);
+    let mut lane = Lane::take(&map, 7, t(0)).unwrap();
+    let slot = open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap();
+    fill(&map, true);
+    let (canonical, cost) = debit(&admission);
+    let of = (canonical.as_slice(), cost);
+    settle(&map, (&mut lane, slot), (&writer, t(2), || t(2)), &admission, of).unwrap();
+    drop(lane);
+    assert_eq!(
+        (sweep(&map), send(&map)),
+        (0, Vec::new()),
+        "there is no room yet, and it is not charged by estimate"
+    );
+    fill(&map, false);
+    assert_eq!(sweep(&map), 0);
+    assert_eq!(send(&map), [(admission.exchange_id, false)], "its own debit, not an estimate");
+    assert_eq!((daily(&map).reserved, daily(&map).spent), (Pax::ZERO, cost));
+}
+
+#[test]
+fn a_debit_that_the_ledger_does_not_read_yet_stays_on_its_accounts_list() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Free));
+    known(&map);
+    assert!(live_until(&map, &admission, u32::MAX, true));
+    let (mut sender, cost) = (Sender::new(1), debit(&admission).1);
+    let mut reply = DebitReply {
+        exchange_id: admission.exchange_id.to_string(),
+        outcome: Outcome::Unsupported,
+        account_seq: None,
+        standing: None,
+        message: None,
+    };
+    for (ms, outcome, left) in [(0, Outcome::Unsupported, 1), (10_000, Outcome::Recorded, 0)] {
+        let batch = sender.next_batch(&map, t(ms)).unwrap().to_vec();
+        reply.outcome = outcome;
+        let standing = Standing { utc_day: admitted_at().day(), spent_pax: cost, account_seq: 2 };
+        reply.standing = (outcome == Outcome::Recorded).then_some(standing);
+        acknowledged(&map, &batch, std::slice::from_ref(&reply));
+        sender.answered(&map, &[outcome], || t(ms));
+        assert_eq!(
+            daily(&map),
+            Daily { spent: cost, reserved: Pax::ZERO },
+            "neither forgotten nor counted twice"
+        );
+        assert_eq!(outbox::Contents::of(&map).all(), left);
+        assert_eq!(
+            outbox::holds(&map, &admission.exchange_id),
+            left > 0,
+            "an orphan's record finds it there"
+        );
+    }
 }

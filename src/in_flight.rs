@@ -26,6 +26,8 @@ pub const DEAD_MS: u64 = 10_000;
 const FALLOW_MS: u64 = 600_000;
 /// How often a dead VM's lane is swept, [`DEAD_MS`] apart: what such a thread has put there late is found by the last.
 const SWEEPS: u8 = 2;
+/// How long one pass of a sweep takes at most: the thread has calls to serve, and has to say that it lives itself.
+const PASS_MS: u64 = 20;
 /// A watcher that has not looked for so long was not awake: what it saw before says nothing.
 const ASLEEP_MS: u64 = 3_000;
 
@@ -46,6 +48,8 @@ pub struct Lane {
     beaten: Cell<Tick>,
     /// Places that were used and are free again.
     free: Vec<u32>,
+    /// Places with debits that wait for room in the outbox.
+    kept: Vec<Slot>,
     /// The first place that was never used.
     next: u32,
 }
@@ -91,6 +95,15 @@ fn is_free(value: &[u8], now: Tick, for_ms: u64) -> bool {
     value.is_empty() || swept.is_some_and(|(at, times)| times >= SWEEPS && now.since_ms(at) >= for_ms)
 }
 
+/// Says that a VM lives, in its lane; false where that is another's by now.
+fn beat(shared: &impl SharedData, lane: u32, vm: u64, now: Tick) -> bool {
+    let key = lane_key(lane);
+    let Some((value, version)) = shared.get(&key) else { return false };
+    let ours = read_lane(&value).is_some_and(|(owner, _)| owner == vm);
+    // A lost swap means that somebody else took it this very moment.
+    ours && shared.swap(&key, &lane_value(vm, now), version)
+}
+
 impl Lane {
     /// Takes the lowest lane that is free, for a VM with a random id of its own: another one each time that it takes
     /// one. None where all are taken.
@@ -100,7 +113,14 @@ impl Lane {
             let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
             let free = is_free(&value, now, free_for_ms);
             let taken = free && shared.swap(&key, &lane_value(vm, now), version);
-            taken.then(|| Self { number, vm, beaten: Cell::new(now), free: Vec::new(), next: 0 })
+            taken.then(|| Self {
+                number,
+                vm,
+                beaten: Cell::new(now),
+                free: Vec::new(),
+                kept: Vec::new(),
+                next: 0,
+            })
         };
         let rested = (0..LANES).find_map(|number| take(number, FALLOW_MS));
         rested.or_else(|| (0..LANES).find_map(|number| take(number, 0)))
@@ -110,11 +130,7 @@ impl Lane {
     /// one, and the calls that are open in this one are settled already.
     #[must_use]
     pub fn beat(&self, shared: &impl SharedData, now: Tick) -> bool {
-        let key = lane_key(self.number);
-        let Some((value, version)) = shared.get(&key) else { return false };
-        let ours = read_lane(&value).is_some_and(|(vm, _)| vm == self.vm);
-        // A lost swap means that somebody else took it this very moment.
-        let still = ours && shared.swap(&key, &lane_value(self.vm, now), version);
+        let still = beat(shared, self.number, self.vm, now);
         if still {
             self.beaten.set(now);
         }
@@ -152,6 +168,31 @@ impl Lane {
         ours
     }
 
+    /// Puts a debit that found no room in the outbox in the place of its call's record. False where the lane is
+    /// another's by now: then that one charges the call.
+    pub fn keep(&mut self, shared: &impl SharedData, slot: Slot, debit: &[u8]) -> bool {
+        let ours = slot.lane == self.number && slot.vm == self.vm;
+        let kept = ours && shared.set(&record_key(self.number, slot.number), debit);
+        if kept {
+            self.kept.push(slot);
+        }
+        kept
+    }
+
+    /// Hands kept debits to `settle` until it says that one cannot go in yet; takes the others out. Gives how many
+    /// are left.
+    pub fn settle_kept(&mut self, shared: &impl SharedData, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
+        while let Some(slot) = self.kept.pop() {
+            let record = shared.get(&record_key(slot.lane, slot.number));
+            if record.is_some_and(|(record, _)| !record.is_empty() && !settle(&record)) {
+                self.kept.push(slot);
+                break;
+            }
+            self.clear(shared, slot);
+        }
+        self.kept.len()
+    }
+
     /// How many records it holds.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -184,6 +225,12 @@ pub struct Dead {
     vm: u64,
     /// How often it was swept since its owner died.
     swept: u8,
+    /// The next place to look at.
+    next: u32,
+    /// Whether all records until there are done with.
+    all: bool,
+    /// When its taker last said that it lives.
+    beaten: Tick,
 }
 
 impl Watch {
@@ -203,7 +250,7 @@ impl Watch {
         let mut seen = Vec::with_capacity(self.seen.len());
         let take = |number, version, swept| {
             let ours = shared.swap(&lane_key(number), &lane_value(vm, now), version);
-            ours.then_some(Dead { number, vm, swept })
+            ours.then_some(Dead { number, vm, swept, next: 0, all: true, beaten: now })
         };
         let (mut dead, mut again) = (None, None);
         for number in 0..LANES {
@@ -239,31 +286,49 @@ impl Dead {
         self.swept > 0
     }
 
-    /// Hands every record of the lane to `settle`, which says whether it is done with; those are taken out. Frees
-    /// the lane once none is left, the last time. Gives how many were done with.
-    pub fn sweep(self, shared: &impl SharedData, now: Tick, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
-        let (mut done, mut all) = (0usize, true);
-        for slot in 0..RECORDS {
-            let key = record_key(self.number, slot);
-            let Some((record, _)) = shared.get(&key) else { break };
+    /// One pass: hands the records of the lane to `settle`, which says whether it is done with; those are taken out.
+    /// Stops after [`PASS_MS`], to go on in the next pass; says whether it has come to the end. There it frees the
+    /// lane if no record is left, the last time.
+    pub fn sweep(
+        &mut self,
+        shared: &impl SharedData,
+        clock: impl Fn() -> Tick,
+        mut settle: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        let began = clock();
+        loop {
+            let now = clock();
+            if now.since_ms(self.beaten) >= BEAT_MS {
+                if !beat(shared, self.number, self.vm, now) {
+                    // Another took this VM for dead, and sweeps the rest.
+                    return true;
+                }
+                self.beaten = now;
+            }
+            if now.since_ms(began) >= PASS_MS {
+                return false;
+            }
+            let key = record_key(self.number, self.next);
+            let record = if self.next < RECORDS { shared.get(&key) } else { None };
+            let Some((record, _)) = record else { break };
+            self.next = self.next.saturating_add(1);
             if record.is_empty() {
                 continue;
             }
             if settle(&record) {
                 shared.set(&key, &[]);
-                done = done.saturating_add(1);
             } else {
-                all = false;
+                self.all = false;
             }
         }
         let key = lane_key(self.number);
-        if let Some((value, version)) = shared.get(&key).filter(|_| all)
+        if let Some((value, version)) = shared.get(&key).filter(|_| self.all)
             && read_lane(&value).is_some_and(|(vm, _)| vm == self.vm)
         {
             // Lost: another took this VM for dead, and sweeps too.
-            let _ = shared.swap(&key, &swept_value(now, self.swept.saturating_add(1)), version);
+            let _ = shared.swap(&key, &swept_value(clock(), self.swept.saturating_add(1)), version);
         }
-        done
+        true
     }
 }
 

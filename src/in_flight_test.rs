@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 
 use super::*;
 use crate::shared::fake::Map;
@@ -8,12 +8,17 @@ fn t(ms: u64) -> Tick {
 }
 
 /// What a sweep finds.
-fn sweep(shared: &Map, dead: Dead) -> Vec<String> {
+fn sweep(shared: &Map, mut dead: Dead) -> Vec<String> {
     let mut found = Vec::new();
-    dead.sweep(shared, t(0), |record| {
-        found.push(String::from_utf8(record.to_vec()).unwrap());
-        true
-    });
+    let ends = dead.sweep(
+        shared,
+        || t(0),
+        |record| {
+            found.push(String::from_utf8(record.to_vec()).unwrap());
+            true
+        },
+    );
+    assert!(ends, "in no time one pass is enough");
     found
 }
 
@@ -67,10 +72,11 @@ fn where_no_lane_is_free_for_long_one_that_was_just_freed_is_taken() {
         Lane::take(&shared, vm, t(0)).unwrap();
     }
     assert!(Lane::take(&shared, 5_000, t(0)).is_none(), "all are taken");
-    sweep(&shared, Dead { number: dying.number, vm: dying.vm, swept: 0 });
+    let dead = |swept| Dead { number: dying.number, vm: dying.vm, swept, next: 0, all: true, beaten: t(0) };
+    sweep(&shared, dead(0));
     assert!(Lane::take(&shared, 5_000, t(1)).is_none(), "it is looked into once more first");
     shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0)));
-    sweep(&shared, Dead { number: dying.number, vm: dying.vm, swept: 1 });
+    sweep(&shared, dead(1));
     assert_eq!(Lane::take(&shared, 5_000, t(1)).unwrap().number, dying.number);
 }
 
@@ -111,8 +117,8 @@ fn a_record_that_cannot_be_settled_yet_keeps_its_lane() {
     dying.put(&shared, b"later", t(0)).unwrap();
     dying.put(&shared, b"now", t(0)).unwrap();
     let mut looker = Watch::default();
-    let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
-    assert_eq!(dead.sweep(&shared, t(0), |record| record == b"now"), 1);
+    let (_, mut dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    assert!(dead.sweep(&shared, || t(11_000), |record| record == b"now"));
     let (_, dead) = watch(&mut looker, &shared, 12, 20, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["later"]);
 }
@@ -191,4 +197,67 @@ fn a_record_that_was_written_into_a_lost_lane_is_taken_out_unless_another_stands
     clear_lost(&shared, other, b"mine");
     let record = |slot: Slot| shared.get(&record_key(slot.lane, slot.number)).unwrap().0;
     assert_eq!((record(late), record(other)), (Vec::new(), b"another's".to_vec()));
+}
+
+#[test]
+fn a_long_sweep_goes_on_in_passes_and_says_that_it_lives_in_between() {
+    let shared = Map::default();
+    let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
+    for number in 0..5_000u32 {
+        dying.put(&shared, &number.to_le_bytes(), t(0)).unwrap();
+    }
+    let (mut looker, mut other) = (Watch::default(), Watch::default());
+    let mut dead = None;
+    for s in 1..12 {
+        dead = dead.or_else(|| looker.look(&shared, 99, t(s * 1_000)));
+        // It has begun to look later, so that the first one finds it.
+        assert!(s < 5 || other.look(&shared, 98, t(s * 1_000)).is_none());
+    }
+    let (mut dead, now) = (dead.unwrap(), Cell::new(11_000u64));
+    let (mut passes, mut settled) = (0u64, 0u32);
+    loop {
+        let began = now.get();
+        // Each record takes ten milliseconds: 50 seconds for all, when ten make a VM dead.
+        let ends = dead.sweep(
+            &shared,
+            || t(now.get()),
+            |_| {
+                now.set(now.get() + 10);
+                settled += 1;
+                true
+            },
+        );
+        assert!(now.get() - began <= PASS_MS + 10, "a pass took {}", now.get() - began);
+        passes += 1;
+        if ends {
+            break;
+        }
+        // A tick later, with calls of others in between; the other watcher looks each second, and takes nothing over.
+        now.set(now.get() + 20);
+        if passes % 25 == 0 {
+            assert!(other.look(&shared, 98, t(now.get())).is_none(), "at {}", now.get());
+        }
+    }
+    assert_eq!((settled, passes), (5_000, 2_501));
+}
+
+#[test]
+fn a_taker_that_was_stopped_leaves_the_rest_to_who_has_taken_over() {
+    let shared = Map::default();
+    let mut dying = Lane::take(&shared, 2, t(0)).unwrap();
+    (0..4u8).for_each(|number| assert!(dying.put(&shared, &[b'a' + number], t(0)).is_some()));
+    let mut looker = Watch::default();
+    let (_, mut stopped) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
+    let now = Cell::new(11_000u64);
+    let slow = |_: &[u8]| {
+        now.set(now.get() + 12);
+        true
+    };
+    assert!(!stopped.sweep(&shared, || t(now.get()), slow), "two of four");
+    let mut heir = Watch::default();
+    let (_, dead) = watch(&mut heir, &shared, 12, 12, &[]).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["c", "d"]);
+    now.set(24_000);
+    assert!(stopped.sweep(&shared, || t(now.get()), |_| panic!("there is nothing left")));
+    assert!(read_swept(&shared.get(&lane_key(dying.number)).unwrap().0).is_some(), "the heir's word stands");
 }

@@ -4,42 +4,22 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Tick;
-
-/// How long one line about a provider is enough.
-const INTERVAL_MS: u64 = 60_000;
+use crate::rarely::Rarely;
 
 /// What one worker has told of it, by provider.
 #[derive(Debug, Default)]
 pub struct KeyRefusals {
-    told: BTreeMap<String, Told>,
-}
-
-#[derive(Debug)]
-struct Told {
-    at: Tick,
-    /// How many refusals have come since then.
-    since: u64,
+    told: BTreeMap<String, Rarely>,
 }
 
 impl KeyRefusals {
     /// A provider refused the platform's key. Gives the line for Envoy's log where one is due: it names the provider
     /// and the status, and nothing of the answer, which may quote the key.
     pub fn tell(&mut self, now: Tick, provider: &str, status: u16) -> Option<String> {
-        let more = match self.told.get_mut(provider) {
-            Some(told) if now.since_ms(told.at) < INTERVAL_MS => {
-                told.since = told.since.saturating_add(1);
-                return None;
-            }
-            Some(told) => {
-                let more = std::mem::take(&mut told.since);
-                told.at = now;
-                more
-            }
-            None => {
-                self.told.insert(provider.to_owned(), Told { at: now, since: 0 });
-                0
-            }
-        };
+        if !self.told.contains_key(provider) {
+            self.told.insert(provider.to_owned(), Rarely::new());
+        }
+        let more = self.told.get_mut(provider)?.tell(now)?;
         let more = match more {
             0 => String::new(),
             more => format!(" ({more} more since this was last said)"),

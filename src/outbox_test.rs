@@ -5,6 +5,9 @@ use crate::shared::Version;
 use crate::shared::fake::Map;
 use proptest::prelude::*;
 
+const HEAD: &str = "pax/outbox/head";
+const TAIL: &str = "pax/outbox/tail";
+
 fn at(ms: u64) -> Tick {
     Tick::from_ms(ms)
 }
@@ -15,7 +18,13 @@ fn put(shared: &Map, canonical: &[u8]) -> Result<(), Full> {
 }
 
 fn waiting(shared: &Map) -> u64 {
-    waiting_from(shared).1
+    Contents::of(shared).all()
+}
+
+/// The ledger takes all of the batch under way.
+fn recorded(sender: &mut Sender, shared: &Map, now: Tick) {
+    let outcomes = vec![Outcome::Recorded; sender.in_flight().len()];
+    assert_eq!(sender.answered(shared, &outcomes, || now), 0);
 }
 
 fn texts(batch: Option<&[Waiting]>) -> Vec<String> {
@@ -37,10 +46,10 @@ fn a_debit_stays_until_it_is_acknowledged() {
     assert_eq!(sender.next_batch(&shared, at(109)), None, "it waits before it tries again");
     assert_eq!(texts(sender.next_batch(&shared, at(110))), ["a", "b"], "the same bytes again");
     put(&shared, b"c").unwrap();
-    sender.acknowledged(&shared, at(111));
+    recorded(&mut sender, &shared, at(111));
     assert_eq!(waiting(&shared), 1);
     assert_eq!(texts(sender.next_batch(&shared, at(111))), ["c"]);
-    sender.acknowledged(&shared, at(112));
+    recorded(&mut sender, &shared, at(112));
     assert_eq!((waiting(&shared), sender.next_batch(&shared, at(113))), (0, None));
 }
 
@@ -52,7 +61,7 @@ fn another_sender_takes_over_from_a_dead_one() {
     assert_eq!(texts(dead.next_batch(&shared, at(0))), ["a"]);
     assert_eq!(heir.next_batch(&shared, at(9_999)), None, "the lease holds");
     assert_eq!(texts(heir.next_batch(&shared, at(10_000))), ["a"]);
-    heir.acknowledged(&shared, at(10_001));
+    recorded(&mut heir, &shared, at(10_001));
     assert_eq!(waiting(&shared), 0);
 }
 
@@ -65,7 +74,7 @@ fn a_sender_with_nothing_to_send_makes_way_for_another() {
     idle.release(&shared);
     put(&shared, b"b").unwrap();
     assert_eq!(busy.next_batch(&shared, at(1)), None, "not while a batch is under way");
-    idle.acknowledged(&shared, at(2));
+    recorded(&mut idle, &shared, at(2));
     busy.release(&shared);
     assert_eq!(busy.next_batch(&shared, at(3)), None, "only one's own lease can be given up");
     idle.release(&shared);
@@ -79,14 +88,14 @@ fn a_late_acknowledgement_does_not_clear_another_debit() {
     let (mut slow, mut quick) = (Sender::new(1), Sender::new(2));
     slow.next_batch(&shared, at(0)).unwrap();
     quick.next_batch(&shared, at(20_000)).unwrap();
-    quick.acknowledged(&shared, at(20_001));
+    recorded(&mut quick, &shared, at(20_001));
     for _ in 1..SLOTS {
         put(&shared, b"x").unwrap();
         quick.next_batch(&shared, at(20_003)).unwrap();
-        quick.acknowledged(&shared, at(20_003));
+        recorded(&mut quick, &shared, at(20_003));
     }
     put(&shared, b"new").unwrap();
-    slow.acknowledged(&shared, at(20_004));
+    recorded(&mut slow, &shared, at(20_004));
     assert_eq!(texts(quick.next_batch(&shared, at(20_005))), ["new"], "it has the slot of the old one");
 }
 
@@ -104,7 +113,7 @@ fn the_outbox_is_bounded_and_drops_nothing() {
         seen.extend(texts(Some(batch)));
         let all = seen.len() == usize::try_from(SLOTS).unwrap();
         assert_eq!(sender.has_more(), !all, "a full batch says that it left something behind");
-        sender.acknowledged(&shared, at(0));
+        recorded(&mut sender, &shared, at(0));
     }
     assert_eq!(seen, (0..SLOTS).map(|n| n.to_string()).collect::<Vec<_>>());
     assert_eq!(put(&shared, b"there is room again"), Ok(()));
@@ -117,7 +126,7 @@ fn a_number_whose_vm_died_does_not_stop_the_others_for_ever() {
     put(&shared, b"b").unwrap();
     let mut sender = Sender::new(1);
     assert_eq!(texts(sender.next_batch(&shared, at(0))), ["b"], "it does not even wait for it");
-    sender.acknowledged(&shared, at(1));
+    recorded(&mut sender, &shared, at(1));
     assert_eq!(waiting(&shared), 2, "the head waits for number 0");
     look_from_to(&mut sender, &shared, 1, GAP_MS - 1);
     assert_eq!(waiting(&shared), 2, "not yet");
@@ -153,6 +162,19 @@ fn a_writer_that_was_stopped_for_too_long_writes_again_under_a_new_number() {
 }
 
 #[test]
+fn a_writer_that_was_stopped_writes_again_also_before_its_number_is_passed() {
+    // The sender has looked at the number, found nothing, and not moved the head yet: nobody can tell.
+    let shared = Map::default();
+    let times = Cell::new(0);
+    let clock = || {
+        times.set(times.get() + 1);
+        at(if times.get() == 1 { 70_000 } else { 70_001 })
+    };
+    Writer::default().put(&shared, None, b"late", at(0), clock).unwrap();
+    assert_eq!(waiting(&shared), 2, "sent twice it is one entry");
+}
+
+#[test]
 fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
     let shared = Map::default();
     let (writer, mut sender) = (Writer::default(), Sender::new(1));
@@ -161,7 +183,7 @@ fn a_writer_looks_for_room_anew_before_it_says_that_there_is_none() {
     }
     assert_eq!(writer.put(&shared, None, b"y", at(0), || at(0)), Err(Full));
     sender.next_batch(&shared, at(0)).unwrap();
-    sender.acknowledged(&shared, at(0));
+    recorded(&mut sender, &shared, at(0));
     assert_eq!(writer.put(&shared, None, b"y", at(0), || at(0)), Ok(()));
 }
 
@@ -185,7 +207,7 @@ proptest! {
                 }
                 3 => {
                     arrived.extend(texts(Some(sender.in_flight())));
-                    sender.acknowledged(&shared, at(now));
+                    recorded(sender, &shared, at(now));
                 }
                 4 => sender.failed(at(now)),
                 5 => sender.release(&shared),
@@ -199,7 +221,7 @@ proptest! {
                 let _ = senders[0].next_batch(&shared, at(now));
             }
             arrived.extend(texts(Some(senders[0].in_flight())));
-            senders[0].acknowledged(&shared, at(now));
+            recorded(&mut senders[0], &shared, at(now));
         }
         prop_assert_eq!(waiting(&shared), 0);
         prop_assert_eq!(arrived.len(), usize::try_from(sent).unwrap());
@@ -215,4 +237,116 @@ fn a_sender_that_ends_makes_way_at_once_also_in_the_middle_of_a_batch() {
     assert!(next.next_batch(&shared, at(1)).is_none(), "one sends at a time");
     ends.retire(&shared);
     assert_eq!(texts(next.next_batch(&shared, at(1))), ["a"]);
+}
+
+/// The ledger reads none of the debits under way whose text begins so.
+fn answered(sender: &mut Sender, shared: &Map, unread: char, now: u64) -> usize {
+    let outcome = |text: String| match text.starts_with(unread) {
+        true => Outcome::Unsupported,
+        false => Outcome::Recorded,
+    };
+    let outcomes: Vec<Outcome> = texts(Some(sender.in_flight())).into_iter().map(outcome).collect();
+    sender.answered(shared, &outcomes, || at(now))
+}
+
+#[test]
+fn what_the_ledger_does_not_read_yet_waits_aside_and_keeps_nobody_waiting() {
+    let shared = Map::default();
+    for number in 0..1_000 {
+        put(&shared, format!("new {number}").as_bytes()).unwrap();
+    }
+    put(&shared, b"old").unwrap();
+    let mut sender = Sender::new(1);
+    let (mut batches, mut sent, mut unread) = (0, Vec::new(), 0);
+    while Contents::of(&shared).waiting > 0 {
+        sent.extend(texts(sender.next_batch(&shared, at(0))));
+        unread += answered(&mut sender, &shared, 'n', 0);
+        batches += 1;
+        assert!(batches < 5, "four batches hold them all");
+    }
+    assert_eq!((sent.len(), unread), (1_001, 1_000));
+    assert_eq!(
+        sent.last().map(String::as_str),
+        Some("old"),
+        "it has come to the ledger behind three full batches"
+    );
+    assert_eq!(Contents::of(&shared), Contents { waiting: 0, aside: 1_000, passed: 1_001 });
+    assert!(holds_text(&shared, "new 999"));
+    // Tried again now and then, ever more rarely, the oldest first; what comes meanwhile goes on at once.
+    let (mut tried, mut seconds) = (Vec::new(), Vec::new());
+    for ms in (20..60_000u64).step_by(20) {
+        let again = texts(sender.next_batch(&shared, at(ms)));
+        if again.is_empty() {
+            continue;
+        }
+        assert_eq!(answered(&mut sender, &shared, 'n', ms), again.len(), "{ms}");
+        tried.extend(again.first().cloned());
+        seconds.push(ms / 1_000);
+        put(&shared, b"old").unwrap();
+        assert_eq!(texts(sender.next_batch(&shared, at(ms))), ["old"]);
+        recorded(&mut sender, &shared, at(ms));
+    }
+    assert_eq!(tried[..5], ["new 0", "new 256", "new 512", "new 768", "new 24"], "each in its turn");
+    assert!(seconds.len() < 20 && seconds.windows(2).all(|pair| pair[1] - pair[0] <= 5), "{seconds:?}");
+    assert_eq!(Contents::of(&shared).all(), 1_000, "none was lost, none is there twice");
+    // The ledger is upgraded: all of them go, and none waits for another turn.
+    let mut came = Vec::new();
+    while let Some(batch) = sender.next_batch(&shared, at(70_000)) {
+        came.extend(texts(Some(batch)));
+        recorded(&mut sender, &shared, at(70_000));
+    }
+    assert_eq!((came.len(), waiting(&shared)), (1_000, 0));
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.len(), 1_000, "each once");
+}
+
+/// Whether a debit of this text stands anywhere.
+fn holds_text(shared: &Map, text: &str) -> bool {
+    shared.0.borrow().values().any(|(value, _)| value.ends_with(text.as_bytes()))
+}
+
+#[test]
+fn what_is_aside_counts_for_the_bound_and_is_never_dropped() {
+    let shared = Map::default();
+    let mut sender = Sender::new(1);
+    let mut number = 0;
+    while Contents::of(&shared).has_room() {
+        for _ in 0..BATCH {
+            put(&shared, format!("new {number}").as_bytes()).unwrap();
+            number += 1;
+        }
+        while sender.next_batch(&shared, at(number)).is_some() {
+            answered(&mut sender, &shared, 'n', number);
+        }
+    }
+    assert_eq!(number, REFUSE_FROM, "new calls are refused from here on");
+    // Those that were in flight still have their places, in both rings.
+    for _ in 0..SLOTS {
+        put(&shared, format!("new {number}").as_bytes()).unwrap();
+        number += 1;
+    }
+    for batch in 0..10_000 {
+        if sender.next_batch(&shared, at(number + batch)).is_some() {
+            answered(&mut sender, &shared, 'n', number + batch);
+        }
+    }
+    let contents = Contents::of(&shared);
+    assert_eq!((contents.all(), contents.aside), (number, SLOTS), "where there is no room aside it stays");
+}
+
+#[test]
+fn a_sender_that_dies_while_it_puts_debits_aside_loses_none() {
+    let shared = Map::default();
+    put(&shared, b"new").unwrap();
+    let (mut dies, mut next) = (Sender::new(1), Sender::new(2));
+    dies.next_batch(&shared, at(0)).unwrap();
+    // It has put it aside, and not taken it out yet.
+    ASIDE.put(&shared, &Cell::new(0), (None, b"new"), at(0), || at(0)).unwrap();
+    let mut came = Vec::new();
+    for ms in [LEASE_MS, LEASE_MS + 1, LEASE_MS + 2] {
+        came.extend(texts(next.next_batch(&shared, at(ms))));
+        recorded(&mut next, &shared, at(ms));
+    }
+    assert_eq!((came, waiting(&shared)), (vec!["new".to_owned(), "new".to_owned()], 0), "twice is harmless");
 }

@@ -11,8 +11,9 @@ use crate::clock::{Now, Tick};
 use crate::config::Gateway;
 use crate::doc::Mistakes;
 use crate::host::{self, Buffer, Map, Metric, Shared};
-use crate::outbox::{self, Sender};
+use crate::outbox::{self, Contents, Sender};
 use crate::publish::Publishing;
+use crate::rarely::Rarely;
 use crate::vm::Vm;
 use crate::waiting::Handle;
 use crate::wire::{
@@ -32,12 +33,13 @@ struct Root {
     /// Its context, as Envoy knows it.
     id: u32,
     worker: Option<Rc<Worker>>,
-    /// The head of the outbox, and since when it stands there, where others should have moved it.
+    /// How far the outbox has come, and since when it is no further, where others should have sent what waits.
     stuck: Option<(u64, Tick)>,
     /// When its chores were last done.
     worked: Tick,
-    /// How many debits waited when it was last looked up.
-    waiting: u64,
+    /// What the outbox held when it was last looked into.
+    outbox: Contents,
+    tells_of_unsupported: Rarely,
     sender: Option<Sender>,
     /// The callout of the batch under way.
     sending: Option<u32>,
@@ -61,6 +63,7 @@ struct Metrics {
     recorded: Option<u32>,
     duplicate: Option<u32>,
     quarantined: Option<u32>,
+    unsupported: Option<u32>,
     failed: Option<u32>,
     rejected: Option<u32>,
     cards: Option<u32>,
@@ -74,6 +77,7 @@ impl Metrics {
             recorded: host::define_metric(Metric::Counter, "pax_debits_recorded"),
             duplicate: host::define_metric(Metric::Counter, "pax_debits_duplicate"),
             quarantined: host::define_metric(Metric::Counter, "pax_debits_quarantined"),
+            unsupported: host::define_metric(Metric::Gauge, "pax_debits_unsupported"),
             failed: host::define_metric(Metric::Counter, "pax_batches_failed"),
             rejected: host::define_metric(Metric::Counter, "pax_configurations_rejected"),
             cards: host::define_metric(Metric::Gauge, "pax_rate_cards"),
@@ -102,13 +106,16 @@ impl Root {
     /// Says whether this root has something to send.
     fn look_into_outbox(&mut self) -> bool {
         let Some(worker) = &self.worker else { return false };
-        let (head, waiting) = outbox::waiting_from(&Shared);
-        self.waiting = waiting;
-        worker.room.set(waiting < outbox::REFUSE_FROM);
-        if let Some(metric) = self.metrics.waiting {
-            host::record_metric(metric, waiting);
+        self.outbox = Contents::of(&Shared);
+        worker.room.set(self.outbox.has_room());
+        for (metric, number) in
+            [(self.metrics.waiting, self.outbox.all()), (self.metrics.unsupported, self.outbox.aside)]
+        {
+            if let Some(metric) = metric {
+                host::record_metric(metric, number);
+            }
         }
-        if waiting == 0 {
+        if self.outbox.all() == 0 {
             self.stuck = None;
             return false;
         }
@@ -119,9 +126,11 @@ impl Root {
         // the last one's lease is over, any root does.
         let now = host::tick();
         match self.stuck {
-            Some((stuck_at, since)) if stuck_at == head => now.since_ms(since) >= outbox::LEASE_MS,
+            Some((stuck_at, since)) if stuck_at == self.outbox.passed => {
+                now.since_ms(since) >= outbox::LEASE_MS
+            }
             _ => {
-                self.stuck = Some((head, now));
+                self.stuck = Some((self.outbox.passed, now));
                 false
             }
         }
@@ -130,7 +139,8 @@ impl Root {
     /// Ticks quickly while something waits, here or at another worker's, and slowly when nothing does.
     fn set_pace(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
-        let quick = (worker.serves.get() && self.waiting > 0) || self.starts();
+        // What is aside is tried again after seconds: a slow tick is soon enough.
+        let quick = (worker.serves.get() && self.outbox.waiting > 0) || self.starts();
         if worker.ticks_quickly.get() && !quick {
             // Whoever has the next debit must not wait for a root that looks once a second.
             sender.release(&Shared);
@@ -187,7 +197,14 @@ impl Root {
                 count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
                 count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
                 gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
-                sender.acknowledged(&Shared, host::tick());
+                let outcomes: Vec<Outcome> = replies.results.iter().map(|reply| reply.outcome).collect();
+                let unread = sender.answered(&Shared, &outcomes, host::tick);
+                if unread > 0 && self.tells_of_unsupported.tell(host::tick()).is_some() {
+                    warn!(
+                        "the ledger does not read the version of {unread} debits that it got just now: they wait, and are \
+                         sent again. Upgrade the ledger before its Envoys"
+                    );
+                }
             }
             other => {
                 let why =
@@ -401,7 +418,7 @@ impl RootContext for Root {
         }
         self.tell_of_cards(now.tick);
         self.probe(now.tick);
-        let _ = vm::with(|vm| vm.beat(now.tick));
+        let _ = vm::with(|vm| vm.tick(now.tick));
         self.set_pace();
         self.sync(now);
     }

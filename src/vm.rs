@@ -15,9 +15,10 @@ use crate::bundle::Bundle;
 use crate::clock::Tick;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
-use crate::in_flight::{BEAT_MS, Lane, Watch};
+use crate::in_flight::{BEAT_MS, Dead, Lane, Watch};
 use crate::open_bodies::OpenBodies;
 use crate::outbox::Writer;
+use crate::rarely::Rarely;
 use crate::readiness::Probe;
 
 /// This VM.
@@ -27,7 +28,11 @@ pub struct Vm {
     id: Option<u64>,
     lane: Option<Lane>,
     watch: Watch,
+    /// The dead VM's lane that is being swept, and how many of its calls were charged.
+    sweeping: Option<Dead>,
+    charged: u32,
     outbox: Writer,
+    tells_of_kept: Rarely,
     beaten: Tick,
     active: Active,
     /// What it knows of the ledger: a new root need not ask anew.
@@ -56,7 +61,10 @@ impl Vm {
             id: None,
             lane: None,
             watch: Watch::new(),
+            sweeping: None,
+            charged: 0,
             outbox: Writer::new(),
+            tells_of_kept: Rarely::new(),
             beaten: Tick::from_ms(0),
             active: Active::new(),
             probe: Probe::new(),
@@ -88,29 +96,57 @@ impl Vm {
         Some((self.lane.as_mut()?, &self.outbox))
     }
 
-    /// Once a [`BEAT_MS`]: says that this VM lives, and settles what a dead one has left behind.
-    pub fn beat(&mut self, now: Tick) {
-        if now.since_ms(self.beaten) < BEAT_MS {
-            return;
+    /// On every tick: puts debits into the outbox that found no room there, and settles what a dead VM has left behind, a
+    /// pass at a time. Once a [`BEAT_MS`]: says that this VM lives, and looks for dead ones.
+    pub fn tick(&mut self, now: Tick) {
+        if now.since_ms(self.beaten) >= BEAT_MS {
+            self.beaten = now;
+            self.beat(now);
         }
-        self.beaten = now;
+        self.settle_kept(now);
+        let Some(mut dead) = self.sweeping.take() else { return };
+        if !self.sweep(&mut dead) {
+            self.sweeping = Some(dead);
+        }
+    }
+
+    fn beat(&mut self, now: Tick) {
         if self.lane.as_ref().is_some_and(|lane| !lane.beat(&Shared, now)) {
             warn!("this VM was taken for dead: its open calls are charged by estimate");
-            // As another VM from now on: its old records are the taker's, also where it gets the same lane again.
-            (self.lane, self.id) = (None, None);
+            // As another VM from now on: its old records are the taker's, also where it gets the same lane again. So is
+            // what it was sweeping.
+            (self.lane, self.id, self.sweeping) = (None, None, None);
         }
         let Some(id) = self.lane(now).is_some().then_some(self.id).flatten() else { return };
-        let Some(bundle) = self.bundle.clone() else { return };
-        let Some(dead) = self.watch.look(&Shared, id, now) else { return };
-        let (mut charged, outbox, again) = (0u32, &self.outbox, dead.is_again());
-        dead.sweep(&Shared, now, |record| {
-            match gate::orphan(&Shared, &bundle, (outbox, now, host::tick), record) {
+        if self.sweeping.is_none() && self.bundle.is_some() {
+            self.sweeping = self.watch.look(&Shared, id, now);
+            self.charged = 0;
+        }
+    }
+
+    fn settle_kept(&mut self, now: Tick) {
+        let Some(lane) = &mut self.lane else { return };
+        let left = gate::settle_kept(&Shared, lane, (&self.outbox, host::tick));
+        if left > 0 && self.tells_of_kept.tell(now).is_some() {
+            error!(
+                "the outbox is full: {left} debits of this VM wait in the records of their calls. Mend the ledger, and do \
+                 not stop Envoy before they are in it"
+            );
+        }
+    }
+
+    /// One pass; says whether it was the last.
+    fn sweep(&mut self, dead: &mut Dead) -> bool {
+        let Some(bundle) = self.bundle.clone() else { return true };
+        let (charged, outbox) = (&mut self.charged, &self.outbox);
+        let ends = dead.sweep(&Shared, host::tick, |record| {
+            match gate::orphan(&Shared, &bundle, (outbox, host::tick(), host::tick), record) {
                 Orphan::Charged(debit) => {
-                    charged = charged.saturating_add(1);
+                    *charged = charged.saturating_add(1);
                     warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
                     true
                 }
-                Orphan::Nothing => true,
+                Orphan::Kept | Orphan::Nothing => true,
                 Orphan::Later => false,
                 Orphan::Unreadable(problem) => {
                     error!("an in-flight record of a dead VM is given up: {problem}");
@@ -118,9 +154,10 @@ impl Vm {
                 }
             }
         });
-        if !again {
-            warn!("a VM died: {charged} of its calls were charged by estimate");
+        if ends && !dead.is_again() {
+            warn!("a VM died: {} of its calls were charged by estimate", self.charged);
         }
+        ends
     }
 
     /// The accounts that the ledger is asked about.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pax_gateway::account::{Status, Tier};
 use pax_gateway::clock::UtcDay;
 use pax_gateway::digest::Digest;
-use pax_gateway::outbox;
+use pax_gateway::outbox::Contents;
 use pax_gateway::pax::Pax;
 
 use crate::event::{Site, What};
@@ -180,7 +180,7 @@ impl World {
 
     /// Whether the outbox of an Envoy has come to its end.
     pub(crate) fn outbox_is_empty(&self, envoy: usize) -> bool {
-        outbox::waiting_from(&Still(&self.envoys[envoy].memory)).1 == 0
+        Contents::of(&Still(&self.envoys[envoy].memory)).all() == 0
     }
 
     /// A small call of an account is served if the ledger says that it may be; then its Envoy knows what it spent.

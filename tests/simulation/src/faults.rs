@@ -14,6 +14,8 @@ pub(crate) enum Happening {
     Kill(usize),
     LedgerDown,
     LedgerUp,
+    /// The ledger is older than the Envoys, or has caught up with them.
+    LedgerBehind(bool),
     /// An Envoy's clock is set, by so many milliseconds.
     Jump(usize, i64),
     /// A worker's thread stands still between two callbacks.
@@ -63,6 +65,12 @@ impl World {
             self.push(begins, Event::Happens(Happening::LedgerDown));
             self.push(begins + random.between(500, 15_000), Event::Happens(Happening::LedgerUp));
         }
+        for _ in 0..plan.behind {
+            let begins = some_time();
+            self.push(begins, Event::Happens(Happening::LedgerBehind(true)));
+            let ends = begins + random.between(500, 15_000);
+            self.push(ends, Event::Happens(Happening::LedgerBehind(false)));
+        }
         for _ in 0..plan.jumps {
             let by = match random.below(4) {
                 0 => 24 * HOUR_MS,
@@ -102,6 +110,7 @@ impl World {
         match happening {
             Happening::LedgerDown => self.ledger.borrow_mut().down = true,
             Happening::LedgerUp => self.ledger.borrow_mut().down = false,
+            Happening::LedgerBehind(behind) => self.ledger.borrow_mut().behind = behind,
             Happening::Kill(envoy) => self.kill(envoy),
             Happening::Jump(envoy, by) => {
                 let off = &self.envoys[envoy].clock_off;
@@ -152,7 +161,9 @@ impl World {
     pub(crate) fn calm_down(&self) {
         self.say(|| "all is well from here on".to_owned());
         self.calm.set(true);
-        self.ledger.borrow_mut().down = false;
+        let mut ledger = self.ledger.borrow_mut();
+        (ledger.down, ledger.behind) = (false, false);
+        drop(ledger);
         for site in self.sites() {
             self.worker(site).asleep_until.set(0);
         }

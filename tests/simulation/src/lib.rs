@@ -5,7 +5,7 @@
 //!
 //! # What goes wrong
 //!
-//! Messages are lost, late, reordered and delivered twice; the ledger is away; VMs die before any of their operations on
+//! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
 //! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. Before each operation on

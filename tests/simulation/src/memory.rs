@@ -192,21 +192,24 @@ impl Memory {
                 there.records.push(recorded(record));
             }
         });
-        self.each("pax/outbox/", |key, slot| {
-            if slot.len() <= 8 || key.parse::<u64>().is_err() {
-                return;
-            }
-            let mut read = Read(slot);
-            let number = read.number(8);
-            let claim = read.length(1);
-            if claim > 0 {
-                read.take(claim + 12);
-            }
-            there.waiting.push((number, read.0.to_vec()));
-        });
-        // What stands below the head was given up, and is in again under a new number.
-        let head = self.get("pax/outbox/head").map_or(0, |(value, _)| Read(&value).number(8));
-        there.waiting.retain(|(number, _)| *number >= head);
+        for ring in ["pax/outbox/", "pax/aside/"] {
+            // What stands below the head was given up, and is in again under a new number.
+            let head = self.get(&format!("{ring}head")).map_or(0, |(value, _)| Read(&value).number(8));
+            self.each(ring, |key, slot| {
+                if slot.len() <= 8 || key.parse::<u64>().is_err() {
+                    return;
+                }
+                let mut read = Read(slot);
+                let number = read.number(8);
+                let claim = read.length(1);
+                if claim > 0 {
+                    read.take(claim + 12);
+                }
+                if number >= head {
+                    there.waiting.push((number, read.0.to_vec()));
+                }
+            });
+        }
         there
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) twice: u64,
     /// Of a thousand callers, how many hang up at some moment.
     pub(crate) hang_ups: u64,
+    /// How often the ledger does not read the version of some debits for a while.
+    pub(crate) behind: u64,
 }
 
 impl Plan {
@@ -60,6 +62,7 @@ impl Plan {
             late: *random.pick(&[0, 0, 50, 200]),
             twice: *random.pick(&[0, 0, 50, 200]),
             hang_ups: *random.pick(&[0, 50, 300]),
+            behind: sometimes(3, 2),
         }
     }
 }

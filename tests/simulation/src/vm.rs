@@ -1,5 +1,6 @@
 //! A worker's VM: its lane, its watch and its outbox's sender, and what `src/root.rs` and `src/vm.rs` do with them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use pax_gateway::active::Active;
@@ -8,8 +9,8 @@ use pax_gateway::clock::{Now, Tick};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::Opened;
 use pax_gateway::gate::{self, Orphan};
-use pax_gateway::in_flight::{BEAT_MS, Lane, Slot, Watch};
-use pax_gateway::outbox::{self, Sender, Writer};
+use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Slot, Watch};
+use pax_gateway::outbox::{self, Contents, Sender, Writer};
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Tokens;
@@ -24,6 +25,9 @@ use crate::truth::Stage;
 
 /// No tick is longer after the one before it.
 pub(crate) const TICK_MS: u64 = 900;
+
+/// How long a sweep takes over one place.
+const LOOK_MS: u64 = 2;
 
 /// Who waits for a callout.
 pub(crate) enum Waits {
@@ -40,6 +44,7 @@ pub(crate) struct Vm {
     id: u64,
     lane: Option<Lane>,
     watch: Watch,
+    sweeping: Option<Dead>,
     sender: Sender,
     outbox: Writer,
     pub(crate) tokens: Tokens,
@@ -60,6 +65,7 @@ impl Vm {
             id: random.next(),
             lane: None,
             watch: Watch::new(),
+            sweeping: None,
             sender: Sender::new(random.next()),
             outbox: Writer::default(),
             tokens: Tokens::default(),
@@ -159,11 +165,13 @@ impl Vm {
             Answer::Debits(replies) if replies.len() == self.sender.in_flight().len() => {
                 self.remember_acknowledged(shared, &replies);
                 gate::acknowledged(shared, self.sender.in_flight(), &replies);
-                self.sender.acknowledged(shared, world.tick(self.site));
+                let outcomes: Vec<Outcome> = replies.iter().map(|reply| reply.outcome).collect();
+                self.sender.answered(shared, &outcomes, || world.tick(self.site));
             }
             // A planted bug: what did not arrive is forgotten.
             _ if world.fault == Fault::DroppedDebit => {
-                self.sender.acknowledged(shared, world.tick(self.site))
+                let outcomes = vec![Outcome::Recorded; self.sender.in_flight().len()];
+                self.sender.answered(shared, &outcomes, || world.tick(self.site));
             }
             _ => self.sender.failed(world.tick(self.site)),
         }
@@ -181,9 +189,9 @@ impl Vm {
     }
 
     fn look_into_outbox(&mut self, shared: &Shared<'_>) -> bool {
-        let (_, waiting) = outbox::waiting_from(shared);
-        self.room = waiting < outbox::REFUSE_FROM;
-        waiting > 0
+        let contents = Contents::of(shared);
+        self.room = contents.has_room();
+        contents.all() > 0
     }
 
     fn send(&mut self, shared: &Shared<'_>) {
@@ -199,6 +207,7 @@ impl Vm {
         }
         let now = shared.world.clock(self.site);
         self.beat(shared, now.tick);
+        self.sweep(shared);
         self.sync(shared, now);
     }
 
@@ -216,14 +225,28 @@ impl Vm {
         self.beaten = now;
         if self.lane.as_ref().is_some_and(|lane| !lane.beat(shared, now)) {
             shared.world.say(|| format!("  {} was taken for dead", self.site));
-            (self.lane, self.id) = (None, shared.world.random.next());
+            (self.lane, self.id, self.sweeping) = (None, shared.world.random.next(), None);
         }
         if self.lane(shared, now).is_none() {
             return;
         }
-        let Some(dead) = self.watch.look(shared, self.id, now) else { return };
+        if self.sweeping.is_none() {
+            self.sweeping = self.watch.look(shared, self.id, now);
+        }
+    }
+
+    /// One pass. Looking at a record takes its time, so that many are more than one pass.
+    fn sweep(&mut self, shared: &Shared<'_>) {
+        let Some(mut dead) = self.sweeping.take() else { return };
         shared.world.say(|| format!("  {} sweeps {dead:?}", self.site));
-        dead.sweep(shared, now, |record| self.core_orphan(shared, record));
+        let looks = Cell::new(0);
+        let clock = || {
+            looks.set(looks.get() + 1);
+            shared.world.tick(self.site).plus_ms(looks.get() * LOOK_MS)
+        };
+        if !dead.sweep(shared, clock, |record| self.core_orphan(shared, record)) {
+            self.sweeping = Some(dead);
+        }
     }
 
     fn sync(&mut self, shared: &Shared<'_>, now: Now) {
@@ -297,7 +320,7 @@ impl Vm {
                 }
                 true
             }
-            Orphan::Nothing => true,
+            Orphan::Kept | Orphan::Nothing => true,
             Orphan::Later => false,
             Orphan::Unreadable(problem) => {
                 world.fail(&format!("a record cannot be read: {problem}"));
