@@ -356,7 +356,7 @@ fn a_debit_that_the_ledger_does_not_read_yet_stays_on_its_accounts_list() {
     for (ms, outcome, left) in [(0, Outcome::Unsupported, 1), (10_000, Outcome::Recorded, 0)] {
         let batch = sender.next_batch(&map, t(ms)).unwrap().to_vec();
         reply.outcome = outcome;
-        let standing = Standing { utc_day: admitted_at().day(), spent_pax: cost, account_seq: 2 };
+        let standing = Standing { utc_day: admitted_at().day(), spent_pax: cost, account_seq: 2, epoch: 0 };
         reply.standing = (outcome == Outcome::Recorded).then_some(standing);
         acknowledged(&map, &batch, std::slice::from_ref(&reply));
         sender.answered(&map, &[outcome], || t(ms));
