@@ -224,7 +224,8 @@ fn dates(folder: &Folder) -> Vec<Finding> {
     found
 }
 
-fn at_path(level: Level, card: &CardFile, path: &str, what: impl Into<String>) -> Finding {
+/// Something found at a path of a card, or at the nearest one above it that is there.
+pub(crate) fn at_path(level: Level, card: &CardFile, path: &str, what: impl Into<String>) -> Finding {
     let line = spans::line(&card.text, Places::of(&card.text).find(path, ""));
     finding(level, &card.name, line, path, what)
 }

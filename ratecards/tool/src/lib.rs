@@ -9,6 +9,7 @@
 //! | [`spans`] | a JSON text with the place of every value, for lines and for edits that keep the rest as it is |
 //! | [`folder`] | the folder: cards, LOCK, the draft |
 //! | [`check`] | every mistake of every card, with file, line and path |
+//! | [`speed`] | how fast models write, against what a card says of it |
 //! | [`prices`] | the dollars of a card, one by one |
 //! | [`diff`], [`show`] | what the next card changes, and how that is shown |
 //! | [`reprice`] | what a period would have cost under another card |
@@ -31,6 +32,7 @@ pub mod reprice;
 pub mod show;
 pub mod source;
 pub mod spans;
+pub mod speed;
 
 use std::fmt;
 

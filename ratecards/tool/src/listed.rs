@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decimal::per_million;
 use crate::model_text::{Entry, PARTS, Rates, Scope};
-use crate::source::{Field, Listed, Place, field};
+use crate::source::{Field, Listed, Place, field, hides_reasoning};
 use crate::spans::Value;
 
 /// What the operator said beside which models.
@@ -50,6 +50,7 @@ pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> 
     let Some(mode) = mode else { return Err(reader.reasons) };
     let mut prices = reader.prices(listed.fields, mode);
     reader.need(&prices, mode);
+    reader.spread_images(&mut prices);
     let context_window = reader.limit(listed.fields, &["max_input_tokens", "max_tokens"]);
     let max_output = match mode {
         "chat" => reader.limit(listed.fields, &["max_output_tokens", "max_tokens"]),
@@ -63,8 +64,20 @@ pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> 
     match (context_window, listed.upstream.clone()) {
         (Some(context_window), Ok(_)) if reader.reasons.is_empty() => {
             let provider = listed.provider.to_owned();
-            let entry =
-                Entry { provider, mode, upstream_model: None, context_window, max_output, plain, tiers };
+            let hidden_reasoning = mode == "chat" && hides_reasoning(listed);
+            if hidden_reasoning {
+                reader.notes.push(format!("it reasons (supports_reasoning), and {provider} hides that"));
+            }
+            let entry = Entry {
+                provider,
+                mode,
+                upstream_model: None,
+                context_window,
+                max_output,
+                hidden_reasoning,
+                plain,
+                tiers,
+            };
             let mut taken: Vec<Taken> = prices.into_values().collect();
             taken.sort_by_key(|taken| {
                 let part = PARTS.iter().position(|part| *part == taken.place.part);
@@ -223,6 +236,22 @@ impl Reader<'_> {
             if !(prices.contains_key(&place) || told || part == "output" && mode == "embeddings") {
                 self.reasons.push(format!("has no {name}"));
             }
+        }
+    }
+
+    /// Images that cost what other input costs do so in every band and tier, though the list says it only once.
+    fn spread_images(&mut self, prices: &mut Found) {
+        let plain = |part| Place { tier: None, above: None, part };
+        let usd = |place: Place| prices.get(&place).map(|taken| taken.usd.clone());
+        let (image, input) = (usd(plain("image_input")), usd(plain("input")));
+        if image.is_none() || image != input {
+            return;
+        }
+        let inputs: Vec<Taken> =
+            prices.values().filter(|taken| taken.place.part == "input").cloned().collect();
+        for taken in inputs {
+            let place = Place { part: "image_input", ..taken.place.clone() };
+            prices.entry(place.clone()).or_insert(Taken { place, ..taken });
         }
     }
 

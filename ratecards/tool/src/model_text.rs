@@ -9,8 +9,18 @@ use crate::draft::{Edits, quoted};
 use crate::spans::{Member, Value};
 
 /// The parts of `usd_per_mtok` in the order in which cards have them.
-pub const PARTS: [&str; 7] =
-    ["input", "cached_input", "cache_write", "audio_input", "output", "audio_output", "reasoning_output"];
+pub const PARTS: [&str; 10] = [
+    "input",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "audio_input",
+    "image_input",
+    "output",
+    "audio_output",
+    "image_output",
+    "reasoning_output",
+];
 
 /// `usd_per_mtok`: parts, in the order of [`PARTS`], and dollars.
 pub type Rates = Vec<(String, String)>;
@@ -37,6 +47,8 @@ pub struct Entry {
     pub context_window: u64,
     /// The most output; none for embeddings.
     pub max_output: Option<u64>,
+    /// Whether its provider hides what it reasons.
+    pub hidden_reasoning: bool,
     /// Its prices.
     pub plain: Scope,
     /// Other service tiers, by name.
@@ -91,6 +103,9 @@ impl Entry {
         if let Some(most) = self.max_output {
             let _ = write!(text, ", \"max_output_tokens\": {most}");
         }
+        if self.hidden_reasoning {
+            text.push_str(", \"hidden_reasoning\": true");
+        }
         if let Some(upstream) = &self.upstream_model {
             let _ = write!(text, ",\n      \"upstream_model\": {}", quoted(upstream));
         }
@@ -117,6 +132,10 @@ impl Entry {
             {
                 edits.replace(value.span.clone(), new.to_string());
             }
+        }
+        // That it is shown nobody says: where the card says that it is hidden, that stays.
+        if self.hidden_reasoning {
+            set(model, "hidden_reasoning", "max_output_tokens", Some("true".to_owned()), edits);
         }
         let old = scope_of(model);
         if let Some(value) = model.get("usd_per_mtok") {

@@ -40,12 +40,13 @@ impl std::fmt::Display for Which {
     }
 }
 
-/// What a part of a usage costs the same as, where it has no price of its own.
+/// What a part of a usage costs the same as, where it has no price of its own. Calls that ask for one of the others are
+/// refused then, or it is charged at the dearest rate that the model has.
 #[must_use]
 pub fn whole_of(part: &str) -> Option<&'static str> {
     match part {
-        "cached_input" | "cache_write" | "audio_input" => Some("input"),
-        "audio_output" | "reasoning_output" => Some("output"),
+        "cached_input" | "cache_write" => Some("input"),
+        "reasoning_output" => Some("output"),
         _ => None,
     }
 }

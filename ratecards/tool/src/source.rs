@@ -33,25 +33,26 @@ pub enum Field {
 }
 
 /// The parts that a card can price, by the start of the source's field.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 10] = [
     ("input_cost_per_token", "input"),
     ("output_cost_per_token", "output"),
     ("cache_read_input_token_cost", "cached_input"),
     ("cache_creation_input_token_cost", "cache_write"),
+    ("cache_creation_input_token_cost_above_1hr", "cache_write_1h"),
     ("input_cost_per_audio_token", "audio_input"),
+    ("input_cost_per_image_token", "image_input"),
     ("output_cost_per_audio_token", "audio_output"),
+    ("output_cost_per_image_token", "image_output"),
     ("output_cost_per_reasoning_token", "reasoning_output"),
 ];
 
 /// Other names for a part: a card prices the one as the other, so that they must cost the same.
-const SAME: [(&str, &str); 7] = [
+const SAME: [(&str, &str); 5] = [
     ("input_cost_per_token_cache_hit", "cached_input"),
     ("cache_read_input_audio_token_cost", "cached_input"),
     ("cache_read_input_image_token_cost", "cached_input"),
     ("cache_creation_input_audio_token_cost", "cache_write"),
-    ("cache_creation_input_token_cost_above_1hr", "cache_write"),
     ("cache_creation_input_token_cost_above_12hr", "cache_write"),
-    ("input_cost_per_image_token", "input"),
 ];
 
 /// The service tiers that the source prices and callers can ask for.
@@ -129,6 +130,21 @@ const PROVIDERS: [(&str, &[&str], &str); 3] = [
     ("together", &["together_ai"], "together_ai/"),
     ("openai", &["openai"], ""),
 ];
+
+/// Providers, by the source's names, that do not pass on what a model reasons, or only a summary of it.
+const HIDING: [&str; 6] = ["openai", "azure", "xai", "gemini", "vertex_ai-language-models", "anthropic"];
+/// Open models reason for all to see, whoever serves them.
+const OPEN: [&str; 3] = ["gpt-oss", "deepseek", "qwen"];
+
+/// Whether a model's provider hides what it reasons. The source says only whether it reasons (`supports_reasoning`).
+#[must_use]
+pub fn hides_reasoning(listed: &Listed<'_>) -> bool {
+    let says = |key: &str| listed.fields.get(key);
+    let reasons = says("supports_reasoning").and_then(Value::plain) == Some("true");
+    let provider = says("litellm_provider").and_then(Value::text).unwrap_or_default();
+    let name = listed.name.to_ascii_lowercase();
+    reasons && HIDING.contains(&provider) && !OPEN.iter().any(|open| name.contains(open))
+}
 
 /// A model of the source.
 #[derive(Clone, Debug)]
@@ -216,6 +232,14 @@ mod tests {
             ("cache_creation_input_token_cost", price(None, None, "cache_write")),
             ("output_cost_per_reasoning_token", price(None, None, "reasoning_output")),
             ("input_cost_per_token_cache_hit", Field::SameAs(place(None, None, "cached_input"))),
+            ("cache_creation_input_token_cost_above_1hr", price(None, None, "cache_write_1h")),
+            (
+                "cache_creation_input_token_cost_above_1hr_above_200k_tokens",
+                price(None, Some(200_000), "cache_write_1h"),
+            ),
+            ("input_cost_per_image_token", price(None, None, "image_input")),
+            ("output_cost_per_image_token_priority", price(Some("priority"), None, "image_output")),
+            ("output_cost_per_image", Field::Beyond),
             ("cache_creation_input_token_cost_above_12hr", Field::SameAs(place(None, None, "cache_write"))),
             (
                 "cache_creation_input_token_cost_above_12hr_above_272k_tokens_flex",

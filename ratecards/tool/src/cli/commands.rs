@@ -18,7 +18,7 @@ use crate::listed::Leave;
 use crate::litellm::{self, Model, Wanted};
 use crate::reprice::{Period, reprice};
 use crate::show::{Form, show};
-use crate::{diff, spans};
+use crate::{diff, spans, speed};
 
 pub(super) fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let now = cli.now.unwrap_or_else(pax_ledger::now);
@@ -63,7 +63,11 @@ fn rules(folder: &Folder, against: &Against, now: Moment) -> Result<Rules, Faile
 }
 
 fn run_check(folder: &Folder, options: &Check, now: Moment) -> Result<ExitCode, Failed> {
-    let checked = check(folder, &rules(folder, &options.against, now)?);
+    let mut checked = check(folder, &rules(folder, &options.against, now)?);
+    if let Some(entries) = &options.entries {
+        checked.findings.extend(speed::slow(folder, &read(entries)?)?);
+        checked.findings.sort_by(|a, b| (a.level, &a.file, a.line).cmp(&(b.level, &b.file, b.line)));
+    }
     let (mistakes, warnings) = (checked.count(Level::Mistake), checked.count(Level::Warning));
     let mut text = String::new();
     for finding in &checked.findings {

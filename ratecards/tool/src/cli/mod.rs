@@ -57,6 +57,10 @@ struct Check {
     folder: Option<PathBuf>,
     #[command(flatten)]
     against: Against,
+    /// Also warn where reported entries show that a model writes far faster than the last card says: what
+    /// `pax-ledger entries` prints
+    #[arg(long, value_name = "FILE")]
+    entries: Option<PathBuf>,
     /// Exit 1 for warnings too
     #[arg(long)]
     strict: bool,
