@@ -38,7 +38,7 @@ pub(crate) enum Name {
 }
 
 /// Words in the names of what is no text of the model's, whichever provider the name is of.
-const FRAMING: [&[u8]; 17] = [
+const FRAMING: [&[u8]; 16] = [
     b"annotation",
     b"audio",
     b"b64",
@@ -49,7 +49,6 @@ const FRAMING: [&[u8]; 17] = [
     b"image",
     b"logprob",
     b"provider",
-    b"role",
     b"search",
     b"signature",
     b"thinking_blocks",
@@ -78,6 +77,7 @@ pub(crate) fn name(depth: usize, key: &[u8]) -> Name {
 /// A key inside of `delta` or `message`.
 fn inside(key: &[u8]) -> Name {
     match key {
+        b"role" => Name::Framing,
         b"content" => Name::Content,
         b"refusal" => Name::Refusal,
         b"reasoning" => Name::Reasoning,

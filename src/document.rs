@@ -69,7 +69,9 @@ impl Document {
     /// A document whose usages are judged so.
     #[must_use]
     pub fn new(judge: Judge) -> Self {
-        Self { place: Place { judge, ..Place::default() }, ..Self::default() }
+        let mut document = Self::default();
+        document.place.judge = judge;
+        document
     }
 
     /// Reads the next bytes; false once they are not JSON.
