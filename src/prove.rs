@@ -59,11 +59,20 @@ impl Debit {
     /// What the counts cost under the rules of the debit's version.
     fn price(&self, model: Option<&Model>, counted: &Usage) -> Result<Option<Pax>, BadDebit> {
         let Some(model) = model else { return Ok(None) };
-        let served = self.served(model)?;
         if self.canon_v == 1 {
+            self.served(model)?;
             return Ok(model.price(counted, self.service_tier.as_deref()));
         }
-        let charged = model.charge(counted, self.writes_cost(), served, &mut |_| {});
+        self.charge(model)
+    }
+
+    /// What its counts cost at a model's prices, as version 2 charges; nothing where that leaves the range of [`Pax`].
+    ///
+    /// # Errors
+    /// Where it names a service tier that the model has no prices for, and does not say so.
+    pub fn charge(&self, model: &Model) -> Result<Option<Pax>, BadDebit> {
+        let served = self.served(model)?;
+        let charged = model.charge(&self.usage(), self.writes_cost(), served, &mut |_| {});
         Ok(charged.map(|charged| charged.cost))
     }
 

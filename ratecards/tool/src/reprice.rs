@@ -6,7 +6,7 @@ use pax_gateway::account::Funding;
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::RateCard;
 use pax_gateway::clock::UtcDay;
-use pax_gateway::debit::Debit;
+use pax_gateway::debit::{Debit, Flag};
 use pax_gateway::pax::{Pax, Usd};
 use pax_ledger::store::{EntryFilter, Location, Open, Store, StoredEntry};
 use serde::Serialize;
@@ -229,10 +229,16 @@ impl<'a> Sums<'a> {
         let model = self.card.models.get(&debit.model).filter(|model| model.mode == debit.mode);
         let model = model.ok_or_else(|| "is not in the new card".to_owned())?;
         let tier = debit.service_tier.as_deref();
-        if let Some(name) = tier.filter(|name| !model.service_tiers.contains_key(*name)) {
+        let was_unpriced = debit.flags.contains(&Flag::ServiceTierUnpriced);
+        let is_unpriced = |name: &&str| !was_unpriced && !model.service_tiers.contains_key(*name);
+        if let Some(name) = tier.filter(is_unpriced) {
             return Err(format!("service tier {name} is not priced by the new card"));
         }
-        model.price(&debit.usage(), tier).ok_or_else(|| "costs more than there is PAX".to_owned())
+        let cost = match debit.canon_v {
+            1 => model.price(&debit.usage(), tier),
+            _ => debit.charge(model).map_err(|bad| bad.to_string())?,
+        };
+        cost.ok_or_else(|| "costs more than there is PAX".to_owned())
     }
 
     fn revenue(self, period: Period) -> Revenue {
