@@ -205,3 +205,6 @@ fn nothing_but_an_error_costs_nothing() {
     let debit = settle(&admission(), answered(said), Moment::from_ms(0));
     assert!(debit.is_some(), "what was counted is billed");
 }
+
+#[path = "settle_table_test.rs"]
+mod table;
