@@ -39,6 +39,11 @@ fn resolve(service: &Service, token: &str) -> (u16, String) {
 
 fn send(service: &Service, numbers: impl Iterator<Item = u64>) -> Vec<(String, Outcome)> {
     let lines: Vec<_> = numbers.map(|n| bytes(&reported(n, "free", Tier::Free))).collect();
+    outcomes(service, &lines)
+}
+
+/// Sends lines and gives what became of each, by its exchange.
+fn outcomes(service: &Service, lines: &[Vec<u8>]) -> Vec<(String, Outcome)> {
     let (status, body) = http(service.internal, "POST", DEBITS_PATH, Some(SECRET), &lines.join(&b'\n'));
     assert_eq!(status, 200, "{body}");
     let replies: DebitReplies = serde_json::from_str(&body).unwrap();
@@ -65,6 +70,54 @@ fn a_token_resolves_to_its_account_until_it_is_revoked() {
     assert!(run(&folder.database(), &["account", "enable", "free"]).status.success());
     assert!(run(&folder.database(), &["token", "revoke", &account.token_id]).status.success());
     assert_eq!(resolve(&service, "mtx-test-free").0, 404);
+}
+
+/// A debit as a filter may write it that is newer than this program: of which it knows no more than how it begins.
+fn of_version_3(n: u64) -> Vec<u8> {
+    let id = exchange(n);
+    format!("{{\"canon_v\":3,\"kind\":\"debit\",\"exchange_id\":\"{id}\",\"account\":\"free\"}}").into_bytes()
+}
+
+#[test]
+fn a_debit_of_a_version_that_is_not_read_is_answered_in_its_place_and_leaves_nothing() {
+    use Outcome::{Duplicate, Recorded, Unsupported};
+    let folder = ledger();
+    let of = |n| bytes(&reported(n, "free", Tier::Free));
+    let said = |what: &[(u64, Outcome)]| -> Vec<_> {
+        what.iter().map(|(n, outcome)| (exchange(*n).to_string(), *outcome)).collect()
+    };
+    let left = |entries: usize| {
+        assert_eq!(stdout(&run(&folder.database(), &["entries"])).lines().count(), entries);
+        assert_eq!(stdout(&run(&folder.database(), &["quarantine", "list", "--json"])), "");
+        let replay = run(&folder.database(), &["replay"]);
+        assert!(replay.status.success(), "{}", stderr(&replay));
+    };
+    let reads = |service: &Service| {
+        let (_, body) = resolve(service, "mtx-test-free");
+        serde_json::from_str::<Resolved>(&body).unwrap().canon_v
+    };
+    // Of versions 1, 3, 2, 3 and 1: those that are not read are first, last and between others in one batch or another.
+    let service = Service::start(&folder.database());
+    assert_eq!(reads(&service), [1, 2]);
+    let batch = [of(1), of_version_3(2), of(4), of_version_3(6), of(3)];
+    let expected = [(1, Recorded), (2, Unsupported), (4, Recorded), (6, Unsupported), (3, Recorded)];
+    assert_eq!(outcomes(&service, &batch), said(&expected));
+    left(3);
+    let expected = [(2, Unsupported), (4, Duplicate), (6, Unsupported)];
+    assert_eq!(outcomes(&service, &[of_version_3(2), of(4), of_version_3(6)]), said(&expected));
+    left(3);
+    drop(service);
+
+    // Before it is rolled back to a program that reads version 1 alone. What is an entry already is not read either.
+    let service = Service::start_with(program(&folder.database()), &["--canon-v", "1"]);
+    assert_eq!(reads(&service), [1]);
+    let batch = [of(8), of(5), of(4)];
+    assert_eq!(outcomes(&service, &batch), said(&[(8, Unsupported), (5, Recorded), (4, Unsupported)]));
+    left(4);
+    drop(service);
+    let service = Service::start(&folder.database());
+    assert_eq!(outcomes(&service, &batch), said(&[(8, Recorded), (5, Duplicate), (4, Duplicate)]));
+    left(5);
 }
 
 #[test]

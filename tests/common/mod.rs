@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod http;
+pub mod load;
 pub mod memory;
 pub mod prices;
 pub mod providers;

@@ -1,5 +1,6 @@
 //! The free tier's gate and what surrounds it, in real Envoys with the real ledger: crowds against a cap, two Envoys,
-//! killed ones, trapped VMs, midnight, a restored ledger, operators who change their minds, callers' own keys, forged and twisted requests.
+//! killed ones, trapped VMs, midnight, a ledger that is restored, upgraded and rolled back, operators who change their
+//! minds, callers' own keys, forged and twisted requests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,6 +33,7 @@ mod restored;
 mod trailers;
 mod trapped;
 mod tricks;
+mod upgrade;
 
 use common::world::World;
 use common::{case, run};
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    let own: [&[OwnCase]; 13] = [
+    let own: [&[OwnCase]; 14] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         bodies::CASES,
         flood::CASES,
         restored::CASES,
+        upgrade::CASES,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));

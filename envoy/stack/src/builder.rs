@@ -209,6 +209,7 @@ impl Builder {
             upstream: Upstream::Providers,
             concurrency: self.concurrency.max(1),
             standin_args: self.standin_args,
+            ledger_args: Vec::new(),
             mending: Mending::default(),
             log_level: self.log_level,
             demo: Vec::new(),

@@ -12,6 +12,7 @@ impl Stack {
         command.arg("--db").arg(&self.db).arg("serve");
         command.args(["--internal".into(), format!("127.0.0.1:{}", self.ledger_internal_port)]);
         command.args(["--public".into(), format!("127.0.0.1:{}", self.ledger_public_port)]);
+        command.args(&self.ledger_args);
         command.env("PAX_LEDGER_SECRET", &self.secret);
         command
     }

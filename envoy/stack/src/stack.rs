@@ -36,6 +36,7 @@ pub struct Stack {
     pub(crate) upstream: Upstream,
     pub(crate) concurrency: u32,
     pub(crate) standin_args: Vec<OsString>,
+    pub(crate) ledger_args: Vec<OsString>,
     pub(crate) mending: Mending,
     pub(crate) log_level: String,
     pub(crate) demo: Vec<DemoAccount>,
@@ -175,6 +176,12 @@ impl Stack {
     /// Kills the ledger (SIGKILL): an outage. [`Stack::start_ledger`] ends it.
     pub fn kill_ledger(&mut self) {
         self.ledger = None;
+    }
+
+    /// From its next start on the ledger is started with these arguments of `pax-ledger serve`, and no others beside the
+    /// stack's own.
+    pub fn set_ledger_args<I: IntoIterator<Item = S>, S: Into<OsString>>(&mut self, args: I) {
+        self.ledger_args = args.into_iter().map(Into::into).collect();
     }
 
     /// Starts the ledger, on the same ports and the same database.
