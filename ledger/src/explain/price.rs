@@ -1,0 +1,170 @@
+//! What an entry's tokens cost: each line of the bill, the rates' dollars, and the one rounding.
+
+use std::sync::Arc;
+
+use pax_gateway::account::Funding;
+use pax_gateway::card::{Model, RateCard};
+use pax_gateway::debit::Debit;
+use pax_gateway::price::{Line, Part, Prices, Served};
+
+use super::dollars::{Dollars, Price};
+use super::row;
+
+pub(super) fn lines(
+    debit: &Debit,
+    card: Option<(&Arc<RateCard>, &Arc<str>)>,
+    model: Option<&Model>,
+) -> Vec<String> {
+    let (version, sha256) = (debit.rate_table_v, debit.card_sha256);
+    let mut lines = vec![format!("cost, by rate card {version} (sha256 {sha256})")];
+    let cost = debit.cost_pax;
+    if debit.funding == Funding::Byo {
+        lines.push(row("cost", format!("{cost} PAX: the caller's own key paid the provider")));
+        return lines;
+    }
+    let (Some((_, text)), Some(model)) = (card, model) else {
+        let unknown = match card {
+            None => "this ledger does not know the card: `pax-ledger cards add FILE` makes it known",
+            Some(_) => "the card does not price this model for this kind of call",
+        };
+        lines.push(row("cost", format!("{cost} PAX, but {unknown}")));
+        return lines;
+    };
+    let served = match debit.served(model) {
+        Ok(served) => served,
+        Err(bad) => {
+            lines.push(row("cost", format!("{cost} PAX, but {bad}")));
+            return lines;
+        }
+    };
+    let (prices, place) = match served {
+        Served::Standard | Served::Unpriced => (&model.prices, String::new()),
+        Served::Tier(name) => {
+            (model.service_tiers.get(name).unwrap_or(&model.prices), format!("service_tiers.{name}."))
+        }
+    };
+    lines.push(row("prices", tier_and_band(debit, served, prices)));
+    let items = debit.lines(model).unwrap_or_default();
+    lines.extend(bill(&items));
+    lines.extend(unpriced(debit, &items, prices, served));
+    if let Some(dollars) = Dollars::of(text, &debit.model) {
+        lines.extend(rates(&items, &dollars, &[&place[..], &band_place(debit, prices)].concat()));
+        if let Some(minimum) = model.minimum {
+            let made = dollars.minimum(minimum).map_or_else(String::new, |usd| {
+                format!(": {usd} US dollars ÷ {}, rounded half up to 12 decimals", dollars.pax_usd)
+            });
+            lines.push(row("minimum", format!("{minimum} PAX a call{made}")));
+        }
+    }
+    let larger = if model.minimum.is_some() { ", or the minimum if that is more" } else { "" };
+    lines.push(row("cost", format!("{cost} PAX: the sum, rounded once, half up, to 12 decimals{larger}")));
+    lines
+}
+
+/// Which of the model's prices are for the call, and why.
+fn tier_and_band(debit: &Debit, served: Served<'_>, prices: &Prices) -> String {
+    let tier = match served {
+        Served::Standard => "standard".to_owned(),
+        Served::Tier(name) => format!("service tier {name}"),
+        Served::Unpriced => {
+            return format!(
+                "the model's dearest of each side, since the card has none for the service tier {}",
+                super::on_one_line(debit.service_tier.as_deref().unwrap_or_default())
+            );
+        }
+    };
+    let input = debit.tokens_input;
+    let above = prices.bands.iter().rev().find(|band| band.above_input < input);
+    let next = prices.bands.iter().find(|band| band.above_input >= input);
+    match (above, next) {
+        (None, None) => tier,
+        (Some(band), _) => {
+            format!("{tier}, those above {} input tokens, since the call has {input}", band.above_input)
+        }
+        (None, Some(band)) => {
+            format!("{tier}, those up to {} input tokens, since the call has {input}", band.above_input)
+        }
+    }
+}
+
+/// Where the prices of the call's band stand within its service tier's.
+fn band_place(debit: &Debit, prices: &Prices) -> String {
+    let band = prices.bands.iter().rposition(|band| band.above_input < debit.tokens_input);
+    band.map_or_else(String::new, |index| format!("bands[{index}]."))
+}
+
+/// The lines, and their sum.
+fn bill(items: &[Line]) -> Vec<String> {
+    let amounts: Vec<String> = items.iter().map(|line| fifteen_decimals(femtopax(line))).collect();
+    let sum = fifteen_decimals(items.iter().map(femtopax).fold(0, u128::saturating_add));
+    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let of_tokens = width(&mut items.iter().map(|line| line.tokens.to_string().len()));
+    let of_rates = width(&mut items.iter().map(|line| line.rate.to_string().len()));
+    let of_amounts = sum.len();
+    let mut lines: Vec<String> = items
+        .iter()
+        .zip(&amounts)
+        .map(|(Line { part, tokens, rate }, amount)| {
+            let rate = rate.to_string();
+            row(
+                part.name(),
+                format!(
+                    "{tokens:>of_tokens$} × {rate:>of_rates$} ÷ 1000000 = {amount:>of_amounts$}",
+                    tokens = tokens.to_string()
+                ),
+            )
+        })
+        .collect();
+    let before = of_tokens.saturating_add(of_rates).saturating_add(if items.is_empty() { 0 } else { 16 });
+    lines.push(row("sum", format!("{:before$}{sum}", "")));
+    lines
+}
+
+/// Which lines are charged otherwise than at a rate of their own, or not in full.
+fn unpriced(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> Vec<String> {
+    let usage = debit.usage();
+    let rates = prices.rates_of(usage.input);
+    let mut lines = Vec::new();
+    for Line { part, tokens, .. } in items {
+        if rates.of(*part).is_none() && served != Served::Unpriced {
+            let what =
+                format!("the card has no price for {}: the model's dearest of that side counts", part.name());
+            lines.push(row("", what));
+        }
+        let counted = part.counted(&usage);
+        if !matches!(part, Part::Input | Part::Output) && *tokens < counted {
+            let what =
+                format!("{counted} {} were reported, and the parts before it left {tokens}", part.name());
+            lines.push(row("", what));
+        }
+    }
+    lines
+}
+
+/// What each rate was made from.
+fn rates(items: &[Line], dollars: &Dollars, place: &str) -> Vec<String> {
+    let made: Vec<_> =
+        items.iter().filter_map(|line| Some((line, dollars.price(place, line.part, line.rate)?))).collect();
+    if made.is_empty() {
+        return Vec::new();
+    }
+    let pax_usd = &dollars.pax_usd;
+    let mut lines = vec![format!(
+        "  in PAX per million tokens: the card's US dollars per million ÷ {pax_usd} (1 PAX), rounded half up to 9 decimals"
+    )];
+    let width = made.iter().map(|(_, price)| price.usd.len()).max().unwrap_or(0);
+    lines.extend(made.iter().map(|(Line { part, rate, .. }, Price { path, usd })| {
+        row(part.name(), format!("{usd:>width$} ÷ {pax_usd} = {rate}  {path}"))
+    }));
+    lines
+}
+
+/// Thousandths of a picopax: a rate has 9 decimals and is for a million tokens, so this is exact.
+fn femtopax(line: &Line) -> u128 {
+    u128::from(line.tokens.0).saturating_mul(u128::from(line.rate.nanopax()))
+}
+
+fn fifteen_decimals(femtopax: u128) -> String {
+    const ONE: u128 = 1_000_000_000_000_000;
+    format!("{}.{:015}", femtopax / ONE, femtopax % ONE)
+}
