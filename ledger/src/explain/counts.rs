@@ -31,7 +31,7 @@ pub(super) fn lines(debit: &Debit, model: Option<&Model>) -> Vec<String> {
         lines.push(row("read by", format!("{name}: {}", rules(name, debit.mode))));
     }
     if debit.flags.contains(&Flag::UsageImpossible) {
-        lines.extend(model.map(|model| possible(debit, model)));
+        lines.extend(model.into_iter().flat_map(|model| possible(debit, model)));
     }
     match &debit.estimated_from {
         Some(EstimatedFrom::Bytes1(from)) => lines.extend(bytes_1(debit, from, model)),
@@ -59,25 +59,26 @@ fn rules(name: &str, mode: Mode) -> &'static str {
 }
 
 /// The most that a report is believed, as the filter had it.
-fn possible(debit: &Debit, model: &Model) -> String {
-    let reserved = |limit: Option<Tokens>| limit.unwrap_or_default();
-    let (window, output) = (model.context_window, model.max_output);
-    let (input_limit, output_limit) = (reserved(debit.input_limit), reserved(debit.output_limit));
+fn possible(debit: &Debit, model: &Model) -> Vec<String> {
+    let set_aside = |limit: Option<Tokens>| limit.unwrap_or_default();
+    let (window, most) = (model.context_window, model.max_output);
+    let (input_limit, output_limit) = (set_aside(debit.input_limit), set_aside(debit.output_limit));
     if debit.mode == Mode::Embeddings {
-        return row(
-            "believed up to",
-            format!("input {window}, or {input_limit} if more (set aside for the call)"),
-        );
+        let input =
+            format!("input {window} (context window), or {input_limit} (set aside for the call) if more");
+        return vec![row("believed up to", input)];
     }
     let n = debit.n.unwrap_or(1);
-    row(
-        "believed up to",
-        format!(
-            "input {window} (context window); output {output} (model's maximum) × {n} = {}, or {output_limit} if more \
-             (set aside for the call)",
-            output.0.saturating_mul(n)
+    let all = most.0.saturating_mul(n);
+    vec![
+        row("believed up to", format!("input {window} (context window)")),
+        row(
+            "",
+            format!(
+                "output {most} (the model's maximum) × {n} = {all}, or {output_limit} (set aside for the call) if more"
+            ),
         ),
-    )
+    ]
 }
 
 /// A reported side and its parts.
@@ -117,7 +118,7 @@ fn bytes_2(debit: &Debit, from: &Bytes2) -> Vec<String> {
         let (ascii_tokens, other_tokens) =
             (of(TextBytes { ascii, other: 0 }), of(TextBytes { ascii: 0, other }));
         format!(
-            "ASCII {ascii} bytes ÷ {} = {ascii_tokens}, other {other} bytes ÷ {} = {other_tokens}, each rounded up: {}",
+            "{ascii} ASCII bytes ÷ {} = {ascii_tokens}, {other} other bytes ÷ {} = {other_tokens}, each rounded up: {}",
             factors.bytes_per_token,
             factors.bytes_per_token_other,
             of(TextBytes { ascii, other })
@@ -133,15 +134,17 @@ fn bytes_2(debit: &Debit, from: &Bytes2) -> Vec<String> {
         let limit = debit.input_limit.unwrap_or_default();
         let input = debit.tokens_input;
         if from.not_text {
-            let less = if from.shares_window {
-                format!(" − output {} (both share the window) = {input}", debit.tokens_output)
-            } else {
-                String::new()
-            };
             lines.push(row(
                 "input",
-                format!("has parts that are not text, so it counts as the most there can be: {limit}{less}"),
+                format!("has parts that are not text, so it counts as the most there can be: {limit}"),
             ));
+            if from.shares_window {
+                let output = debit.tokens_output;
+                lines.push(row(
+                    "",
+                    format!("{limit} − output {output}, since both share the window: {input}"),
+                ));
+            }
         } else {
             lines.push(row("input text", text(from.input_ascii_bytes, from.input_other_bytes)));
             lines.push(row("input", format!("at most {limit} (set aside for the call): {input}")));
@@ -156,13 +159,15 @@ fn output(debit: &Debit, from: &Bytes2) -> Vec<String> {
     let limit = debit.output_limit.unwrap_or_default();
     let (seen, output) = (from.seen(), debit.tokens_output);
     if from.disproves(limit) {
-        return vec![row(
-            "output",
-            format!(
-                "the text is more than 2 × {limit} + {LIMIT_SLACK}, so the provider did not keep to the {limit} set aside, and \
-                 the text alone counts: {output}"
+        return vec![
+            row(
+                "output",
+                format!(
+                    "the text has more than 2 × {limit} + {LIMIT_SLACK} tokens, so the provider did not keep to the"
+                ),
             ),
-        )];
+            row("", format!("{limit} that were set aside for the call: all of the text counts: {output}")),
+        ];
     }
     let Some(unseen_ms) = debit.unseen_ms else {
         return vec![row("output", format!("at most {limit} (set aside for the call): {output}"))];
@@ -170,15 +175,15 @@ fn output(debit: &Debit, from: &Bytes2) -> Vec<String> {
     let waiting_ms = factors.unseen_after_s.saturating_mul(1_000);
     let unseen = factors.unseen(unseen_ms);
     let writing_ms = unseen_ms.saturating_sub(waiting_ms);
+    let rate = factors.unseen_tokens_per_s;
     vec![
         row(
             "output unseen",
             format!(
-                "{unseen_ms} ms until the first text or the end − {waiting_ms} ms of waiting in line = {writing_ms} ms, \
-                 × {} tokens a second ÷ 1000, rounded up: {unseen}",
-                factors.unseen_tokens_per_s
+                "{unseen_ms} ms until the first text or the end − {waiting_ms} ms of waiting in line = {writing_ms} ms"
             ),
         ),
+        row("", format!("{writing_ms} × {rate} tokens a second ÷ 1000, rounded up: {unseen}")),
         row("output", format!("{seen} + {unseen}, at most {limit} (set aside for the call): {output}")),
     ]
 }

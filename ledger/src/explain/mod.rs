@@ -116,8 +116,11 @@ fn differences(entry: &StoredEntry, debit: &Debit, bundle: &Bundle) -> Vec<Strin
 }
 
 fn proof(entry: &StoredEntry, debit: &Debit, differences: &[String]) -> Vec<String> {
-    let place =
-        format!("number {} of account {}, hash {}", entry.account_seq, debit.account, entry.entry_hash);
+    let Debit { canon_v, account, .. } = debit;
+    let place = format!(
+        "number {} of account {account}, version {canon_v}, hash {}",
+        entry.account_seq, entry.entry_hash
+    );
     let mut lines = vec!["proof".to_owned(), row("entry", place)];
     if differences.is_empty() {
         let again = "counted, priced and hashed again from this entry and its rate card: the same";

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pax_gateway::account::Funding;
 use pax_gateway::card::{Model, RateCard};
 use pax_gateway::debit::Debit;
-use pax_gateway::price::{Line, Part, Prices, Served};
+use pax_gateway::pax::Tokens;
+use pax_gateway::price::{INPUT_PARTS, Line, OUTPUT_PARTS, Part, Prices, Served};
 
 use super::dollars::{Dollars, Price};
 use super::row;
@@ -46,7 +47,7 @@ pub(super) fn lines(
     lines.push(row("prices", tier_and_band(debit, served, prices)));
     let items = debit.lines(model).unwrap_or_default();
     lines.extend(bill(&items));
-    lines.extend(unpriced(debit, &items, prices, served));
+    lines.extend(notes(debit, &items, prices, served));
     if let Some(dollars) = Dollars::of(text, &debit.model) {
         lines.extend(rates(&items, &dollars, &[&place[..], &band_place(debit, prices)].concat()));
         if let Some(minimum) = model.minimum {
@@ -95,47 +96,49 @@ fn band_place(debit: &Debit, prices: &Prices) -> String {
 
 /// The lines, and their sum.
 fn bill(items: &[Line]) -> Vec<String> {
-    let amounts: Vec<String> = items.iter().map(|line| fifteen_decimals(femtopax(line))).collect();
+    let widest = |text: fn(&Line) -> String| items.iter().map(|line| text(line).len()).max().unwrap_or(0);
+    let (of_tokens, of_rates) =
+        (widest(|line| line.tokens.to_string()), widest(|line| line.rate.to_string()));
     let sum = fifteen_decimals(items.iter().map(femtopax).fold(0, u128::saturating_add));
-    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
-    let of_tokens = width(&mut items.iter().map(|line| line.tokens.to_string().len()));
-    let of_rates = width(&mut items.iter().map(|line| line.rate.to_string().len()));
     let of_amounts = sum.len();
-    let mut lines: Vec<String> = items
-        .iter()
-        .zip(&amounts)
-        .map(|(Line { part, tokens, rate }, amount)| {
-            let rate = rate.to_string();
-            row(
-                part.name(),
-                format!(
-                    "{tokens:>of_tokens$} × {rate:>of_rates$} ÷ 1000000 = {amount:>of_amounts$}",
-                    tokens = tokens.to_string()
-                ),
-            )
-        })
-        .collect();
-    let before = of_tokens.saturating_add(of_rates).saturating_add(if items.is_empty() { 0 } else { 16 });
-    lines.push(row("sum", format!("{:before$}{sum}", "")));
-    lines
+    let lines = items.iter().map(|line| {
+        let (tokens, rate, amount) =
+            (line.tokens.to_string(), line.rate.to_string(), fifteen_decimals(femtopax(line)));
+        let product = format!("{tokens:>of_tokens$} × {rate:>of_rates$} ÷ 1000000");
+        row(line.part.name(), format!("{product} = {amount:>of_amounts$}"))
+    });
+    // Below the amounts.
+    let before = if items.is_empty() { 0 } else { of_tokens.saturating_add(of_rates).saturating_add(16) };
+    lines.chain([row("sum", format!("{:before$}{sum}", ""))]).collect()
 }
 
-/// Which lines are charged otherwise than at a rate of their own, or not in full.
-fn unpriced(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> Vec<String> {
+/// Which parts are charged otherwise than in full at a price of their own, and why.
+fn notes(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> Vec<String> {
     let usage = debit.usage();
     let rates = prices.rates_of(usage.input);
     let mut lines = Vec::new();
-    for Line { part, tokens, .. } in items {
-        if rates.of(*part).is_none() && served != Served::Unpriced {
-            let what =
-                format!("the card has no price for {}: the model's dearest of that side counts", part.name());
-            lines.push(row("", what));
-        }
-        let counted = part.counted(&usage);
-        if !matches!(part, Part::Input | Part::Output) && *tokens < counted {
-            let what =
-                format!("{counted} {} were reported, and the parts before it left {tokens}", part.name());
-            lines.push(row("", what));
+    for (whole, parts) in [(Part::Input, &INPUT_PARTS[..]), (Part::Output, &OUTPUT_PARTS[..])] {
+        let all = whole.counted(&usage);
+        let (mut left, side) = (all, whole.name());
+        let counted = |part: &&Part| part.counted(&usage) > Tokens::ZERO && part.counted(&usage) <= all;
+        for part in parts.iter().filter(counted) {
+            let (counted, name) = (part.counted(&usage), part.name());
+            let charged =
+                items.iter().find(|line| line.part == *part).map_or(Tokens::ZERO, |line| line.tokens);
+            if charged == Tokens::ZERO && left > Tokens::ZERO {
+                lines.push(row("note", format!("the card has no price for {name}: it is charged as {side}")));
+            } else if charged < counted {
+                let what = format!(
+                    "of {counted} {name} the parts above it left {charged}: no token is charged twice"
+                );
+                lines.push(row("note", what));
+            }
+            if charged > Tokens::ZERO && rates.of(*part).is_none() && served != Served::Unpriced {
+                let what =
+                    format!("the card has no price for {name}: the model's dearest {side} price counts");
+                lines.push(row("note", what));
+            }
+            left = left.saturating_sub(charged);
         }
     }
     lines
@@ -150,7 +153,7 @@ fn rates(items: &[Line], dollars: &Dollars, place: &str) -> Vec<String> {
     }
     let pax_usd = &dollars.pax_usd;
     let mut lines = vec![format!(
-        "  in PAX per million tokens: the card's US dollars per million ÷ {pax_usd} (1 PAX), rounded half up to 9 decimals"
+        "  in PAX per million tokens, from the card's US dollars: ÷ {pax_usd} (what 1 PAX costs), rounded half up to 9 decimals"
     )];
     let width = made.iter().map(|(_, price)| price.usd.len()).max().unwrap_or(0);
     lines.extend(made.iter().map(|(Line { part, rate, .. }, Price { path, usd })| {
