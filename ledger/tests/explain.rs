@@ -291,6 +291,14 @@ fn whoever_has_only_the_print_out_can_make_the_bill_again() {
     assert!(calculated > 25, "{calculated}");
 }
 
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let (_, rest) = include_str!("../README.md").split_once("```text\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let printed = std::fs::read_to_string(golden("estimated")).unwrap();
+    assert!(block.lines().count() > 10 && printed.contains(block), "{block}");
+}
+
 /// A decimal in units of its last place.
 fn decimal(text: &str, decimals: usize) -> u128 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
