@@ -1,6 +1,14 @@
 //! The golden settlements: each row of `tests/golden/settlements.txt` is played through an exchange, and its debit is
 //! compared with what the row says, the lines of its bill among it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 use crate::account::Account;
 use crate::bundle::Bundle;
 use crate::clock::{Now, Tick};
