@@ -250,6 +250,9 @@ fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
     Some(name.clone())
 }
 
+/// The largest maximum that an entry states.
+const MOST_STATED: u64 = i64::MAX.unsigned_abs();
+
 /// The maximum that the provider is told of what the caller stated. With a key of the caller's own nothing is moved: what
 /// stands in another field than the provider's is not stated.
 fn stated_maximum(request: &Request, provider: &Provider, funding: Funding) -> Option<Tokens> {
@@ -258,7 +261,8 @@ fn stated_maximum(request: &Request, provider: &Provider, funding: Funding) -> O
         Funding::Platform => request.stated_maximum(field),
         Funding::Byo => request.maximum(field).and_then(|member| member.number),
     };
-    stated.map(Tokens)
+    // A ledger's columns end there, and no provider's maximum comes near: the entry must never be refused for it.
+    stated.map(|tokens| Tokens(tokens.min(MOST_STATED)))
 }
 
 /// A call on platform funding that asks for no other tier is served in the standard one: a project's own settings at

@@ -55,11 +55,11 @@ pub struct Lane {
 }
 
 fn lane_key(lane: u32) -> String {
-    format!("pax/lane/{lane}")
+    format!("pax/2/lane/{lane}")
 }
 
 fn record_key(lane: u32, slot: u32) -> String {
-    let mut key = numbered("pax/open/", u64::from(lane));
+    let mut key = numbered("pax/2/open/", u64::from(lane));
     key.push('/');
     key.push_str(decimal(u64::from(slot), &mut [0; DECIMAL_MAX]));
     key

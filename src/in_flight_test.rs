@@ -154,7 +154,7 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
     let (mut other, slot) = (other, *all.first().unwrap());
     assert!(!other.clear(&shared, slot));
     assert_eq!(lane.open(), RECORDS as usize);
-    assert_eq!(shared.0.borrow().get("pax/open/0/0").unwrap().0, b"x");
+    assert_eq!(shared.0.borrow().get("pax/2/open/0/0").unwrap().0, b"x");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub const LEASE_MS: u64 = 10_000;
 /// A number that was given out and not written for so long was lost with its VM.
 pub(crate) const GAP_MS: u64 = 60_000;
 
-const SENDER: &str = "pax/outbox/sender";
+const SENDER: &str = "pax/2/sender";
 
 /// There is no slot left: nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

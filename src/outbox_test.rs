@@ -66,6 +66,16 @@ fn another_sender_takes_over_from_a_dead_one() {
 }
 
 #[test]
+fn a_module_before_that_counted_by_the_wall_clock_keeps_no_debit_waiting() {
+    let shared = Map::default();
+    // Its debit, and the lease of a sender that counts from 1970: no tick ever reaches its end.
+    put(&shared, b"a").unwrap();
+    let lease = [9_u64.to_le_bytes(), 1_795_392_010_000_u64.to_le_bytes()].concat();
+    assert!(shared.swap("pax/outbox/sender", &lease, Version::ABSENT));
+    assert_eq!(texts(Sender::new(1).next_batch(&shared, at(86_400_000))), ["a"]);
+}
+
+#[test]
 fn a_sender_with_nothing_to_send_makes_way_for_another() {
     let shared = Map::default();
     let (mut idle, mut busy) = (Sender::new(1), Sender::new(2));

@@ -32,6 +32,18 @@ impl ServiceTier {
         }
     }
 
+    /// What an answer says by this name: an empty one says nothing, and providers' standard words are taken in any case of
+    /// letters, because a tier that has no price costs the dearest one.
+    #[must_use]
+    pub fn served(name: &str) -> Self {
+        let is = |word: &str| name.eq_ignore_ascii_case(word);
+        match name {
+            name if name.is_empty() || is(AUTO) => Self::Auto,
+            _ if PLAIN_TIERS.into_iter().any(is) => Self::Plain,
+            name => Self::Named(name.to_owned()),
+        }
+    }
+
     /// The name, where it is not the plain one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

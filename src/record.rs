@@ -18,8 +18,6 @@ use crate::usage::{Mode, Rules};
 
 /// The form of the bytes: another module may find records of another one, under the same `vm_id`.
 const FORM: u8 = 2;
-/// The form of modules that wrote version 1 of a debit only.
-const FORM_1: u8 = 1;
 
 /// The record of a call that goes on.
 pub(crate) fn write(admission: &Admission) -> Vec<u8> {
@@ -101,12 +99,11 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
 pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
-    let is_1 = form == Some(FORM_1);
-    if form != Some(FORM) && !is_1 {
+    if form != Some(FORM) {
         return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
     }
     let mut card = None;
-    let read = read_admission(&mut from, is_1, |sha256| {
+    let read = read_admission(&mut from, |sha256| {
         let found = bundle.by_sha256(&sha256);
         card = found.map(Arc::clone);
         // Whichever stands for it while the rest is read.
@@ -119,14 +116,13 @@ pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, B
 
 fn read_admission(
     from: &mut Bytes<'_>,
-    is_1: bool,
     card: impl FnOnce(Digest) -> Option<Arc<RateCard>>,
 ) -> Option<Admission> {
     // In the order of the bytes.
-    let mut admission = Admission {
+    Some(Admission {
         exchange_id: ExchangeId::from_bytes(from.array()?)?,
         admitted_at: Moment::from_ms(from.u64()?),
-        account: Arc::new(read_account(from, is_1)?),
+        account: Arc::new(read_account(from)?),
         funding: if from.u8()? == 0 { Funding::Platform } else { Funding::Byo },
         slot: from.text()?,
         intent_id: from.optional(Bytes::text)?,
@@ -143,32 +139,25 @@ fn read_admission(
         provider: from.text()?,
         usage_rules: Rules::default(),
         service_tier: from.optional(Bytes::text)?,
-        input: TextBytes { ascii: from.u64()?, other: if is_1 { 0 } else { from.u64()? } },
+        input: TextBytes { ascii: from.u64()?, other: from.u64()? },
         input_limit: Tokens(from.u64()?),
         output_limit: Tokens(from.u64()?),
-        n: if is_1 { 1 } else { from.u64()? },
+        n: from.u64()?,
         reservation: from.optional(Bytes::pax)?,
-        stated_maximum: None,
-        not_text: false,
-        shares_window: false,
-        asked_model: None,
-    };
-    if !is_1 {
-        admission.stated_maximum = from.optional(Bytes::u64)?.map(Tokens);
-        admission.not_text = from.u8()? != 0;
-        admission.shares_window = from.u8()? != 0;
-        admission.asked_model = from.optional(Bytes::text)?;
-    }
-    Some(admission)
+        stated_maximum: from.optional(Bytes::u64)?.map(Tokens),
+        not_text: from.u8()? != 0,
+        shares_window: from.u8()? != 0,
+        asked_model: from.optional(Bytes::text)?,
+    })
 }
 
-fn read_account(from: &mut Bytes<'_>, is_1: bool) -> Option<Account> {
+fn read_account(from: &mut Bytes<'_>) -> Option<Account> {
     Some(Account {
         account: from.text()?,
         tier: if from.u8()? == 0 { Tier::Free } else { Tier::Credit },
         status: if from.u8()? == 0 { Status::Active } else { Status::Disabled },
         token_id: from.text()?,
         daily_cap_pax: from.optional(Bytes::pax)?,
-        canon_v: if is_1 { 1 } else { from.u32()? },
+        canon_v: from.u32()?,
     })
 }

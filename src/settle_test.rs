@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unreachable)]
 
 use super::*;
 use crate::account::{Status, Tier};

@@ -1,5 +1,10 @@
 //! Envoy's shared data as the core sees it: a map in host memory that all workers see, with compare-and-swap.
 //! There is no delete; an empty value is as good as none.
+//!
+//! Who replaces the module while Envoy runs has VMs of both in it for a while, with one shared data. So what is
+//! written in another form or with another meaning gets another key, unless the form says which it is: `pax/2/` holds
+//! ticks, where modules before wrote times of the wall clock without it. The debits that wait (`pax/outbox/`) have
+//! had one form all along, and whichever module is there sends them.
 
 use crate::text::{DECIMAL_MAX, decimal};
 

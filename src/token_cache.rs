@@ -28,9 +28,9 @@ struct Shelf {
 }
 
 /// The tokens of accounts.
-const ACCOUNTS: Shelf = Shelf { prefix: "pax/token/", buckets: 16_384 };
+const ACCOUNTS: Shelf = Shelf { prefix: "pax/2/token/", buckets: 16_384 };
 /// Tokens that nobody has.
-const STRANGERS: Shelf = Shelf { prefix: "pax/stranger/", buckets: 1_024 };
+const STRANGERS: Shelf = Shelf { prefix: "pax/2/stranger/", buckets: 1_024 };
 const PLACES: usize = 4;
 
 /// An entry: 32 bytes of the token's digest, 8 of the tick it was written at, 8 of its expiry, 2 of length, the account

@@ -46,6 +46,17 @@ fn token(n: u8) -> Digest {
 }
 
 #[test]
+fn what_a_module_before_wrote_by_the_wall_clock_is_not_believed_for_ever() {
+    let (shared, token) = (Map::default(), token(1));
+    let json = br#"{"account":"a","tier":"free","status":"active","token_id":"tok_1","daily_cap_pax":null}"#;
+    let times = Times::from(Tick::from_ms(1_795_392_000_000), TTL_MS);
+    let left = bucket([Place { token: &token.0, times, account: json }].into_iter());
+    assert!(shared.swap("pax/token/0", &left, crate::shared::Version::ABSENT));
+    // An hour after this Envoy's machine was started.
+    assert_eq!(look_up(&shared, &token, Tick::from_ms(3_600_000)), "nothing");
+}
+
+#[test]
 fn grace_counts_once_from_the_expiry_however_often_the_ledger_is_asked_in_vain() {
     let (shared, worker, t) = (Map::default(), Tokens::default(), Tick::from_ms);
     assert_eq!(name(worker.look_up(&shared, &token(1), t(0))), "nothing");

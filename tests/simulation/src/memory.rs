@@ -187,7 +187,7 @@ impl Memory {
                 read_place(read.take(length), &mut there.days);
             }
         });
-        self.each("pax/open/", |_, record| {
+        self.each("pax/2/open/", |_, record| {
             if !record.is_empty() {
                 there.records.push(recorded(record));
             }
