@@ -47,6 +47,8 @@ pub(crate) struct Fields {
     cache_hit: Option<u64>,
     cache_read: Option<u64>,
     cache_creation: Option<u64>,
+    /// The same among the details of the prompt, as Alibaba's explicit cache has it.
+    creation_inside: Option<u64>,
     cached: Option<u64>,
     cache_write: Option<u64>,
     audio_input: Option<u64>,
@@ -135,7 +137,8 @@ impl Fields {
     /// What the second sets read beyond the first: `read` is given all that was written to the cache.
     fn second(&self, read: impl FnOnce(u64) -> Option<Reading>) -> Option<Reading> {
         let hour = self.hour.unwrap_or(0);
-        let written = match self.cache_creation.or(self.cache_write) {
+        let creation = self.cache_creation.or(self.creation_inside);
+        let written = match creation.or(self.cache_write) {
             // Of a whole that is smaller than its part, the part is true at least.
             Some(whole) => whole.max(hour),
             None => sum(self.five_minutes.unwrap_or(0), hour)?,
@@ -146,7 +149,7 @@ impl Fields {
         reading.usage.image_input = Tokens(self.image_input.unwrap_or(0));
         reading.usage.image_output = Tokens(self.image_output.unwrap_or(0));
         reading.service_tier = self.tier.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
-        reading.writes_cost = self.has_creation || self.cache_creation.is_some();
+        reading.writes_cost = self.has_creation || creation.is_some();
         reading.server_tools = self.server_tools;
         Some(reading)
     }
@@ -174,6 +177,7 @@ impl Fields {
             (1, Name::CacheHit, _) => Some(&mut self.cache_hit),
             (1, Name::CacheRead, _) => Some(&mut self.cache_read),
             (1, Name::CacheCreation, _) => Some(&mut self.cache_creation),
+            (2, Name::PromptDetails, Name::CacheCreation) => Some(&mut self.creation_inside),
             (2, Name::PromptDetails, Name::Cached) => Some(&mut self.cached),
             (2, Name::PromptDetails, Name::CacheWrite) => Some(&mut self.cache_write),
             (1, Name::Cached, _) => Some(&mut self.cached_beside),

@@ -90,8 +90,9 @@ struct Serve {
     /// After SIGTERM, go on for so long while filters still come: their Envoy may be stopped at the same time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     linger_s: u64,
-    /// The newest version of debits to read: 1 before the ledger itself is rolled back to a program that reads no other.
-    /// Filters then write that version, and keep what they have written in a later one
+    /// The newest version of debits to read. With 1 filters write version 1 from the next resolve on, and keep what they
+    /// have written in version 2: for filters that stay while the ledger goes back to a backup of an older program, which
+    /// opens no newer file (README: Upgrading and rolling back)
     #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=2))]
     canon_v: u32,
 }
