@@ -170,7 +170,7 @@ pub fn admit(
         card: Arc::clone(card),
         provider: served.name.to_owned(),
         n: request.n,
-        stated_maximum: request.stated_maximum(served.provider.output_maximum).map(Tokens),
+        stated_maximum: stated_maximum(&request, served.provider, funding),
         input: input_text(&request, served.model),
         not_text: request.not_text,
         shares_window: bounds.shares_window,
@@ -248,6 +248,21 @@ fn check(
 fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
     let (name, _) = model?.service_tiers.get_key_value(request.service_tier.name()?)?;
     Some(name.clone())
+}
+
+/// The largest maximum that an entry states.
+const MOST_STATED: u64 = i64::MAX.unsigned_abs();
+
+/// The maximum that the provider is told of what the caller stated. With a key of the caller's own nothing is moved: what
+/// stands in another field than the provider's is not stated.
+fn stated_maximum(request: &Request, provider: &Provider, funding: Funding) -> Option<Tokens> {
+    let field = provider.output_maximum;
+    let stated = match funding {
+        Funding::Platform => request.stated_maximum(field),
+        Funding::Byo => request.maximum(field).and_then(|member| member.number),
+    };
+    // A ledger's columns end there, and no provider's maximum comes near: the entry must never be refused for it.
+    stated.map(|tokens| Tokens(tokens.min(MOST_STATED)))
 }
 
 /// A call on platform funding that asks for no other tier is served in the standard one: a project's own settings at

@@ -221,7 +221,7 @@ impl Reader {
 }
 
 fn tier(name: Option<&str>) -> ServiceTier {
-    name.map(ServiceTier::of).unwrap_or_default()
+    name.map(ServiceTier::served).unwrap_or_default()
 }
 
 #[cfg(test)]

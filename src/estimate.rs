@@ -11,6 +11,9 @@ use crate::usage::Usage;
 pub const ESTIMATOR_1: &str = "bytes/1";
 /// The estimator of version 2: [`Bytes2`].
 pub const ESTIMATOR: &str = "bytes/2";
+/// So many tokens above twice a limit are still taken for text that is short a token, and not for a limit that was not
+/// kept.
+pub const LIMIT_SLACK: u64 = 16;
 
 /// Bytes of text as UTF-8: unescaped, without JSON's framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -262,12 +265,17 @@ impl Bytes2 {
         }
     }
 
-    /// What was seen, and what may have been written unseen, at most the limit. Text of more than twice the limit's
-    /// tokens disproves the limit: the provider did not keep it, and it bounds nothing.
+    /// Whether the text that was seen has more than twice the limit's tokens and [`LIMIT_SLACK`]: then the provider did not
+    /// keep to the limit, and it bounds nothing.
+    #[must_use]
+    pub fn disproves(&self, limit: Tokens) -> bool {
+        self.seen().0 > limit.0.saturating_mul(2).saturating_add(LIMIT_SLACK)
+    }
+
+    /// What was seen, and what may have been written unseen, at most the limit unless the text disproves it.
     fn output(&self, limit: Tokens, unseen_ms: Option<u64>) -> Tokens {
-        const SLACK: u64 = 16;
         let seen = self.seen();
-        if seen.0 > limit.0.saturating_mul(2).saturating_add(SLACK) {
+        if self.disproves(limit) {
             return seen;
         }
         let unseen = unseen_ms.map_or(Tokens::ZERO, |ms| self.factors().unseen(ms));

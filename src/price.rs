@@ -32,6 +32,18 @@ impl ServiceTier {
         }
     }
 
+    /// What an answer says by this name: an empty one says nothing, and providers' standard words are taken in any case of
+    /// letters, because a tier that has no price costs the dearest one.
+    #[must_use]
+    pub fn served(name: &str) -> Self {
+        let is = |word: &str| name.eq_ignore_ascii_case(word);
+        match name {
+            name if name.is_empty() || is(AUTO) => Self::Auto,
+            _ if PLAIN_TIERS.into_iter().any(is) => Self::Plain,
+            name => Self::Named(name.to_owned()),
+        }
+    }
+
     /// The name, where it is not the plain one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -95,10 +107,10 @@ pub enum Part {
 
 /// The parts of the input in the order in which they are taken out of it. Audio and images come last: cached audio is
 /// cached.
-pub(crate) const INPUT_PARTS: [Part; 5] =
+pub const INPUT_PARTS: [Part; 5] =
     [Part::CachedInput, Part::CacheWrite, Part::CacheWrite1h, Part::AudioInput, Part::ImageInput];
 /// The same of the output: audio that reasons is reasoning.
-pub(crate) const OUTPUT_PARTS: [Part; 3] = [Part::ReasoningOutput, Part::AudioOutput, Part::ImageOutput];
+pub const OUTPUT_PARTS: [Part; 3] = [Part::ReasoningOutput, Part::AudioOutput, Part::ImageOutput];
 
 impl Part {
     /// Its key in a card's `usd_per_mtok`.
@@ -119,7 +131,8 @@ impl Part {
     }
 
     /// How much of it a usage counts.
-    pub(crate) const fn counted(self, usage: &Usage) -> Tokens {
+    #[must_use]
+    pub const fn counted(self, usage: &Usage) -> Tokens {
         match self {
             Self::Input => usage.input,
             Self::CachedInput => usage.cached_input,

@@ -5,8 +5,8 @@ use crate::bundle::Bundle;
 use crate::card::{Model, bytes_per_token};
 use crate::debit::{BadDebit, Debit, Flag, Provenance};
 use crate::estimate::{Bytes2, ESTIMATOR, ESTIMATOR_1, EstimatedFrom, Limits, Side};
-use crate::pax::Pax;
-use crate::price::{Line, Served};
+use crate::pax::{Pax, Tokens};
+use crate::price::{Line, Part, Served};
 use crate::usage::{Reading, Rules, Usage};
 
 impl Debit {
@@ -77,19 +77,24 @@ impl Debit {
     }
 
     /// The bill, line by line, in the order in which it is added up; nothing for a call with the caller's own key, which
-    /// costs nothing. Version 1 took the same parts at the same rates, and what had none of its own as plain.
+    /// costs nothing. It is that of its counts, whether or not they make the cost that it states.
     ///
     /// # Errors
     /// Where the debit names a service tier that its card does not price.
     pub fn lines(&self, model: &Model) -> Result<Vec<Line>, BadDebit> {
         let mut lines = Vec::new();
         if self.funding == Funding::Platform {
-            let (usage, served) = (self.usage(), self.served(model)?);
-            let charged = model.charge(&usage, self.writes_cost(), served, &mut |line| lines.push(line));
-            // Version 1 charged as plain what has no price of its own: those are not its lines then.
-            if charged.is_none_or(|charged| charged.cost != self.cost_pax) {
-                lines.clear();
+            let mut usage = self.usage();
+            // Version 1 charged what has no rate of its own as plain. A model states the same prices in all its bands
+            // and service tiers, so its own say which those are.
+            if self.canon_v == 1 {
+                let if_priced = |part: Part, tokens: Tokens| {
+                    if model.prices.rates.of(part).is_some() { tokens } else { Tokens::ZERO }
+                };
+                usage.audio_input = if_priced(Part::AudioInput, usage.audio_input);
+                usage.audio_output = if_priced(Part::AudioOutput, usage.audio_output);
             }
+            model.charge(&usage, self.writes_cost(), self.served(model)?, &mut |line| lines.push(line));
         }
         Ok(lines)
     }

@@ -261,7 +261,7 @@ fn tier(
     admission: &Admission,
     flags: &mut Vec<Flag>,
 ) -> Option<String> {
-    let in_usage = || reading?.service_tier.as_deref().map(ServiceTier::of);
+    let in_usage = || reading?.service_tier.as_deref().map(ServiceTier::served);
     let served = match &said.service_tier {
         ServiceTier::Auto => in_usage().unwrap_or_default(),
         said => said.clone(),

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unreachable)]
 
 use super::*;
 use crate::account::{Status, Tier};
@@ -205,3 +205,6 @@ fn nothing_but_an_error_costs_nothing() {
     let debit = settle(&admission(), answered(said), Moment::from_ms(0));
     assert!(debit.is_some(), "what was counted is billed");
 }
+
+#[path = "settle_table_test.rs"]
+mod table;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::store::{OwnEntry, StoredEntry};
 
-/// What an account's owner is shown of an entry as a row of CSV, in this order. As JSON the raw `usage` follows.
+/// What an account's owner is shown of an entry as a row of CSV, in this order. As JSON more follows.
 pub const OWN_COLUMNS: [&str; 30] = [
     "account_seq",
     "exchange_id",
@@ -48,17 +48,25 @@ pub const OWN_COLUMNS: [&str; 30] = [
     "token_id",
 ];
 
-/// What the JSON has beside them: the raw usage, and what an estimate was made from, so that its owner can make it again.
-const OWN_FACTORS: [&str; 11] = [
-    "usage",
+/// What the JSON has beside them: the raw usage, what an estimate was made from, which of the card's prices count, and the
+/// provider's own ids, so that its owner can make the bill again, and dispute it with the provider. The id of a hold is the
+/// operator's.
+const OWN_FACTORS: [&str; 17] = [
+    "mode",
+    "asked_model",
+    "service_tier",
+    "response_id",
+    "provider_request_id",
+    "card_sha256",
     "usage_rules",
-    "estimator",
-    "estimated_from",
+    "usage",
     "n",
     "stated_maximum",
     "input_limit",
     "output_limit",
     "unseen_ms",
+    "estimator",
+    "estimated_from",
     "first_byte_ms",
     "duration_ms",
 ];

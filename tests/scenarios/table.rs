@@ -53,9 +53,14 @@ fn scenario(row: &str) -> String {
     let pieces: String = pieces.iter().map(|text| format!("provider {piece} {text}\n")).collect();
     let seen = taken.map_or_else(|| "same".to_owned(), |number| format!("same but event {number}"));
     let ledger = ledger.unwrap_or_else(|| panic!("{name}: nothing is expected"));
-    let counted = if ledger.contains("provenance=reported") { rules } else { "null" };
-    let ledger =
-        if ledger == "nothing" { ledger.to_owned() } else { format!("{ledger} usage_rules={counted}") };
+    // Entries are counted by the newest set of the rules that the configuration names.
+    let newest = rules.replace("/1", "/2");
+    let counted = if ledger.contains("provenance=reported") { newest.as_str() } else { "null" };
+    let ledger = match ledger {
+        "nothing" => ledger.to_owned(),
+        said if said.contains("usage_rules=") => said.to_owned(),
+        said => format!("{said} usage_rules={counted}"),
+    };
     format!(
         "{name}\nclock 2026-11-23T00:00:00Z\nclient POST /v1/{path}\nclient as mtx-demo-credit\n\
          client body {{{stream}\"model\":{body}}}\nprovider 200 {content_type}\n{pieces}---\n\

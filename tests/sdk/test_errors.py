@@ -176,7 +176,7 @@ def test_a_stream_that_breaks_off_is_an_error_to_the_sdk_and_charged_by_estimate
     with pytest.raises(openai.APIConnectionError):
         list(chat(client, stream=True))
     [entry] = ledger.new(1)
-    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "provider_broke_off")
     assert entry["tokens_input"] > 0 and entry["cost_pax"] == cost_pax(entry)
 
 
@@ -186,7 +186,7 @@ def test_an_answer_that_breaks_off_is_charged_once_and_says_where(counted, provi
         chat(counted.client)
     assert (caught.value.status_code, caught.value.code) == (502, "upstream_cut")
     [entry] = ledger.new(1)
-    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "provider_broke_off")
     assert caught.value.response.headers["x-matrix-exchange-id"] == entry["exchange_id"]
     assert counted.sent == 1, "trying again would be charged again"
 
@@ -196,6 +196,6 @@ def test_a_caller_who_hangs_up_in_a_stream_is_charged_for_what_was_sent(client, 
     with chat(client, stream=True) as stream:
         next(iter(stream))
     [entry] = ledger.new(1)
-    assert (entry["provenance"], entry["ending"]) == ("estimated", "cut")
+    assert (entry["provenance"], entry["ending"]) == ("estimated", "caller_gone")
     # 25 in the whole answer, by the provider's count.
     assert entry["tokens_output"] < 10 and entry["cost_pax"] == cost_pax(entry)

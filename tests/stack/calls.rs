@@ -202,7 +202,11 @@ fn broken_answer(world: &mut World) {
     // Nothing of the held answer went out, so the caller can be told: Envoy's own reply, in the error shape.
     assert!(answer.refusal().starts_with("502 "), "{answer:?}");
     let entry = hangups::only_entry(world, "broken").expect("an entry");
-    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"cut".into()), "{entry}");
+    assert_eq!(
+        (&entry["provenance"], &entry["ending"]),
+        (&"estimated".into(), &"provider_broke_off".into()),
+        "{entry}"
+    );
     assert!(entry["tokens_output"].as_u64().unwrap() > 4_000, "{entry}");
     assert_eq!(answer.header("x-matrix-exchange-id"), entry["exchange_id"].as_str().unwrap());
 }

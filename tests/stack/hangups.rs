@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 pub const CASES: &[Case] = &[
     ("a caller that hangs up in a stream is charged once, for the text that came", in_the_stream),
     ("a caller that hangs up before the head is charged once, for its input", before_the_head),
+    (
+        "a caller that hangs up on a silent provider is charged for what may have been written",
+        after_a_long_silence,
+    ),
     ("a caller that hangs up while its JSON answer is held is charged once", in_a_held_answer),
     ("a caller that hangs up after the reported usage is charged by it", after_the_usage),
     ("a caller that hangs up in its own request costs nothing", in_the_request),
@@ -62,7 +66,7 @@ fn in_the_stream(world: &mut World) {
     assert!(connection.read_until(b"the-last"));
     drop(connection);
     let entry = only_entry(world, "hangup-stream").expect("an entry");
-    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"cut".into()));
+    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"caller_gone".into()));
     assert_eq!(entry["tokens_output"], 4);
     assert!(entry["tokens_input"].as_u64().unwrap() >= 100, "{entry}");
 }
@@ -76,6 +80,21 @@ fn before_the_head(world: &mut World) {
     assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"no_answer".into()));
     assert_eq!((&entry["tokens_output"], &entry["upstream_status"]), (&0.into(), &Value::Null));
     assert!(entry["tokens_input"].as_u64().unwrap() >= 100, "{entry}");
+}
+
+/// Nothing is seen of a call without a stream until it is whole: who hangs up pays for the time in which the provider
+/// may have written, less the first five seconds.
+fn after_a_long_silence(world: &mut World) {
+    world.behave(Behaviour { delay_ms: Some(20_000), ..Behaviour::default() });
+    let connection = call(world, "hangup-silence", false);
+    wait_until_received(world);
+    std::thread::sleep(Duration::from_millis(6_500));
+    drop(connection);
+    let entry = only_entry(world, "hangup-silence").expect("an entry");
+    let unseen_ms = entry["unseen_ms"].as_u64().unwrap();
+    assert!((6_400..20_000).contains(&unseen_ms), "{entry}");
+    assert_eq!(entry["tokens_output"], ((unseen_ms - 5_000) * 40).div_ceil(1_000), "{entry}");
+    assert_eq!((&entry["first_byte_ms"], &entry["duration_ms"]), (&Value::Null, &entry["unseen_ms"]));
 }
 
 fn in_a_held_answer(world: &mut World) {
@@ -95,7 +114,7 @@ fn in_a_held_answer(world: &mut World) {
     std::thread::sleep(Duration::from_millis(300));
     drop(connection);
     let entry = only_entry(world, "hangup-held").expect("an entry");
-    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"cut".into()));
+    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"caller_gone".into()));
     assert_eq!(entry["tokens_output"], 2);
 }
 
@@ -106,7 +125,7 @@ fn after_the_usage(world: &mut World) {
     assert!(connection.read_until(b"the-last"));
     drop(connection);
     let entry = only_entry(world, "hangup-usage").expect("an entry");
-    assert_eq!((&entry["provenance"], &entry["ending"]), (&"reported".into(), &"cut".into()));
+    assert_eq!((&entry["provenance"], &entry["ending"]), (&"reported".into(), &"caller_gone".into()));
     assert_eq!((&entry["tokens_input"], &entry["tokens_output"]), (&9.into(), &8.into()));
 }
 

@@ -140,7 +140,7 @@ fn reset(world: &mut World) {
         &Call { token: TOKEN, body: &body, frame_bytes: 100, trailers: false, reset_after },
     );
     let entry = world.entry(&answer.header("x-matrix-exchange-id"));
-    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"cut".into()));
+    assert_eq!((&entry["provenance"], &entry["ending"]), (&"estimated".into(), &"caller_gone".into()));
     assert_eq!(entry["tokens_output"], 2);
     world.settle();
     assert_eq!(world.entries().len(), before + 1);

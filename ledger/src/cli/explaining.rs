@@ -16,7 +16,9 @@ pub(super) async fn run(store: &Store, exchange: ExchangeId) -> Result<ExitCode,
     let entries = store.entries(&filter, None, 1).await?;
     let Some(entry) = entries.first() else {
         return Err(Error::Operator(format!(
-            "there is no entry of exchange {exchange}: it may wait in the filter's outbox, or in `quarantine list`"
+            "there is no entry of exchange {exchange} here. Either the call was not charged (it was refused, or the provider \
+             answered no 2xx), or its debit still waits in Envoy (metric pax_outbox_waiting: try again), or it is in \
+             quarantine (`pax-ledger quarantine list`), or this is another gateway's ledger (--db)"
         )));
     };
     let built_in = embedded_bundle()?;
@@ -24,6 +26,6 @@ pub(super) async fn run(store: &Store, exchange: ExchangeId) -> Result<ExitCode,
     let bill = explain(entry, &bundle).map_err(|why| {
         Error::Operator(format!("the entry of exchange {exchange} cannot be read ({why}): run replay"))
     })?;
-    print(&bill)?;
-    Ok(ExitCode::SUCCESS)
+    print(&bill.text)?;
+    Ok(if bill.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -52,7 +52,8 @@ enum Command {
     Cards(Cards),
     /// Print entries, one JSON object per line, in the order in which they were recorded
     Entries(Entries),
-    /// Print one entry's bill, line by line, so that it can be made again by hand
+    /// Print one entry's bill, line by line, so that it can be made again by hand; exits 1 where it does not come out
+    /// the same
     Explain {
         /// The exchange: `x-matrix-exchange-id` of the answer
         exchange: ExchangeId,

@@ -111,10 +111,8 @@ impl Snapshot {
 }
 
 fn line(row: &SqliteRow) -> Result<QuarantinedLine, sqlx::Error> {
-    let seen = match row.try_get::<Option<i64>, _>(7)? {
-        Some(at) => Some(Seen { at: from_ms(at), by: text(row, 8), because: text(row, 9) }),
-        None => None,
-    };
+    let seen_at: Option<i64> = row.try_get(7)?;
+    let seen = seen_at.map(|at| Seen { at: from_ms(at), by: text(row, 8), because: text(row, 9) });
     Ok(QuarantinedLine {
         number: row.try_get(0)?,
         received_at: from_ms(row.try_get(1)?),

@@ -55,7 +55,8 @@ struct Former {
 ///
 /// # Errors
 /// Where the backup is missing or no ledger of this program's schema or an older one, where the ledger's file is in use,
-/// and where files cannot be copied or moved. The ledger's file is where it was then.
+/// and where files cannot be copied or moved. The ledger's file is where it was then, unless a move failed: the error says
+/// where it went.
 pub async fn restore(ledger: &Location, backup: &Path, now: Moment) -> Result<Restored, Error> {
     let target = ledger.path();
     check_backup(backup, target)?;
@@ -67,10 +68,12 @@ pub async fn restore(ledger: &Location, backup: &Path, now: Moment) -> Result<Re
         doing: format!("copying {} to {}", backup.display(), copy.display()),
         why,
     })?;
-    let begun = begin(&copy, former.epoch, now).await;
-    let Ok((epoch, entries)) = begun else {
-        remove(&copy)?;
-        return Err(begun.err().unwrap_or(Error::Stopping));
+    let (epoch, entries) = match begin(&copy, former.epoch, now).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            remove(&copy)?;
+            return Err(error);
+        }
     };
     let aside = beside(target, &format!(".replaced-{}", now.ms()));
     let moved = move_database(target, &aside).and_then(|there| move_database(&copy, target).map(|_| there));
@@ -78,7 +81,7 @@ pub async fn restore(ledger: &Location, backup: &Path, now: Moment) -> Result<Re
         doing: format!("moving {} to {}, and {} there", target.display(), aside.display(), copy.display()),
         why,
     })?;
-    let replaced = there.then(|| Replaced { path: aside, entries: former.entries });
+    let replaced = there.then_some(Replaced { path: aside, entries: former.entries });
     Ok(Restored { epoch, entries, replaced })
 }
 
