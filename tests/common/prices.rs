@@ -3,6 +3,7 @@
 use pax_gateway::bundle::Bundle;
 use pax_gateway::clock::Moment;
 use pax_gateway::pax::Tokens;
+use pax_gateway::price::Served;
 use pax_gateway::usage::Usage;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
@@ -38,14 +39,24 @@ pub fn reprice(entry: &Value) -> String {
         input: tokens("tokens_input"),
         cached_input: tokens("tokens_cached_input"),
         cache_write_input: tokens("tokens_cache_write_input"),
+        cache_write_1h_input: tokens("tokens_cache_write_1h_input"),
         audio_input: tokens("tokens_audio_input"),
+        image_input: tokens("tokens_image_input"),
         output: tokens("tokens_output"),
         audio_output: tokens("tokens_audio_output"),
+        image_output: tokens("tokens_image_output"),
         reasoning_output: tokens("tokens_reasoning_output"),
-        ..Usage::default()
     };
+    let flagged = |flag: &str| entry["flags"].as_array().unwrap().iter().any(|name| name == flag);
+    let served = match entry["service_tier"].as_str() {
+        None => Served::Standard,
+        Some(_) if flagged("service_tier_unpriced") => Served::Unpriced,
+        Some(name) => Served::Tier(name),
+    };
+    let says = |name: &str| entry["usage"].get(name).is_some();
+    let writes_cost = says("cache_creation") || says("cache_creation_input_tokens");
     let model = &card.models[entry["model"].as_str().unwrap()];
-    model.price(&usage, entry["service_tier"].as_str()).unwrap().to_string()
+    model.charge(&usage, writes_cost, served, &mut |_| {}).unwrap().cost.to_string()
 }
 
 /// Token counts, as a bill needs them.

@@ -168,12 +168,16 @@ impl Drop for Stranger {
 
 fn wrong_secret(world: &mut World) {
     add_token(world, "mtx-new-2");
+    // Known since now, so that it is still believed at the end.
+    add_token(world, "mtx-known");
+    served_again(world, "mtx-known");
+    world.take_received();
     world.stack.kill_ledger();
     let stranger = Stranger::start(world);
     refused_quickly(world, "mtx-new-2");
     readyz(world, "503 ledger_unavailable", 6);
     // A caller that is known is served; its debit waits.
-    let answer = world.chat(&body());
+    let answer = world.connect().call(&chat("mtx-known", &body()));
     assert_eq!(answer.status, 200, "{}", answer.text());
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(world.waiting(), 1);
