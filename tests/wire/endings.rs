@@ -82,28 +82,28 @@ fn callers() -> Vec<Ending> {
             silent(&[EVENT, SECOND]),
             // Text of one event only: between two of them Envoy may begin another chunk of HTTP.
             Caller::LeavesAfter("abcdefgh"),
-            "estimated cut 101 4",
+            "estimated caller_gone 101 4",
         ),
         leaves(
             true,
             "caller leaves after the last text, before the usage",
             silent(&[EVENT, FINISH]),
             Caller::LeavesAfter("stop"),
-            "estimated cut 101 2",
+            "estimated caller_gone 101 2",
         ),
         leaves(
             true,
             "caller leaves after the usage, before [DONE]",
             silent(&[EVENT, USAGE_EVENT, ": ping\n\n"]),
             Caller::LeavesAfter(": ping"),
-            "reported cut 90 8",
+            "reported caller_gone 90 8",
         ),
         leaves(
             false,
             "caller leaves a JSON answer that is held",
             held,
             Caller::LeavesAfterMs(300),
-            "estimated cut 101 2",
+            "estimated caller_gone 101 2",
         ),
     ]
 }
@@ -128,21 +128,21 @@ fn cuts() -> Vec<Ending> {
             "provider cuts after its head",
             cut(json(JSON), 0),
             "502 upstream_cut",
-            "estimated cut 101 0",
+            "estimated provider_broke_off 101 0",
         ),
         stays(
             false,
             "provider cuts mid-JSON, held",
             cut(json(JSON), JSON.len() - 40),
             "502 upstream_cut",
-            "estimated cut 101 2",
+            "estimated provider_broke_off 101 2",
         ),
         stays(
             false,
             "provider cuts after the usage of its JSON, held",
             cut(json(JSON), JSON.len() - 1),
             "502 upstream_cut",
-            "reported cut 90 8",
+            "reported provider_broke_off 90 8",
         ),
         stays(
             false,
@@ -150,21 +150,21 @@ fn cuts() -> Vec<Ending> {
             cut(json(&large), large.len() - 40),
             "200 cut",
             // So much text was never 32,768 tokens, the most that the card allows: that maximum bounds nothing.
-            "estimated cut 101 200000",
+            "estimated provider_broke_off 101 200000",
         ),
         stays(
             true,
             "provider cuts mid-stream",
             cut(stream.clone(), EVENT.len() + 20),
             "200 cut",
-            "estimated cut 101 2",
+            "estimated provider_broke_off 101 2",
         ),
         stays(
             true,
             "provider cuts after the usage",
             cut(stream.clone(), before_done),
             "200 cut",
-            "reported cut 90 8",
+            "reported provider_broke_off 90 8",
         ),
         stays(false, "provider is silent before its head", silent.clone(), "504 upstream_timeout", "none"),
         stays(true, "provider is silent before its stream's head", silent, "504 upstream_timeout", "none"),
@@ -173,21 +173,21 @@ fn cuts() -> Vec<Ending> {
             "provider stalls mid-JSON, held",
             stall(json(JSON), JSON.len() - 40),
             "502 upstream_cut",
-            "estimated cut 101 2",
+            "estimated provider_broke_off 101 2",
         ),
         stays(
             true,
             "provider stalls mid-stream",
             stall(stream.clone(), EVENT.len() + 20),
             "200 cut",
-            "estimated cut 101 2",
+            "estimated provider_broke_off 101 2",
         ),
         stays(
             true,
             "provider stalls after the usage",
             stall(stream, before_done),
             "200 cut",
-            "reported cut 90 8",
+            "reported provider_broke_off 90 8",
         ),
     ]
 }
@@ -245,7 +245,7 @@ fn answers() -> Vec<Ending> {
             "estimated complete 101 2",
         ),
         stays(false, "200 with an empty body", json(""), "200 whole", "estimated complete 101 0"),
-        stays(false, "200 that is no JSON", html, "200 whole", "estimated complete 101 0 answer_unreadable"),
+        stays(false, "200 that is no JSON", html, "200 whole", "estimated complete 101 5 answer_unreadable"),
         stays(
             false,
             "gzip against our wish",
@@ -327,7 +327,7 @@ fn early_answers() -> Vec<Ending> {
             half,
             Then::Reset,
             "502 upstream_cut",
-            "estimated cut 262144 2",
+            "estimated provider_broke_off 262144 2",
         ),
     ]
 }
