@@ -344,6 +344,12 @@ fn apart_first(tree: &Value, _: bool) -> Option<Counts> {
     Some(Counts { cached: cached.unwrap_or(0), written: written.unwrap_or(0), ..Counts::default() })
 }
 
+/// A tier's name is kept up to 65 bytes.
+fn kept_tier(name: &str) -> String {
+    let bytes = name.as_bytes();
+    String::from_utf8_lossy(&bytes[..bytes.len().min(65)]).into_owned()
+}
+
 fn second(tree: &Value, apart: bool) -> Option<Counts> {
     let prompt = |name: &str| inner(tree, "prompt_tokens_details", name);
     let cached = match apart {
@@ -352,7 +358,7 @@ fn second(tree: &Value, apart: bool) -> Option<Counts> {
     };
     let lifetime = |name: &str| u128::from(inner(tree, "cache_creation", name).unwrap_or(0));
     let (short, hour) = (lifetime("ephemeral_5m_input_tokens"), lifetime("ephemeral_1h_input_tokens"));
-    let stated = count(tree.get("cache_creation_input_tokens"));
+    let stated = count(tree.get("cache_creation_input_tokens")).or(prompt("cache_creation_input_tokens"));
     let whole = match stated.or(prompt("cache_write_tokens")) {
         Some(whole) => u128::from(whole).max(hour),
         None => short + hour,
@@ -375,7 +381,7 @@ fn second(tree: &Value, apart: bool) -> Option<Counts> {
             prompt("image_tokens").unwrap_or(0),
             inner(tree, "completion_tokens_details", "image_tokens").unwrap_or(0),
         ],
-        tier: tier.and_then(Value::text).map(str::to_owned),
+        tier: tier.and_then(Value::text).map(kept_tier),
         writes_cost: creation || stated.is_some(),
         tools: uses.into_iter().any(|value| count(Some(value)).is_some_and(|count| count > 0)),
         ..Counts::default()

@@ -222,14 +222,15 @@ impl World {
             }
             Some(_) => false,
         };
-        if !right {
+        // Where midnight comes between, it is another day's sum that admits the call.
+        let same_day = self.clock(site).wall.day() == day;
+        if !right && same_day {
             self.fail(&format!(
                 "envoy {envoy}: a small call of {account}, which had spent {before} and reserves {reservation}, got {replied:?}, went on: {forwarded}; revoked {revoked}, {:?}, cap {:?}",
                 kept.status, kept.daily_cap
             ));
         }
-        // At midnight it is another day that is asked about.
-        if forwarded && kept.tier == Tier::Free && self.clock(site).wall.day() == day {
+        if forwarded && kept.tier == Tier::Free && same_day {
             self.check_synced(envoy, (&account, day), &ledger);
         }
     }
