@@ -12,26 +12,28 @@ CALLS = 3
 
 @pytest.fixture
 def copy(client, provider, ledger, tmp_path) -> Ledger:
-    """A copy of the running ledger's database with a few calls in it, and its triggers dropped."""
+    """A copy of the running ledger's database with a few calls in it."""
     for _ in range(CALLS):
         client.chat.completions.create(model=CHAT_MODEL, messages=MESSAGES)
     ledger.new(CALLS)
     path = tmp_path / "ledger.db"
     source, target = sqlite3.connect(f"file:{ledger.db}?mode=ro", uri=True), sqlite3.connect(path)
     source.backup(target)
-    triggers = target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    assert triggers
-    for (name,) in triggers:
-        target.execute(f"DROP TRIGGER {name}")
-    target.commit()
     source.close()
     target.close()
     return Ledger(path)
 
 
 def change(ledger: Ledger, sql: str, *values) -> None:
+    """Changes a row as somebody does who can write the file: the triggers are put back, to the letter."""
     with sqlite3.connect(ledger.db) as db:
+        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        assert triggers
+        for name, _ in triggers:
+            db.execute(f"DROP TRIGGER {name}")
         assert db.execute(sql, values).rowcount == 1
+        for _, made in triggers:
+            db.execute(made)
     db.close()
 
 
