@@ -67,7 +67,7 @@ pub fn open(
 /// stands then.
 ///
 /// # Errors
-/// [`outbox::Full`], where another has this VM's lane too: that one charges the call by estimate.
+/// [`outbox::Full`], if the outbox is full and this VM has lost its lane: who has it now charges the call by estimate.
 pub fn settle(
     shared: &impl SharedData,
     (lane, slot): (&mut Lane, Slot),

@@ -2,7 +2,7 @@
 //! VM: there it waits for room, and whoever sweeps that lane puts it in as it is.
 
 use crate::bytes::{Bytes, put_optional, put_text};
-use crate::cap::Claim;
+use crate::cap::{Claim, OwnedClaim};
 use crate::clock::UtcDay;
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
@@ -13,7 +13,7 @@ const FORM: u8 = 0xd0;
 /// A kept debit, as it stands there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kept<'a> {
-    claim: Option<(String, UtcDay, Tag)>,
+    claim: Option<OwnedClaim>,
     /// What it costs.
     pub(crate) cost: Pax,
     /// Its canonical bytes.
@@ -23,8 +23,7 @@ pub(crate) struct Kept<'a> {
 impl Kept<'_> {
     /// What stands for it in its account's day.
     pub(crate) fn claim(&self) -> Option<Claim<'_>> {
-        let (account, utc_day, tag) = self.claim.as_ref()?;
-        Some(Claim { account, utc_day: *utc_day, tag: *tag })
+        self.claim.as_ref().map(OwnedClaim::as_claim)
     }
 }
 
@@ -50,7 +49,7 @@ pub(crate) fn read(record: &[u8]) -> Option<Kept<'_>> {
     }
     let claim = from.optional(|from| {
         let (account, day, tag) = (from.text()?, from.u32()?, from.u64()?);
-        Some((account, UtcDay::from_days(day), Tag(tag)))
+        Some(OwnedClaim { account, utc_day: UtcDay::from_days(day), tag: Tag(tag) })
     })?;
     let cost = from.pax()?;
     Some(Kept { claim, cost, canonical: from.rest() })

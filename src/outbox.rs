@@ -13,29 +13,17 @@ use std::cell::Cell;
 use crate::cap::Claim;
 use crate::clock::Tick;
 use crate::exchange_id::ExchangeId;
-pub use crate::ring::Waiting;
 use crate::ring::{ASIDE, Gap, Ring, WAITING, counter};
+pub use crate::ring::{BATCH, BATCH_BYTES, Full, SLOTS, Waiting};
 use crate::shared::{SharedData, update};
 use crate::wire::Outcome;
 
-/// How many debits can wait, and how many can be aside.
-pub const SLOTS: u64 = 32_768;
 /// From so many on new calls are refused: the rest is for those in flight.
 pub const REFUSE_FROM: u64 = SLOTS / 2;
-/// How many debits one batch holds at most.
-pub const BATCH: usize = 256;
-/// How large a batch is at most, in bytes.
-pub const BATCH_BYTES: usize = 512 * 1024;
 /// How long a sender may be silent before another takes over.
 pub const LEASE_MS: u64 = 10_000;
-/// A number that was given out and not written for so long was lost with its VM.
-pub(crate) const GAP_MS: u64 = 60_000;
 
 const SENDER: &str = "pax/2/sender";
-
-/// There is no slot left: nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
 
 /// What the outbox holds, at most: debits, and numbers that were lost with their VMs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use super::*;
+use crate::ring::GAP_MS;
 use crate::shared::Version;
 use crate::shared::fake::Map;
 use proptest::prelude::*;

@@ -20,7 +20,7 @@ impl Rarely {
         Self { told: None, since: 0 }
     }
 
-    /// It happened once more. Where a line is due: how often it has happened since the last one, but for now.
+    /// It happened once more. Where a line is due: how often it has happened since the last line, not counting this time.
     pub fn tell(&mut self, now: Tick) -> Option<u64> {
         if self.told.is_some_and(|told| now.since_ms(told) < INTERVAL_MS) {
             self.since = self.since.saturating_add(1);

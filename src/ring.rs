@@ -3,11 +3,23 @@
 
 use std::cell::Cell;
 
-use crate::cap::Claim;
+use crate::cap::{Claim, OwnedClaim};
 use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::{ExchangeId, Tag};
-use crate::outbox::{BATCH, BATCH_BYTES, Full, GAP_MS, SLOTS};
 use crate::shared::{SharedData, Version, numbered, update};
+
+/// How many debits a ring holds.
+pub const SLOTS: u64 = 32_768;
+/// How many debits one batch holds at most.
+pub const BATCH: usize = 256;
+/// How large a batch is at most, in bytes.
+pub const BATCH_BYTES: usize = 512 * 1024;
+/// A number that was given out and not written for so long was lost with its VM.
+pub(crate) const GAP_MS: u64 = 60_000;
+
+/// There is no slot left: nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 /// A ring's keys.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,8 +52,7 @@ impl Waiting {
     /// What stands for it in its account's day; none where nothing was reserved.
     #[must_use]
     pub fn claim(&self) -> Option<Claim<'_>> {
-        let (account, utc_day, tag) = self.claim.as_ref()?;
-        Some(Claim { account, utc_day: *utc_day, tag: *tag })
+        self.claim.as_ref().map(OwnedClaim::as_claim)
     }
 }
 
@@ -60,8 +71,6 @@ fn read_slot(value: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*number), rest))
 }
 
-type OwnedClaim = (String, UtcDay, Tag);
-
 /// The claim and the canonical bytes of a slot that waits.
 fn read_waiting(rest: &[u8]) -> Option<(Option<OwnedClaim>, &[u8])> {
     let (length, rest) = rest.split_first()?;
@@ -71,9 +80,10 @@ fn read_waiting(rest: &[u8]) -> Option<(Option<OwnedClaim>, &[u8])> {
     let (account, rest) = rest.split_at_checked(usize::from(*length))?;
     let (day, rest) = rest.split_first_chunk::<4>()?;
     let (tag, canonical) = rest.split_first_chunk::<8>()?;
-    let day = UtcDay::from_days(u32::from_le_bytes(*day));
+    let utc_day = UtcDay::from_days(u32::from_le_bytes(*day));
     let account = str::from_utf8(account).ok()?.to_owned();
-    Some((Some((account, day, Tag(u64::from_le_bytes(*tag)))), canonical))
+    let claim = OwnedClaim { account, utc_day, tag: Tag(u64::from_le_bytes(*tag)) };
+    Some((Some(claim), canonical))
 }
 
 fn write_slot(number: u64, claim: Option<&Claim<'_>>, canonical: &[u8]) -> Vec<u8> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Quarantine, print, print_table, printing};
 use crate::error::Error;
+use crate::explain::on_one_line;
 use crate::now;
 use crate::store::{Marked, QuarantinedLine, Store};
 
@@ -36,6 +37,7 @@ async fn list(store: &Store, unseen: bool) -> Result<(), Error> {
             line.received_at.to_string(),
             line.reason,
             line.exchange_id.unwrap_or_else(|| "-".to_owned()),
+            // A message may hold what a stranger sent.
             on_one_line(&line.message),
             line.sha256,
             line.seen.map_or_else(|| "-".to_owned(), |seen| format!("{} by {}", seen.at, seen.by)),
@@ -108,9 +110,4 @@ fn check(option: &str, text: &str, most: usize) -> Result<(), Error> {
         return Err(Error::Operator(format!("--{option} must have 1 to {most} printable characters")));
     }
     Ok(())
-}
-
-/// A message may hold what a stranger sent.
-fn on_one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

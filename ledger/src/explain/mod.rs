@@ -49,7 +49,7 @@ fn row(name: &str, text: impl std::fmt::Display) -> String {
 
 /// A text of somebody else's on one line: callers and providers send what they like, and a terminal obeys control
 /// characters.
-fn on_one_line(text: &str) -> String {
+pub(crate) fn on_one_line(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
