@@ -411,7 +411,10 @@ impl HttpContext for Stream {
         let by = if self.exchange.owes() { host::closed_by() } else { ClosedBy::Caller };
         self.step(Event::Closed(by), 0);
         // Envoy writes its log after this, so the line can say how all of it ended.
-        if let Some(line) = log_line::write(self.exchange.id(), self.exchange.story(), self.now.tick) {
+        let story = self.exchange.story();
+        if story.probe {
+            told(host::set_filter_state("pax_probe", "1"), "mark a probe");
+        } else if let Some(line) = log_line::write(self.exchange.id(), story, self.now.tick) {
             told(host::set_filter_state("pax", &line), "tell of an exchange");
         }
     }
