@@ -4,9 +4,10 @@ use super::world::World;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Its whole lines, each of which must be JSON.
+/// Its whole lines, each of which must be JSON; those that were moved away first.
 pub fn lines(world: &World) -> Vec<Value> {
-    let text = std::fs::read_to_string(world.stack.run_dir().join("calls.log")).unwrap_or_default();
+    let read = |name: &str| std::fs::read_to_string(world.stack.run_dir().join(name)).unwrap_or_default();
+    let text = read("calls.log.moved") + &read("calls.log");
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     whole.lines().map(read).collect()

@@ -138,6 +138,8 @@ fn moved_away(world: &mut World) {
             if call == 60 {
                 std::fs::rename(&log, &older).unwrap();
                 world.stack.reopen_logs().unwrap();
+                // Envoy opens the file when it writes the next time.
+                std::thread::sleep(Duration::from_millis(300));
             }
             world.chat(&hello(MODEL)).header("x-request-id")
         })
@@ -149,9 +151,6 @@ fn moved_away(world: &mut World) {
         assert_eq!(moved.matches(id.as_str()).count() + now.matches(id.as_str()).count(), 1, "{id}");
     }
     assert!(moved.contains(&ids[0]) && now.contains(&ids[119]));
-    // The other cases read one file.
-    std::fs::write(&log, moved + &now).unwrap();
-    world.stack.reopen_logs().unwrap();
 }
 
 fn entries_have_lines(world: &mut World) {

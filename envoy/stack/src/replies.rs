@@ -47,11 +47,14 @@ fn values(reply: &Reply) -> Values<'static> {
         true => json!({ "key": "retry-after", "value": "1" }),
         false => json!({ "key": "x-should-retry", "value": "false" }),
     }];
-    // The filter takes it off; by it the log's line says what the caller was told.
-    headers.push(json!({ "key": "x-matrix-code", "value": reply.code }));
     if reply.held {
+        // Envoy asks no filter then.
         let id = "%FILTER_STATE(wasm.pax_held:PLAIN)%";
-        headers.push(json!({ "key": "x-matrix-exchange-id", "value": id }));
+        headers
+            .extend(["x-matrix-exchange-id", "x-request-id"].map(|key| json!({ "key": key, "value": id })));
+    } else {
+        // The filter takes it off; by it the log's line says what the caller was told.
+        headers.push(json!({ "key": "x-matrix-code", "value": reply.code }));
     }
     let action = "OVERWRITE_IF_EXISTS_OR_ADD";
     let headers = headers.iter().map(|header| json!({ "header": header, "append_action": action }));
