@@ -38,6 +38,8 @@ pub struct Stream {
     body: OpenBody,
     /// The call's in-flight record, while something is owed for it.
     slot: Option<Slot>,
+    /// Whom the request went to, once it did.
+    mark: Option<String>,
     /// How much of a paused request body was read: Envoy counts from its start.
     request_read: usize,
     /// How much of a held answer was read.
@@ -62,6 +64,7 @@ impl Stream {
             waiter,
             body: OpenBody::default(),
             slot: None,
+            mark: None,
             request_read: 0,
             answer_read: 0,
             now: Now::default(),
@@ -92,7 +95,10 @@ impl Stream {
                     send(&reply);
                     self.give_body_back();
                 }
-                Effect::Forward(forward) => self.forward(&forward),
+                Effect::Forward(forward) => {
+                    self.forward(&forward);
+                    self.mark = Some(forward.mark);
+                }
                 Effect::AnswerHead(head) => {
                     for (name, value) in &head.add {
                         told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
@@ -153,6 +159,17 @@ impl Stream {
         if !self.exchange.request_waits() {
             told(host::resume(Half::Request), "let a request go on");
         }
+    }
+
+    /// Whether more of its body is waited for.
+    pub(crate) fn reads_body(&self) -> bool {
+        self.exchange.reads_body()
+    }
+
+    /// Envoy keeps the body from the filter.
+    pub(crate) fn body_kept_back(&mut self, now: Now) {
+        self.now = now;
+        self.step(Event::BodyKeptBack, 0);
     }
 
     /// The body is an account's from now on, if that has room for it.
@@ -256,6 +273,13 @@ impl Stream {
         told(edited, "send a request on");
     }
 
+    /// Envoy's own answer where it reached nobody is told of; one that somebody gave is not.
+    fn tell_if_unreachable(&self, status: u16) {
+        if let Some(mark) = self.mark.as_deref().filter(|_| status >= 500) {
+            self.worker.unreachable(host::tick(), mark, &host::told_of_answer());
+        }
+    }
+
     fn request_action(&self) -> Action {
         if self.exchange.request_waits() { Action::Pause } else { Action::Continue }
     }
@@ -299,11 +323,15 @@ impl HttpContext for Stream {
         let outbox_has_room = self.worker.room.get();
         let ledger_answers = vm::with(|vm| vm.probe().ledger_answers()).unwrap_or(false);
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers }, 0);
+        if self.reads_body() && !self.worker.bodies.head(self.now.tick, &self.waiter) {
+            self.step(Event::BodyKeptBack, 0);
+        }
         self.request_action()
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         if self.exchange.reads_body() {
+            self.worker.bodies.came();
             if end {
                 self.now = host::now();
             }
@@ -323,6 +351,7 @@ impl HttpContext for Stream {
         // None goes on, to whomever the request goes: the allow-list of its head would be worth nothing otherwise.
         told(host::set_headers(Map::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
+            self.worker.bodies.came();
             self.now = host::now();
             self.step(Event::Body { bytes: &[], end: true }, self.request_read);
         }
@@ -337,10 +366,13 @@ impl HttpContext for Stream {
                 let found = headers.iter().find(|(name, _)| name == wanted);
                 found.map_or(&[][..], |(_, value)| value.as_slice())
             };
-            let status = std::str::from_utf8(value(":status")).ok().and_then(|text| text.parse().ok());
+            let status = status_of(value(":status"));
+            if self.exchange.is_forwarded() {
+                self.tell_if_unreachable(status);
+            }
             take_off_what_stays_here(Map::Answer, &headers);
             let event = Event::AnswerHead {
-                status: status.unwrap_or(0),
+                status,
                 content_type: value("content-type"),
                 content_encoding: value("content-encoding"),
                 provider_request_id: answer_headers::provider_request_id(&headers),
@@ -355,6 +387,10 @@ impl HttpContext for Stream {
             }
         } else if let Some((name, value)) = self.exchange.request_id() {
             // The ledger's answer, or Envoy's own.
+            if self.mark.is_some() {
+                let status = host::header(Map::Answer, ":status").unwrap_or_default();
+                self.tell_if_unreachable(status_of(&status));
+            }
             told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
         }
         self.answer_action()
@@ -393,6 +429,11 @@ impl HttpContext for Stream {
         };
         self.step(Event::Closed(by), 0);
     }
+}
+
+/// 0 for a status that cannot be read.
+fn status_of(text: &[u8]) -> u16 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Writes the request's body anew, in one piece.

@@ -11,9 +11,12 @@ mod answer_keys;
 pub mod answer_status;
 #[cfg(target_arch = "wasm32")]
 mod ask;
+pub mod body_watch;
 pub mod bounds;
 pub mod bundle;
 mod bytes;
+#[cfg(target_arch = "wasm32")]
+mod callouts;
 mod canonical;
 pub mod cap;
 mod cap_place;
@@ -46,6 +49,7 @@ pub mod json;
 mod json_text;
 mod kept;
 pub mod key_refusals;
+pub mod ledger_trouble;
 pub mod models;
 pub mod open_bodies;
 pub mod outbox;
@@ -54,6 +58,7 @@ pub mod pax;
 pub mod price;
 mod prove;
 pub mod provider;
+pub mod provider_trouble;
 pub mod publish;
 pub mod rarely;
 pub mod readiness;
@@ -83,6 +88,8 @@ mod usage_fields;
 mod vm;
 #[cfg(target_arch = "wasm32")]
 mod waiting;
+#[cfg(target_arch = "wasm32")]
+mod watching;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;

@@ -18,6 +18,7 @@ mod http2;
 mod outages;
 mod slow;
 mod start;
+mod troubles;
 
 use common::world::World;
 use common::{case, run};
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
     let world: Arc<Mutex<Option<World>>> = Arc::default();
     let groups: [&[Case]; 7] =
         [slow::FIRST, calls::CASES, http2::CASES, hangups::CASES, crowds::CASES, outages::CASES, slow::LAST];
-    let mut cases: Vec<_> = start::CASES.iter().map(|(name, run)| case(*name, run)).collect();
+    let mut cases: Vec<_> =
+        start::CASES.iter().chain(troubles::CASES).map(|(name, run)| case(*name, run)).collect();
     for (name, run) in groups.concat() {
         let world = Arc::clone(&world);
         cases.push(case(name, move || {
