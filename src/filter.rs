@@ -8,6 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::clock::{Now, UtcDay};
+use crate::complaints::Complaint;
 use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
@@ -148,6 +149,7 @@ impl Stream {
             return self.step(Event::NoRoom(full), 0);
         }
         if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now.tick) {
+            worker.complain(self.now.tick, Complaint::TooManyQuestions);
             self.resolved(Resolution::Unavailable);
         }
     }
@@ -169,6 +171,7 @@ impl Stream {
     /// Envoy keeps the body from the filter.
     pub(crate) fn body_kept_back(&mut self, now: Now) {
         self.now = now;
+        self.worker.body_kept_back(now.tick);
         self.step(Event::BodyKeptBack, 0);
     }
 
@@ -217,7 +220,12 @@ impl Stream {
                 }
                 Opened::Done
             }
-            Err(refused) => refused,
+            Err(refused) => {
+                if refused == Opened::Busy {
+                    self.worker.complain(now, Complaint::NoPlace);
+                }
+                refused
+            }
         };
         self.step(Event::Opened(opened), 0);
     }
@@ -312,7 +320,7 @@ impl HttpContext for Stream {
             self.fault = crate::faults::Fault::read(&headers);
         }
         let Ok(random) = self.worker.random.take() else {
-            error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
+            self.worker.complain(self.now.tick, Complaint::NoRandom);
             let refusal = Refusal::GatewayDisabled;
             told(
                 host::reply(refusal.status(), &[("content-type", b"application/json")], &refusal.body()),
@@ -323,15 +331,18 @@ impl HttpContext for Stream {
         let outbox_has_room = self.worker.room.get();
         let ledger_answers = vm::with(|vm| vm.probe().ledger_answers()).unwrap_or(false);
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers }, 0);
-        if self.reads_body() && !self.worker.bodies.head(self.now.tick, &self.waiter) {
-            self.step(Event::BodyKeptBack, 0);
+        if !outbox_has_room {
+            self.worker.complain(self.now.tick, Complaint::OutboxFull);
+        }
+        if self.reads_body() && !self.worker.watching.head(self.now.tick, &self.waiter) {
+            self.body_kept_back(self.now);
         }
         self.request_action()
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         if self.exchange.reads_body() {
-            self.worker.bodies.came();
+            self.worker.watching.came();
             if end {
                 self.now = host::now();
             }
@@ -351,7 +362,7 @@ impl HttpContext for Stream {
         // None goes on, to whomever the request goes: the allow-list of its head would be worth nothing otherwise.
         told(host::set_headers(Map::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
-            self.worker.bodies.came();
+            self.worker.watching.came();
             self.now = host::now();
             self.step(Event::Body { bytes: &[], end: true }, self.request_read);
         }

@@ -25,6 +25,7 @@ mod card_prices;
 mod charge;
 pub mod choice_text;
 pub mod clock;
+pub mod complaints;
 pub mod config;
 mod counting;
 pub mod debit;

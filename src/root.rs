@@ -143,8 +143,9 @@ impl Root {
     fn set_pace(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
         // What is aside is tried again after seconds: a slow tick is soon enough.
-        let quick =
-            (worker.serves.get() && self.outbox.waiting > 0) || self.starts() || worker.bodies.is_refusing();
+        let quick = (worker.serves.get() && self.outbox.waiting > 0)
+            || self.starts()
+            || worker.watching.is_refusing();
         if worker.ticks_quickly.get() && !quick {
             // Whoever has the next debit must not wait for a root that looks once a second.
             sender.release(&Shared);
@@ -419,7 +420,7 @@ impl RootContext for Root {
         let now = host::now();
         if let Some(worker) = &self.worker {
             ask::ask(worker, self.id, now);
-            worker.bodies.look(now, self.id);
+            worker.watching.look(now, self.id);
         }
         // A tick that came early for a question to the ledger is not one for small batches of debits.
         if now.tick.since_ms(self.worked) < u64::from(TICK_MS / 2) {

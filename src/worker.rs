@@ -8,6 +8,7 @@ use log::{error, warn};
 use crate::bundle::Bundle;
 use crate::callouts::Callouts;
 use crate::clock::Tick;
+use crate::complaints::{Complaint, Complaints};
 use crate::config::{Config, Gateway};
 use crate::debit::{Debit, Flag, Provenance};
 use crate::digest::Digest;
@@ -49,7 +50,10 @@ pub struct Worker {
     pub(crate) random: Random,
     pub(crate) callouts: Callouts,
     /// Whether Envoy gives the filter bodies.
-    pub(crate) bodies: Watching,
+    pub(crate) watching: Watching,
+    complaints: RefCell<Complaints>,
+    /// The counter of requests that were refused because it does not.
+    bodies_kept_back: Option<u32>,
     provider_troubles: RefCell<ProviderTroubles>,
     /// The counter of calls that reached no provider.
     provider_unreachable: Option<u32>,
@@ -92,7 +96,9 @@ impl Worker {
             resolves: RefCell::default(),
             random: Random::default(),
             callouts: Callouts::new(),
-            bodies: Watching::new(),
+            watching: Watching::default(),
+            complaints: RefCell::default(),
+            bodies_kept_back: host::define_metric(Metric::Counter, "pax_bodies_kept_back"),
             provider_troubles: RefCell::default(),
             provider_unreachable: host::define_metric(Metric::Counter, "pax_provider_unreachable"),
             key_refusals: RefCell::default(),
@@ -123,6 +129,22 @@ impl Worker {
         if let Some(line) = troubles.tell(&Shared, now, (mark, why), told) {
             error!("{line}");
         }
+    }
+
+    /// A call is refused for a reason of the gateway's own: the operator is told in Envoy's log, not too often.
+    pub fn complain(&self, now: Tick, complaint: Complaint) {
+        let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
+        if let Some(line) = complaints.tell(&Shared, now, complaint) {
+            error!("{line}");
+        }
+    }
+
+    /// A request is refused because Envoy keeps its body from the filter.
+    pub fn body_kept_back(&self, now: Tick) {
+        if let Some(metric) = self.bodies_kept_back {
+            host::increment_metric(metric, 1);
+        }
+        self.complain(now, Complaint::BodiesKeptBack);
     }
 
     /// A call was settled.

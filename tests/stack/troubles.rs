@@ -289,11 +289,20 @@ fn kept_back() {
         String::from_utf8(chunks).unwrap().replace("content-length: 0", "transfer-encoding: chunked");
     chunked.send(chunks.as_bytes());
     chunked.send(format!("1\r\n{}\r\n", &text[..1]).as_bytes());
+    let port = world.stack.gateway_port();
+    let over_http2 = [false, true].map(|trailers| {
+        let text = text.clone();
+        std::thread::spawn(move || crate::http2::said(port, &text, trailers))
+    });
     // Nothing of it was sent: it may still come.
     let mut silent = open();
     silent.send(&head(text.len()));
     for connection in whole.iter_mut().chain([&mut one_byte, &mut chunked]) {
         refused(&connection.read());
+    }
+    for answer in over_http2 {
+        let (status, text) = answer.join().unwrap();
+        assert!(status == 503 && text.contains("allow_on_headers_stop_iteration"), "{status} {text}");
     }
     println!("refused after {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
