@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
-use log::{error, warn};
+use log::error;
 
 use crate::account::Tier;
 use crate::cap;
-use crate::clock::Now;
+use crate::clock::{Now, Tick};
 use crate::digest::Digest;
 use crate::event::Resolution;
-use crate::host::{self, Buffer, Map, Shared};
+use crate::host::{self, Shared};
+use crate::ledger_trouble::{Said, Way};
 use crate::resolves::TOLD_AT_ONCE;
 use crate::waiting::Waiter;
-use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
+use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing, UNKNOWN_TOKEN};
 use crate::worker::Worker;
 
 /// Ends the waits that were too long, sends the questions that there is a place for, and tells the next streams what the
@@ -30,12 +31,12 @@ pub fn ask(worker: &Worker, root: u32, now: Now) {
     while let Some(question) = worker.resolves().and_then(|mut resolves| resolves.next_question()) {
         let (token_sha256, utc_day) = question;
         let body = serde_json::to_vec(&ResolveRequest { token_sha256, utc_day }).unwrap_or_default();
-        let callout = host::resolve(ledger, RESOLVE_PATH, &body);
+        let to = (ledger, Way::Resolve);
+        let callout = worker.callouts.post(now.tick, to, RESOLVE_PATH, "application/json", &body);
         let Some(mut resolves) = worker.resolves() else { return };
         match callout {
             Some(callout) => resolves.sent(question, callout, now.tick, ledger.timeout_ms),
             None => {
-                error!("cannot call the ledger: is there a cluster {:?}?", ledger.resolve_cluster);
                 let waiters = resolves.failed(&question);
                 drop(resolves);
                 tell(worker, &token_sha256, &Resolution::Unavailable, waiters, now);
@@ -46,19 +47,14 @@ pub fn ask(worker: &Worker, root: u32, now: Now) {
     worker.set_pace();
 }
 
-/// A callout has ended; false where it is not one of these.
-pub fn take_answer(
-    worker: &Worker,
-    root: u32,
-    callout: u32,
-    (num_headers, body_size): (usize, usize),
-) -> bool {
+/// A callout has ended, with so many headers and bytes; false where it is not one of these.
+pub fn take_answer(worker: &Worker, root: u32, callout: u32, answer: (usize, usize)) -> bool {
     let Some(answered) = worker.resolves().and_then(|mut resolves| resolves.answered(callout)) else {
         return false;
     };
     let ((token, _), waiters) = answered;
     let now = host::now();
-    let (resolution, standing) = read_resolution(num_headers, body_size);
+    let (resolution, standing) = read_resolution(worker, now.tick, answer);
     let gateway = worker.gateway();
     let times = &gateway.config.tokens;
     let ttl_ms = match resolution {
@@ -103,29 +99,19 @@ fn wake(worker: &Worker, root: u32, now: Now) {
     }
 }
 
-fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<Standing>) {
-    // A callout that failed has no headers at all (envoy#26485).
-    let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-    let resolution = match status.as_deref() {
-        Some(b"200") => {
-            let body = host::buffer(Buffer::Callout, 0, body_size);
-            match serde_json::from_slice::<Resolved>(&body) {
-                Ok(resolved) => {
-                    let standing = resolved.standing;
-                    return (Resolution::Account(Arc::new(resolved.account())), Some(standing));
-                }
-                Err(problem) => {
-                    error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
-                    Resolution::Unavailable
-                }
-            }
+fn read_resolution(worker: &Worker, now: Tick, answer: (usize, usize)) -> (Resolution, Option<Standing>) {
+    let gateway = worker.gateway();
+    let from = (&gateway.config.ledger, Way::Resolve);
+    let resolved = worker.callouts.answer(now, from, answer, |said| match said {
+        Said::Refused(refused) if refused.code == UNKNOWN_TOKEN => Ok(None),
+        said => said.done::<Resolved>().map(Some),
+    });
+    match resolved {
+        Ok(Some(resolved)) => {
+            let standing = resolved.standing;
+            (Resolution::Account(Arc::new(resolved.account())), Some(standing))
         }
-        Some(b"404") => Resolution::Unknown,
-        other => {
-            let status = other.map_or("no answer".into(), String::from_utf8_lossy);
-            warn!("the ledger did not say whose token it is: {status}");
-            Resolution::Unavailable
-        }
-    };
-    (resolution, None)
+        Ok(None) => (Resolution::Unknown, None),
+        Err(_) => (Resolution::Unavailable, None),
+    }
 }

@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Resolved(Resolution),
     /// The request's body, as far as it has come, does not fit what may be held.
     NoRoom(Full),
+    /// Envoy keeps the request's body from the filter.
+    BodyKeptBack,
     /// More of the request's body came.
     Body {
         /// Only the new bytes.

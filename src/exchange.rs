@@ -186,6 +186,9 @@ impl Exchange {
                 Full::Account => Refusal::TooManyBytesOpen { own: true },
                 Full::All => Refusal::TooManyBytesOpen { own: false },
             }),
+            (State::Resolving { .. } | State::Reading { .. }, Event::BodyKeptBack) => {
+                self.refuse(&Refusal::BodiesKeptBack)
+            }
             (State::Resolving { call, body }, Event::Body { bytes, end }) => {
                 match body.read(bytes, end, self.gateway.config.limits.request) {
                     Ok(body) => self.stay(State::Resolving { call, body }),

@@ -214,6 +214,28 @@ fn stream() -> String {
 const USAGE: &str = r#""usage":{"prompt_tokens":100000,"completion_tokens":30000}"#;
 
 #[test]
+fn a_call_whose_body_envoy_keeps_back_is_refused_before_and_after_its_token_is_known() {
+    for known in [false, true] {
+        let mut drive = Drive::new();
+        drive.chat();
+        if known {
+            drive.resolved(Status::Active);
+        }
+        assert!(drive.exchange.request_waits() && drive.exchange.reads_body());
+        drive.step(Event::BodyKeptBack);
+        let reply = drive.reply.take().expect("an answer");
+        let text = String::from_utf8(reply.body).unwrap();
+        assert_eq!(reply.status, 503);
+        assert!(
+            text.contains("gateway_disabled") && text.contains("allow_on_headers_stop_iteration"),
+            "{text}"
+        );
+        assert!(drive.exchange.request_waits() && !drive.exchange.reads_body());
+        assert_eq!(drive.owed, 0);
+    }
+}
+
+#[test]
 fn a_json_call_is_held_priced_and_debited() {
     let mut drive = Drive::forwarded(&hello());
     let forward = drive.forward.clone().unwrap();

@@ -8,6 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::clock::{Now, UtcDay};
+use crate::complaints::Complaint;
 use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
@@ -38,6 +39,8 @@ pub struct Stream {
     body: OpenBody,
     /// The call's in-flight record, while something is owed for it.
     slot: Option<Slot>,
+    /// Whom the request went to, once it did.
+    mark: Option<String>,
     /// How much of a paused request body was read: Envoy counts from its start.
     request_read: usize,
     /// How much of a held answer was read.
@@ -62,6 +65,7 @@ impl Stream {
             waiter,
             body: OpenBody::default(),
             slot: None,
+            mark: None,
             request_read: 0,
             answer_read: 0,
             now: Now::default(),
@@ -92,7 +96,10 @@ impl Stream {
                     send(&reply);
                     self.give_body_back();
                 }
-                Effect::Forward(forward) => self.forward(&forward),
+                Effect::Forward(forward) => {
+                    self.forward(&forward);
+                    self.mark = Some(forward.mark);
+                }
                 Effect::AnswerHead(head) => {
                     for (name, value) in &head.add {
                         told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
@@ -142,6 +149,7 @@ impl Stream {
             return self.step(Event::NoRoom(full), 0);
         }
         if !worker.wait((token, utc_day), known, self.waiter.clone(), self.now.tick) {
+            worker.complain(self.now.tick, Complaint::TooManyQuestions);
             self.resolved(Resolution::Unavailable);
         }
     }
@@ -153,6 +161,18 @@ impl Stream {
         if !self.exchange.request_waits() {
             told(host::resume(Half::Request), "let a request go on");
         }
+    }
+
+    /// Whether more of its body is waited for.
+    pub(crate) fn reads_body(&self) -> bool {
+        self.exchange.reads_body()
+    }
+
+    /// Envoy keeps the body from the filter.
+    pub(crate) fn body_kept_back(&mut self, now: Now) {
+        self.now = now;
+        self.worker.body_kept_back(now.tick);
+        self.step(Event::BodyKeptBack, 0);
     }
 
     /// The body is an account's from now on, if that has room for it.
@@ -200,7 +220,12 @@ impl Stream {
                 }
                 Opened::Done
             }
-            Err(refused) => refused,
+            Err(refused) => {
+                if refused == Opened::Busy {
+                    self.worker.complain(now, Complaint::NoPlace);
+                }
+                refused
+            }
         };
         self.step(Event::Opened(opened), 0);
     }
@@ -258,14 +283,14 @@ impl Stream {
 
     /// The ledger answers its own route, or Envoy in the place of whoever was to be asked.
     fn another_answers(&mut self, end: bool) {
-        let status = host::header(Map::Answer, ":status");
-        let status = status.and_then(|status| str::from_utf8(&status).ok()?.parse().ok());
+        let status = status_of(&host::header(Map::Answer, ":status").unwrap_or_default());
+        self.tell_if_unreachable(status);
         let code = host::header(Map::Answer, ENVOYS_CODE).unwrap_or_default();
         if !code.is_empty() {
             let _ = host::remove_header(Map::Answer, ENVOYS_CODE);
         }
         let event = Event::AnswerHead {
-            status: status.unwrap_or(0),
+            status,
             content_type: b"",
             content_encoding: b"",
             provider_request_id: None,
@@ -275,6 +300,13 @@ impl Stream {
         self.step(event, 0);
         if let Some((name, value)) = self.exchange.request_id() {
             told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
+        }
+    }
+
+    /// Envoy's own answer where it reached nobody is told of; one that somebody gave is not.
+    fn tell_if_unreachable(&self, status: u16) {
+        if let Some(mark) = self.mark.as_deref().filter(|_| status >= 500) {
+            self.worker.unreachable(host::tick(), mark, &host::told_of_answer());
         }
     }
 
@@ -310,7 +342,7 @@ impl HttpContext for Stream {
             self.fault = crate::faults::Fault::read(&headers);
         }
         let Ok(random) = self.worker.random.take() else {
-            error!("the host gives no random bytes, so calls have no ids: wasi random_get is needed");
+            self.worker.complain(self.now.tick, Complaint::NoRandom);
             let refusal = Refusal::GatewayDisabled;
             told(
                 host::reply(refusal.status(), &[("content-type", b"application/json")], &refusal.body()),
@@ -321,11 +353,18 @@ impl HttpContext for Stream {
         let outbox_has_room = self.worker.room.get();
         let ledger_answers = vm::with(|vm| vm.probe().ledger_answers()).unwrap_or(false);
         self.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers }, 0);
+        if !outbox_has_room {
+            self.worker.complain(self.now.tick, Complaint::OutboxFull);
+        }
+        if self.reads_body() && !self.worker.watching.head(self.now.tick, &self.waiter) {
+            self.body_kept_back(self.now);
+        }
         self.request_action()
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         if self.exchange.reads_body() {
+            self.worker.watching.came();
             if end {
                 self.now = host::now();
             }
@@ -345,6 +384,7 @@ impl HttpContext for Stream {
         // None goes on, to whomever the request goes: the allow-list of its head would be worth nothing otherwise.
         told(host::set_headers(Map::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
+            self.worker.watching.came();
             self.now = host::now();
             self.step(Event::Body { bytes: &[], end: true }, self.request_read);
         }
@@ -359,11 +399,14 @@ impl HttpContext for Stream {
                 let found = headers.iter().find(|(name, _)| name == wanted);
                 found.map_or(&[][..], |(_, value)| value.as_slice())
             };
-            let status = std::str::from_utf8(value(":status")).ok().and_then(|text| text.parse().ok());
+            let status = status_of(value(":status"));
+            if self.exchange.is_forwarded() {
+                self.tell_if_unreachable(status);
+            }
             let envoys_code = envoys_code(value(ENVOYS_CODE));
             take_off_what_stays_here(Map::Answer, &headers);
             let event = Event::AnswerHead {
-                status: status.unwrap_or(0),
+                status,
                 content_type: value("content-type"),
                 content_encoding: value("content-encoding"),
                 provider_request_id: answer_headers::provider_request_id(&headers),
@@ -427,6 +470,11 @@ const ENVOYS_CODE: &str = "x-matrix-code";
 fn envoys_code(header: &[u8]) -> Option<&str> {
     let code = str::from_utf8(header).ok().filter(|code| !code.is_empty())?;
     host::is_local_reply().then_some(code)
+}
+
+/// 0 for a status that cannot be read.
+fn status_of(text: &[u8]) -> u16 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Writes the request's body anew, in one piece.

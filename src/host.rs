@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::clock::{Moment, Now, Tick};
 use crate::config::Ledger;
 use crate::event::ClosedBy;
+use crate::ledger_trouble::Trouble;
+use crate::provider_trouble::Told;
 use crate::shared::{SharedData, Version};
 
 /// What a host call answered, other than "ok" (proxy-wasm ABI 0.2.1).
@@ -191,26 +193,51 @@ fn milliseconds(read: impl FnOnce(*mut u64) -> u32) -> u64 {
 /// Who ended the stream, as Envoy sees it: the caller where it does not say.
 #[must_use]
 pub fn closed_by() -> ClosedBy {
-    let value = property(b"response\0flags");
-    ClosedBy::of_flags(value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+    ClosedBy::of_flags(property_number(b"response\0flags").unwrap_or(0))
+}
+
+/// A property of the stream, or of whatever else the current context is; none where it is absent. Names on the way to it
+/// are parted by zeros.
+fn property(path: &[u8]) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads the path, writes a pointer and a size, which are taken once.
+    unsafe {
+        let status = proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size);
+        (status == OK).then(|| taken(data, size))
+    }
+}
+
+/// The same, where it is a number.
+fn property_number(path: &[u8]) -> Option<u64> {
+    property(path)?.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// The same, where it is a text; an empty one where it is absent.
+fn property_text(path: &[u8]) -> String {
+    String::from_utf8_lossy(&property(path).unwrap_or_default()).into_owned()
 }
 
 /// Whether the answer is Envoy's own reply.
 #[must_use]
 pub fn is_local_reply() -> bool {
-    property(b"response\0code_details") != b"via_upstream"
+    property(b"response\0code_details").is_none_or(|details| details != b"via_upstream")
 }
 
-/// A property of the stream, by the names of its path with a zero byte between them; no bytes where there is none.
-fn property(path: &[u8]) -> Vec<u8> {
-    let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: the host reads the path, and writes a pointer and a size, which are taken once.
-    unsafe {
-        match proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) {
-            OK => taken(data, size),
-            _ => Vec::new(),
-        }
+/// What Envoy says of an answer of its own.
+#[must_use]
+pub fn told_of_answer() -> Told {
+    Told {
+        details: property_text(b"response\0code_details"),
+        transport: property_text(b"upstream\0transport_failure_reason"),
+        route: property_text(b"xds\0route_name"),
+        cluster: property_text(b"xds\0cluster_name"),
     }
+}
+
+/// The bytes of the request that Envoy has received, its head included; none where there is no stream.
+#[must_use]
+pub fn request_bytes() -> Option<u64> {
+    property_number(b"request\0total_size")
 }
 
 /// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.
@@ -407,17 +434,17 @@ pub fn act_for(context: u32) -> Result<(), Status> {
     checked(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Asks the ledger, by the cluster of questions whose token it is.
-pub fn resolve(ledger: &Ledger, path: &str, body: &[u8]) -> Option<u32> {
-    post_to(&ledger.resolve_cluster, ledger, path, "application/json", body)
-}
-
-/// Sends a POST to the ledger; its answer comes by the token.
-pub fn post(ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Option<u32> {
-    post_to(&ledger.cluster, ledger, path, content_type, body)
-}
-
-fn post_to(cluster: &str, ledger: &Ledger, path: &str, content_type: &str, body: &[u8]) -> Option<u32> {
+/// Sends a POST to the ledger by one of its clusters; its answer comes by the token.
+///
+/// # Errors
+/// [`Trouble::UnknownCluster`], or [`Trouble::NoAnswer`] where Envoy could not send it at once.
+pub fn post(
+    cluster: &str,
+    ledger: &Ledger,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> Result<u32, Trouble> {
     let headers = vec![
         (":method", "POST"),
         (":path", path),
@@ -426,7 +453,13 @@ fn post_to(cluster: &str, ledger: &Ledger, path: &str, content_type: &str, body:
         ("content-type", content_type),
     ];
     let timeout = Duration::from_millis(ledger.timeout_ms);
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout).ok()
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout).map_err(
+        // Envoy finds nothing else wrong with these arguments.
+        |status| match status {
+            proxy_wasm::types::Status::BadArgument => Trouble::UnknownCluster,
+            _ => Trouble::NoAnswer("Envoy has no host for it, or too many questions under way".to_owned()),
+        },
+    )
 }
 
 /// Defines a metric.

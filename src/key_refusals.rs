@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Tick;
-use crate::rarely::Rarely;
+use crate::rarely::{Rarely, more};
 
 /// What one worker has told of it, by provider.
 #[derive(Debug, Default)]
@@ -19,11 +19,7 @@ impl KeyRefusals {
         if !self.told.contains_key(provider) {
             self.told.insert(provider.to_owned(), Rarely::new());
         }
-        let more = self.told.get_mut(provider)?.tell(now)?;
-        let more = match more {
-            0 => String::new(),
-            more => format!(" ({more} more since this was last said)"),
-        };
+        let more = more(self.told.get_mut(provider)?.tell(now)?);
         Some(format!(
             "provider {provider:?} refuses the platform's key: status {status}{more}. Its calls are answered 502 \
              provider_refused_platform_key. Give Envoy a key that it takes for this model"

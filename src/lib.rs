@@ -11,9 +11,12 @@ mod answer_keys;
 pub mod answer_status;
 #[cfg(target_arch = "wasm32")]
 mod ask;
+pub mod body_watch;
 pub mod bounds;
 pub mod bundle;
 mod bytes;
+#[cfg(target_arch = "wasm32")]
+mod callouts;
 mod canonical;
 pub mod cap;
 mod cap_place;
@@ -22,6 +25,7 @@ mod card_prices;
 mod charge;
 pub mod choice_text;
 pub mod clock;
+pub mod complaints;
 pub mod config;
 mod counting;
 pub mod debit;
@@ -46,6 +50,7 @@ pub mod json;
 mod json_text;
 mod kept;
 pub mod key_refusals;
+pub mod ledger_trouble;
 pub mod log_line;
 pub mod models;
 pub mod open_bodies;
@@ -55,6 +60,7 @@ pub mod pax;
 pub mod price;
 mod prove;
 pub mod provider;
+pub mod provider_trouble;
 pub mod publish;
 pub mod rarely;
 pub mod readiness;
@@ -85,6 +91,8 @@ mod usage_fields;
 mod vm;
 #[cfg(target_arch = "wasm32")]
 mod waiting;
+#[cfg(target_arch = "wasm32")]
+mod watching;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;

@@ -93,6 +93,8 @@ pub enum Refusal {
     TooManyStrangers,
     /// No card is in force, or the filter is not configured.
     GatewayDisabled,
+    /// Envoy keeps requests' bodies from the filter: [`crate::body_watch`].
+    BodiesKeptBack,
     /// `/readyz`: no calls can be served.
     NotReady(Unready),
 }
@@ -137,9 +139,11 @@ impl Refusal {
             Self::UnsupportedEncoding => 415,
             Self::DailyCapExceeded { .. } | Self::TooManyBytesOpen { .. } => 429,
             Self::ProviderRefusedPlatformKey | Self::UpstreamFailed => 502,
-            Self::LedgerUnavailable | Self::TooManyStrangers | Self::GatewayDisabled | Self::NotReady(_) => {
-                503
-            }
+            Self::LedgerUnavailable
+            | Self::TooManyStrangers
+            | Self::GatewayDisabled
+            | Self::BodiesKeptBack
+            | Self::NotReady(_) => 503,
         }
     }
 
@@ -170,7 +174,9 @@ impl Refusal {
             Self::LedgerUnavailable
             | Self::TooManyStrangers
             | Self::NotReady(Unready::LedgerSilent | Unready::OutboxFull) => "ledger_unavailable",
-            Self::GatewayDisabled | Self::NotReady(Unready::Disabled | Unready::NoCard) => "gateway_disabled",
+            Self::GatewayDisabled
+            | Self::BodiesKeptBack
+            | Self::NotReady(Unready::Disabled | Unready::NoCard) => "gateway_disabled",
         }
     }
 
@@ -285,6 +291,10 @@ impl Refusal {
                 "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
             }
             Self::GatewayDisabled => "The gateway takes no calls at the moment. Try again later.".to_owned(),
+            Self::BodiesKeptBack => {
+                "The gateway takes no calls: its Envoy keeps the bodies of requests from the filter. Tell the gateway's operator to set allow_on_headers_stop_iteration: true in the filter's configuration in Envoy."
+                    .to_owned()
+            }
             Self::NotReady(why) => why.message().to_owned(),
         }
     }

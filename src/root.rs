@@ -10,7 +10,8 @@ use proxy_wasm::types::{ContextType, LogLevel};
 use crate::clock::{Now, Tick};
 use crate::config::Gateway;
 use crate::doc::Mistakes;
-use crate::host::{self, Buffer, Map, Metric, Shared};
+use crate::host::{self, Buffer, Metric, Shared};
+use crate::ledger_trouble::{Said, Trouble, Way};
 use crate::outbox::{self, Contents, Sender};
 use crate::publish::Publishing;
 use crate::rarely::Rarely;
@@ -22,6 +23,8 @@ use crate::wire::{
 };
 use crate::worker::{IDLE_MS, TICK_MS, Worker};
 use crate::{ask, cap, gate, vm};
+
+const JSON: &str = "application/json";
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
@@ -140,7 +143,9 @@ impl Root {
     fn set_pace(&mut self) {
         let (Some(worker), Some(sender)) = (&self.worker, &self.sender) else { return };
         // What is aside is tried again after seconds: a slow tick is soon enough.
-        let quick = (worker.serves.get() && self.outbox.waiting > 0) || self.starts();
+        let quick = (worker.serves.get() && self.outbox.waiting > 0)
+            || self.starts()
+            || worker.watching.is_refusing();
         if worker.ticks_quickly.get() && !quick {
             // Whoever has the next debit must not wait for a root that looks once a second.
             sender.release(&Shared);
@@ -161,7 +166,8 @@ impl Root {
         }
         let gateway = worker.gateway();
         let ledger = &gateway.config.ledger;
-        self.sending = host::post(ledger, DEBITS_PATH, "application/x-ndjson", &body);
+        let to = (ledger, Way::Main);
+        self.sending = worker.callouts.post(now, to, DEBITS_PATH, "application/x-ndjson", &body);
         if self.sending.is_none() {
             sender.failed(now);
             count(self.metrics.failed, 1);
@@ -169,20 +175,20 @@ impl Root {
     }
 
     /// What the ledger said of the batch under way: all of it, or it is sent again.
-    fn take_replies(&mut self, num_headers: usize, body_size: usize) {
-        let Some(sender) = &mut self.sender else { return };
-        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-        let body = host::buffer(Buffer::Callout, 0, body_size);
-        let replies = match status.as_deref() {
-            Some(b"200") => {
-                serde_json::from_slice::<DebitReplies>(&body).map_err(|problem| problem.to_string())
-            }
-            Some(other) => Err(format!("status {}", String::from_utf8_lossy(other))),
-            None => Err("no answer".to_owned()),
-        };
+    fn take_replies(&mut self, answer: (usize, usize)) {
+        let (Some(worker), Some(sender)) = (&self.worker, &mut self.sender) else { return };
+        let gateway = worker.gateway();
+        let from = (&gateway.config.ledger, Way::Main);
         let expected = sender.in_flight().len();
+        let replies = worker.callouts.answer(host::tick(), from, answer, |said| {
+            let replies: DebitReplies = said.done()?;
+            match replies.results.len() {
+                answers if answers == expected => Ok(replies),
+                answers => Err(Trouble::Unreadable(format!("{answers} answers to {expected} debits"))),
+            }
+        });
         match replies {
-            Ok(replies) if replies.results.len() == expected => {
+            Ok(replies) => {
                 for reply in &replies.results {
                     if matches!(reply.outcome, Outcome::Conflict | Outcome::Rejected) {
                         let why = reply.message.as_deref().unwrap_or("no reason given");
@@ -206,10 +212,8 @@ impl Root {
                     );
                 }
             }
-            other => {
-                let why =
-                    other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
-                warn!("the ledger did not take {expected} debits, they are sent again: {why}");
+            // They are sent again.
+            Err(_) => {
                 sender.failed(host::tick());
                 count(self.metrics.failed, 1);
             }
@@ -233,19 +237,19 @@ impl Root {
         let Some(asks) = asks.filter(|asks| !asks.is_empty()) else { return };
         let ledger = &gateway.config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
-        let callout = host::post(ledger, STANDINGS_PATH, "application/json", &body);
+        let to = (ledger, Way::Main);
+        let callout = worker.callouts.post(now.tick, to, STANDINGS_PATH, JSON, &body);
         self.syncing = callout.map(|callout| (callout, asks));
     }
 
     /// What was asked and not answered is asked again in the next round.
-    fn take_standings(&mut self, asks: &[StandingAsk], num_headers: usize, body_size: usize) {
-        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-        let body = host::buffer(Buffer::Callout, 0, body_size);
-        let reply = serde_json::from_slice::<StandingsReply>(&body);
-        let (Some(b"200"), Ok(reply)) = (status.as_deref(), reply) else {
-            return warn!("the ledger did not say where accounts stand: they are asked about again");
+    fn take_standings(&mut self, asks: &[StandingAsk], answer: (usize, usize)) {
+        let Some(worker) = &self.worker else { return };
+        let (now, gateway) = (host::tick(), worker.gateway());
+        let from = (&gateway.config.ledger, Way::Main);
+        let Ok(reply) = worker.callouts.answer(now, from, answer, Said::done::<StandingsReply>) else {
+            return;
         };
-        let now = host::tick();
         for (ask, standing) in asks.iter().zip(&reply.standings) {
             if let Some(standing) = standing {
                 cap::learn(&Shared, &ask.account, standing, now);
@@ -269,10 +273,19 @@ impl Root {
         }
         let gateway = worker.gateway();
         let body = serde_json::to_vec(&StandingsRequest { asks: Vec::new() }).unwrap_or_default();
-        self.probing = host::post(&gateway.config.ledger, STANDINGS_PATH, "application/json", &body);
+        let to = (&gateway.config.ledger, Way::Main);
+        self.probing = worker.callouts.post(now, to, STANDINGS_PATH, JSON, &body);
         if self.probing.is_none() {
             let _ = vm::with(|vm| vm.probe().answered(false));
         }
+    }
+
+    fn take_probe(&mut self, answer: (usize, usize)) {
+        let Some(worker) = &self.worker else { return };
+        let (now, gateway) = (host::tick(), worker.gateway());
+        let from = (&gateway.config.ledger, Way::Main);
+        let answers = worker.callouts.answer(now, from, answer, Said::done::<StandingsReply>).is_ok();
+        let _ = vm::with(|vm| vm.probe().answered(answers));
     }
 
     /// Once the ledger knows this configuration's cards, whoever told it, new calls of this VM are priced by them.
@@ -295,42 +308,43 @@ impl Root {
         let (Some(worker), Some(publishing)) = (&self.worker, &mut self.publishing) else { return };
         let Some(body) = publishing.ask(&Shared, now) else { return };
         let gateway = worker.gateway();
-        let ledger = &gateway.config.ledger;
-        let json = "application/json";
-        self.telling = host::post(ledger, CARDS_PATH, json, &body);
+        let to = (&gateway.config.ledger, Way::Main);
+        self.telling = worker.callouts.post(now, to, CARDS_PATH, JSON, &body);
         if self.telling.is_none() {
             publishing.failed(now);
         }
     }
 
-    fn take_cards_reply(&mut self, num_headers: usize, body_size: usize) {
-        let Some(publishing) = &mut self.publishing else { return };
-        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-        if status.as_deref() == Some(b"200") {
-            publishing.acknowledged(&Shared);
-            return self.tell_of_cards(host::tick());
-        }
-        publishing.failed(host::tick());
-        let told =
-            String::from_utf8_lossy(&host::buffer(Buffer::Callout, 0, body_size.min(2_000))).into_owned();
-        let why = match &status {
-            Some(status) => format!("status {}: {told}", String::from_utf8_lossy(status)),
-            None => "no answer".to_owned(),
-        };
-        // A ledger that is away comes back; one that says no will say it again.
-        let refused = status.is_some_and(|status| status.first() == Some(&b'4'));
-        if why != self.untold {
-            match refused {
-                true => {
+    fn take_cards_reply(&mut self, answer: (usize, usize)) {
+        let (Some(worker), Some(publishing)) = (&self.worker, &mut self.publishing) else { return };
+        let (now, gateway) = (host::tick(), worker.gateway());
+        let from = (&gateway.config.ledger, Way::Main);
+        let why = match worker.callouts.answer(now, from, answer, Ok) {
+            Ok(Said::Done(_)) => {
+                publishing.acknowledged(&Shared);
+                return self.tell_of_cards(now);
+            }
+            // A ledger that is away comes back; one that says no will say it again.
+            Ok(Said::Refused(refused)) => {
+                let why = Trouble::Status(refused).to_string();
+                if why != self.untold {
+                    count(self.metrics.cards_refused, 1);
                     error!(
                         "the ledger refuses this configuration's rate cards, so the cards before them stay: {why}"
                     );
-                    count(self.metrics.cards_refused, 1);
                 }
-                false => warn!("the ledger does not know this configuration's rate cards yet: {why}"),
+                why
             }
-            self.untold = why;
-        }
+            Err(trouble) => {
+                let why = trouble.to_string();
+                if why != self.untold {
+                    warn!("the ledger does not know this configuration's rate cards yet: {why}");
+                }
+                why
+            }
+        };
+        publishing.failed(now);
+        self.untold = why;
     }
 }
 
@@ -344,24 +358,23 @@ impl Context for Root {
     }
 
     fn on_http_call_response(&mut self, callout: u32, num_headers: usize, body_size: usize, _: usize) {
+        let answer = (num_headers, body_size);
         if let Some(worker) = &self.worker
-            && ask::take_answer(worker, self.id, callout, (num_headers, body_size))
+            && ask::take_answer(worker, self.id, callout, answer)
         {
             return;
         }
         if let Some((_, asks)) = self.syncing.take_if(|(expected, _)| *expected == callout) {
-            self.take_standings(&asks, num_headers, body_size);
+            self.take_standings(&asks, answer);
         }
         if self.probing.take_if(|expected| *expected == callout).is_some() {
-            // A callout that failed has no headers at all.
-            let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-            let _ = vm::with(|vm| vm.probe().answered(status.as_deref() == Some(b"200")));
+            self.take_probe(answer);
         }
         if self.telling.take_if(|expected| *expected == callout).is_some() {
-            self.take_cards_reply(num_headers, body_size);
+            self.take_cards_reply(answer);
         }
         if self.sending.take_if(|expected| *expected == callout).is_some() {
-            self.take_replies(num_headers, body_size);
+            self.take_replies(answer);
             // A full batch is followed by the next at once; what else came meanwhile waits for the tick. A batch
             // costs Envoy as much as a call does, so one for every few debits would be the dearest part of them.
             if self.sender.as_ref().is_some_and(Sender::has_more) {
@@ -407,6 +420,7 @@ impl RootContext for Root {
         let now = host::now();
         if let Some(worker) = &self.worker {
             ask::ask(worker, self.id, now);
+            worker.watching.look(now, self.id);
         }
         // A tick that came early for a question to the ledger is not one for small batches of debits.
         if now.tick.since_ms(self.worked) < u64::from(TICK_MS / 2) {

@@ -33,6 +33,7 @@ pub struct Vm {
     charged: u32,
     outbox: Writer,
     tells_of_kept: Rarely,
+    tells_of_lanes: Rarely,
     beaten: Tick,
     active: Active,
     /// What it knows of the ledger: a new root need not ask anew.
@@ -65,6 +66,7 @@ impl Vm {
             charged: 0,
             outbox: Writer::new(),
             tells_of_kept: Rarely::new(),
+            tells_of_lanes: Rarely::new(),
             beaten: Tick::from_ms(0),
             active: Active::new(),
             probe: Probe::new(),
@@ -83,8 +85,11 @@ impl Vm {
             };
             self.id = Some(id);
             self.lane = Lane::take(&Shared, id, now);
-            if self.lane.is_none() {
-                error!("every lane of in-flight records is taken: no calls can be taken");
+            if self.lane.is_none() && self.tells_of_lanes.tell(now).is_some() {
+                error!(
+                    "every lane of in-flight records is taken, so this worker's calls are refused with 503 \
+                     ledger_unavailable: Envoy has more workers than there are lanes. Start it with fewer (--concurrency)"
+                );
             }
         }
         self.lane.as_mut()

@@ -36,6 +36,27 @@ impl Waiter {
     }
 }
 
+impl Waiter {
+    /// The bytes that Envoy has counted of the stream's request; none where its body is not waited for any more. The
+    /// host calls after it are the stream's.
+    pub fn counted(&self) -> Option<u64> {
+        let stream = self.stream.upgrade()?;
+        let waits = stream.try_borrow().is_ok_and(|stream| stream.reads_body());
+        if waits && host::act_for(self.context).is_ok() { host::request_bytes() } else { None }
+    }
+
+    /// Envoy keeps its body back. The host calls after it are the stream's.
+    pub fn refuse_body(&self, now: Now) {
+        let Some(stream) = self.stream.upgrade() else { return };
+        if host::act_for(self.context).is_err() {
+            return error!("Envoy does not know a stream that waits");
+        }
+        if let Ok(mut stream) = stream.try_borrow_mut() {
+            stream.body_kept_back(now);
+        }
+    }
+}
+
 /// A stream, as the SDK has it.
 pub struct Handle(Rc<RefCell<Stream>>);
 

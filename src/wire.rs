@@ -22,6 +22,8 @@ use crate::pax::Pax;
 
 /// Resolves a token.
 pub const RESOLVE_PATH: &str = "/internal/v1/resolve";
+/// The code of its answer where nobody has the token.
+pub const UNKNOWN_TOKEN: &str = "unknown_token";
 /// Tells where accounts stand.
 pub const STANDINGS_PATH: &str = "/internal/v1/standings";
 /// The most accounts that one [`StandingsRequest`] asks for.

@@ -6,15 +6,20 @@ use std::rc::Rc;
 use log::{error, warn};
 
 use crate::bundle::Bundle;
+use crate::callouts::Callouts;
 use crate::clock::Tick;
+use crate::complaints::{Complaint, Complaints};
 use crate::config::{Config, Gateway};
 use crate::debit::{Debit, Flag, Provenance};
 use crate::digest::Digest;
-use crate::host::{self, Metric, Random};
+use crate::event::CREDITS_MARK;
+use crate::host::{self, Metric, Random, Shared};
 use crate::key_refusals::KeyRefusals;
+use crate::provider_trouble::{ProviderTroubles, Told, Unreachable};
 use crate::resolves::{Question, Resolves};
 use crate::token_cache::Tokens;
 use crate::waiting::Waiter;
+use crate::watching::Watching;
 
 /// How soon the root asks the ledger whose token it is. A stream cannot ask itself: its question would end with it,
 /// whoever else waits for the answer.
@@ -43,6 +48,15 @@ pub struct Worker {
     /// The streams that wait to know whose token it is.
     resolves: RefCell<Resolves<Waiter>>,
     pub(crate) random: Random,
+    pub(crate) callouts: Callouts,
+    /// Whether Envoy gives the filter bodies.
+    pub(crate) watching: Watching,
+    complaints: RefCell<Complaints>,
+    /// The counter of requests that were refused because it does not.
+    bodies_kept_back: Option<u32>,
+    provider_troubles: RefCell<ProviderTroubles>,
+    /// The counter of calls that reached no provider.
+    provider_unreachable: Option<u32>,
     key_refusals: RefCell<KeyRefusals>,
     /// The counter of providers' refusals of the platform's key.
     key_refused: Option<u32>,
@@ -81,6 +95,12 @@ impl Worker {
             tokens: Tokens::default(),
             resolves: RefCell::default(),
             random: Random::default(),
+            callouts: Callouts::new(),
+            watching: Watching::default(),
+            complaints: RefCell::default(),
+            bodies_kept_back: host::define_metric(Metric::Counter, "pax_bodies_kept_back"),
+            provider_troubles: RefCell::default(),
+            provider_unreachable: host::define_metric(Metric::Counter, "pax_provider_unreachable"),
             key_refusals: RefCell::default(),
             key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
             counted: Counted::define(),
@@ -96,6 +116,35 @@ impl Worker {
         if let Some(line) = refusals.tell(now, provider, status) {
             warn!("{line}");
         }
+    }
+
+    /// Envoy answered in the place of whom a request was marked for: where that could not be reached, it is counted, and
+    /// the operator is told in Envoy's log, not too often.
+    pub fn unreachable(&self, now: Tick, mark: &str, told: &Told) {
+        let Some(why) = Unreachable::of(told) else { return };
+        if let Some(metric) = self.provider_unreachable.filter(|_| mark != CREDITS_MARK) {
+            host::increment_metric(metric, 1);
+        }
+        let Ok(mut troubles) = self.provider_troubles.try_borrow_mut() else { return };
+        if let Some(line) = troubles.tell(&Shared, now, (mark, why), told) {
+            error!("{line}");
+        }
+    }
+
+    /// A call is refused for a reason of the gateway's own: the operator is told in Envoy's log, not too often.
+    pub fn complain(&self, now: Tick, complaint: Complaint) {
+        let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
+        if let Some(line) = complaints.tell(&Shared, now, complaint) {
+            error!("{line}");
+        }
+    }
+
+    /// A request is refused because Envoy keeps its body from the filter.
+    pub fn body_kept_back(&self, now: Tick) {
+        if let Some(metric) = self.bodies_kept_back {
+            host::increment_metric(metric, 1);
+        }
+        self.complain(now, Complaint::BodiesKeptBack);
     }
 
     /// A call was settled.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pax_gateway::wire::IDENTITY_HEADER;
+use pax_gateway::wire::{IDENTITY_HEADER, UNKNOWN_TOKEN};
 use serde_json::json;
 
 /// What went wrong.
@@ -82,7 +82,7 @@ impl Error {
             Self::NoIdentity => (StatusCode::BAD_REQUEST, "invalid_header"),
             Self::UnknownAccount => (StatusCode::NOT_FOUND, "account_not_found"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::UnknownToken => (StatusCode::NOT_FOUND, "unknown_token"),
+            Self::UnknownToken => (StatusCode::NOT_FOUND, UNKNOWN_TOKEN),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::BadRequest(_) | Self::Query { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),

@@ -2,7 +2,7 @@
 
 /// Makes one provider's cluster another server.
 pub fn move_provider(config: &str, provider: &str, port: u16) -> String {
-    change_cluster(config, &format!("- name: {provider}\n      type: LOGICAL_DNS"), |cluster| {
+    change_cluster(config, provider, |cluster| {
         let (head, rest) = cluster.split_once("port_value: ").expect("its port");
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         format!("{head}port_value: {port}{rest}")
@@ -11,12 +11,12 @@ pub fn move_provider(config: &str, provider: &str, port: u16) -> String {
 
 /// Has Envoy speak HTTP/2 with one provider, as it does with the real ones.
 pub fn speak_http2(config: &str, provider: &str) -> String {
-    change_cluster(config, &format!("- name: {provider}\n      type: LOGICAL_DNS"), to_http2)
+    change_cluster(config, provider, to_http2)
 }
 
 /// Makes the cluster of the ledger's public listener another server, which speaks HTTP/2.
 pub fn move_credits(config: &str, port: u16) -> String {
-    change_cluster(config, "- name: ledger_public\n", |cluster| {
+    change_piece(config, "- name: ledger_public\n", |cluster| {
         let (head, rest) = cluster.split_once("port_value: ").expect("its port");
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         to_http2(&format!("{head}port_value: {port}{rest}"))
@@ -29,7 +29,17 @@ fn to_http2(cluster: &str) -> String {
     cluster.replacen(one, "explicit_http_config: { http2_protocol_options: {} }", 1)
 }
 
-fn change_cluster(config: &str, start: &str, change: impl FnOnce(&str) -> String) -> String {
-    let (before, cluster) = config.split_once(start).expect("the cluster");
+/// Changes the cluster of one provider, and what comes after it.
+pub fn change_cluster(config: &str, provider: &str, change: impl FnOnce(&str) -> String) -> String {
+    change_piece(config, &format!("- name: {provider}\n      type: LOGICAL_DNS"), change)
+}
+
+/// Changes the route of one provider, and what comes after it.
+pub fn change_route(config: &str, provider: &str, change: impl FnOnce(&str) -> String) -> String {
+    change_piece(config, &format!("- name: {provider}\n                          match:"), change)
+}
+
+fn change_piece(config: &str, start: &str, change: impl FnOnce(&str) -> String) -> String {
+    let (before, cluster) = config.split_once(start).expect("it is there");
     [before, start, &change(cluster)].concat()
 }

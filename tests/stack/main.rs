@@ -19,6 +19,7 @@ mod outages;
 mod slow;
 mod start;
 mod told;
+mod troubles;
 
 use common::world::World;
 use common::{case, run};
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         outages::CASES,
         slow::LAST,
     ];
-    let mut cases: Vec<_> = start::CASES.iter().map(|(name, run)| case(*name, run)).collect();
+    let mut cases: Vec<_> =
+        start::CASES.iter().chain(troubles::CASES).map(|(name, run)| case(*name, run)).collect();
     for (name, run) in groups.concat() {
         let world = Arc::clone(&world);
         cases.push(case(name, move || {

@@ -69,7 +69,7 @@ fn killed(world: &mut World) {
 }
 
 /// A new token that no filter has asked about.
-fn add_token(world: &World, token: &str) {
+pub fn add_token(world: &World, token: &str) {
     let add = ["token", "add", "demo-credit", "--name", token, "--token", token];
     world.stack.ledger(add).unwrap_or_else(|error| panic!("{error}"));
 }
@@ -83,7 +83,7 @@ fn refused_quickly(world: &World, token: &str) {
     assert!(world.take_received().is_empty());
 }
 
-fn served_again(world: &World, token: &str) {
+pub fn served_again(world: &World, token: &str) {
     let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         let answer = world.connect().call(&chat(token, &body()));
@@ -137,10 +137,10 @@ fn readiness(world: &mut World) {
 }
 
 /// A ledger on the stack's ports and database that expects another secret; killed when dropped.
-struct Stranger(Child);
+pub struct Stranger(Child);
 
 impl Stranger {
-    fn start(world: &World) -> Self {
+    pub fn start(world: &World) -> Self {
         let layout = pax_stack::Layout::find().unwrap();
         let port = |port: u16| format!("127.0.0.1:{port}");
         let mut command = Command::new(layout.ledger);

@@ -6,6 +6,9 @@ use crate::{Layout, StackError};
 use serde::Deserialize;
 use serde_json::json;
 
+/// Whom the filter marked a request for.
+const PROVIDER: &str = "%FILTER_STATE(wasm.pax_provider:PLAIN)%";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reply {
@@ -14,6 +17,7 @@ struct Reply {
     status: u16,
     r#type: String,
     code: String,
+    /// `{provider}` in it becomes the name of whom the filter marked the request for.
     message: String,
     /// Whether the same request can succeed a moment later.
     retry: bool,
@@ -63,6 +67,6 @@ fn values(reply: &Reply) -> Values<'static> {
         ("STATUS", reply.status.to_string()),
         ("HEADERS", headers.collect::<serde_json::Value>().to_string()),
         // Envoy reads it as a format, in which a percent sign begins a command.
-        ("BODY", quoted(&body.replace('%', "%%"))),
+        ("BODY", quoted(&body.replace('%', "%%").replace("{provider}", PROVIDER))),
     ])
 }
