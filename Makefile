@@ -7,15 +7,17 @@ SHELL := /bin/sh
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
-            PAX_LITELLM_PRICES CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS
+            PAX_LITELLM_PRICES CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
 RUST := . ./.tools/toolchain;
+# One line of a build, with its time; all of it where it fails, or with V=1.
+QUIETLY := sh envoy/quietly.sh
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
-.PHONY: help tools wasm binaries stack demo up reload compose compose-test test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk test-compose clean
+.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -31,9 +33,10 @@ help: ## What there is
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
 	@echo '  CALLS_LOG=file|-|off   where the line per call goes; DATA_DIR/run/PORT/calls.log'
 	@echo '  BENCH_CALLS=100000     how many calls make bench watches the memory over; BENCH_ROUNDS=7'
+	@echo '  V=1                    all that a build says, not one line of it'
 	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
 
-demo: stack ## Bring everything up, make three calls, show the ledger, stop
+demo: stack ## Bring everything up, make 12 requests (2 are refused), show the ledger, stop
 	@sh envoy/demo.sh
 
 up: stack ## Run the gateway in the foreground; Ctrl-C stops all of it
@@ -48,12 +51,11 @@ compose: stack ## Build the image for docker compose from what is built here, wr
 compose-test: stack ## The compose stack killed, rotated, upgraded and stopped under load: entries against answers
 	@sh tests/compose/run.sh
 
-test: stack test-cards test-rust test-sdk test-compose ## Everything: unit, property and scenario tests, real Envoy, openai SDK, compose
+test: stack test-cards test-rust test-sdk test-tools test-compose ## Everything: unit, property and scenario tests, real Envoy, openai SDK, compose
 
 bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
-	@echo '· building the benchmark'
 	@sh envoy/wasm.sh bench
-	@$(RUST) "$$CARGO" build --profile tools --locked --package pax-bench
+	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" build --profile tools --locked --package pax-bench
 	@$(TARGET_DIR)/tools/pax-bench
 
 fuzz: .tools/toolchain ## Random bytes against every reader, compared with serde_json: MINUTES=10, SEED=n, or CASE=file
@@ -61,24 +63,25 @@ fuzz: .tools/toolchain ## Random bytes against every reader, compared with serde
 	    "$$CARGO" test --profile tools --locked --quiet --package pax-gateway --test fuzz
 
 simulate: .tools/toolchain ## The core among failing workers, Envoys and ledgers: SEEDS=1000 [FROM=n], or SEED=n with its trace
-	@$(RUST) "$$CARGO" build --profile tools --locked --quiet --package pax-simulate
+	@$(RUST) $(QUIETLY) 'building the simulator' "$$CARGO" build --profile tools --locked --package pax-simulate
 	@SEEDS='$(SEEDS)' FROM='$(FROM)' SEED='$(SEED)' $(TARGET_DIR)/tools/pax-simulate
 
-check: stack fmt clippy test-cards test-rust test-sdk ## Formatting, lints (native and wasm32), and every test
+check: stack fmt clippy test-cards test-rust test-sdk test-tools ## Formatting, lints (native and wasm32), and every test
 
 wasm: .tools/toolchain ## Build the release module dist/pax_gateway.wasm and print its size
-	@echo '· building the filter for wasm32'
 	@sh envoy/wasm.sh
 
 tools: ## Find or install Rust, a way to wasm32, and Envoy (into .tools/)
 	@sh envoy/tools.sh rust envoy
 
-.tools/toolchain:
-	@sh envoy/tools.sh rust
+# It names the compilers by their paths: those of another machine, or ones that are gone since, are looked for anew.
+.tools/toolchain: FORCE
+	@sh -c '. ./$@ && for tool in "$$CARGO" "$$RUSTC" "$$WASM_CARGO" "$$WASM_RUSTC" $$WASM_LD; do [ -x "$$tool" ] || exit 1; done' \
+	    2>/dev/null || sh envoy/tools.sh rust
 
 binaries: .tools/toolchain ## Build the ledger, the rate cards' tool, the stand-in provider and the stack's runner into dist/
-	@echo '· building the ledger, the stand-in provider and the runner'
-	@$(RUST) "$$CARGO" build --profile tools --locked $(PROGRAMS:%=--package %)
+	@$(RUST) $(QUIETLY) 'building the ledger, the stand-in provider and the runner' \
+	    "$$CARGO" build --profile tools --locked $(PROGRAMS:%=--package %)
 	@mkdir -p dist
 	@for program in $(PROGRAMS); do \
 	    cmp -s $(TARGET_DIR)/tools/$$program dist/$$program || \
@@ -96,16 +99,20 @@ test-cards: binaries
 	@dist/pax-ratecard check ratecards
 
 test-rust: stack
-	@echo '· building the filter that fails when it is told to, for tests'
 	@sh envoy/wasm.sh faults
+	@$(RUST) $(QUIETLY) 'building the Rust tests' "$$CARGO" test --workspace --locked --profile tools --no-run
 	@echo '· Rust tests'
 	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once
 
 test-sdk: stack
 	@if [ -d tests/sdk ]; then \
 	    sh envoy/tools.sh python && echo '· the stock openai SDK through the whole stack' && \
-	    .tools/sdk/bin/pytest -q tests/sdk; \
+	    .tools/sdk/bin/python -m pytest -q tests/sdk; \
 	fi
+
+test-tools: tools
+	@echo '· the tools in a copied checkout, and what a build says'
+	@sh tests/tools.sh
 
 # Exit status 75: no engine can run here, which was said. PAX_TEST_COMPOSE=no leaves it out (it takes minutes).
 test-compose: stack
@@ -120,10 +127,10 @@ fmt: .tools/toolchain
 
 clippy: .tools/toolchain
 	@$(RUST) if "$$CARGO" clippy --version >/dev/null 2>&1; \
-	    then echo '· lints' && "$$CARGO" clippy --workspace --all-targets --locked -- -D warnings; \
+	    then $(QUIETLY) 'lints' "$$CARGO" clippy --workspace --all-targets --locked -- -D warnings; \
 	    else echo '· lints NOT checked: this toolchain has no clippy'; fi
 	@$(RUST) if "$$WASM_CARGO" clippy --version >/dev/null 2>&1; \
-	    then echo '· lints for wasm32' && sh envoy/wasm.sh clippy; \
+	    then sh envoy/wasm.sh clippy; \
 	    else echo '· lints for wasm32 NOT checked: this toolchain has no clippy'; fi
 
 clean: ## Remove what was built (not .tools, not the data)

@@ -44,12 +44,15 @@ echo "ready at $url"
 
 token=mtx-demo-free
 expected=200
+requests=0 refused=0
 
 # call TITLE PATH BODY [CURL OPTION...]: shows the command, runs it, checks the status, shows the answer.
 call() {
     step "$1"
     path=$2 body=$3
     shift 3
+    requests=$((requests + 1))
+    [ "$expected" = 200 ] || refused=$((refused + 1))
     note "\$ curl $url$path -H 'Authorization: Bearer $token' -H 'Content-Type: application/json' \\"
     note "    ${*:+$(printf '%s ' "$@" | sed "s/-H \(.*\) $/-H '\1' /")}-d '$body'"
     # The headers go to a file, so that a stream is shown as it comes.
@@ -67,6 +70,7 @@ call() {
 get() {
     step "$1"
     note "\$ curl $url$2 -H 'Authorization: Bearer $token'"
+    requests=$((requests + 1))
     curl --silent --show-error --fail --max-time 60 "$url$2" -H "Authorization: Bearer $token" >"$work/body" ||
         fail "the call failed"
 }
@@ -89,6 +93,7 @@ export PAX_LEDGER_DB="$work/data/ledger.db"
 
 step '5. The gate: which models this caller may use in the slot "planner", and at which rates'
 note "\$ curl $url/v1/models -H 'Authorization: Bearer $token' -H 'X-Matrix-Slot: planner'"
+requests=$((requests + 1))
 curl --silent --show-error --fail --max-time 60 "$url/v1/models" -H "Authorization: Bearer $token" \
     -H 'X-Matrix-Slot: planner' >"$work/body" || fail "no list of models"
 sed -e 's/},{"id"/},\n{"id"/g' "$work/body" |
@@ -115,6 +120,7 @@ Two run here for a moment at the same time.)'
 slow='{"model":"accounts/fireworks/models/gpt-oss-120b","messages":[{"role":"user","content":"Say hello"}],"stream":true}'
 running=
 for n in 1 2; do
+    requests=$((requests + 1))
     curl --silent --no-buffer --max-time 60 "$url/v1/chat/completions" -H "Authorization: Bearer $token" \
         -H 'Content-Type: application/json' -d "$slow" --output "$work/slow$n" &
     running="$running $!"
@@ -166,4 +172,7 @@ kill -TERM "$stack"
 wait "$stack" || { stack=; fail "the stack did not stop in order"; }
 stack=
 sed -n '/^stopp/p' "$work/up.log"
-printf '\nDone. `make up` runs the same in the foreground, for your own calls.\n'
+# As many as `make help` says.
+[ "$requests $refused" = '12 2' ] || fail "these were $requests requests, $refused of them refused: say so in the Makefile"
+printf '\nDone: %s requests, of which %s were refused and %s became entries.\n' $requests $refused "$count"
+printf '`make up` runs the same in the foreground, for your own calls.\n'

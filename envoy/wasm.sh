@@ -27,22 +27,25 @@ if [ "$1" = bench ]; then
     # Beside the gateway's own artifacts, but not among them: the two are not one workspace.
     filters=${CARGO_TARGET_DIR:-target}/bench-filters
     for name in empty copy; do
-        "$WASM_CARGO" rustc $std --manifest-path tests/bench/filters/Cargo.toml --target-dir "$filters" \
+        sh envoy/quietly.sh "building the filter to compare with: $name" "$WASM_CARGO" rustc $std --manifest-path tests/bench/filters/Cargo.toml --target-dir "$filters" \
             --package bench-$name --lib --crate-type cdylib --target $target --release --locked
         cp "$filters/$target/release/bench_$name.wasm" dist/bench/$name.wasm
     done
     exit
 fi
 if [ "$1" != rustc ] && [ "$1" != faults ]; then
-    "$WASM_CARGO" "$1" $std --package pax-gateway --lib --all-features --target $target --locked -- -D warnings
+    [ "$1" != clippy ] || what=lints
+    sh envoy/quietly.sh "${what:-cargo $1} for wasm32" "$WASM_CARGO" "$1" $std --package pax-gateway --lib --all-features --target $target --locked -- -D warnings
     exit
 fi
 case $1 in
-    faults) module=dist/test/pax_gateway_faults.wasm features='--features test-faults' ;;
-    *) module=dist/pax_gateway.wasm features= ;;
+    faults)
+        module=dist/test/pax_gateway_faults.wasm features='--features test-faults'
+        what='building the filter that fails when it is told to, for tests' ;;
+    *) module=dist/pax_gateway.wasm features= what='building the filter for wasm32' ;;
 esac
 # No crate-type in Cargo.toml: a cdylib beside an rlib makes cargo drop LTO (cargo#9672).
-"$WASM_CARGO" rustc $std --package pax-gateway $features --lib --crate-type cdylib --target $target --release --locked
+sh envoy/quietly.sh "$what" "$WASM_CARGO" rustc $std --package pax-gateway $features --lib --crate-type cdylib --target $target --release --locked
 mkdir -p "$(dirname $module)"
 built=${CARGO_TARGET_DIR:-target}/$target/release/pax_gateway.wasm
 # Only when it changed, so that nothing is restarted for nothing.

@@ -232,6 +232,8 @@ fn check(
         (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),
         (Buys::ImageOutput, Some(model)) => model.prices.rates.image_output.is_some(),
         (Buys::CacheWrite1h, Some(model)) => model.prices.rates.cache_write_1h.is_some(),
+        // Where writes cost nothing apart, a longer life of theirs does not either.
+        (Buys::LongCacheWrite, Some(model)) => model.prices.rates.cache_write.is_none(),
         (Buys::ServiceTier, model) => priced_tier(request, model).is_some(),
         (Buys::Provider, _) => served.provider.options.contains(&option.name),
         (Buys::Other, _) | (_, None) => false,

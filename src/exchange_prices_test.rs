@@ -95,6 +95,15 @@ fn what_a_model_does_not_price_is_refused_and_what_it_prices_is_let_through() {
         (cached("all", "1h"), "ok"),
         (cached("all", "24h"), "unpriced_option cache_control"),
         (body("all", r#","cache_control":{"ttl":"1h"}"#), "unpriced_option cache_control"),
+        (body("written", r#","prompt_cache_retention":"24h""#), "unpriced_option prompt_cache_retention"),
+        (
+            body("written", r#","prompt_cache_retention":["in_memory"]"#),
+            "unpriced_option prompt_cache_retention",
+        ),
+        (body("written", r#","prompt_cache_retention":"in_memory""#), "ok"),
+        (body("written", r#","prompt_cache_retention":null"#), "ok"),
+        (body("plain", r#","prompt_cache_retention":"24h""#), "ok"),
+        (body("all", r#","prompt_cache_options":{"ttl":"24h"}"#), "unpriced_option prompt_cache_options"),
         (body("plain", r#","service_tier":"flex""#), "unpriced_option service_tier"),
         (body("tiered", r#","service_tier":"flex""#), "ok"),
         (body("tiered", r#","service_tier":"Flex""#), "unpriced_option service_tier"),
@@ -104,6 +113,9 @@ fn what_a_model_does_not_price_is_refused_and_what_it_prices_is_let_through() {
         (body("all", r#","service_tier":"flex""#), "unpriced_option service_tier"),
         (body("all", r#","web_search_options":{}"#), "unpriced_option web_search_options"),
         (body("all", r#","tools":[{"type":"web_search"}]"#), "unpriced_option tools"),
+        (body("all", r#","tools":[{"type":"browser_search"}]"#), "unpriced_option tools"),
+        (body("all", r#","tools":[{"type":"code_interpreter","container":{}}]"#), "unpriced_option tools"),
+        (body("all", r#","tools":[{"type":"file_search"}]"#), "unpriced_option tools"),
         (body("tiered", r#","service_tier":"flex","audio":{},"plugins":[]"#), "unpriced_option audio"),
     ] {
         assert_eq!(told(&body), expected, "{body}");

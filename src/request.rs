@@ -153,6 +153,8 @@ pub enum Buys {
     ImageOutput,
     /// Input is written to the provider's cache for an hour.
     CacheWrite1h,
+    /// What is written to the provider's cache stays for longer than an hour, at a price that no card has.
+    LongCacheWrite,
     /// What no card can price, such as hosted tools.
     Other,
     /// What it says to the provider: whether that is sent it is the operator's to say.

@@ -16,6 +16,8 @@ pub(crate) enum Name {
     MaxCompletionTokens,
     N,
     ServiceTier,
+    /// `prompt_cache_retention`.
+    CacheRetention,
     Messages,
     Content,
     Type,
@@ -78,6 +80,7 @@ const TOP: &[(&str, Name)] = &[
     ("max_completion_tokens", Name::MaxCompletionTokens),
     ("n", Name::N),
     ("service_tier", Name::ServiceTier),
+    ("prompt_cache_retention", Name::CacheRetention),
     ("messages", Name::Messages),
     ("input", Name::Input),
     ("tools", Name::Tools),
@@ -137,7 +140,8 @@ pub(crate) fn table(depth: usize, way: &[Name]) -> &'static [(&'static str, Name
 pub(crate) fn keeps(way: &[Name]) -> bool {
     matches!(
         way,
-        [Name::Model | Name::MaxTokens | Name::MaxCompletionTokens | Name::N | Name::ServiceTier]
+        [Name::Model | Name::MaxTokens | Name::MaxCompletionTokens | Name::N]
+            | [Name::ServiceTier | Name::CacheRetention]
             | [Name::Modalities, Name::Element]
             | [.., Name::CacheControl, Name::Ttl]
             | [Name::Tools, Name::Element, Name::Type]

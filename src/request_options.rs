@@ -41,7 +41,7 @@ const CHAT: &[&str] = &[
     "metadata",
     "store",
     "prompt_cache_key",
-    "prompt_cache_retention",
+    CACHE_RETENTION,
     "reasoning_effort",
     "verbosity",
     "modalities",
@@ -90,6 +90,7 @@ const NEVER: &[&str] = &[
     "deferred",
     "audio",
     CACHE_LIFE,
+    "prompt_cache_options",
     "tools",
     "messages",
     "input",
@@ -97,6 +98,8 @@ const NEVER: &[&str] = &[
 
 /// How long something is to stay in the provider's cache: the card says whether that is priced.
 const CACHE_LIFE: &str = "cache_control.ttl";
+/// How long the whole prompt is to stay there.
+const CACHE_RETENTION: &str = "prompt_cache_retention";
 /// So many options are kept; a body that asks for more is refused, whatever they are.
 const KEPT: usize = 64;
 /// What stands for the options that were not kept.
@@ -279,6 +282,15 @@ impl Options {
             (Kind::Null, _) | (Kind::String, b"5m") => {}
             (Kind::String, b"1h") => self.ask(CACHE_LIFE, Buys::CacheWrite1h),
             _ => self.ask(CACHE_LIFE, Buys::Other),
+        }
+    }
+
+    /// `prompt_cache_retention`: how long the provider is to keep the whole prompt in its cache.
+    pub fn cache_retention(&mut self, kind: Kind, value: &[u8]) {
+        match (kind, value) {
+            // Both spellings are OpenAI's, for what it did before there was a choice.
+            (Kind::Null, _) | (Kind::String, b"in_memory" | b"in-memory") => {}
+            _ => self.ask(CACHE_RETENTION, Buys::LongCacheWrite),
         }
     }
 

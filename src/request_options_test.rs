@@ -33,7 +33,7 @@ fn what_every_provider_is_sent_is_no_option() {
     let all = r#""temperature":0.1,"top_p":1,"stop":["x"],"seed":1,"presence_penalty":0,"frequency_penalty":0,"logit_bias":{},
         "logprobs":true,"top_logprobs":2,"response_format":{"type":"json_schema","json_schema":{"name":"x","n_predict":1}},
         "tool_choice":"auto","parallel_tool_calls":false,"functions":[{"name":"f"}],"function_call":"auto","user":"u",
-        "safety_identifier":"s","metadata":{"a":"b"},"store":false,"prompt_cache_key":"k","prompt_cache_retention":"24h",
+        "safety_identifier":"s","metadata":{"a":"b"},"store":false,"prompt_cache_key":"k","prompt_cache_retention":"in_memory",
         "reasoning_effort":"low","verbosity":"low","modalities":["text"],"service_tier":"auto","top_k":1,"min_p":0.1,
         "top_a":0.1,"typical_p":0.1,"repetition_penalty":1.1,"stream":true,"n":1,
         "stream_options":{"include_usage":true,"include_obfuscation":false}"#;
@@ -145,6 +145,7 @@ fn what_a_card_may_price_is_told_apart() {
             hour.clone(),
         ),
         (r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#, hour),
+        (r#""prompt_cache_retention":"24h""#, ("prompt_cache_retention".to_owned(), Buys::LongCacheWrite)),
         (r#""modalities":["text","image"]"#, ("modalities".to_owned(), Buys::ImageOutput)),
         (r#""modalities":["text","audio"]"#, ("modalities".to_owned(), Buys::AudioOutput)),
     ] {

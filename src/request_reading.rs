@@ -203,6 +203,7 @@ impl Reading {
                     self.options.tier(&self.value);
                 }
             }
+            (Name::CacheRetention, _) => self.options.cache_retention(kind, &self.value),
             (Name::ServiceTier, _) => self.wrong_type("service_tier", "a string"),
             _ => {}
         }

@@ -298,6 +298,7 @@ fn request(random: &mut Random) -> String {
         ("n", random.pick(&["1", "3", "null", "0", "1.0"]).into()),
         ("tools", format!("[{}]", tool(random))),
         ("max_completion_tokens", number(random)),
+        ("prompt_cache_retention", random.pick(&["null", "\"in_memory\"", "\"24h\"", "[]"]).into()),
         ("service_tier", random.pick(&["null", "\"auto\"", "\"default\"", "\"flex\""]).into()),
         ("chat_template_kwargs", members(random, &[("enable_thinking", "true".into()), ("x", "1".into())])),
         ("thinking", members(random, &[("type", "\"enabled\"".into()), ("budget_tokens", "9".into())])),

@@ -20,6 +20,7 @@ const TOP: &[&str] = &[
     "max_completion_tokens",
     "n",
     "service_tier",
+    "prompt_cache_retention",
     "messages",
     "input",
     "tools",
@@ -173,6 +174,7 @@ fn asked(body: &Value, request: &Request, mode: Mode) -> Result<(), String> {
     top_options(body, mode, &mut expected);
     ttl(body, &mut expected);
     equal("asks for cache writes", &request.caches, &caches(body))?;
+    retention(body, &mut expected);
     let tier = tier(body, &mut expected)?;
     tools(body, &mut expected);
     messages(body, &mut expected);
@@ -261,6 +263,14 @@ fn tier(body: &Value, expected: &mut Vec<(String, Buys)>) -> Result<ServiceTier,
             Ok(ServiceTier::Named(name.clone()))
         }
         Some(_) => Err("a service tier that is no string was let through".to_owned()),
+    }
+}
+
+fn retention(body: &Value, expected: &mut Vec<(String, Buys)>) {
+    match body.get("prompt_cache_retention").map(|value| &value.node) {
+        None | Some(Node::Null) => {}
+        Some(Node::String(life)) if life == "in_memory" || life == "in-memory" => {}
+        Some(_) => expected.push(("prompt_cache_retention".to_owned(), Buys::LongCacheWrite)),
     }
 }
 
