@@ -323,7 +323,9 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             // The ledger may be back in a moment: the SDK's own retry is welcome.
-            Self::LedgerUnavailable | Self::GatewayDisabled | Self::NotReady(_) => vec![("retry-after", "2")],
+            Self::LedgerUnavailable | Self::GatewayDisabled | Self::BodiesKeptBack | Self::NotReady(_) => {
+                vec![("retry-after", "2")]
+            }
             // Whose token it is, is being asked; and bodies end.
             Self::TooManyStrangers | Self::TooManyBytesOpen { .. } => vec![("retry-after", "1")],
             // Calls in flight cost less than what they have reserved: this one may fit when they end.
@@ -423,7 +425,9 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_by_itself_is_tried_again() {
-        assert_eq!(Refusal::LedgerUnavailable.headers(), [("retry-after", "2")]);
+        for refusal in [Refusal::LedgerUnavailable, Refusal::GatewayDisabled, Refusal::BodiesKeptBack] {
+            assert_eq!((refusal.status(), refusal.headers()), (503, vec![("retry-after", "2")]));
+        }
         for refusal in [Refusal::TooManyStrangers, Refusal::TooManyBytesOpen { own: true }] {
             assert_eq!(refusal.headers(), [("retry-after", "1")]);
         }

@@ -146,6 +146,8 @@ fn ledger_frozen() {
     let line = wait_for_line(&world, told);
     println!("{line}");
     assert!(line.contains("timeout"), "{line}");
+    // Which is noticed without any call.
+    wait_for_line(&world, "the ledger does not answer at cluster \"ledger\" (ledger.cluster): ");
     signal_ledger(&world, "-CONT");
     wait_for_line(&world, "the ledger answers again at cluster \"ledger\"");
 }
@@ -266,6 +268,7 @@ fn kept_back() {
     let refused = |answer: &Answer| {
         assert_eq!(answer.refusal(), "503 gateway_disabled");
         assert!(message(answer).contains("allow_on_headers_stop_iteration"), "{}", answer.text());
+        assert!(answer.has_header("retry-after") && !answer.has_header("x-should-retry"));
     };
     let text = body(MODEL);
     let bearer = format!("Bearer {TOKEN}");
