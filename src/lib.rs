@@ -59,6 +59,7 @@ pub mod rarely;
 pub mod readiness;
 mod record;
 pub mod refusal;
+mod refusal_words;
 pub mod reported;
 pub mod request;
 pub mod request_body;
