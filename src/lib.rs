@@ -47,6 +47,7 @@ mod json_text;
 mod kept;
 pub mod key_refusals;
 pub mod models;
+pub mod nearest;
 pub mod open_bodies;
 pub mod outbox;
 mod passing;
@@ -78,6 +79,7 @@ pub mod sse;
 pub mod stopwatch;
 mod text;
 pub mod token_cache;
+pub mod usable;
 pub mod usage;
 mod usage_fields;
 #[cfg(target_arch = "wasm32")]
@@ -87,3 +89,4 @@ mod waiting;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;
+pub mod wrong_path;

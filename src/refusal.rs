@@ -7,6 +7,7 @@ use crate::pax::Pax;
 use crate::readiness::Unready;
 use crate::refusal_words;
 use crate::request::RequestError;
+use crate::wrong_path::WrongPath;
 
 /// A refusal, in OpenAI's error shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum Refusal {
     /// The request is for a host that the gateway does not answer to.
     UnknownHost,
     /// No such path.
-    UnknownRoute,
+    UnknownRoute(WrongPath),
     /// The path takes another method.
     MethodNotAllowed {
         /// The one it takes.
@@ -35,12 +36,37 @@ pub enum Refusal {
     AccountDisabled,
     /// The body.
     Body(RequestError),
-    /// The card in force does not price the model for this route.
+    /// The card in force does not price the model.
     ModelNotFound {
         /// The model asked for.
         model: String,
         /// Whether the caller came with a provider key of its own: then no price was needed, but a provider.
         own_key: bool,
+        /// Those that this caller may use whose names are nearest, nearest first.
+        near: Vec<String>,
+    },
+    /// The card in force prices the model for another route.
+    ModelOfAnotherRoute {
+        /// The model asked for.
+        model: String,
+        /// That route's path.
+        path: &'static str,
+    },
+    /// The card in force prices the model, and the configuration does not have its provider.
+    ProviderNotConfigured {
+        /// The model asked for.
+        model: String,
+        /// Its provider.
+        provider: String,
+    },
+    /// The model's provider is not served on platform funding: the platform has no key for it.
+    NoPlatformKey {
+        /// The model asked for.
+        model: String,
+        /// Its provider.
+        provider: String,
+        /// Whether the provider takes a key of the caller's own.
+        own_keys: bool,
     },
     /// The free tier's whitelist of the slot does not have the model.
     ModelNotAllowed {
@@ -70,6 +96,8 @@ pub enum Refusal {
         resets_at: Moment,
         /// Whether the model's provider takes a key of the caller's own.
         own_keys: bool,
+        /// How the call itself could cost less.
+        less: CostLess,
     },
     /// The provider refused the platform's own key.
     ProviderRefusedPlatformKey,
@@ -95,6 +123,17 @@ pub enum Refusal {
     GatewayDisabled,
     /// `/readyz`: no calls can be served.
     NotReady(Unready),
+}
+
+/// How a call could cost less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CostLess {
+    /// By a maximum of output, where it states none.
+    StateMaximum,
+    /// By a lower maximum than it states.
+    LowerMaximum,
+    /// By less input: what it has costs too much already.
+    SendLess,
 }
 
 #[derive(Serialize)]
@@ -129,8 +168,15 @@ impl Refusal {
         match self {
             Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoMissingKey | Self::Body(_) => 400,
             Self::InvalidApiKey => 401,
-            Self::AccountDisabled | Self::ModelNotAllowed { .. } | Self::OwnKeyNotTaken { .. } => 403,
-            Self::UnknownRoute | Self::ModelNotFound { .. } => 404,
+            Self::AccountDisabled
+            | Self::ModelNotAllowed { .. }
+            | Self::OwnKeyNotTaken { .. }
+            | Self::NoPlatformKey { own_keys: true, .. } => 403,
+            Self::UnknownRoute(_)
+            | Self::ModelNotFound { .. }
+            | Self::ModelOfAnotherRoute { .. }
+            | Self::ProviderNotConfigured { .. }
+            | Self::NoPlatformKey { own_keys: false, .. } => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::UnknownHost => 421,
             Self::RequestTooLarge { .. } => 413,
@@ -148,7 +194,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownHost => "unknown_host",
-            Self::UnknownRoute => "unknown_route",
+            Self::UnknownRoute(_) => "unknown_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::InvalidHeader { .. } => "invalid_header",
             Self::ByoMissingKey => "byo_missing_key",
@@ -158,9 +204,15 @@ impl Refusal {
             Self::Body(RequestError::MissingModel) => "missing_model",
             Self::Body(RequestError::Unpriced { .. }) => "unpriced_option",
             Self::Body(_) => "invalid_json",
-            Self::ModelNotFound { .. } => "model_not_found",
-            // The model is one that the caller may not use so; the contract has no code of its own for it.
-            Self::ModelNotAllowed { .. } | Self::OwnKeyNotTaken { .. } => "model_not_allowed",
+            // Nobody can call the model here: a key of the caller's own would not help either.
+            Self::ModelNotFound { .. }
+            | Self::ModelOfAnotherRoute { .. }
+            | Self::ProviderNotConfigured { .. }
+            | Self::NoPlatformKey { own_keys: false, .. } => "model_not_found",
+            // The caller may use the model in another way: with a key of its own, or without.
+            Self::ModelNotAllowed { .. }
+            | Self::OwnKeyNotTaken { .. }
+            | Self::NoPlatformKey { own_keys: true, .. } => "model_not_allowed",
             Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
             Self::ProviderRefusedPlatformKey => "provider_refused_platform_key",
             Self::UpstreamFailed => "upstream_failed",
@@ -191,6 +243,9 @@ impl Refusal {
         match self {
             Self::Body(RequestError::MissingModel)
             | Self::ModelNotFound { .. }
+            | Self::ModelOfAnotherRoute { .. }
+            | Self::ProviderNotConfigured { .. }
+            | Self::NoPlatformKey { .. }
             | Self::ModelNotAllowed { .. }
             | Self::OwnKeyNotTaken { .. } => Some("model"),
             Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
@@ -258,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_error_shape_of_openai() {
-        let refusal = Refusal::ModelNotFound { model: "a\"b".to_owned(), own_key: false };
+        let refusal = Refusal::ModelNotFound { model: "a\"b".to_owned(), own_key: false, near: Vec::new() };
         let body: serde_json::Value = serde_json::from_slice(&refusal.body()).unwrap_or_default();
         assert_eq!(refusal.status(), 404);
         assert_eq!(body["error"]["code"], "model_not_found");
@@ -276,8 +331,8 @@ mod tests {
         assert_eq!(Refusal::InvalidApiKey.headers(), [("x-should-retry", "false")]);
         let exceeded = |spent, reserved| {
             let [spent, reserved, needed, limit] = [spent, reserved, 2, 10].map(Pax::from_picopax);
-            let (resets_at, own_keys) = (Moment::default(), true);
-            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys }
+            let (resets_at, own_keys, less) = (Moment::default(), true, CostLess::LowerMaximum);
+            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys, less }
         };
         assert_eq!(exceeded(9, 0).headers(), [("x-should-retry", "false")]);
         assert_eq!(exceeded(8, 1).headers(), [("retry-after", "1")], "what is reserved may come back");

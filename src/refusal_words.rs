@@ -1,130 +1,211 @@
 //! What a refusal says to its caller, who reads it in the middle of the night: what to do first, then why.
 
-use crate::clock::Moment;
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
-use crate::refusal::{Refusal, fits};
+use crate::refusal::{CostLess, Refusal, fits};
 use crate::request::RequestError;
 
 /// What a refusal says to the caller.
 pub(crate) fn message(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownHost => {
-            "This gateway does not answer to the host of this request, or the request names none or two. Use the base URL that the gateway's operator gave you; the operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."
+            "Use the base URL that the gateway's operator gave you: the gateway does not answer to the host that this request names, or it names none, or two. The operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."
                 .to_owned()
         }
-        Refusal::UnknownRoute => {
-            "This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /v1/credits and GET /v1/credits/ledger. Check the base URL: it ends in /v1."
-                .to_owned()
-        }
-        Refusal::MethodNotAllowed { allow } => format!("This path takes {allow} only."),
+        Refusal::UnknownRoute(path) => path.to_string(),
+        Refusal::MethodNotAllowed { allow } => format!("Use {allow}: this path takes no other method."),
         Refusal::InvalidHeader { name } => {
-            format!("Header {name} stands twice, contradicts another, is empty or too long, or has characters it cannot have. Send it once, in plain ASCII.")
+            let name = cut(name);
+            format!("Send header {name} once, in plain ASCII: it stands twice, contradicts another, is empty or too long, or has characters that it cannot have.")
         }
         Refusal::InvalidSlot => {
-            "X-Matrix-Slot must be a slot's name: at most 64 of a-z, 0-9, '-' and '_'. Leave it out for the default slot."
+            "Leave out X-Matrix-Slot for the default slot, or send a slot's name: at most 64 of a-z, 0-9, '-' and '_'."
                 .to_owned()
         }
         Refusal::ByoMissingKey => {
-            "A call with a provider key of your own needs the key: send it in X-Matrix-BYO-API-Key, or send X-Matrix-BYO-API-Key: true and the key in X-Matrix-User-API-Key."
+            "Send your provider key in X-Matrix-BYO-API-Key, or send X-Matrix-BYO-API-Key: true and the key in X-Matrix-User-API-Key: this call has one of the two without the other, or an empty key."
                 .to_owned()
         }
         Refusal::InvalidApiKey => {
-            "No valid token. Send `Authorization: Bearer <token>` with a token that the gateway's operator gave you and that was not revoked."
+            "Send `Authorization: Bearer <token>` with a token that the gateway's operator gave you: the token of this call is missing, unknown here, or revoked."
                 .to_owned()
         }
-        Refusal::AccountDisabled => "This account is disabled. Ask the gateway's operator.".to_owned(),
+        Refusal::AccountDisabled => "Ask the gateway's operator: this account is disabled.".to_owned(),
         Refusal::Body(error) => body_message(error),
-        Refusal::ModelNotFound { model, own_key: true } => {
-            format!("No provider of this gateway is known for model {model:?} on this route, so a key of your own has nowhere to go. Check the model's name and the route.")
+        Refusal::RequestTooLarge { limit_bytes } => {
+            format!("Send a shorter prompt or smaller attachments: the request is larger than {limit_bytes} bytes.")
         }
-        Refusal::ModelNotFound { model, own_key: false } => {
-            format!("Model {model:?} has no price here for this route. GET /v1/models lists those that you may use.")
+        Refusal::UnsupportedEncoding => {
+            "Send the request body without Content-Encoding: this one is compressed.".to_owned()
         }
-        Refusal::ModelNotAllowed { model, slot, own_keys: true } => {
-            format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models, or call it with a provider key of your own in X-Matrix-BYO-API-Key.")
+        Refusal::DailyCapExceeded { spent, reserved, needed, limit, .. } => {
+            let [spent, reserved, needed, limit] = [spent, reserved, needed, limit].map(|pax| pax.short());
+            let ways = ways_out(refusal);
+            format!("{ways}: this call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} are set aside for calls in flight.")
         }
-        Refusal::ModelNotAllowed { model, slot, own_keys: false } => {
-            format!("Model {model:?} is not among the free models of slot {slot:?}. Take one of GET /v1/models; its provider takes no key of your own in X-Matrix-BYO-API-Key.")
-        }
-        Refusal::OwnKeyNotTaken { model } => {
-            format!("The provider of model {model:?} takes no key of your own, so the call cannot be paid by one. Leave out X-Matrix-BYO-API-Key, or take a model whose \"own_keys\" is true in GET /v1/models.")
-        }
-        Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys } => {
-            let means = way_out(*limit, *spent, *needed, *resets_at);
-            let own_key = match own_keys {
-                true => ", or call with a provider key of your own in X-Matrix-BYO-API-Key",
-                false => "",
-            };
-            format!("This call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} reserved by calls in flight. {means}{own_key}.")
-        }
+        Refusal::ModelNotFound { .. }
+        | Refusal::ModelOfAnotherRoute { .. }
+        | Refusal::ProviderNotConfigured { .. }
+        | Refusal::NoPlatformKey { .. }
+        | Refusal::ModelNotAllowed { .. }
+        | Refusal::OwnKeyNotTaken { .. } => model_message(refusal),
         Refusal::ProviderRefusedPlatformKey => {
-            "The provider refused this gateway's own key for the call, which no change of the call mends. Nothing was charged. Tell the gateway's operator, or take another provider's model of GET /v1/models."
+            "Take another provider's model of GET /v1/models, or tell the gateway's operator: the provider refused this gateway's own key for the call, which no change of the call mends. Nothing was charged."
                 .to_owned()
         }
         Refusal::UpstreamFailed => {
-            "The provider sent something that is no answer to the call. Nothing was charged. Take another model, or tell the gateway's operator."
+            "Take another model, or tell the gateway's operator: the provider sent something that is no answer to the call. Nothing was charged."
                 .to_owned()
         }
-        Refusal::RequestTooLarge { limit_bytes } => {
-            format!("The request is larger than {limit_bytes} bytes. Send a shorter prompt or smaller attachments.")
-        }
-        Refusal::UnsupportedEncoding => {
-            "The request body is compressed. Send it without Content-Encoding.".to_owned()
-        }
         Refusal::TooManyBytesOpen { own: true } => {
-            "The requests that this account has open here take all the memory that one account may. Wait until one of them has ended, send fewer at once, or smaller ones."
+            "Wait until one of this account's open requests has ended, or send fewer at once, or smaller ones: they take all the memory here that one account may."
                 .to_owned()
         }
         Refusal::TooManyBytesOpen { own: false } => {
-            "The requests that are open here take all the memory that they may. Try again shortly.".to_owned()
+            "Try again shortly: the requests that are open here take all the memory that they may.".to_owned()
         }
         Refusal::TooManyStrangers => {
-            "The gateway does not know yet whose token this is, and has no room for more requests of which it does not know that. Try again shortly."
+            "Try again shortly: the gateway is still asking whose token this is, and has no room for more requests of which it does not know that."
                 .to_owned()
         }
         Refusal::LedgerUnavailable => {
-            "The gateway cannot reach its ledger, so it cannot take calls. Try again shortly.".to_owned()
+            "Try again shortly: the gateway cannot reach its ledger, so it cannot take calls.".to_owned()
         }
-        Refusal::GatewayDisabled => "The gateway takes no calls at the moment. Try again later.".to_owned(),
+        Refusal::GatewayDisabled => "Try again later: the gateway takes no calls at the moment.".to_owned(),
         Refusal::NotReady(why) => why.message().to_owned(),
     }
 }
 
-/// What a caller can do whose call does not fit its daily cap: never something that cannot help.
-fn way_out(limit: Pax, spent: Pax, needed: Pax, resets_at: Moment) -> String {
-    if limit <= Pax::ZERO {
-        "Ask the gateway's operator for a daily cap above zero".to_owned()
-    } else if needed > limit {
-        "Lower max_tokens".to_owned()
-    } else if fits(spent, needed, limit) {
-        "Wait for the calls in flight to end, lower max_tokens".to_owned()
-    } else {
-        format!("Lower max_tokens, wait until {resets_at}")
+/// What the caller is told of a model that it cannot call so.
+fn model_message(refusal: &Refusal) -> String {
+    const OWN_KEY: &str = "a provider key of your own in X-Matrix-BYO-API-Key";
+    match refusal {
+        Refusal::ModelNotFound { model, own_key, near } => {
+            let near = match near.as_slice() {
+                [] => "Take one of GET /v1/models".to_owned(),
+                names => format!("Did you mean {}? GET /v1/models has all that you may use", one_of(names)),
+            };
+            match own_key {
+                true => format!(
+                    "{near}: no provider of this gateway is known for model {model:?}, so a key of your own has nowhere to go."
+                ),
+                false => format!("{near}: model {model:?} has no price here."),
+            }
+        }
+        Refusal::ModelOfAnotherRoute { model, path } => {
+            format!("Call POST {path}: model {model:?} is served there, and not on this path.")
+        }
+        Refusal::ProviderNotConfigured { model, provider } => {
+            format!(
+                "Take another model of GET /v1/models: the provider of model {model:?}, {provider:?}, is not configured here. The gateway's operator configures it at providers.{provider}."
+            )
+        }
+        Refusal::NoPlatformKey { model, provider, own_keys: true } => {
+            format!(
+                "Send {OWN_KEY}, or take a model of GET /v1/models: this gateway has no key of its own for provider {provider:?}, which serves model {model:?}."
+            )
+        }
+        Refusal::NoPlatformKey { model, provider, own_keys: false } => {
+            format!(
+                "Take another model of GET /v1/models: this gateway has no key of its own for provider {provider:?}, which serves model {model:?} and takes no key of yours."
+            )
+        }
+        Refusal::ModelNotAllowed { model, slot, own_keys: true } => {
+            format!(
+                "Take a model of GET /v1/models, or send {OWN_KEY}: model {model:?} is not among the free models of slot {slot:?}."
+            )
+        }
+        Refusal::ModelNotAllowed { model, slot, own_keys: false } => {
+            format!(
+                "Take a model of GET /v1/models: model {model:?} is not among the free models of slot {slot:?}, and its provider takes no key of your own."
+            )
+        }
+        Refusal::OwnKeyNotTaken { model } => {
+            format!(
+                "Leave out X-Matrix-BYO-API-Key, or take a model whose \"own_keys\" is true in GET /v1/models: the provider of model {model:?} takes no key of your own."
+            )
+        }
+        // The others say nothing of a model.
+        _ => String::new(),
     }
+}
+
+/// Names, in quotes: `"a", "b" or "c"`.
+fn one_of(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    listed(&quoted, " or ")
+}
+
+/// `a`; `a` and `b` with the last word between them; before that commas.
+fn listed(items: &[String], last: &str) -> String {
+    match items.split_last() {
+        Some((end, rest)) if !rest.is_empty() => [&rest.join(", "), last, end].concat(),
+        Some((end, _)) => end.clone(),
+        None => String::new(),
+    }
+}
+
+/// As much of a header's name as is told again.
+fn cut(name: &str) -> &str {
+    name.get(..64).unwrap_or(name)
+}
+
+/// What a caller can do whose call does not fit its daily cap: never something that cannot help.
+fn ways_out(refusal: &Refusal) -> String {
+    let Refusal::DailyCapExceeded { spent, needed, limit, resets_at, own_keys, less, .. } = refusal else {
+        return String::new();
+    };
+    let less = match less {
+        CostLess::StateMaximum => "state max_tokens (without it the model's whole maximum is set aside)",
+        CostLess::LowerMaximum => "lower max_tokens",
+        CostLess::SendLess => "send less input",
+    };
+    // A day begins on the second.
+    let wait = format!("wait until {}", resets_at.to_string().replace(".000Z", "Z"));
+    let mut ways: Vec<String> = if *limit <= Pax::ZERO {
+        vec!["ask the gateway's operator for a daily cap above zero".to_owned()]
+    } else if needed > limit {
+        vec![less.to_owned()]
+    } else if fits(*spent, *needed, *limit) {
+        vec!["wait for the calls in flight to end".to_owned(), less.to_owned()]
+    } else if spent >= limit {
+        vec![wait]
+    } else {
+        vec![less.to_owned(), wait]
+    };
+    if *own_keys {
+        ways.push("call with a provider key of your own in X-Matrix-BYO-API-Key".to_owned());
+    }
+    let ways = listed(&ways, " or ");
+    let (first, rest) = ways.split_at_checked(1).unwrap_or_default();
+    [&first.to_ascii_uppercase(), rest].concat()
 }
 
 fn body_message(error: &RequestError) -> String {
     match error {
         RequestError::NotJson(error) => format!(
-            "The body is not JSON: {} (byte {}). Send one JSON object in UTF-8, nested at most {MAX_DEPTH} deep.",
+            "Send one JSON object in UTF-8, nested at most {MAX_DEPTH} deep: the body is not JSON, {} (byte {}).",
             error.what, error.at
         ),
-        RequestError::NotAnObject => "The body must be a JSON object.".to_owned(),
+        RequestError::NotAnObject => "Send a JSON object: the body is another JSON value.".to_owned(),
         RequestError::Twice(key) => {
-            format!("Key {key:?} stands twice in one object. Send it once, so that everybody reads the same.")
+            format!(
+                "Send key {key:?} once: it stands twice in one object, and not everybody would read the same."
+            )
         }
         RequestError::Spelling(key) => {
             format!(
-                "A key differs from {key:?} in case only. Spell it {key:?}, so that everybody reads the same."
+                "Spell key {key:?} so: one differs from it in case only, and not everybody would read the same."
             )
         }
         RequestError::WrongType { key, must_be } => format!("{key:?} must be {must_be}."),
-        RequestError::MissingModel => "The body names no model. Set \"model\".".to_owned(),
+        RequestError::MissingModel => {
+            "Set \"model\": the body names none. GET /v1/models lists those that you may use.".to_owned()
+        }
         RequestError::Unpriced { names, provider } => {
             let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
             format!(
-                "This gateway sends provider {provider} only request options that change neither the price nor the bounds of a call, or that its rate card prices, and these are not among them: {}. Leave them out. The gateway's operator lets an option of the provider's pass in providers.{provider}.options.",
+                "Leave out {}: this gateway sends provider {provider} only request options that change neither the price nor the bounds of a call, or that its rate card prices. The gateway's operator lets an option of the provider's pass in providers.{provider}.options.",
                 names.join(", ")
             )
         }
@@ -132,30 +213,5 @@ fn body_message(error: &RequestError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_caller_is_told_to_do_can_help() {
-        let told = |limit: i64, spent: i64, needed: i64| {
-            let [limit, spent, needed] = [limit, spent, needed].map(Pax::from_picopax);
-            let (reserved, resets_at) = (Pax::from_picopax(5), Moment::default());
-            let own_keys = limit > Pax::from_picopax(9);
-            Refusal::DailyCapExceeded { spent, reserved, needed, limit, resets_at, own_keys }.message()
-        };
-        for (message, wait, less, operator) in [
-            (told(10, 9, 2), "wait until 1970", true, false),
-            (told(10, 4, 2), "Wait for the calls in flight", true, false),
-            (told(10, 0, 11), "", true, false),
-            (told(0, 0, 1), "", false, true),
-        ] {
-            assert!(message.contains(wait), "{message}");
-            assert_eq!(message.to_lowercase().contains("wait"), !wait.is_empty(), "{message}");
-            assert_eq!(message.to_lowercase().contains("lower max_tokens"), less, "{message}");
-            assert_eq!(message.contains("operator"), operator, "{message}");
-            assert_eq!(message.contains("X-Matrix-BYO-API-Key"), !operator, "{message}");
-        }
-        let own_key = Refusal::ModelNotFound { model: "x".to_owned(), own_key: true }.message();
-        assert!(own_key.contains("No provider") && !own_key.contains("price"), "{own_key}");
-    }
-}
+#[path = "refusal_words_test.rs"]
+mod tests;
