@@ -118,7 +118,9 @@ impl<'a> Asker<'a> {
                 let fitting =
                     self.models().filter(|(_, model, _)| mode.is_none_or(|mode| mode == model.mode));
                 let near = nearest(id, fitting.map(|(id, _, _)| id)).into_iter().map(str::to_owned).collect();
-                Refusal::ModelNotFound { model: asked, own_key: self.funding == Funding::Byo, near }
+                // A provider that knows it by its id can be called with a key of the caller's own: then only its price is not known.
+                let own_key = self.funding == Funding::Byo && self.served_by_its_id(id).is_none();
+                Refusal::ModelNotFound { model: asked, own_key, near }
             }
         }
     }

@@ -146,5 +146,13 @@ fn with_a_key_of_ones_own_a_providers_patterns_count_also_for_what_no_card_price
     let found = world.asker(Funding::Byo).find("fireworks-new", Mode::Chat).unwrap();
     assert!(found.name == "fireworks" && found.model.is_none());
     assert!(world.asker(Funding::Platform).find("fireworks-new", Mode::Chat).is_err());
-    assert!(world.asker(Funding::Byo).find_priced("fireworks-new").is_err(), "there is nothing to say of it");
+    for (id, own_key) in [("fireworks-new", false), ("nobody/knows", true)] {
+        let told = world.asker(Funding::Byo).find_priced(id).unwrap_err();
+        let (model, near) = (id.to_owned(), Vec::new());
+        assert_eq!(
+            told,
+            Refusal::ModelNotFound { model, own_key, near },
+            "{id}: it is not said that nobody serves it"
+        );
+    }
 }
