@@ -10,7 +10,7 @@ use crate::pax::Pax;
 pub enum Tier {
     /// The whitelist of its slot, up to a daily cap.
     Free,
-    /// Any priced model, from a prepaid balance.
+    /// Any priced model, without a daily cap.
     Credit,
 }
 

@@ -12,15 +12,16 @@ use crate::clock::Now;
 use crate::config::{Config, Credits, Gateway, Provider, StreamUsage};
 use crate::event::{AnswerHead, CREDITS_MARK, Forward};
 use crate::exchange_id::ExchangeId;
-use crate::head::{Call, OwnKey};
+use crate::head::Call;
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
-use crate::refusal::Refusal;
+use crate::refusal::{CostLess, Refusal};
 use crate::reported::Judge;
 use crate::request::{AskedOption, Buys, Request, RequestError, Rewrite, WrittenTier, edited_length};
 use crate::settle::Admission;
 use crate::stopwatch::Stopwatch;
 use crate::text::AsText;
+use crate::usable::{Asker, Served};
 use crate::usage::Mode;
 use crate::wire::IDENTITY_HEADER;
 
@@ -55,13 +56,29 @@ impl InFlight {
     /// The refusal of a reservation that does not fit.
     #[must_use]
     pub fn exceeds(&self, daily: Daily) -> Refusal {
+        let limit = self.cap.unwrap_or_default();
         Refusal::DailyCapExceeded {
             spent: daily.spent,
             reserved: daily.reserved,
             needed: self.admission.reservation.unwrap_or_default(),
-            limit: self.cap.unwrap_or_default(),
+            limit,
             resets_at: self.admission.admitted_at.day().next().start(),
             own_keys: self.own_keys,
+            less: self.cost_less(limit.checked_sub(daily.spent).unwrap_or_default()),
+        }
+    }
+
+    /// How the call could cost less, so that it fits what the day has left.
+    fn cost_less(&self, left: Pax) -> CostLess {
+        let admission = &self.admission;
+        let model = admission.card.models.get(&admission.model);
+        let least = model.map(|model| model.ceiling(admission.input_limit, Tokens(1), &ServiceTier::Plain));
+        // On a day that is spent no call fits: then what is asked for is a smaller one on another day.
+        let input_is_too_much = left > Pax::ZERO && least.is_some_and(|least| least > left);
+        match admission.stated_maximum {
+            _ if input_is_too_much || admission.mode == Mode::Embeddings => CostLess::SendLess,
+            None => CostLess::StateMaximum,
+            Some(_) => CostLess::LowerMaximum,
         }
     }
 }
@@ -96,12 +113,18 @@ pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
     }
 }
 
+/// Who asks, for the models that it may use.
+#[must_use]
+pub fn asker<'a>(config: &'a Config, card: &'a RateCard, call: &'a Call, account: &'a Account) -> Asker<'a> {
+    let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
+    Asker { config, card, account, slot, funding: call.funding() }
+}
+
 /// Lets a call through to the gate, or refuses it: finds the card in force, the model's price and its provider,
 /// what the call could cost, and how the request goes upstream.
 ///
 /// # Errors
-/// [`Refusal::ModelNotFound`], [`Refusal::ModelNotAllowed`], [`Refusal::OwnKeyNotTaken`], [`Refusal::GatewayDisabled`], and
-/// [`RequestError::Unpriced`].
+/// [`Refusal::GatewayDisabled`], those of [`Asker::find`], and [`RequestError::Unpriced`].
 pub fn admit(
     gateway: &Gateway,
     exchange_id: ExchangeId,
@@ -112,17 +135,11 @@ pub fn admit(
 ) -> Result<(InFlight, Forward), Refusal> {
     let config = &gateway.config;
     let card = gateway.bundle.in_force(now.wall).ok_or(Refusal::GatewayDisabled)?;
-    let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
-    let Some(served) = serve(config, card, mode, call.own_key.as_ref(), &request.model) else {
-        return Err(Refusal::ModelNotFound { model: request.model, own_key: call.own_key.is_some() });
-    };
-    let own_keys = served.provider.own_keys;
-    if call.own_key.is_some() && !own_keys {
-        return Err(Refusal::OwnKeyNotTaken { model: request.model });
-    }
-    let funding = call.funding();
+    let asker = asker(config, card, call, account);
+    let Asker { slot, funding, .. } = asker;
+    let served = asker.find(&request.model, mode)?;
     if funding == Funding::Platform {
-        check(card, account, slot, &request, &served)?;
+        check_options(&request, &served)?;
     }
     let streams = request.stream && mode == Mode::Chat;
     let bounds = match (funding, served.model) {
@@ -183,50 +200,12 @@ pub fn admit(
         usage_rules,
     };
     let watch = Stopwatch::start(now.tick);
+    let own_keys = served.provider.own_keys;
     Ok((InFlight { admission: Rc::new(admission), cap, asked: asked_for, own_keys, watch }, forward))
 }
 
-/// Who serves a model, and its price where the card has one.
-struct Served<'a> {
-    name: &'a str,
-    provider: &'a Provider,
-    model: Option<&'a Model>,
-}
-
-/// The card says who serves a model. With a key of its own a caller may name one that the card does not know and
-/// a provider's id patterns do.
-fn serve<'a>(
-    config: &'a Config,
-    card: &'a RateCard,
-    mode: Mode,
-    own_key: Option<&OwnKey>,
-    id: &str,
-) -> Option<Served<'a>> {
-    let model = card.models.get(id).filter(|model| model.mode == mode);
-    let priced = model.and_then(|model| {
-        let (name, provider) = config.providers.get_key_value(&model.provider)?;
-        Some(Served { name, provider, model: Some(model) })
-    });
-    let known_by_its_id = || {
-        let (name, provider) = config.provider_of(id)?;
-        Some(Served { name, provider, model: None })
-    };
-    priced.or_else(|| own_key.and_then(|_| known_by_its_id()))
-}
-
-/// What the platform pays for must be priced, and for the free tier on the slot's whitelist; and each of its options must
-/// be one that the card prices, or that the provider may be sent.
-fn check(
-    card: &RateCard,
-    account: &Account,
-    slot: &str,
-    request: &Request,
-    served: &Served<'_>,
-) -> Result<(), Refusal> {
-    if account.tier == Tier::Free && !card.is_free(slot, &request.model) {
-        let (model, slot, own_keys) = (request.model.clone(), slot.to_owned(), served.provider.own_keys);
-        return Err(Refusal::ModelNotAllowed { model, slot, own_keys });
-    }
+/// What the platform pays for has options that the card prices, or that the provider may be sent.
+fn check_options(request: &Request, served: &Served<'_>) -> Result<(), Refusal> {
     let passes = |option: &AskedOption| match (option.buys, served.model) {
         (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),
         (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),

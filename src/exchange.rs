@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::admit::{InFlight, admit, daily_cap, daily_headers, to_the_ledger};
+use crate::admit::{InFlight, admit, asker, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::answer_status::Verdict;
 use crate::clock::Now;
@@ -40,6 +40,7 @@ use crate::settle::{Admission, Answered, settle};
 use crate::stopwatch::Stopwatch;
 use crate::story::{Outcome, Story};
 use crate::text::AsText;
+use crate::wrong_path::WrongPath;
 
 /// One exchange.
 #[derive(Debug)]
@@ -345,7 +346,7 @@ impl Exchange {
                 };
             }
             Ok(Route::Wanted(Wanted::Credits)) if config.credits.is_none() => {
-                return self.refuse(&Refusal::UnknownRoute);
+                return self.refuse(&Refusal::UnknownRoute(WrongPath::of_credits(value(":path"))));
             }
             Ok(Route::Wanted(_)) if config.disabled => return self.refuse(&Refusal::GatewayDisabled),
             Ok(Route::Wanted(wanted)) => wanted,
@@ -372,21 +373,30 @@ impl Exchange {
         self.story.slot.clone_from(&call.slot);
         match (resolution.active(), call.wanted) {
             (Ok(account), Wanted::Metered(_)) => self.admit_when_complete(now, call, account, body),
-            (Ok(account), Wanted::Models) => {
-                let Some(card) = self.gateway.bundle.in_force(now.wall) else {
-                    return self.refuse(&Refusal::GatewayDisabled);
-                };
-                let list = models::list(&self.gateway.config, card, &account, call.slot.as_deref());
-                self.reply(list)
-            }
+            (Ok(account), Wanted::Models | Wanted::Model) => self.models(now, &call, &account),
             (Ok(account), Wanted::Credits) => match &self.gateway.config.credits {
                 Some(credits) => {
                     self.story.reply_locally(None);
                     vec![Effect::Forward(Box::new(to_the_ledger(credits, &call, &account)))]
                 }
-                None => self.refuse(&Refusal::UnknownRoute),
+                None => self.refuse(&Refusal::UnknownRoute(WrongPath::of_credits(&call.path))),
             },
             (Err(refusal), _) => self.refuse(&refusal),
+        }
+    }
+
+    fn models(&mut self, now: Now, call: &Call, account: &Account) -> Effects {
+        let Some(card) = self.gateway.bundle.in_force(now.wall) else {
+            return self.refuse(&Refusal::GatewayDisabled);
+        };
+        let asker = asker(&self.gateway.config, card, call, account);
+        let told = match call.wanted {
+            Wanted::Model => models::one(asker, &call.model),
+            _ => Ok(models::list(asker)),
+        };
+        match told {
+            Ok(body) => self.reply(body),
+            Err(refusal) => self.refuse(&refusal),
         }
     }
 

@@ -478,6 +478,8 @@ proptest! {
 mod endings;
 #[path = "exchange_gate_test.rs"]
 mod gate;
+#[path = "exchange_models_test.rs"]
+mod models_of_a_caller;
 #[path = "exchange_prices_test.rs"]
 mod prices;
 #[path = "exchange_story_test.rs"]

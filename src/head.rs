@@ -5,11 +5,16 @@ use crate::card::is_slot_name;
 use crate::digest::Digest;
 use crate::refusal::Refusal;
 use crate::usage::Mode;
+use crate::wrong_path::{WrongPath, percent_decoded};
 
 /// No token is longer.
 const TOKEN_MAX: usize = 512;
 /// No label is longer.
 const LABEL_MAX: usize = 128;
+/// What stands before a model's id.
+const MODELS: &[u8] = b"/v1/models/";
+/// One byte more than any model's id has, so that a longer one is no model's.
+const MODEL_MAX: usize = 257;
 
 /// Where a request wants to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum Wanted {
     Metered(Mode),
     /// `GET /v1/models`: the models it may use.
     Models,
+    /// `GET /v1/models/{id}`: one of them.
+    Model,
     /// `GET /v1/credits`, `GET /v1/credits/ledger`: its own balance and entries, from the ledger.
     Credits,
 }
@@ -39,7 +46,7 @@ impl Wanted {
     pub fn mode(self) -> Mode {
         match self {
             Self::Metered(mode) => mode,
-            Self::Models | Self::Credits => Mode::Chat,
+            Self::Models | Self::Model | Self::Credits => Mode::Chat,
         }
     }
 }
@@ -70,6 +77,8 @@ pub struct Call {
     pub wanted: Wanted,
     /// `:path`, query included, where the ledger answers it.
     pub path: Vec<u8>,
+    /// The id of the model that [`Wanted::Model`] asks for.
+    pub model: String,
     /// The caller's own provider key.
     pub own_key: Option<OwnKey>,
     /// SHA-256 of the bearer token.
@@ -99,7 +108,10 @@ impl Route {
             b"/v1/embeddings" => (Self::Wanted(Wanted::Metered(Mode::Embeddings)), "POST"),
             b"/v1/models" => (Self::Wanted(Wanted::Models), "GET"),
             b"/v1/credits" | b"/v1/credits/ledger" => (Self::Wanted(Wanted::Credits), "GET"),
-            _ => return Err(Refusal::UnknownRoute),
+            one if one.len() > MODELS.len() && one.starts_with(MODELS) => {
+                (Self::Wanted(Wanted::Model), "GET")
+            }
+            _ => return Err(Refusal::UnknownRoute(WrongPath::of(bare))),
         };
         if method == allow.as_bytes() { Ok(route) } else { Err(Refusal::MethodNotAllowed { allow }) }
     }
@@ -124,6 +136,7 @@ impl Call {
         let mut call = Self {
             wanted,
             path: Vec::new(),
+            model: String::new(),
             own_key: None,
             token: Digest([0; 32]),
             slot: None,
@@ -149,6 +162,7 @@ impl Call {
                 "x-matrix-byo-api-key" => byo = Some(value),
                 "x-matrix-user-api-key" => user_key = Some(value),
                 ":path" if wanted == Wanted::Credits => call.path = value.to_vec(),
+                ":path" if wanted == Wanted::Model => call.model = asked_model(value),
                 ":scheme" => call.passed.push((":scheme", value.to_vec())),
                 "x-forwarded-proto" => call.passed.push(("x-forwarded-proto", value.to_vec())),
                 "accept" => call.passed.push(("accept", value.to_vec())),
@@ -209,6 +223,13 @@ fn bearer(value: Option<&[u8]>) -> Result<&[u8], Refusal> {
     let token = token.trim_ascii();
     let valid = scheme.eq_ignore_ascii_case(b"bearer ") && (1..=TOKEN_MAX).contains(&token.len());
     if valid && token.iter().all(fits) { Ok(token) } else { Err(Refusal::InvalidApiKey) }
+}
+
+/// The model's id in the path of `GET /v1/models/{id}`. Its slashes are slashes, or escaped, as the clients of OpenAI have
+/// them.
+fn asked_model(path: &[u8]) -> String {
+    let id = path.strip_prefix(MODELS).unwrap_or(path).split(|byte| *byte == b'?').next().unwrap_or(&[]);
+    String::from_utf8_lossy(&percent_decoded(id, MODEL_MAX)).into_owned()
 }
 
 fn slot(value: &[u8]) -> Result<String, Refusal> {

@@ -29,10 +29,12 @@ fn only_the_exact_paths_are_routes() {
         "/v1/x/../chat/completions",
         "/v1/chat/completions#x",
         "/v1/chat/completions\u{e4}",
-        "/v1/models/x",
+        "/v1/models/",
+        "/v1/model/x",
         "*",
     ] {
-        assert_eq!(Route::of(b"POST", path.as_bytes()), Err(Refusal::UnknownRoute), "{path}");
+        let told = Err(Refusal::UnknownRoute(WrongPath::of(path.as_bytes())));
+        assert_eq!(Route::of(b"POST", path.as_bytes()), told, "{path}");
     }
     for method in [&b"GET"[..], b"PUT", b"post", b"CONNECT", b""] {
         let refused = Route::of(method, b"/v1/chat/completions");
@@ -121,7 +123,8 @@ fn what_the_ledger_answers_keeps_its_query() {
     assert!(call.passed.is_empty(), "an identity that a caller sends goes nowhere");
     assert_eq!(Route::of(b"GET", b"/v1/credits?x"), Ok(Route::Wanted(wanted)));
     assert_eq!(Route::of(b"GET", b"/v1/models"), Ok(Route::Wanted(Wanted::Models)));
-    assert_eq!(Route::of(b"GET", b"/v1/credits/"), Err(Refusal::UnknownRoute));
+    let unknown = Refusal::UnknownRoute(WrongPath::of(b"/v1/credits/"));
+    assert_eq!(Route::of(b"GET", b"/v1/credits/"), Err(unknown));
     assert_eq!(Route::of(b"POST", b"/v1/credits"), Err(Refusal::MethodNotAllowed { allow: "GET" }));
 }
 
@@ -155,4 +158,30 @@ fn bodies_that_cannot_be_read_are_refused_before_they_come() {
         Err(Refusal::RequestTooLarge { limit_bytes: 1000 })
     );
     assert!(call(&[token, ("content-length", b"1000")]).is_ok());
+}
+
+#[test]
+fn the_id_of_a_model_is_read_out_of_the_path_with_its_slashes_as_they_are_or_escaped() {
+    let asked = |path: &str| {
+        assert_eq!(Route::of(b"GET", path.as_bytes()), Ok(Route::Wanted(Wanted::Model)), "{path}");
+        let headers = [(":path", path.as_bytes()), ("authorization", b"Bearer t")];
+        Call::read(Wanted::Model, 1000, headers.into_iter()).unwrap().model
+    };
+    for (path, id) in [
+        ("/v1/models/gpt-4o", "gpt-4o"),
+        ("/v1/models/accounts/fireworks/models/gpt-oss-120b", "accounts/fireworks/models/gpt-oss-120b"),
+        (
+            "/v1/models/accounts%2Ffireworks%2fmodels%2Fgpt-oss-120b?a=b",
+            "accounts/fireworks/models/gpt-oss-120b",
+        ),
+        ("/v1/models/a%20b%3F", "a b?"),
+        ("/v1/models/%ff%", "\u{fffd}%"),
+    ] {
+        assert_eq!(asked(path), id);
+    }
+    assert_eq!(asked(&format!("/v1/models/{}", "x".repeat(60 * 1024))).len(), MODEL_MAX);
+    for method in [&b"POST"[..], b"DELETE"] {
+        let refused = Route::of(method, b"/v1/models/x");
+        assert_eq!(refused, Err(Refusal::MethodNotAllowed { allow: "GET" }));
+    }
 }

@@ -53,6 +53,7 @@ pub mod key_refusals;
 pub mod ledger_trouble;
 pub mod log_line;
 pub mod models;
+pub mod nearest;
 pub mod open_bodies;
 pub mod outbox;
 mod passing;
@@ -66,6 +67,7 @@ pub mod rarely;
 pub mod readiness;
 mod record;
 pub mod refusal;
+mod refusal_words;
 pub mod reported;
 pub mod request;
 pub mod request_body;
@@ -85,6 +87,7 @@ pub mod stopwatch;
 pub mod story;
 mod text;
 pub mod token_cache;
+pub mod usable;
 pub mod usage;
 mod usage_fields;
 #[cfg(target_arch = "wasm32")]
@@ -96,3 +99,4 @@ mod watching;
 pub mod wire;
 #[cfg(target_arch = "wasm32")]
 mod worker;
+pub mod wrong_path;

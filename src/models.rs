@@ -1,14 +1,18 @@
-//! `GET /v1/models`: what this caller may use in this slot, in OpenAI's list shape, with rates.
+//! `GET /v1/models`: what this caller may use in this slot, in OpenAI's list shape, with rates; and `GET
+//! /v1/models/{id}`: one of it.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::account::{Account, Tier};
+use crate::account::Funding;
+use crate::admit::daily_cap;
 use crate::card::{Model, RateCard, RateTableVersion};
-use crate::config::{Config, Provider};
+use crate::config::Provider;
 use crate::pax::{Pax, Rate};
 use crate::price;
+use crate::refusal::Refusal;
+use crate::usable::Asker;
 use crate::usage::Mode;
 
 #[derive(Serialize)]
@@ -111,23 +115,28 @@ impl Prices {
     }
 }
 
-/// The answer's body: for the free tier the slot's whitelist, for others every priced model, as far as their
-/// providers are configured.
+/// The answer's body: the models that whoever asks may call. With a key of its own that is every priced model whose
+/// provider takes such keys; without one what is served on platform funding, to the free tier what its slot's list has.
 #[must_use]
-pub fn list(config: &Config, card: &RateCard, account: &Account, slot: Option<&str>) -> Vec<u8> {
-    let slot = slot.unwrap_or(&config.default_slot);
-    let listed = card.models.iter().filter_map(|(id, model)| {
-        let provider = config.providers.get(&model.provider)?;
-        let may = account.tier != Tier::Free || card.is_free(slot, id);
-        may.then(|| item(card, id, model, provider))
-    });
+pub fn list(asker: Asker<'_>) -> Vec<u8> {
+    let listed = asker.models().map(|(id, model, provider)| item(asker.card, id, model, provider));
+    let on_platform = asker.funding == Funding::Platform;
     let list = List {
         object: "list",
         data: listed.collect(),
-        rate_table_v: card.version,
-        daily_cap_pax: crate::admit::daily_cap(account, card),
+        rate_table_v: asker.card.version,
+        daily_cap_pax: daily_cap(asker.account, asker.card).filter(|_| on_platform),
     };
     serde_json::to_vec(&list).unwrap_or_default()
+}
+
+/// The answer's body for one of them.
+///
+/// # Errors
+/// The refusal of a call of any other model.
+pub fn one(asker: Asker<'_>, id: &str) -> Result<Vec<u8>, Refusal> {
+    let (id, model, provider) = asker.find_priced(id)?;
+    Ok(serde_json::to_vec(&item(asker.card, id, model, provider)).unwrap_or_default())
 }
 
 fn item<'a>(card: &RateCard, id: &'a str, model: &'a Model, provider: &Provider) -> Item<'a> {

@@ -124,6 +124,18 @@ impl Pax {
         self.0
     }
 
+    /// The amount for people to read: without the zeros at its end.
+    ///
+    /// ```
+    /// use pax_gateway::pax::Pax;
+    /// let of = |picopax| Pax::from_picopax(picopax).short();
+    /// assert_eq!([of(3_600_000_000), of(10_000_000_000_000), of(0)], ["0.0036", "10", "0"]);
+    /// ```
+    #[must_use]
+    pub fn short(self) -> String {
+        self.text().trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// An amount of US dollars ÷ `pax_usd`, rounded half up to 12 decimals.
     ///
     /// # Errors

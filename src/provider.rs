@@ -36,6 +36,9 @@ pub struct Provider {
     /// Whether it takes callers' own keys: only a provider that charges the key itself. A server of the operator's own
     /// that asks for no key would be free to everybody.
     pub own_keys: bool,
+    /// Whether its models are served on platform funding. Not where Envoy has no key of the platform's for it: it would refuse every
+    /// such call.
+    pub platform_funding: bool,
     /// The ids of models that it serves though no card prices them; see [`Provider::serves`].
     pub model_patterns: Vec<String>,
 }
@@ -163,6 +166,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         None => Some(Credential::default()),
     };
     let own_keys = fields.flag("own_keys", mistakes);
+    let platform_funding = fields.flag_or("platform_funding", true, mistakes);
     let model_patterns = match fields.optional("model_patterns") {
         Some(node) => read_patterns(node, &fields.path("model_patterns"), mistakes),
         None => Vec::new(),
@@ -180,6 +184,7 @@ fn read_provider(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Provider
         options,
         credential: credential?,
         own_keys: own_keys?,
+        platform_funding: platform_funding?,
         model_patterns,
     })
 }

@@ -108,7 +108,7 @@ fn every_mistake_of_a_convention_is_named_by_its_path() {
         ),
         (
             r#""patterns": []"#,
-            "patterns: is unknown here; known are: cluster, authority, base_path, stream_usage, usage_rules, output_maximum, stops_at, standard_tier, options, credential, own_keys, model_patterns",
+            "patterns: is unknown here; known are: cluster, authority, base_path, stream_usage, usage_rules, output_maximum, stops_at, standard_tier, options, credential, own_keys, platform_funding, model_patterns",
         ),
     ] {
         let mistakes = Config::parse(&config(&format!(", {more}"))).unwrap_err().to_string();

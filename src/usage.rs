@@ -77,6 +77,19 @@ pub enum Mode {
     Responses,
 }
 
+impl Mode {
+    /// The path of its calls.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Completions => "/v1/completions",
+            Self::Responses => "/v1/responses",
+        }
+    }
+}
+
 /// A set of rules that read raw usage.
 ///
 /// Under all of them a count is a whole number below 2⁶³, also as a string or with zeros after a point; what is

@@ -46,6 +46,8 @@ render >$run/envoy.yaml
 render --filter >$run/filter/filter.yaml
 echo 10001 >$run/admin
 
+# What was found, for `docker compose logs`: never a key.
+if [ -n "$UPSTREAM" ]; then echo "every provider is $UPSTREAM (plain HTTP)"; else pax-stack keys; fi
 exec pax-drain run --probe-s "${PROBE_S:-1}" --limit-s "${DRAIN_S:-30}" -- \
     envoy --config-path $run/envoy.yaml --concurrency "${CONCURRENCY:-2}" --disable-hot-restart --drain-time-s 2 \
     --file-flush-interval-msec 100 \

@@ -64,11 +64,13 @@ fn main() -> ExitCode {
 fn with(world: &Mutex<Option<World>>, run: impl FnOnce(&World)) {
     let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
     run(world.get_or_insert_with(|| {
-        // As native.rs has it: one provider whose cached tokens are additional, and one that takes no own key.
+        // As native.rs has it: one provider whose cached tokens are additional, one that takes no own key, and one that
+        // has no key of the platform's.
         World::start_with(|builder| {
             builder.change_filter_config(|config| {
                 config["providers"]["together"]["usage_rules"] = "additional/1".into();
                 config["providers"]["xai"]["own_keys"] = false.into();
+                config["providers"]["deepseek"]["platform_funding"] = false.into();
             })
         })
     }));

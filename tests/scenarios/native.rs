@@ -37,6 +37,7 @@ fn config() -> Config {
     // And one that takes no key of a caller's own.
     config["providers"]["xai"] = provider("ask");
     config["providers"]["xai"]["own_keys"] = false.into();
+    config["providers"]["deepseek"]["platform_funding"] = false.into();
     config["providers"]["xai"]["model_patterns"] = serde_json::json!(["grok-*"]);
     Config::parse(&config.to_string()).unwrap()
 }

@@ -94,6 +94,33 @@ def test_a_refusal_is_the_sdks_exception_and_goes_nowhere(name, counted, provide
     ledger.new(0)
 
 
+def told(call) -> str:
+    with pytest.raises(openai.NotFoundError) as caught:
+        call()
+    return caught.value.body["message"]
+
+
+def test_whoever_calls_an_api_that_is_not_served_is_told_which_one_to_call(counted):
+    message = told(lambda: counted.client.responses.create(model=CHAT_MODEL, input="Hello"))
+    assert "/v1/responses is OpenAI's Responses API" in message and "client.chat.completions.create" in message
+    assert "base URL" not in message
+
+
+@pytest.mark.parametrize("base, says", [("", "Add /v1 to the end"), ("/v1/v1", "Take /v1 off the end")])
+def test_whose_base_url_is_wrong_is_told_what_is_wrong_with_it(stack, base, says):
+    with openai.OpenAI(base_url=stack.url + base, api_key=TOKEN) as client:
+        for call in [lambda: chat(client), client.models.list, lambda: client.models.retrieve(CHAT_MODEL)]:
+            message = told(call)
+            assert message.startswith(f"{says} of the base URL") and "the path is /v1/" in message
+
+
+def test_a_model_by_half_its_name_is_told_the_whole(counted):
+    message = told(lambda: chat(counted.client, model="gpt-oss-120b"))
+    assert message.startswith(f'Did you mean "{CHAT_MODEL}"?')
+    message = told(lambda: chat(counted.client, model=EMBEDDING_MODEL))
+    assert message.startswith("Call POST /v1/embeddings")
+
+
 def test_an_unknown_token_is_an_authentication_error(stack, provider, ledger):
     with Counted(stack, "mtx-nobody") as counted:
         with pytest.raises(openai.AuthenticationError) as caught:

@@ -92,6 +92,20 @@ def test_the_models_are_those_of_the_slot(new_account):
     assert list(caller.client.models.list(extra_headers={"X-Matrix-Slot": "no-such-slot"})) == []
 
 
+def test_one_model_is_told_as_the_list_has_it_and_another_is_refused_as_a_call_would_be(new_account):
+    caller = new_account("sdk-model")
+    for model in caller.client.models.list():
+        assert caller.client.models.retrieve(model.id) == model
+    with pytest.raises(openai.PermissionDeniedError):
+        caller.client.models.retrieve(OTHER_MODEL)
+    own = {"X-Matrix-BYO-API-Key": "sk-sdk-own"}
+    assert caller.client.models.retrieve(OTHER_MODEL, extra_headers=own).id == OTHER_MODEL
+    assert OTHER_MODEL in [model.id for model in caller.client.models.list(extra_headers=own)]
+    with pytest.raises(openai.NotFoundError) as caught:
+        caller.client.models.retrieve("gpt-oss-120b")
+    assert caught.value.code == "model_not_found" and CHAT_MODEL in caught.value.body["message"]
+
+
 def test_a_key_of_ones_own_calls_any_model_that_a_provider_is_known_for(new_account, provider, ledger):
     caller = new_account("sdk-byo", "--daily-cap", "0")
     own = {"X-Matrix-BYO-API-Key": "sk-sdk-own"}

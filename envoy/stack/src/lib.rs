@@ -22,6 +22,7 @@ mod demo;
 mod envoy;
 mod error;
 mod folder;
+mod keys;
 mod layout;
 mod logs;
 mod mend;
@@ -32,6 +33,7 @@ mod rate_cards;
 mod render;
 mod replies;
 mod stack;
+mod try_it;
 
 use pax_drain::http;
 
@@ -40,9 +42,11 @@ pub use calls_log::CallsLog;
 pub use demo::DemoAccount;
 pub use envoy::Envoy;
 pub use error::StackError;
+pub use keys::Keys;
 pub use layout::Layout;
 pub use pax_drain::Drained;
 pub use providers::{Provider, StreamUsage, Upstream, any_provider_key, take_own_keys};
 pub use rate_cards::{Reloaded, change_filter, rate_cards, reload, replace};
 pub use render::{Place, Rendered, render};
 pub use stack::Stack;
+pub use try_it::TryIt;

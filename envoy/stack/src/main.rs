@@ -1,7 +1,8 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
 use clap::{Args, Parser, Subcommand};
-use pax_stack::{CallsLog, Drained, Layout, Place, Stack, StackError, Upstream, render};
+use pax_gateway::account::Tier;
+use pax_stack::{CallsLog, DemoAccount, Drained, Keys, Layout, Place, Stack, StackError, Upstream, render};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ enum Task {
     Reload(Reload),
     /// Print the cards of ratecards/ as `rate_cards` of the filter's configuration, in JSON, once they have no mistake.
     RateCards,
+    /// Say which platform keys of providers the environment has (never a key), and which providers are off.
+    Keys,
     /// Print the configuration that Envoy would get.
     Render(Render),
 }
@@ -132,6 +135,7 @@ fn main() -> ExitCode {
         Task::RateCards => {
             Layout::find().and_then(|layout| pax_stack::rate_cards(&layout)).map(|json| println!("{json}"))
         }
+        Task::Keys => Layout::find().and_then(|layout| Keys::read(&layout)).map(|keys| println!("{keys}")),
         Task::Render(render) => run_render(render),
     };
     match result {
@@ -243,7 +247,7 @@ fn run_up(args: Up) -> Result<(), StackError> {
         }
         Some(Upstream::Providers) => {
             builder = builder.real_providers();
-            "calls go to the real providers, over TLS".to_string()
+            format!("calls go to the real providers, over TLS\n{}", Keys::read(&layout)?)
         }
         None | Some(Upstream::Standin(_)) => {
             "every provider is the stand-in (set UPSTREAM=host:port or a provider's key for a real one)"
@@ -251,7 +255,7 @@ fn run_up(args: Up) -> Result<(), StackError> {
         }
     };
     let mut stack = builder.layout(layout).start()?;
-    greet(&stack, &served);
+    greet(&stack, &served)?;
 
     let mut end = Ok(());
     while !stopping.load(Ordering::Relaxed) && end.is_ok() {
@@ -267,9 +271,11 @@ fn run_up(args: Up) -> Result<(), StackError> {
 }
 
 /// Says that calls are served, and how to make one.
-fn greet(stack: &Stack, served: &str) {
+fn greet(stack: &Stack, served: &str) -> Result<(), StackError> {
     let url = stack.url();
-    println!("· {served}");
+    for line in served.lines() {
+        println!("· {line}");
+    }
     println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
     for demo in stack.demo_accounts().iter().filter(|demo| demo.revoked_public) {
         println!("· the public token of {} is REVOKED: with it anybody could spend your money", demo.account);
@@ -289,14 +295,38 @@ fn greet(stack: &Stack, served: &str) {
         }
     }
     println!();
-    println!("Try it (Ctrl-C here stops everything):");
-    let token = stack.demo_accounts().iter().find_map(|demo| demo.token.as_deref()).unwrap_or("TOKEN");
-    println!("  curl {url}/v1/chat/completions -H 'Authorization: Bearer {token}' \\");
+    try_it(stack)
+}
+
+/// The command of a call that can be served, with the token of an account that may make it.
+fn try_it(stack: &Stack) -> Result<(), StackError> {
+    let Some(call) = stack.try_it()? else {
+        println!(
+            "No model can be called without a key of the caller's own: the providers whose keys were found have none in \
+             the rate card in force."
+        );
+        return Ok(());
+    };
+    match call.tier {
+        Tier::Free => println!("Try it (Ctrl-C here stops everything):"),
+        Tier::Credit => println!(
+            "Try it as demo-credit, which may call every model that is served here. demo-free may call none: the free \
+             tier's list of the rate card has none of these providers'. (Ctrl-C here stops everything.)"
+        ),
+    }
+    let may_call = |demo: &&DemoAccount| call.tier == Tier::Free || demo.account == "demo-credit";
+    let token = stack.demo_accounts().iter().filter(may_call).find_map(|demo| demo.token.as_deref());
+    println!(
+        "  curl {}/v1/chat/completions -H 'Authorization: Bearer {}' \\",
+        stack.url(),
+        token.unwrap_or("TOKEN")
+    );
     println!("    -H 'Content-Type: application/json' \\");
     println!(
-        "    -d '{{\"model\":\"accounts/fireworks/models/gpt-oss-120b\",\
-         \"messages\":[{{\"role\":\"user\",\"content\":\"Say hello\"}}]}}'"
+        "    -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello\"}}]}}'",
+        call.model
     );
+    Ok(())
 }
 
 /// The first signal asks for an orderly stop; the second ends this process, and the kernel its children.

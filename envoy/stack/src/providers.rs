@@ -134,7 +134,7 @@ pub(crate) fn read(layout: &Layout) -> Result<BTreeMap<String, Provider>, StackE
     parse(&layout.read("providers.json")?)
 }
 
-fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
+pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
     let bad = |what: String| StackError::Config(format!("envoy/providers.json: {what}"));
     let providers: BTreeMap<String, Provider> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     // These strings end up in YAML and in HTTP headers: what is plain stays plain there.
@@ -223,6 +223,8 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: 
         "output_maximum": conventions.output_maximum,
         "stops_at": conventions.stops_at,
         "own_keys": conventions.own_keys,
+        // One plain server asks for no key.
+        "platform_funding": *upstream != Upstream::Providers || provider.has_key(),
         "options": conventions.options,
         "credential": { "header": provider.key_header, "prefix": provider.key_prefix },
         "model_patterns": provider.model_patterns,
@@ -331,7 +333,8 @@ mod tests {
             json!({
                 "cluster": "p", "authority": "api.p.ai", "base_path": "/v1", "stream_usage": "always",
                 "usage_rules": "additional/1", "output_maximum": "max_completion_tokens",
-                "stops_at": "model_maximum", "own_keys": true, "standard_tier": "default", "options": ["think"],
+                "stops_at": "model_maximum", "own_keys": true, "platform_funding": false,
+                "standard_tier": "default", "options": ["think"],
                 "credential": {"header": "x-api-key", "prefix": ""}, "model_patterns": ["p-*"],
             })
         );
@@ -347,10 +350,26 @@ mod tests {
             json!({
                 "cluster": "p", "authority": "a", "base_path": "/v1", "stream_usage": "ask",
                 "usage_rules": "openai/1", "output_maximum": "max_tokens", "stops_at": "context_end",
-                "own_keys": true, "options": [],
+                "own_keys": true, "platform_funding": false, "options": [],
                 "credential": {"header": "authorization", "prefix": "Bearer "}, "model_patterns": [],
             })
         );
+    }
+
+    #[test]
+    fn a_providers_models_are_served_on_platform_funding_where_the_environment_has_its_key() {
+        // Every environment has a PATH.
+        let with_key = ONE.replace("P_KEY", "PATH");
+        let server = Upstream::Server("127.0.0.1:8000".into());
+        for (providers, upstream, is_served) in [
+            (with_key.as_str(), &Upstream::Providers, true),
+            (ONE, &Upstream::Providers, false),
+            (ONE, &server, true),
+            (ONE, &Upstream::Standin("127.0.0.1:8000".into()), true),
+        ] {
+            let served = &config_of(providers, upstream)["providers"]["p"]["platform_funding"];
+            assert_eq!(served, is_served, "{upstream:?}");
+        }
     }
 
     #[test]

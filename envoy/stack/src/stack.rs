@@ -4,7 +4,7 @@ use crate::demo::DemoAccount;
 use crate::folder::Folder;
 use crate::mend::Mending;
 use crate::process::{self, Process};
-use crate::{Builder, CallsLog, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
+use crate::{Builder, CallsLog, Envoy, Layout, StackError, TryIt, Upstream, envoy, http, ports, rate_cards};
 use pax_drain::{Drained, Gateway, Patience, Proceed};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -161,6 +161,15 @@ impl Stack {
     /// line that is logged beside it.
     pub fn filter_file(&self) -> PathBuf {
         self.folder.filter()
+    }
+
+    /// A call that this gateway can serve as it was started; None if every model needs a key of the caller's own.
+    ///
+    /// # Errors
+    /// [`StackError`] when the filter's configuration cannot be read.
+    pub fn try_it(&self) -> Result<Option<TryIt>, StackError> {
+        let file = self.filter_file();
+        TryIt::of(&std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?)
     }
 
     /// Changes the filter's configuration while Envoy runs, by its file: Envoy takes it, or keeps what it has.

@@ -276,7 +276,7 @@ impl FromStr for Cap {
 enum TierName {
     /// The free tier's models, up to a daily cap
     Free,
-    /// Any priced model, from a prepaid balance
+    /// Any priced model, without a limit: it has no balance yet
     Credit,
 }
 
