@@ -13,7 +13,9 @@ use crate::clock::Now;
 use crate::digest::Digest;
 use crate::event::Resolution;
 use crate::host::{self, Buffer, Map, Shared};
+use crate::metrics::{Metric, Value};
 use crate::resolves::TOLD_AT_ONCE;
+use crate::vm;
 use crate::waiting::Waiter;
 use crate::wire::{RESOLVE_PATH, ResolveRequest, Resolved, Standing};
 use crate::worker::Worker;
@@ -35,6 +37,7 @@ pub fn ask(worker: &Worker, root: u32, now: Now) {
         match callout {
             Some(callout) => resolves.sent(question, callout, now.tick, ledger.timeout_ms),
             None => {
+                vm::tell(Metric::CalloutsFailed, [Value::Word("unknown_cluster")], 1);
                 error!("cannot call the ledger: is there a cluster {:?}?", ledger.resolve_cluster);
                 let waiters = resolves.failed(&question);
                 drop(resolves);
@@ -115,6 +118,7 @@ fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<
                     return (Resolution::Account(Arc::new(resolved.account())), Some(standing));
                 }
                 Err(problem) => {
+                    vm::count_failed_callout(Some(b"200"));
                     error!("the ledger's answer to {RESOLVE_PATH} cannot be read: {problem}");
                     Resolution::Unavailable
                 }
@@ -123,6 +127,7 @@ fn read_resolution(num_headers: usize, body_size: usize) -> (Resolution, Option<
         Some(b"404") => Resolution::Unknown,
         other => {
             let status = other.map_or("no answer".into(), String::from_utf8_lossy);
+            vm::count_failed_callout(other);
             warn!("the ledger did not say whose token it is: {status}");
             Resolution::Unavailable
         }

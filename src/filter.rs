@@ -207,7 +207,6 @@ impl Stream {
 
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
         let canonical = debit.to_canonical();
-        self.worker.settled(debit);
         self.worker.tick_quickly(true);
         let now = self.now.tick;
         let settled = self.slot.take().and_then(|slot| {
@@ -414,6 +413,7 @@ impl HttpContext for Stream {
         if let Some(line) = log_line::write(self.exchange.id(), self.exchange.story(), self.now.tick) {
             told(host::set_filter_state("pax", &line), "tell of an exchange");
         }
+        vm::count_exchange((self.exchange.id(), self.exchange.story()), &self.gateway, self.now.wall);
     }
 }
 

@@ -75,7 +75,7 @@ fn where_no_lane_is_free_for_long_one_that_was_just_freed_is_taken() {
     let dead = |swept| Dead { number: dying.number, vm: dying.vm, swept, next: 0, all: true, beaten: t(0) };
     sweep(&shared, dead(0));
     assert!(Lane::take(&shared, 5_000, t(1)).is_none(), "it is looked into once more first");
-    shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0)));
+    shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0), Open::default()));
     sweep(&shared, dead(1));
     assert_eq!(Lane::take(&shared, 5_000, t(1)).unwrap().number, dying.number);
 }

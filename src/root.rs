@@ -7,10 +7,12 @@ use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
-use crate::clock::{Now, Tick};
+use crate::clock::{Moment, Now, Tick};
 use crate::config::Gateway;
 use crate::doc::Mistakes;
-use crate::host::{self, Buffer, Map, Metric, Shared};
+use crate::host::{self, Buffer, Map, Shared};
+use crate::in_flight::{BEAT_MS, Open};
+use crate::metrics::{Metric, Value};
 use crate::outbox::{self, Contents, Sender};
 use crate::publish::Publishing;
 use crate::rarely::Rarely;
@@ -53,43 +55,30 @@ struct Root {
     telling: Option<u32>,
     /// Why the ledger does not know them yet, as it was last told.
     untold: String,
-    metrics: Metrics,
+    /// When those metrics were last set that nobody has to see at once.
+    gauged: Tick,
 }
 
-/// Names without users: metrics never expire.
-#[derive(Default)]
-struct Metrics {
-    waiting: Option<u32>,
-    recorded: Option<u32>,
-    duplicate: Option<u32>,
-    quarantined: Option<u32>,
-    unsupported: Option<u32>,
-    failed: Option<u32>,
-    rejected: Option<u32>,
-    cards: Option<u32>,
-    cards_refused: Option<u32>,
-}
+/// What the ledger makes of a debit, as the metric names it.
+const RESULTS: [(Outcome, &str); 4] = [
+    (Outcome::Recorded, "recorded"),
+    (Outcome::Duplicate, "duplicate"),
+    (Outcome::Conflict, "conflict"),
+    (Outcome::Rejected, "rejected"),
+];
+const NO_CLUSTER: Value = Value::Word("unknown_cluster");
+const VERSION: Value = Value::Word(env!("CARGO_PKG_VERSION"));
 
-impl Metrics {
-    fn define() -> Self {
-        Self {
-            waiting: host::define_metric(Metric::Gauge, "pax_outbox_waiting"),
-            recorded: host::define_metric(Metric::Counter, "pax_debits_recorded"),
-            duplicate: host::define_metric(Metric::Counter, "pax_debits_duplicate"),
-            quarantined: host::define_metric(Metric::Counter, "pax_debits_quarantined"),
-            unsupported: host::define_metric(Metric::Gauge, "pax_debits_unsupported"),
-            failed: host::define_metric(Metric::Counter, "pax_batches_failed"),
-            rejected: host::define_metric(Metric::Counter, "pax_configurations_rejected"),
-            cards: host::define_metric(Metric::Gauge, "pax_rate_cards"),
-            cards_refused: host::define_metric(Metric::Counter, "pax_rate_cards_refused"),
-        }
-    }
-}
-
-fn count(metric: Option<u32>, by: i64) {
-    if let Some(metric) = metric.filter(|_| by > 0) {
-        host::increment_metric(metric, by);
-    }
+/// Sets what is the same for all workers, from what they share: whoever sets it last says the same.
+fn gauge(now: Moment) {
+    let open = Open::of(&Shared);
+    vm::tell(Metric::CallsInFlight, [], open.calls);
+    vm::tell(Metric::Reserved, [], u64::try_from(open.reserved.picopax()).unwrap_or(0));
+    let waited_ms = outbox::oldest(&Shared).map_or(0, |settled_at| now.since_ms(settled_at));
+    vm::tell(Metric::OutboxOldest, [], waited_ms.checked_div(1_000).unwrap_or(0));
+    let version = vm::with(|vm| Some(vm.bundle()?.in_force(now)?.version.0)).flatten();
+    vm::tell(Metric::RateTableVersion, [], version.unwrap_or(0).into());
+    vm::tell(Metric::BuildInfo, [VERSION], 1);
 }
 
 impl Root {
@@ -108,13 +97,8 @@ impl Root {
         let Some(worker) = &self.worker else { return false };
         self.outbox = Contents::of(&Shared);
         worker.room.set(self.outbox.has_room());
-        for (metric, number) in
-            [(self.metrics.waiting, self.outbox.all()), (self.metrics.unsupported, self.outbox.aside)]
-        {
-            if let Some(metric) = metric {
-                host::record_metric(metric, number);
-            }
-        }
+        vm::tell(Metric::OutboxWaiting, [], self.outbox.all());
+        vm::tell(Metric::Unsupported, [], self.outbox.aside);
         if self.outbox.all() == 0 {
             self.stuck = None;
             return false;
@@ -164,7 +148,7 @@ impl Root {
         self.sending = host::post(ledger, DEBITS_PATH, "application/x-ndjson", &body);
         if self.sending.is_none() {
             sender.failed(now);
-            count(self.metrics.failed, 1);
+            vm::tell(Metric::CalloutsFailed, [NO_CLUSTER], 1);
         }
     }
 
@@ -189,13 +173,12 @@ impl Root {
                         error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
                     }
                 }
-                let of = |outcomes: &[Outcome]| {
-                    let replies = replies.results.iter().filter(|reply| outcomes.contains(&reply.outcome));
-                    i64::try_from(replies.count()).unwrap_or(0)
-                };
-                count(self.metrics.recorded, of(&[Outcome::Recorded]));
-                count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
-                count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
+                for (outcome, word) in RESULTS {
+                    let of = replies.results.iter().filter(|reply| reply.outcome == outcome).count();
+                    if of > 0 {
+                        vm::tell(Metric::Debits, [Value::Word(word)], u64::try_from(of).unwrap_or(0));
+                    }
+                }
                 gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
                 let outcomes: Vec<Outcome> = replies.results.iter().map(|reply| reply.outcome).collect();
                 let unread = sender.answered(&Shared, &outcomes, host::tick);
@@ -211,7 +194,7 @@ impl Root {
                     other.map_or_else(|why| why, |replies| format!("{} answers", replies.results.len()));
                 warn!("the ledger did not take {expected} debits, they are sent again: {why}");
                 sender.failed(host::tick());
-                count(self.metrics.failed, 1);
+                vm::count_failed_callout(status.as_deref());
             }
         }
     }
@@ -234,6 +217,9 @@ impl Root {
         let ledger = &gateway.config.ledger;
         let body = serde_json::to_vec(&StandingsRequest { asks: asks.clone() }).unwrap_or_default();
         let callout = host::post(ledger, STANDINGS_PATH, "application/json", &body);
+        if callout.is_none() {
+            vm::tell(Metric::CalloutsFailed, [NO_CLUSTER], 1);
+        }
         self.syncing = callout.map(|callout| (callout, asks));
     }
 
@@ -243,6 +229,7 @@ impl Root {
         let body = host::buffer(Buffer::Callout, 0, body_size);
         let reply = serde_json::from_slice::<StandingsReply>(&body);
         let (Some(b"200"), Ok(reply)) = (status.as_deref(), reply) else {
+            vm::count_failed_callout(status.as_deref());
             return warn!("the ledger did not say where accounts stand: they are asked about again");
         };
         let now = host::tick();
@@ -271,6 +258,7 @@ impl Root {
         let body = serde_json::to_vec(&StandingsRequest { asks: Vec::new() }).unwrap_or_default();
         self.probing = host::post(&gateway.config.ledger, STANDINGS_PATH, "application/json", &body);
         if self.probing.is_none() {
+            vm::tell(Metric::CalloutsFailed, [NO_CLUSTER], 1);
             let _ = vm::with(|vm| vm.probe().answered(false));
         }
     }
@@ -284,9 +272,7 @@ impl Root {
         let cards = vm::with(|vm| vm.adopt(bundle)).unwrap_or(0);
         let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
         info!("configured with rate cards {}", versions.join(", "));
-        if let Some(metric) = self.metrics.cards {
-            host::record_metric(metric, u64::try_from(cards).unwrap_or(0));
-        }
+        vm::tell(Metric::RateCards, [], u64::try_from(cards).unwrap_or(0));
     }
 
     /// Makes the cards known to the ledger, where they are not.
@@ -299,6 +285,7 @@ impl Root {
         let json = "application/json";
         self.telling = host::post(ledger, CARDS_PATH, json, &body);
         if self.telling.is_none() {
+            vm::tell(Metric::CalloutsFailed, [NO_CLUSTER], 1);
             publishing.failed(now);
         }
     }
@@ -318,14 +305,17 @@ impl Root {
             None => "no answer".to_owned(),
         };
         // A ledger that is away comes back; one that says no will say it again.
-        let refused = status.is_some_and(|status| status.first() == Some(&b'4'));
+        let refused = status.as_ref().is_some_and(|status| status.first() == Some(&b'4'));
+        if !refused {
+            vm::count_failed_callout(status.as_deref());
+        }
         if why != self.untold {
             match refused {
                 true => {
                     error!(
                         "the ledger refuses this configuration's rate cards, so the cards before them stay: {why}"
                     );
-                    count(self.metrics.cards_refused, 1);
+                    vm::tell(Metric::RateCardsRefused, [], 1);
                 }
                 false => warn!("the ledger does not know this configuration's rate cards yet: {why}"),
             }
@@ -340,6 +330,8 @@ impl Context for Root {
         if let Some(sender) = self.sender.take() {
             sender.retire(&Shared);
         }
+        // Whoever is left of this version says so again within a second.
+        vm::tell(Metric::BuildInfo, [VERSION], 0);
         true
     }
 
@@ -355,7 +347,11 @@ impl Context for Root {
         if self.probing.take_if(|expected| *expected == callout).is_some() {
             // A callout that failed has no headers at all.
             let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
-            let _ = vm::with(|vm| vm.probe().answered(status.as_deref() == Some(b"200")));
+            let well = status.as_deref() == Some(b"200");
+            if !well {
+                vm::count_failed_callout(status.as_deref());
+            }
+            let _ = vm::with(|vm| vm.probe().answered(well));
         }
         if self.telling.take_if(|expected| *expected == callout).is_some() {
             self.take_cards_reply(num_headers, body_size);
@@ -377,9 +373,8 @@ impl RootContext for Root {
         let text = String::from_utf8_lossy(&bytes);
         #[cfg(feature = "test-faults")]
         let text = crate::faults::configure(&text);
-        self.metrics = Metrics::define();
         if let Err(mistakes) = self.configure(&text) {
-            count(self.metrics.rejected, 1);
+            vm::tell(Metric::ConfigurationsRejected, [], 1);
             for mistake in mistakes.0 {
                 error!("configuration: {mistake}");
             }
@@ -419,6 +414,10 @@ impl RootContext for Root {
         self.tell_of_cards(now.tick);
         self.probe(now.tick);
         let _ = vm::with(|vm| vm.tick(now.tick));
+        if now.tick.since_ms(self.gauged) >= BEAT_MS {
+            self.gauged = now.tick;
+            gauge(now.wall);
+        }
         self.set_pace();
         self.sync(now);
     }

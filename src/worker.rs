@@ -8,9 +8,8 @@ use log::{error, warn};
 use crate::bundle::Bundle;
 use crate::clock::Tick;
 use crate::config::{Config, Gateway};
-use crate::debit::{Debit, Flag, Provenance};
 use crate::digest::Digest;
-use crate::host::{self, Metric, Random};
+use crate::host::{self, Random};
 use crate::key_refusals::KeyRefusals;
 use crate::resolves::{Question, Resolves};
 use crate::token_cache::Tokens;
@@ -44,28 +43,6 @@ pub struct Worker {
     resolves: RefCell<Resolves<Waiter>>,
     pub(crate) random: Random,
     key_refusals: RefCell<KeyRefusals>,
-    /// The counter of providers' refusals of the platform's key.
-    key_refused: Option<u32>,
-    counted: Counted,
-}
-
-/// How calls were counted: operators watch the share of those without a reported usage, and what the card lacks.
-#[derive(Debug)]
-struct Counted {
-    reported: Option<u32>,
-    estimated: Option<u32>,
-    unpriced: Option<u32>,
-}
-
-impl Counted {
-    fn define() -> Self {
-        let counter = |name| host::define_metric(Metric::Counter, name);
-        Self {
-            reported: counter("pax_usage_reported"),
-            estimated: counter("pax_usage_estimated"),
-            unpriced: counter("pax_usage_unpriced"),
-        }
-    }
 }
 
 impl Worker {
@@ -82,30 +59,14 @@ impl Worker {
             resolves: RefCell::default(),
             random: Random::default(),
             key_refusals: RefCell::default(),
-            key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
-            counted: Counted::define(),
         }
     }
 
-    /// A provider refused the platform's key: it is counted, and the operator is told in Envoy's log, not too often.
+    /// A provider refused the platform's key: the operator is told in Envoy's log, not too often.
     pub fn key_refused(&self, now: Tick, provider: &str, status: u16) {
-        if let Some(metric) = self.key_refused {
-            host::increment_metric(metric, 1);
-        }
         let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
         if let Some(line) = refusals.tell(now, provider, status) {
             warn!("{line}");
-        }
-    }
-
-    /// A call was settled.
-    pub fn settled(&self, debit: &Debit) {
-        let Counted { reported, estimated, unpriced } = &self.counted;
-        let counted = if debit.provenance == Provenance::Reported { reported } else { estimated };
-        let lacks_price = |flag: &Flag| matches!(flag, Flag::ServiceTierUnpriced | Flag::PartUnpriced);
-        let unpriced = unpriced.filter(|_| debit.flags.iter().any(lacks_price));
-        for metric in counted.iter().chain(&unpriced) {
-            host::increment_metric(*metric, 1);
         }
     }
 
