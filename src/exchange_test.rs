@@ -460,3 +460,5 @@ mod gate;
 mod prices;
 #[path = "exchange_story_test.rs"]
 mod story;
+#[path = "tally_test.rs"]
+mod tally;

@@ -5,6 +5,7 @@
 //! and this code, never from a caller.
 
 use crate::meter::Names;
+use crate::wire::Outcome;
 
 /// Kinds of metrics, as the proxy-wasm ABI numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +225,16 @@ impl Metric {
         About { name, kind, labels }
     }
 }
+
+/// What the ledger makes of debits that it reads, as `result` names it.
+pub const DEBIT_RESULTS: [(Outcome, &str); 4] = [
+    (Outcome::Recorded, "recorded"),
+    (Outcome::Duplicate, "duplicate"),
+    (Outcome::Conflict, "conflict"),
+    (Outcome::Rejected, "rejected"),
+];
+/// Why the ledger gave no answer, as `reason` names it.
+pub const REASONS: [&str; 5] = ["unknown_cluster", "no_answer", "unauthorized", "status", "unreadable"];
 
 /// A label's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use crate::config::Gateway;
 use crate::doc::Mistakes;
 use crate::host::{self, Buffer, Map, Shared};
 use crate::in_flight::{BEAT_MS, Open};
-use crate::metrics::{Metric, Value};
+use crate::metrics::{DEBIT_RESULTS, Metric, Value};
 use crate::outbox::{self, Contents, Sender};
 use crate::publish::Publishing;
 use crate::rarely::Rarely;
@@ -59,13 +59,6 @@ struct Root {
     gauged: Tick,
 }
 
-/// What the ledger makes of a debit, as the metric names it.
-const RESULTS: [(Outcome, &str); 4] = [
-    (Outcome::Recorded, "recorded"),
-    (Outcome::Duplicate, "duplicate"),
-    (Outcome::Conflict, "conflict"),
-    (Outcome::Rejected, "rejected"),
-];
 const NO_CLUSTER: Value = Value::Word("unknown_cluster");
 const VERSION: Value = Value::Word(env!("CARGO_PKG_VERSION"));
 
@@ -173,7 +166,7 @@ impl Root {
                         error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
                     }
                 }
-                for (outcome, word) in RESULTS {
+                for (outcome, word) in DEBIT_RESULTS {
                     let of = replies.results.iter().filter(|reply| reply.outcome == outcome).count();
                     if of > 0 {
                         vm::tell(Metric::Debits, [Value::Word(word)], u64::try_from(of).unwrap_or(0));
@@ -373,6 +366,7 @@ impl RootContext for Root {
         let text = String::from_utf8_lossy(&bytes);
         #[cfg(feature = "test-faults")]
         let text = crate::faults::configure(&text);
+        vm::define_metrics();
         if let Err(mistakes) = self.configure(&text) {
             vm::tell(Metric::ConfigurationsRejected, [], 1);
             for mistake in mistakes.0 {

@@ -19,7 +19,7 @@ const ORPHANED: &str = "orphaned";
 
 /// The codes of the errors that the gateway answers by itself: the filter's refusals, and Envoy's own replies as
 /// `envoy/local-replies.json` has them. Another is `other`.
-const CODES: [&str; 29] = [
+pub(crate) const CODES: [&str; 30] = [
     "account_disabled",
     "byo_missing_key",
     "daily_cap_exceeded",
@@ -49,6 +49,7 @@ const CODES: [&str; 29] = [
     "upstream_cut",
     "upstream_failed",
     "upstream_timeout",
+    "upstream_unavailable",
 ];
 
 /// What a call is, by the labels that several metrics share.
@@ -283,7 +284,3 @@ impl<P: Port> Counted<'_, P> {
         self.add(metric, [provider, model, operation], ms);
     }
 }
-
-#[cfg(test)]
-#[path = "tally_test.rs"]
-mod tests;

@@ -63,6 +63,11 @@ pub fn with<T>(work: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.try_with(|vm| Some(work(&mut *vm.try_borrow_mut().ok()?))).ok().flatten()
 }
 
+/// Defines the metrics that are there before something happens.
+pub fn define_metrics() {
+    let _ = with(|vm| vm.meter.define(&mut host::Metrics));
+}
+
 /// Counts a metric on, or sets it, with these values of its labels.
 pub fn tell<const N: usize>(metric: Metric, values: [Value; N], amount: u64) {
     let _ = with(|vm| vm.meter.tell_of(&mut host::Metrics, metric, values, amount));
