@@ -4,6 +4,7 @@
 #   envoy/tools.sh rust     a Rust toolchain that builds natively and for wasm32 -> .tools/toolchain
 #   envoy/tools.sh envoy    Envoy -> .tools/envoy
 #   envoy/tools.sh python   a Python environment with the openai SDK and pytest -> .tools/sdk
+#   envoy/tools.sh prometheus   the system's Prometheus, for one test; exit status 75 where there is none, which is said
 #
 # System packages come by apt-get (with sudo where one is not root), and only when something is missing.
 # PAX_ENVOY=/path/to/envoy          takes that Envoy instead of installing one
@@ -259,10 +260,24 @@ python() {
     printf '%s\n' "$stamp" >.tools/sdk/stamp
 }
 
+prometheus() {
+    { have prometheus && have promtool; } && return
+    # Debian's service would be started by its installation, and would stay.
+    policy=/usr/sbin/policy-rc.d
+    if [ "$(id -u)" != 0 ] || [ -e $policy ]; then policy=; else
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+    fi
+    apt_install prometheus || true
+    [ -z "$policy" ] || rm -f $policy
+    { have prometheus && have promtool; } && return
+    printf '\n*** The metrics are NOT tested with Prometheus: none is installed here, and apt-get could install none.\n\n' >&2
+    exit 75
+}
+
 [ $# -gt 0 ] || set -- rust envoy
 for part in "$@"; do
     case $part in
-        rust | envoy | python) "$part" ;;
-        *) die "envoy/tools.sh takes rust, envoy, python; not $part" ;;
+        rust | envoy | python | prometheus) "$part" ;;
+        *) die "envoy/tools.sh takes rust, envoy, python, prometheus; not $part" ;;
     esac
 done

@@ -6,25 +6,22 @@ use log::{error, info, warn};
 
 use crate::clock::Tick;
 use crate::config::Ledger;
-use crate::host::{self, Buffer, Map, Metric, Shared};
+use crate::host::{self, Buffer, Map, Shared};
 use crate::ledger_trouble::{self, Line, Said, Trouble, Troubles, Way};
+use crate::metrics::{Metric, Value};
+use crate::vm;
 
 /// One worker's questions to its ledger.
 #[derive(Debug)]
 pub struct Callouts {
     troubles: RefCell<Troubles>,
-    /// The counter of questions that got no answer.
-    failed: Option<u32>,
 }
 
 impl Callouts {
     /// A worker's that has asked nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            troubles: RefCell::default(),
-            failed: host::define_metric(Metric::Counter, "pax_callouts_failed"),
-        }
+        Self { troubles: RefCell::default() }
     }
 
     /// Sends a POST to the ledger; its answer comes by the token. None where it could not be sent, which was told.
@@ -68,9 +65,7 @@ impl Callouts {
     }
 
     fn failed(&self, now: Tick, ledger: &Ledger, way: Way, trouble: &Trouble) {
-        if let Some(metric) = self.failed {
-            host::increment_metric(metric, 1);
-        }
+        vm::tell(Metric::CalloutsFailed, [Value::Word(trouble.kind())], 1);
         self.say(|troubles| troubles.failed(&Shared, now, (ledger, way), trouble));
     }
 

@@ -580,9 +580,9 @@ impl Exchange {
         now: Now,
     ) -> (Effect, Option<Pax>) {
         let admission = Rc::clone(admission);
-        let ending = answered.ending;
+        let (ending, lasted) = (answered.ending, answered.lasted);
         let debit = settle(&admission, answered, now.wall);
-        self.story.settle(ending, debit.as_ref());
+        self.story.settle(ending, lasted, debit.as_ref());
         match debit {
             Some(debit) => {
                 let cost = debit.cost_pax;

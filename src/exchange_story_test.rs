@@ -19,7 +19,7 @@ impl Drive {
 }
 
 /// A name, what happens, and what the line says of it: the outcome, and the keys that matter beside it.
-type Told = (&'static str, fn(&mut Drive), &'static str, Value);
+pub(super) type Told = (&'static str, fn(&mut Drive), &'static str, Value);
 
 fn answered() -> Value {
     json!({
@@ -46,7 +46,7 @@ fn envoys(status: u16, code: &str) -> Event<'_> {
     }
 }
 
-fn tellings() -> Vec<Told> {
+pub(super) fn tellings() -> Vec<Told> {
     vec![
         (
             "an answer",

@@ -484,3 +484,5 @@ mod models_of_a_caller;
 mod prices;
 #[path = "exchange_story_test.rs"]
 mod story;
+#[path = "tally_test.rs"]
+mod tally;

@@ -171,7 +171,7 @@ impl Stream {
     /// Envoy keeps the body from the filter.
     pub(crate) fn body_kept_back(&mut self, now: Now) {
         self.now = now;
-        self.worker.body_kept_back(now.tick);
+        self.worker.complain(now.tick, Complaint::BodiesKeptBack);
         self.step(Event::BodyKeptBack, 0);
     }
 
@@ -232,7 +232,6 @@ impl Stream {
 
     fn settle(&mut self, admission: &Admission, debit: &Debit) {
         let canonical = debit.to_canonical();
-        self.worker.settled(debit);
         self.worker.tick_quickly(true);
         let now = self.now.tick;
         let settled = self.slot.take().and_then(|slot| {
@@ -460,6 +459,7 @@ impl HttpContext for Stream {
         } else if let Some(line) = log_line::write(self.exchange.id(), story, self.now.tick) {
             told(host::set_filter_state("pax", &line), "tell of an exchange");
         }
+        vm::count_exchange((self.exchange.id(), self.exchange.story()), &self.gateway, self.now.wall);
     }
 }
 

@@ -47,13 +47,16 @@ pub fn open(
     limit: Option<Pax>,
     now: Tick,
 ) -> Result<Slot, Opened> {
-    let slot = lane.put(shared, &record::write(admission), now).ok_or(Opened::Busy)?;
+    let mut slot = lane.put(shared, &record::write(admission), now).ok_or(Opened::Busy)?;
     let reserved = match (claim(admission), admission.reservation, limit) {
         (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
         _ => Reserved::Done,
     };
     let refused = match reserved {
-        Reserved::Done => return Ok(slot),
+        Reserved::Done => {
+            lane.reserves(&mut slot, admission.reservation.unwrap_or_default());
+            return Ok(slot);
+        }
         Reserved::Exceeded(daily) => Opened::Exceeded(daily),
         Reserved::Unknown => Opened::Unknown,
         Reserved::Busy => Opened::Busy,

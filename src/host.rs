@@ -12,6 +12,8 @@ use crate::clock::{Moment, Now, Tick};
 use crate::config::Ledger;
 use crate::event::ClosedBy;
 use crate::ledger_trouble::Trouble;
+use crate::meter::Port;
+use crate::metrics::Kind;
 use crate::provider_trouble::Told;
 use crate::shared::{SharedData, Version};
 
@@ -59,16 +61,6 @@ pub enum Buffer {
 pub enum Half {
     /// The request.
     Request = 0,
-}
-
-/// Kinds of metrics.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Metric {
-    /// Only goes up.
-    Counter = 0,
-    /// Is what it is.
-    Gauge = 1,
 }
 
 #[link(wasm_import_module = "env")]
@@ -462,24 +454,28 @@ pub fn post(
     )
 }
 
-/// Defines a metric.
-pub fn define_metric(kind: Metric, name: &str) -> Option<u32> {
-    let mut id = 0;
-    // SAFETY: the host reads the name and writes four bytes.
-    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
-    (status == OK).then_some(id)
-}
+/// Envoy's metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Metrics;
 
-/// Sets a gauge.
-pub fn record_metric(id: u32, value: u64) {
-    // SAFETY: no pointers. A metric that cannot be recorded is no reason to fail a call.
-    let _ = unsafe { proxy_record_metric(id, value) };
-}
+impl Port for Metrics {
+    fn define(&mut self, kind: Kind, name: &str) -> Option<u32> {
+        let mut id = 0;
+        // SAFETY: the host reads the name and writes four bytes.
+        let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
+        (status == OK).then_some(id)
+    }
 
-/// Counts on.
-pub fn increment_metric(id: u32, by: i64) {
-    // SAFETY: no pointers. A metric that cannot be counted is no reason to fail a call.
-    let _ = unsafe { proxy_increment_metric(id, by) };
+    fn add(&mut self, id: u32, by: u64) {
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        // SAFETY: no pointers. A metric that cannot be counted is no reason to fail a call.
+        let _ = unsafe { proxy_increment_metric(id, by) };
+    }
+
+    fn record(&mut self, id: u32, value: u64) {
+        // SAFETY: no pointers. A metric that cannot be recorded is no reason to fail a call.
+        let _ = unsafe { proxy_record_metric(id, value) };
+    }
 }
 
 /// Envoy's shared data, of this process and `vm_id`.

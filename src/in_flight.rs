@@ -10,6 +10,7 @@
 use std::cell::Cell;
 
 use crate::clock::Tick;
+use crate::pax::Pax;
 use crate::shared::{SharedData, Version, numbered};
 use crate::text::{DECIMAL_MAX, decimal};
 
@@ -38,6 +39,8 @@ pub struct Slot {
     number: u32,
     /// Whose lane it was then: a VM that lost one may get the same again, when others' records stand there.
     vm: u64,
+    /// What is set aside for its call.
+    reserved: Pax,
 }
 
 /// This VM's lane.
@@ -52,6 +55,29 @@ pub struct Lane {
     kept: Vec<Slot>,
     /// The first place that was never used.
     next: u32,
+    /// What is set aside for all of its calls.
+    reserved: Pax,
+}
+
+/// What calls that a provider has come to: for the metrics, and as old as the owners' last beats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// How many they are.
+    pub calls: u64,
+    /// What is set aside for them.
+    pub reserved: Pax,
+}
+
+impl Open {
+    /// Of all lanes, also of dead ones that nobody has swept yet.
+    #[must_use]
+    pub fn of(shared: &impl SharedData) -> Self {
+        let lanes = (0..LANES).map_while(|number| shared.get(&lane_key(number)));
+        lanes.filter_map(|(value, _)| read_open(&value)).fold(Self::default(), |all, lane| Self {
+            calls: all.calls.saturating_add(lane.calls),
+            reserved: all.reserved.checked_add(lane.reserved).unwrap_or(Pax::MAX),
+        })
+    }
 }
 
 fn lane_key(lane: u32) -> String {
@@ -65,7 +91,7 @@ fn record_key(lane: u32, slot: u32) -> String {
     key
 }
 
-/// A lane's value: whose it is, and its last beat.
+/// A lane's value: whose it is, its last beat, and what its calls came to then.
 fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
     let (vm, beat) = value.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*vm), u64::from_le_bytes(*beat.first_chunk::<8>()?)))
@@ -82,9 +108,17 @@ fn swept_value(at: Tick, times: u8) -> Vec<u8> {
     at.ms().to_le_bytes().into_iter().chain([times]).collect()
 }
 
-fn lane_value(vm: u64, now: Tick) -> [u8; 16] {
-    let mut value = [0; 16];
-    let bytes = vm.to_le_bytes().into_iter().chain(now.ms().to_le_bytes());
+/// None where a module before this one wrote the value, or it is of a lane that was swept.
+fn read_open(value: &[u8]) -> Option<Open> {
+    let (calls, rest) = value.get(16..)?.split_first_chunk::<8>()?;
+    let reserved = Pax::from_picopax(i64::from_le_bytes(*rest.first_chunk::<8>()?));
+    Some(Open { calls: u64::from_le_bytes(*calls), reserved })
+}
+
+fn lane_value(vm: u64, now: Tick, open: Open) -> [u8; 32] {
+    let mut value = [0; 32];
+    let numbers = [vm, now.ms(), open.calls].map(u64::to_le_bytes);
+    let bytes = numbers.into_iter().flatten().chain(open.reserved.picopax().to_le_bytes());
     value.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
     value
 }
@@ -96,12 +130,12 @@ fn is_free(value: &[u8], now: Tick, for_ms: u64) -> bool {
 }
 
 /// Says that a VM lives, in its lane; false where that is another's by now.
-fn beat(shared: &impl SharedData, lane: u32, vm: u64, now: Tick) -> bool {
+fn beat(shared: &impl SharedData, lane: u32, vm: u64, now: Tick, open: Open) -> bool {
     let key = lane_key(lane);
     let Some((value, version)) = shared.get(&key) else { return false };
     let ours = read_lane(&value).is_some_and(|(owner, _)| owner == vm);
     // A lost swap means that somebody else took it this very moment.
-    ours && shared.swap(&key, &lane_value(vm, now), version)
+    ours && shared.swap(&key, &lane_value(vm, now, open), version)
 }
 
 impl Lane {
@@ -112,7 +146,7 @@ impl Lane {
             let key = lane_key(number);
             let (value, version) = shared.get(&key).unwrap_or((Vec::new(), Version::ABSENT));
             let free = is_free(&value, now, free_for_ms);
-            let taken = free && shared.swap(&key, &lane_value(vm, now), version);
+            let taken = free && shared.swap(&key, &lane_value(vm, now, Open::default()), version);
             taken.then(|| Self {
                 number,
                 vm,
@@ -120,6 +154,7 @@ impl Lane {
                 free: Vec::new(),
                 kept: Vec::new(),
                 next: 0,
+                reserved: Pax::ZERO,
             })
         };
         let rested = (0..LANES).find_map(|number| take(number, FALLOW_MS));
@@ -130,7 +165,8 @@ impl Lane {
     /// one, and the calls that are open in this one are settled already.
     #[must_use]
     pub fn beat(&self, shared: &impl SharedData, now: Tick) -> bool {
-        let still = beat(shared, self.number, self.vm, now);
+        let open = Open { calls: u64::try_from(self.open()).unwrap_or(u64::MAX), reserved: self.reserved };
+        let still = beat(shared, self.number, self.vm, now, open);
         if still {
             self.beaten.set(now);
         }
@@ -154,7 +190,18 @@ impl Lane {
             None => return None,
         };
         let kept = shared.set(&record_key(self.number, slot), record);
-        kept.then_some(Slot { lane: self.number, number: slot, vm: self.vm })
+        kept.then_some(Slot { lane: self.number, number: slot, vm: self.vm, reserved: Pax::ZERO })
+    }
+
+    /// So much is set aside for the call of a record that was just put in.
+    pub fn reserves(&mut self, slot: &mut Slot, amount: Pax) {
+        slot.reserved = amount;
+        self.reserved = self.reserved.checked_add(amount).unwrap_or(Pax::MAX);
+    }
+
+    /// What was set aside for a call is spent, or given back.
+    fn gives_back(&mut self, slot: Slot) {
+        self.reserved = self.reserved.checked_sub(slot.reserved).unwrap_or_default();
     }
 
     /// Takes a record out; says whether it was in this lane. One of a lane that this VM has lost is its taker's:
@@ -164,6 +211,7 @@ impl Lane {
         if ours {
             shared.set(&record_key(self.number, slot.number), &[]);
             self.free.push(slot.number);
+            self.gives_back(slot);
         }
         ours
     }
@@ -174,7 +222,8 @@ impl Lane {
         let ours = slot.lane == self.number && slot.vm == self.vm;
         let kept = ours && shared.set(&record_key(self.number, slot.number), debit);
         if kept {
-            self.kept.push(slot);
+            self.gives_back(slot);
+            self.kept.push(Slot { reserved: Pax::ZERO, ..slot });
         }
         kept
     }
@@ -249,7 +298,7 @@ impl Watch {
         self.looked = now;
         let mut seen = Vec::with_capacity(self.seen.len());
         let take = |number, version, swept| {
-            let ours = shared.swap(&lane_key(number), &lane_value(vm, now), version);
+            let ours = shared.swap(&lane_key(number), &lane_value(vm, now, Open::default()), version);
             ours.then_some(Dead { number, vm, swept, next: 0, all: true, beaten: now })
         };
         let (mut dead, mut again) = (None, None);
@@ -299,7 +348,7 @@ impl Dead {
         loop {
             let now = clock();
             if now.since_ms(self.beaten) >= BEAT_MS {
-                if !beat(shared, self.number, self.vm, now) {
+                if !beat(shared, self.number, self.vm, now, Open::default()) {
                     // Another took this VM for dead, and sweeps the rest.
                     return true;
                 }

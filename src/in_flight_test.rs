@@ -75,7 +75,7 @@ fn where_no_lane_is_free_for_long_one_that_was_just_freed_is_taken() {
     let dead = |swept| Dead { number: dying.number, vm: dying.vm, swept, next: 0, all: true, beaten: t(0) };
     sweep(&shared, dead(0));
     assert!(Lane::take(&shared, 5_000, t(1)).is_none(), "it is looked into once more first");
-    shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0)));
+    shared.set(&lane_key(dying.number), &lane_value(dying.vm, t(0), Open::default()));
     sweep(&shared, dead(1));
     assert_eq!(Lane::take(&shared, 5_000, t(1)).unwrap().number, dying.number);
 }
@@ -260,4 +260,45 @@ fn a_taker_that_was_stopped_leaves_the_rest_to_who_has_taken_over() {
     now.set(24_000);
     assert!(stopped.sweep(&shared, || t(now.get()), |_| panic!("there is nothing left")));
     assert!(read_swept(&shared.get(&lane_key(dying.number)).unwrap().0).is_some(), "the heir's word stands");
+}
+
+#[test]
+fn what_is_open_is_summed_over_all_lanes_as_of_their_last_beats() {
+    let shared = Map::default();
+    let pax = |picopax| Pax::from_picopax(picopax);
+    let mut one = Lane::take(&shared, 1, t(0)).unwrap();
+    let mut two = Lane::take(&shared, 2, t(0)).unwrap();
+    let put = |lane: &mut Lane, amount| {
+        let mut slot = lane.put(&shared, b"x", t(0)).unwrap();
+        lane.reserves(&mut slot, pax(amount));
+        slot
+    };
+    let (first, second, third) = (put(&mut one, 5), put(&mut one, 7), put(&mut two, 11));
+    let all = |calls, reserved| assert_eq!(Open::of(&shared), Open { calls, reserved: pax(reserved) });
+    all(0, 0);
+    assert!(one.beat(&shared, t(1)) && two.beat(&shared, t(1)));
+    all(3, 23);
+    // A debit that found no room has taken the reservation's place, and its record is still there.
+    assert!(one.clear(&shared, first) && one.keep(&shared, second, b"debit") && one.beat(&shared, t(2)));
+    all(2, 11);
+    assert_eq!(one.settle_kept(&shared, |_| true), 0);
+    assert!(one.beat(&shared, t(3)));
+    all(1, 11);
+
+    // A dead VM's calls are open until somebody sweeps its lane, and are nobody's then.
+    let mut looker = Watch::default();
+    let mut dead = watch(&mut looker, &shared, 1, 12, &[&one]);
+    let (_, dead) = dead.pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["x"]);
+    all(0, 0);
+    assert!(!two.clear(&shared, Slot { vm: 9, ..third }));
+}
+
+#[test]
+fn a_lane_of_a_module_before_says_nothing_of_its_calls() {
+    let shared = Map::default();
+    let lane = Lane::take(&shared, 1, t(0)).unwrap();
+    shared.set(&lane_key(lane.number), &lane_value(1, t(0), Open::default())[..16]);
+    assert_eq!(Open::of(&shared), Open::default());
+    assert!(lane.beat(&shared, t(1)), "it is its owner's all the same");
 }

@@ -95,8 +95,9 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// The same for every trouble of one kind.
-    fn kind(&self) -> &'static str {
+    /// The same for every trouble of one kind, and in [`crate::metrics::REASONS`].
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::UnknownCluster => "unknown_cluster",
             Self::NoAnswer(_) => "no_answer",

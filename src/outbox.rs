@@ -10,8 +10,10 @@
 
 use std::cell::Cell;
 
+use serde::Deserialize;
+
 use crate::cap::Claim;
-use crate::clock::Tick;
+use crate::clock::{Moment, Tick};
 use crate::exchange_id::ExchangeId;
 use crate::ring::{ASIDE, Gap, Ring, WAITING, counter};
 pub use crate::ring::{BATCH, BATCH_BYTES, Full, SLOTS, Waiting};
@@ -59,6 +61,18 @@ impl Contents {
     pub const fn has_room(self) -> bool {
         self.all() < REFUSE_FROM
     }
+}
+
+/// When the oldest debit that waits, or is aside, was settled; none where none does. For the metrics.
+#[must_use]
+pub fn oldest(shared: &impl SharedData) -> Option<Moment> {
+    #[derive(Deserialize)]
+    struct Settled {
+        settled_at: Moment,
+    }
+    let settled_at = |canonical: Vec<u8>| serde_json::from_slice::<Settled>(&canonical).ok();
+    let firsts = [&WAITING, &ASIDE].into_iter().filter_map(|ring| ring.first(shared));
+    firsts.filter_map(settled_at).map(|debit| debit.settled_at).min()
 }
 
 /// Whether a debit of this exchange waits, or is aside.

@@ -361,3 +361,24 @@ fn a_sender_that_dies_while_it_puts_debits_aside_loses_none() {
     }
     assert_eq!((came, waiting(&shared)), (vec!["new".to_owned(), "new".to_owned()], 0), "twice is harmless");
 }
+
+#[test]
+fn the_oldest_debit_says_since_when_it_waits_also_where_it_is_aside() {
+    let shared = Map::default();
+    let debit = |hour| format!(r#"{{"canon_v":2,"settled_at":"2026-06-01T{hour}:00:00.000Z","x":1}}"#);
+    let oldest = || oldest(&shared).map(|at| at.to_string());
+    assert_eq!(oldest(), None);
+    put(&shared, debit("10").as_bytes()).unwrap();
+    put(&shared, debit("11").as_bytes()).unwrap();
+    assert_eq!(oldest().as_deref(), Some("2026-06-01T10:00:00.000Z"));
+    let mut sender = Sender::new(1);
+    sender.next_batch(&shared, at(0)).unwrap();
+    assert_eq!(sender.answered(&shared, &[Outcome::Unsupported, Outcome::Recorded], || at(1)), 1);
+    put(&shared, debit("12").as_bytes()).unwrap();
+    assert_eq!(oldest().as_deref(), Some("2026-06-01T10:00:00.000Z"), "aside");
+    sender.next_batch(&shared, at(10_000)).unwrap();
+    recorded(&mut sender, &shared, at(10_000));
+    sender.next_batch(&shared, at(20_000)).unwrap();
+    recorded(&mut sender, &shared, at(20_000));
+    assert_eq!(oldest(), None);
+}

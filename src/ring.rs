@@ -183,6 +183,15 @@ impl Ring {
         })
     }
 
+    /// The canonical bytes of the first that waits; none where it does not stand near the head.
+    pub(crate) fn first(&self, shared: &impl SharedData) -> Option<Vec<u8>> {
+        let (head, tail) = self.ends(shared);
+        (head..tail).take(BATCH).find_map(|number| {
+            let (value, _) = shared.get(&self.slot(number))?;
+            waiting_at(&value, number).map(|(_, canonical)| canonical.to_vec())
+        })
+    }
+
     /// What waits from `head` up to `tail`, as much as one batch holds, and whether that is not all of it.
     pub(crate) fn collect(&self, shared: &impl SharedData, head: u64, tail: u64) -> (Vec<Waiting>, bool) {
         let mut batch = Vec::new();

@@ -7,11 +7,13 @@ use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 
-use crate::clock::{Now, Tick};
+use crate::clock::{Moment, Now, Tick};
 use crate::config::Gateway;
 use crate::doc::Mistakes;
-use crate::host::{self, Buffer, Metric, Shared};
+use crate::host::{self, Buffer, Shared};
+use crate::in_flight::{BEAT_MS, Open};
 use crate::ledger_trouble::{Said, Trouble, Way};
+use crate::metrics::{DEBIT_RESULTS, Metric, Value};
 use crate::outbox::{self, Contents, Sender};
 use crate::publish::Publishing;
 use crate::rarely::Rarely;
@@ -56,43 +58,22 @@ struct Root {
     telling: Option<u32>,
     /// Why the ledger does not know them yet, as it was last told.
     untold: String,
-    metrics: Metrics,
+    /// When those metrics were last set that nobody has to see at once.
+    gauged: Tick,
 }
 
-/// Names without users: metrics never expire.
-#[derive(Default)]
-struct Metrics {
-    waiting: Option<u32>,
-    recorded: Option<u32>,
-    duplicate: Option<u32>,
-    quarantined: Option<u32>,
-    unsupported: Option<u32>,
-    failed: Option<u32>,
-    rejected: Option<u32>,
-    cards: Option<u32>,
-    cards_refused: Option<u32>,
-}
+const VERSION: Value = Value::Word(env!("CARGO_PKG_VERSION"));
 
-impl Metrics {
-    fn define() -> Self {
-        Self {
-            waiting: host::define_metric(Metric::Gauge, "pax_outbox_waiting"),
-            recorded: host::define_metric(Metric::Counter, "pax_debits_recorded"),
-            duplicate: host::define_metric(Metric::Counter, "pax_debits_duplicate"),
-            quarantined: host::define_metric(Metric::Counter, "pax_debits_quarantined"),
-            unsupported: host::define_metric(Metric::Gauge, "pax_debits_unsupported"),
-            failed: host::define_metric(Metric::Counter, "pax_batches_failed"),
-            rejected: host::define_metric(Metric::Counter, "pax_configurations_rejected"),
-            cards: host::define_metric(Metric::Gauge, "pax_rate_cards"),
-            cards_refused: host::define_metric(Metric::Counter, "pax_rate_cards_refused"),
-        }
-    }
-}
-
-fn count(metric: Option<u32>, by: i64) {
-    if let Some(metric) = metric.filter(|_| by > 0) {
-        host::increment_metric(metric, by);
-    }
+/// Sets what is the same for all workers, from what they share: whoever sets it last says the same.
+fn gauge(now: Moment) {
+    let open = Open::of(&Shared);
+    vm::tell(Metric::CallsInFlight, [], open.calls);
+    vm::tell(Metric::Reserved, [], u64::try_from(open.reserved.picopax()).unwrap_or(0));
+    let waited_ms = outbox::oldest(&Shared).map_or(0, |settled_at| now.since_ms(settled_at));
+    vm::tell(Metric::OutboxOldest, [], waited_ms.checked_div(1_000).unwrap_or(0));
+    let version = vm::with(|vm| Some(vm.bundle()?.in_force(now)?.version.0)).flatten();
+    vm::tell(Metric::RateTableVersion, [], version.unwrap_or(0).into());
+    vm::tell(Metric::BuildInfo, [VERSION], 1);
 }
 
 impl Root {
@@ -111,13 +92,8 @@ impl Root {
         let Some(worker) = &self.worker else { return false };
         self.outbox = Contents::of(&Shared);
         worker.room.set(self.outbox.has_room());
-        for (metric, number) in
-            [(self.metrics.waiting, self.outbox.all()), (self.metrics.unsupported, self.outbox.aside)]
-        {
-            if let Some(metric) = metric {
-                host::record_metric(metric, number);
-            }
-        }
+        vm::tell(Metric::OutboxWaiting, [], self.outbox.all());
+        vm::tell(Metric::Unsupported, [], self.outbox.aside);
         if self.outbox.all() == 0 {
             self.stuck = None;
             return false;
@@ -170,7 +146,6 @@ impl Root {
         self.sending = worker.callouts.post(now, to, DEBITS_PATH, "application/x-ndjson", &body);
         if self.sending.is_none() {
             sender.failed(now);
-            count(self.metrics.failed, 1);
         }
     }
 
@@ -195,13 +170,12 @@ impl Root {
                         error!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
                     }
                 }
-                let of = |outcomes: &[Outcome]| {
-                    let replies = replies.results.iter().filter(|reply| outcomes.contains(&reply.outcome));
-                    i64::try_from(replies.count()).unwrap_or(0)
-                };
-                count(self.metrics.recorded, of(&[Outcome::Recorded]));
-                count(self.metrics.duplicate, of(&[Outcome::Duplicate]));
-                count(self.metrics.quarantined, of(&[Outcome::Conflict, Outcome::Rejected]));
+                for (outcome, word) in DEBIT_RESULTS {
+                    let of = replies.results.iter().filter(|reply| reply.outcome == outcome).count();
+                    if of > 0 {
+                        vm::tell(Metric::Debits, [Value::Word(word)], u64::try_from(of).unwrap_or(0));
+                    }
+                }
                 gate::acknowledged(&Shared, sender.in_flight(), &replies.results);
                 let outcomes: Vec<Outcome> = replies.results.iter().map(|reply| reply.outcome).collect();
                 let unread = sender.answered(&Shared, &outcomes, host::tick);
@@ -215,7 +189,6 @@ impl Root {
             // They are sent again.
             Err(_) => {
                 sender.failed(host::tick());
-                count(self.metrics.failed, 1);
             }
         }
     }
@@ -297,9 +270,7 @@ impl Root {
         let cards = vm::with(|vm| vm.adopt(bundle)).unwrap_or(0);
         let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
         info!("configured with rate cards {}", versions.join(", "));
-        if let Some(metric) = self.metrics.cards {
-            host::record_metric(metric, u64::try_from(cards).unwrap_or(0));
-        }
+        vm::tell(Metric::RateCards, [], u64::try_from(cards).unwrap_or(0));
     }
 
     /// Makes the cards known to the ledger, where they are not.
@@ -328,7 +299,7 @@ impl Root {
             Ok(Said::Refused(refused)) => {
                 let why = Trouble::Status(refused).to_string();
                 if why != self.untold {
-                    count(self.metrics.cards_refused, 1);
+                    vm::tell(Metric::RateCardsRefused, [], 1);
                     error!(
                         "the ledger refuses this configuration's rate cards, so the cards before them stay: {why}"
                     );
@@ -354,6 +325,8 @@ impl Context for Root {
         if let Some(sender) = self.sender.take() {
             sender.retire(&Shared);
         }
+        // Whoever is left of this version says so again within a second.
+        vm::tell(Metric::BuildInfo, [VERSION], 0);
         true
     }
 
@@ -390,9 +363,9 @@ impl RootContext for Root {
         let text = String::from_utf8_lossy(&bytes);
         #[cfg(feature = "test-faults")]
         let text = crate::faults::configure(&text);
-        self.metrics = Metrics::define();
+        vm::define_metrics();
         if let Err(mistakes) = self.configure(&text) {
-            count(self.metrics.rejected, 1);
+            vm::tell(Metric::ConfigurationsRejected, [], 1);
             for mistake in mistakes.0 {
                 error!("configuration: {mistake}");
             }
@@ -433,6 +406,10 @@ impl RootContext for Root {
         self.tell_of_cards(now.tick);
         self.probe(now.tick);
         let _ = vm::with(|vm| vm.tick(now.tick));
+        if now.tick.since_ms(self.gauged) >= BEAT_MS {
+            self.gauged = now.tick;
+            gauge(now.wall);
+        }
         self.set_pace();
         self.sync(now);
     }

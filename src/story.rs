@@ -11,9 +11,10 @@ use crate::cap::Daily;
 use crate::clock::Tick;
 use crate::debit::{Debit, Ending, Flag, Provenance};
 use crate::exchange_id::ExchangeId;
-use crate::pax::{Pax, Tokens};
+use crate::pax::Pax;
 use crate::refusal::Refusal;
-use crate::settle::Admission;
+use crate::settle::{Admission, Lasted};
+use crate::usage::Usage;
 
 /// How much of a path or a model's name is kept, in bytes: callers choose both.
 const NAME_MAX: usize = 256;
@@ -95,14 +96,12 @@ pub struct Settled {
     pub provenance: Provenance,
     /// What was odd.
     pub flags: Vec<Flag>,
-    /// All input.
-    pub input: Tokens,
-    /// Of the input: cached.
-    pub cached_input: Tokens,
-    /// All output.
-    pub output: Tokens,
+    /// What was counted.
+    pub usage: Usage,
     /// What it cost.
     pub cost: Pax,
+    /// How long it took.
+    pub lasted: Lasted,
 }
 
 /// One exchange, as far as it is known.
@@ -216,7 +215,7 @@ impl Story {
     }
 
     /// What was owed for it is settled: by this debit, or by none if the answer was nothing but an error.
-    pub fn settle(&mut self, ending: Ending, debit: Option<&Debit>) {
+    pub fn settle(&mut self, ending: Ending, lasted: Lasted, debit: Option<&Debit>) {
         self.outcome = Some(match (ending, debit) {
             (Ending::Complete, None) => Outcome::ProviderError,
             _ => ending.into(),
@@ -225,10 +224,9 @@ impl Story {
             stream: debit.stream,
             provenance: debit.provenance,
             flags: debit.flags.clone(),
-            input: debit.tokens_input,
-            cached_input: debit.tokens_cached_input,
-            output: debit.tokens_output,
+            usage: debit.usage(),
             cost: debit.cost_pax,
+            lasted,
         });
     }
 

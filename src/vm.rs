@@ -12,14 +12,20 @@ use log::{error, warn};
 
 use crate::active::Active;
 use crate::bundle::Bundle;
-use crate::clock::Tick;
+use crate::clock::{Moment, Tick};
+use crate::config::Gateway;
+use crate::exchange_id::ExchangeId;
 use crate::gate::{self, Orphan};
 use crate::host::{self, Shared};
 use crate::in_flight::{BEAT_MS, Dead, Lane, Watch};
+use crate::meter::Meter;
+use crate::metrics::{Metric, Value};
 use crate::open_bodies::OpenBodies;
 use crate::outbox::Writer;
 use crate::rarely::Rarely;
 use crate::readiness::Probe;
+use crate::story::Story;
+use crate::tally;
 
 /// This VM.
 #[derive(Debug, Default)]
@@ -44,6 +50,8 @@ pub struct Vm {
     serves: bool,
     /// The request bodies of its streams, of whatever configuration.
     bodies: OpenBodies,
+    /// Envoy numbers its metrics for each VM.
+    meter: Meter,
 }
 
 thread_local! {
@@ -54,6 +62,21 @@ thread_local! {
 /// Works with this VM's state; none where that is being worked with already, which no callback of Envoy's does.
 pub fn with<T>(work: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.try_with(|vm| Some(work(&mut *vm.try_borrow_mut().ok()?))).ok().flatten()
+}
+
+/// Defines the metrics that are there before something happens.
+pub fn define_metrics() {
+    let _ = with(|vm| vm.meter.define(&mut host::Metrics));
+}
+
+/// Counts a metric on, or sets it, with these values of its labels.
+pub fn tell<const N: usize>(metric: Metric, values: [Value; N], amount: u64) {
+    let _ = with(|vm| vm.meter.tell_of(&mut host::Metrics, metric, values, amount));
+}
+
+/// Counts an exchange that is over.
+pub fn count_exchange(exchange: (Option<ExchangeId>, &Story), gateway: &Gateway, now: Moment) {
+    let _ = with(|vm| tally::tell(&mut vm.meter, &mut host::Metrics, exchange, gateway, now));
 }
 
 impl Vm {
@@ -73,6 +96,7 @@ impl Vm {
             bundle: None,
             serves: false,
             bodies: OpenBodies::new(),
+            meter: Meter::new(),
         }
     }
 
@@ -143,12 +167,14 @@ impl Vm {
     /// One pass; says whether it was the last.
     fn sweep(&mut self, dead: &mut Dead) -> bool {
         let Some(bundle) = self.bundle.clone() else { return true };
-        let (charged, outbox) = (&mut self.charged, &self.outbox);
+        let (charged, outbox, meter) = (&mut self.charged, &self.outbox, &mut self.meter);
         let ends = dead.sweep(&Shared, host::tick, |record| {
             match gate::orphan(&Shared, &bundle, (outbox, host::tick(), host::tick), record) {
                 Orphan::Charged(debit) => {
                     *charged = charged.saturating_add(1);
                     warn!("exchange {} lost its VM: charged by estimate", debit.exchange_id);
+                    let card = bundle.by_sha256(&debit.card_sha256);
+                    tally::tell_orphan(meter, &mut host::Metrics, &debit, card.map(AsRef::as_ref));
                     true
                 }
                 Orphan::Kept | Orphan::Nothing => true,
@@ -163,6 +189,12 @@ impl Vm {
             warn!("a VM died: {} of its calls were charged by estimate", self.charged);
         }
         ends
+    }
+
+    /// The cards that the ledger knows; none until it knows some.
+    #[must_use]
+    pub fn bundle(&self) -> Option<&Rc<Bundle>> {
+        self.bundle.as_ref()
     }
 
     /// The accounts that the ledger is asked about.

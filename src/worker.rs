@@ -10,10 +10,8 @@ use crate::callouts::Callouts;
 use crate::clock::Tick;
 use crate::complaints::{Complaint, Complaints};
 use crate::config::{Config, Gateway};
-use crate::debit::{Debit, Flag, Provenance};
 use crate::digest::Digest;
-use crate::event::CREDITS_MARK;
-use crate::host::{self, Metric, Random, Shared};
+use crate::host::{self, Random, Shared};
 use crate::key_refusals::KeyRefusals;
 use crate::provider_trouble::{ProviderTroubles, Told, Unreachable};
 use crate::resolves::{Question, Resolves};
@@ -52,34 +50,8 @@ pub struct Worker {
     /// Whether Envoy gives the filter bodies.
     pub(crate) watching: Watching,
     complaints: RefCell<Complaints>,
-    /// The counter of requests that were refused because it does not.
-    bodies_kept_back: Option<u32>,
     provider_troubles: RefCell<ProviderTroubles>,
-    /// The counter of calls that reached no provider.
-    provider_unreachable: Option<u32>,
     key_refusals: RefCell<KeyRefusals>,
-    /// The counter of providers' refusals of the platform's key.
-    key_refused: Option<u32>,
-    counted: Counted,
-}
-
-/// How calls were counted: operators watch the share of those without a reported usage, and what the card lacks.
-#[derive(Debug)]
-struct Counted {
-    reported: Option<u32>,
-    estimated: Option<u32>,
-    unpriced: Option<u32>,
-}
-
-impl Counted {
-    fn define() -> Self {
-        let counter = |name| host::define_metric(Metric::Counter, name);
-        Self {
-            reported: counter("pax_usage_reported"),
-            estimated: counter("pax_usage_estimated"),
-            unpriced: counter("pax_usage_unpriced"),
-        }
-    }
 }
 
 impl Worker {
@@ -98,33 +70,23 @@ impl Worker {
             callouts: Callouts::new(),
             watching: Watching::default(),
             complaints: RefCell::default(),
-            bodies_kept_back: host::define_metric(Metric::Counter, "pax_bodies_kept_back"),
             provider_troubles: RefCell::default(),
-            provider_unreachable: host::define_metric(Metric::Counter, "pax_provider_unreachable"),
             key_refusals: RefCell::default(),
-            key_refused: host::define_metric(Metric::Counter, "pax_provider_key_refused"),
-            counted: Counted::define(),
         }
     }
 
-    /// A provider refused the platform's key: it is counted, and the operator is told in Envoy's log, not too often.
+    /// A provider refused the platform's key: the operator is told in Envoy's log, not too often.
     pub fn key_refused(&self, now: Tick, provider: &str, status: u16) {
-        if let Some(metric) = self.key_refused {
-            host::increment_metric(metric, 1);
-        }
         let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
         if let Some(line) = refusals.tell(now, provider, status) {
             warn!("{line}");
         }
     }
 
-    /// Envoy answered in the place of whom a request was marked for: where that could not be reached, it is counted, and
+    /// Envoy answered in the place of whom a request was marked for: where that could not be reached,
     /// the operator is told in Envoy's log, not too often.
     pub fn unreachable(&self, now: Tick, mark: &str, told: &Told) {
         let Some(why) = Unreachable::of(told) else { return };
-        if let Some(metric) = self.provider_unreachable.filter(|_| mark != CREDITS_MARK) {
-            host::increment_metric(metric, 1);
-        }
         let Ok(mut troubles) = self.provider_troubles.try_borrow_mut() else { return };
         if let Some(line) = troubles.tell(&Shared, now, (mark, why), told) {
             error!("{line}");
@@ -136,25 +98,6 @@ impl Worker {
         let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
         if let Some(line) = complaints.tell(&Shared, now, complaint) {
             error!("{line}");
-        }
-    }
-
-    /// A request is refused because Envoy keeps its body from the filter.
-    pub fn body_kept_back(&self, now: Tick) {
-        if let Some(metric) = self.bodies_kept_back {
-            host::increment_metric(metric, 1);
-        }
-        self.complain(now, Complaint::BodiesKeptBack);
-    }
-
-    /// A call was settled.
-    pub fn settled(&self, debit: &Debit) {
-        let Counted { reported, estimated, unpriced } = &self.counted;
-        let counted = if debit.provenance == Provenance::Reported { reported } else { estimated };
-        let lacks_price = |flag: &Flag| matches!(flag, Flag::ServiceTierUnpriced | Flag::PartUnpriced);
-        let unpriced = unpriced.filter(|_| debit.flags.iter().any(lacks_price));
-        for metric in counted.iter().chain(&unpriced) {
-            host::increment_metric(*metric, 1);
         }
     }
 

@@ -50,7 +50,7 @@ fn other_card() {
     std::fs::write(&file, known.0.last().unwrap()).unwrap();
     world.stack.ledger(["cards".as_ref(), "add".as_ref(), file.as_os_str()]).unwrap();
     before.clone().and_now("5", "6").put(&world);
-    let refused = "wasmcustom.pax_rate_cards_refused";
+    let refused = "wasmcustom.pax_rate_cards_refused_total";
     wait_for("the ledger refuses it", || world.stack.stat(refused).is_some_and(|count| count > 0));
     let told = log(&world);
     assert!(told.contains("the ledger refuses this configuration's rate cards"), "{told}");

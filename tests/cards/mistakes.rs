@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
 ];
 
 fn rejected(world: &World) -> u64 {
-    world.stack.stat("wasmcustom.pax_configurations_rejected").unwrap_or(0)
+    world.stack.stat("wasmcustom.pax_configurations_rejected_total").unwrap_or(0)
 }
 
 fn bad_bundle() {

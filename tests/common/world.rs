@@ -113,6 +113,17 @@ impl World {
         self.stack.stat("wasmcustom.pax_outbox_waiting").unwrap_or(0)
     }
 
+    /// The sum of a metric's series; none where there is no series of it.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let text = self.stack.admin(&format!("/stats?filter=^wasmcustom\\.{name}")).unwrap();
+        let value = |line: &str| {
+            let rest = line.strip_prefix("wasmcustom.")?.strip_prefix(name)?;
+            let value = rest.starts_with([';', ':']).then(|| rest.rsplit(": ").next())?;
+            value?.trim().parse::<u64>().ok()
+        };
+        text.lines().filter_map(value).reduce(|sum, value| sum + value)
+    }
+
     /// Waits until no call is in flight and no debit waits, so that what is not in the ledger will never be.
     pub fn settle(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);

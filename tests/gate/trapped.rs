@@ -7,6 +7,7 @@ use crate::play::{Caller, OUTPUT_TOKENS, costs_all, error, reservation, room_for
 use pax_gateway::in_flight::DEAD_MS;
 use pax_stack::Layout;
 use pax_standin::Behaviour;
+use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -47,6 +48,11 @@ fn trapped() {
         assert_eq!(Connection::open(port).call(&caller.call(OUTPUT_TOKENS)).status, 200);
     }
     let mut streams = slow_streams(&world, &caller);
+    // The workers say once a second what they have.
+    let open = |world: &World| (world.metric("pax_calls_in_flight"), world.metric("pax_reserved_picopax"));
+    let picopax = |amount: Decimal| u64::try_from(amount * Decimal::from(10u64.pow(12))).unwrap();
+    let all = (Some(STREAMS as u64), Some(picopax(reservation(OUTPUT_TOKENS) * Decimal::from(STREAMS))));
+    until(Duration::from_secs(4), || format!("{:?}", open(&world)), &format!("{all:?}"));
     world.behave(costs_all());
     let mut last = Connection::open(port);
     let answer = last.call(&caller.special(false, Some("trap-on-answer")));
@@ -59,7 +65,7 @@ fn trapped() {
     // Everything is spent or reserved, and stays so until the VM counts as dead.
     let refused = Connection::open(port).call(&caller.call(OUTPUT_TOKENS));
     assert_eq!(refused.refusal(), "429 daily_cap_exceeded");
-    let reserved = reservation(OUTPUT_TOKENS) * rust_decimal::Decimal::from(STREAMS + 1);
+    let reserved = reservation(OUTPUT_TOKENS) * Decimal::from(STREAMS + 1);
     assert_eq!(error(&refused)["reserved_pax"], format!("{reserved:.12}"));
     std::thread::sleep(Duration::from_millis(3 * PACE_MS));
     let cut = streams.iter_mut().filter_map(|(id, stream)| stream.is_closed().then(|| id.clone()));
@@ -97,6 +103,11 @@ fn trapped() {
     assert!(sum(&entries) <= cap);
     caller.has_nothing_reserved(&world, port, cap);
     world.settle();
+    // The metrics have what the dead VM counted, and what its calls were charged by another.
+    until(Duration::from_secs(4), || format!("{:?}", open(&world)), "(Some(0), Some(0))");
+    assert_eq!(world.metric("pax_charged_picopax_total"), Some(picopax(sum(&world.entries()))));
+    let estimated = world.stack.admin("/stats?filter=outcome=orphaned").unwrap();
+    assert!(estimated.trim().ends_with(&format!("outcome=orphaned: {}", cut.len())), "{estimated}");
     world.replay();
 }
 

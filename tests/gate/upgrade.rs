@@ -128,7 +128,13 @@ fn nothing_is_lost(world: &World, entries: &[Value], seen: &Tally) {
         assert!(entries.iter().filter(|entry| version(entry) == version_of).count() > 100);
     }
     assert_eq!(unsupported(world), 0);
-    assert_eq!(world.stack.stat("wasmcustom.pax_debits_quarantined").unwrap_or(0), 0);
+    for result in ["conflict", "rejected"] {
+        assert_eq!(
+            world.stack.stat(&format!("wasmcustom.pax_debits_total;result={result}")),
+            None,
+            "{result}"
+        );
+    }
     assert_eq!(world.stack.ledger(["quarantine", "list", "--json"]).unwrap(), "");
     println!("{}", world.replay().trim());
 }

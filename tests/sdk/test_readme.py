@@ -74,15 +74,12 @@ def test_every_line_of_yaml_is_in_the_configuration_that_runs():
         assert lines and [line for line in lines if line not in template] == []
 
 
-def test_every_make_target_link_and_metric_is_there():
+def test_every_make_target_and_link_is_there():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
     assert named and named <= targets
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links and [link for link in links if not (ROOT / link).exists()] == []
-    code = "".join((ROOT / "src" / file).read_text() for file in ["root.rs", "worker.rs"])
-    defined = set(re.findall(r'"(pax_[a-z_]+)"', code))
-    assert set(re.findall(r"`wasmcustom\.(\w+)`", README)) == defined - {"pax_gateway"}
 
 
 def test_the_table_of_the_plugins_configuration_has_the_defaults_and_limits_of_the_code():

@@ -52,8 +52,11 @@ fn said_once(world: &World, what: &str) {
     assert_eq!(lines.len(), 1, "{lines:#?}");
 }
 
-fn counted(world: &World, metric: &str) -> u64 {
-    world.stack.stat(&format!("wasmcustom.{metric}")).unwrap_or(0)
+/// How many errors of a code the gateway answered itself.
+fn refused_with(world: &World, code: &str) -> u64 {
+    let text = world.stack.admin("/stats?filter=pax_refusals_total").unwrap();
+    let of_code = text.lines().filter(|line| line.contains(&format!("error_type={code}:")));
+    of_code.filter_map(|line| line.rsplit(": ").next()?.trim().parse::<u64>().ok()).sum()
 }
 
 fn body(model: &str) -> String {
@@ -88,7 +91,7 @@ fn unknown_cluster() {
     assert!(line.contains("Name a cluster of Envoy's configuration"), "{line}");
     std::thread::sleep(Duration::from_secs(3));
     said_once(&world, main);
-    assert!(counted(&world, "pax_callouts_failed") > 3);
+    assert!(world.metric("pax_callouts_failed_total").unwrap_or(0) > 3);
 
     world
         .stack
@@ -125,7 +128,7 @@ fn ledger_away() {
         assert!(line.contains("Is pax-ledger running"), "{line}");
         said_once(&world, &told);
     }
-    let failed = counted(&world, "pax_callouts_failed");
+    let failed = world.metric("pax_callouts_failed_total").unwrap_or(0);
     assert!(failed >= CALLS.try_into().unwrap(), "{failed}");
     world.stack.start_ledger().unwrap();
     wait_for_line(&world, "the ledger answers again at cluster \"ledger\"");
@@ -229,12 +232,12 @@ fn providers() {
         failed += 1;
     }
     said_once(&world, &told("openai"));
-    assert_eq!(counted(&world, "pax_provider_unreachable"), failed);
+    assert_eq!(refused_with(&world, "upstream_unavailable"), failed);
     // A provider that answers is no trouble, whatever it answers.
     assert_eq!(call(&world, TOKEN, MODEL).status, 200);
     world.behave(pax_standin::Behaviour { status: Some(503), ..Default::default() });
     assert_eq!(call(&world, TOKEN, MODEL).status, 503);
-    assert_eq!(counted(&world, "pax_provider_unreachable"), failed);
+    assert_eq!(refused_with(&world, "upstream_unavailable"), failed);
     assert!(lines(&world, &told("fireworks")).is_empty());
     world.settle();
     world.replay();
@@ -321,7 +324,7 @@ fn kept_back() {
     }
     assert!(slow < 4, "{slow}");
     said_once(&world, "Envoy keeps the bodies of requests from the filter");
-    assert!(counted(&world, "pax_bodies_kept_back") >= CALLS.try_into().unwrap());
+    assert!(refused_with(&world, "gateway_disabled") >= CALLS.try_into().unwrap());
     // Without a body nothing is amiss.
     assert_eq!(world.connect().call(&request("GET", "/v1/models", &headers, None)).status, 200);
     assert!(world.take_received().is_empty());
@@ -356,7 +359,7 @@ fn slow_callers() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert!(lines(&world, "keeps the bodies").is_empty());
-    assert_eq!(counted(&world, "pax_bodies_kept_back"), 0);
+    assert_eq!(refused_with(&world, "gateway_disabled"), 0);
 }
 
 fn credits_away() {
@@ -377,7 +380,7 @@ fn credits_away() {
         assert_eq!(world.connect().call(&credits).refusal(), "503 ledger_unavailable");
     }
     said_once(&world, "the ledger's public listener (GET /v1/credits) cannot be reached");
-    assert_eq!(counted(&world, "pax_provider_unreachable"), 0, "it is no provider");
+    assert_eq!(refused_with(&world, "upstream_unavailable"), 0, "it is no provider");
     world.stack.start_ledger().unwrap();
     assert_eq!(world.connect().call(&credits).status, 200);
 }

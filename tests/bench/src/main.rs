@@ -138,10 +138,11 @@ async fn measure_all(all: &[Running], rounds: u64, calls: u64, before: String) -
 fn check_ledger(gateway: &Running) -> Result<(), BenchError> {
     let stat = |name: &str| gateway.stack.stat(name).unwrap_or(0);
     let answered = gateway.answered();
-    let recorded = stat("wasmcustom.pax_debits_recorded");
+    let recorded = stat("wasmcustom.pax_debits_total;result=recorded");
     let replay = gateway.stack.ledger(["replay"])?;
     eprintln!("· {recorded} debits recorded; {}", replay.lines().last().unwrap_or_default());
-    let odd = ["wasmcustom.pax_debits_duplicate", "wasmcustom.pax_debits_quarantined"];
+    let odd = ["duplicate", "conflict", "rejected"]
+        .map(|result| format!("wasmcustom.pax_debits_total;result={result}"));
     if recorded != answered || odd.iter().any(|name| stat(name) != 0) {
         return Err(BenchError::Failed(format!(
             "{answered} calls were answered, and {recorded} debits recorded: they should be as many"

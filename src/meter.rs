@@ -1,0 +1,212 @@
+//! Which of Envoy's metrics a series is. Envoy gives each a number when it is defined and a new one each time that it is
+//! defined again, so a VM keeps the numbers, and makes a series' name once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::metrics::{DEBIT_RESULTS, Kind, Metric, REASONS, Series, Value};
+
+/// How many series a VM defines; what comes after them is counted as `other`. Envoy keeps each for as long as it runs.
+pub const SERIES_MAX: usize = 4_096;
+/// How many names of cards and configurations a VM knows; what comes after them is `other`.
+pub const NAMES_MAX: u16 = 2_048;
+
+/// Envoy's metrics.
+pub trait Port {
+    /// Defines one; none where Envoy does not let it.
+    fn define(&mut self, kind: Kind, name: &str) -> Option<u32>;
+    /// Counts on.
+    fn add(&mut self, id: u32, by: u64);
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record(&mut self, id: u32, value: u64);
+}
+
+/// The names of cards and configurations that became values of labels.
+#[derive(Debug, Default)]
+pub struct Names {
+    ids: BTreeMap<Arc<str>, u16>,
+    texts: Vec<Arc<str>>,
+}
+
+impl Names {
+    const fn new() -> Self {
+        Self { ids: BTreeMap::new(), texts: Vec::new() }
+    }
+
+    /// A name's text.
+    #[must_use]
+    pub fn text(&self, id: u16) -> &str {
+        self.texts.get(usize::from(id)).map_or("other", |text| text)
+    }
+
+    fn value(&mut self, name: &str) -> Value {
+        if let Some(id) = self.ids.get(name) {
+            return Value::Name(*id);
+        }
+        let Some(id) = u16::try_from(self.texts.len()).ok().filter(|id| *id < NAMES_MAX) else {
+            return Value::Other;
+        };
+        let text: Arc<str> = name.into();
+        self.texts.push(Arc::clone(&text));
+        self.ids.insert(text, id);
+        Value::Name(id)
+    }
+}
+
+/// A VM's metrics.
+#[derive(Debug, Default)]
+pub struct Meter {
+    names: Names,
+    ids: BTreeMap<Series, Option<u32>>,
+}
+
+impl Meter {
+    /// None are defined yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { names: Names::new(), ids: BTreeMap::new() }
+    }
+
+    /// The value of a label whose text a card or the configuration has. Never one that only a caller has.
+    pub fn name(&mut self, known: &str) -> Value {
+        self.names.value(known)
+    }
+
+    /// Defines the series that every VM has, so that each is there, at zero, before something happens for the first time.
+    pub fn define(&mut self, port: &mut impl Port) {
+        for metric in Metric::ALL {
+            match metric {
+                Metric::Debits => {
+                    DEBIT_RESULTS.iter().for_each(|(_, word)| self.define_one(port, metric, word))
+                }
+                Metric::CalloutsFailed => REASONS.iter().for_each(|word| self.define_one(port, metric, word)),
+                _ if metric.about().labels.is_empty() => {
+                    self.id(port, Series::new(metric, []));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn define_one(&mut self, port: &mut impl Port, metric: Metric, word: &'static str) {
+        self.id(port, Series::new(metric, [Value::Word(word)]));
+    }
+
+    /// Counts a series on, sets it, or adds a value to it, as its kind is.
+    pub fn tell(&mut self, port: &mut impl Port, series: Series, amount: u64) {
+        let Some(id) = self.id(port, series) else { return };
+        match series.kind() {
+            Kind::Counter => port.add(id, amount),
+            Kind::Gauge | Kind::Histogram => port.record(id, amount),
+        }
+    }
+
+    /// The same for a metric with these values of its labels.
+    pub fn tell_of<const N: usize>(
+        &mut self,
+        port: &mut impl Port,
+        metric: Metric,
+        values: [Value; N],
+        amount: u64,
+    ) {
+        self.tell(port, Series::new(metric, values), amount);
+    }
+
+    /// The names that it knows.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How many series it has defined.
+    #[must_use]
+    pub fn defined(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn id(&mut self, port: &mut impl Port, mut series: Series) -> Option<u32> {
+        if let Some(id) = self.ids.get(&series) {
+            return *id;
+        }
+        if self.ids.len() >= SERIES_MAX {
+            series = series.without_names();
+            if let Some(id) = self.ids.get(&series) {
+                return *id;
+            }
+        }
+        let id = port.define(series.kind(), &series.name(&self.names));
+        self.ids.insert(series, id);
+        id
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+    use super::*;
+
+    /// An Envoy that keeps its metrics by name.
+    #[derive(Debug, Default)]
+    pub(crate) struct Envoy {
+        names: Vec<String>,
+        values: BTreeMap<String, u64>,
+        refuses: bool,
+        asked: usize,
+    }
+
+    impl Envoy {
+        /// One that defines none.
+        pub(crate) fn refusing() -> Self {
+            Self { refuses: true, ..Self::default() }
+        }
+
+        /// The value of the metric of that name.
+        pub(crate) fn of(&self, name: &str) -> Option<u64> {
+            self.values.get(name).copied()
+        }
+
+        /// The sum of a metric's series.
+        pub(crate) fn sum(&self, metric: &str) -> u64 {
+            let of = |name: &String| name.split(';').next() == Some(metric);
+            self.values.iter().filter(|(name, _)| of(name)).map(|(_, value)| value).sum()
+        }
+
+        /// The names of a metric's series, without the metric's own.
+        pub(crate) fn series(&self, metric: &str) -> Vec<&str> {
+            let rest = |name: &'_ String| name.split_once(';').is_some_and(|(name, _)| name == metric);
+            self.values.keys().filter(|name| rest(name)).map(|name| &name[metric.len()..]).collect()
+        }
+
+        pub(crate) fn defined(&self) -> usize {
+            self.names.len()
+        }
+
+        pub(crate) fn asked(&self) -> usize {
+            self.asked
+        }
+    }
+
+    impl Port for Envoy {
+        fn define(&mut self, _: Kind, name: &str) -> Option<u32> {
+            self.asked += 1;
+            assert!(!self.names.iter().any(|known| known == name), "{name} is defined twice");
+            if self.refuses {
+                return None;
+            }
+            self.names.push(name.to_owned());
+            u32::try_from(self.names.len() - 1).ok()
+        }
+
+        fn add(&mut self, id: u32, by: u64) {
+            *self.values.entry(self.names[usize::try_from(id).unwrap()].clone()).or_default() += by;
+        }
+
+        fn record(&mut self, id: u32, value: u64) {
+            self.values.insert(self.names[usize::try_from(id).unwrap()].clone(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "meter_test.rs"]
+mod tests;
