@@ -46,6 +46,27 @@ fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
 }
 
 #[test]
+fn a_call_that_does_not_fit_is_told_how_it_could_cost_less() {
+    let unstated = free_body().replace(r#""max_tokens":50,"#, "");
+    let embedding = r#"{"model":"nomic-ai/nomic-embed-text-v1.5","input":"Hello"}"#.to_owned();
+    for (path, body, spent, says) in [
+        ("/v1/chat/completions", free_body(), "9.5", "lower max_tokens"),
+        ("/v1/chat/completions", unstated, "9.5", "state max_tokens (without it"),
+        // The input alone costs more than is left, so no maximum helps.
+        ("/v1/chat/completions", free_body(), "9.9999999999", "Send less input"),
+        ("/v1/embeddings", embedding, "9.5", "send less input"),
+    ] {
+        let mut drive = free();
+        drive.opens = Opened::Exceeded(Daily { spent: spent.parse().unwrap(), ..DAILY });
+        drive.head_of(&[(":method", "POST"), (":path", path), ("authorization", "Bearer t")], false);
+        drive.resolved(Status::Active).body(&body);
+        assert_eq!(drive.code(), "429 daily_cap_exceeded", "{body}");
+        let told = String::from_utf8(drive.reply.unwrap().body).unwrap();
+        assert!(told.contains(says), "{told}");
+    }
+}
+
+#[test]
 fn a_body_without_room_is_refused_as_long_as_nothing_went_on() {
     let refused = |known: bool, full: Full| {
         let mut drive = Drive::new();

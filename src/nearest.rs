@@ -92,6 +92,7 @@ fn letters(a: &[u8], b: &[u8], row: &mut Vec<usize>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     const NAMES: [&str; 8] = [

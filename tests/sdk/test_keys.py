@@ -1,6 +1,7 @@
 """A start with one provider's key: what is said, what is listed, and what is refused. No provider is called."""
 
 import re
+import time
 
 import openai
 import pytest
@@ -20,7 +21,11 @@ def with_one_key(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def printed(with_one_key):
-    return "".join(with_one_key.program.output)
+    """All that is said at the start: the call to try is its end, a moment after `ready`."""
+    deadline = time.monotonic() + 10
+    while "Say hello" not in (said := "".join(with_one_key.program.output)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return said
 
 
 @pytest.fixture
