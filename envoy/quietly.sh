@@ -28,7 +28,7 @@ trap 'stop 143' TERM
 # What cargo has begun to compile; nothing for other commands.
 progress() {
     crates=$(grep -cE '^ *(Compiling|Checking) ' "$log")
-    [ "$crates" = 0 ] || printf ', %s crates' "$crates"
+    case $crates in 0) ;; 1) printf ', 1 crate' ;; *) printf ', %s crates' "$crates" ;; esac
 }
 seconds() { echo $(($(date +%s) - began)); }
 

@@ -13,6 +13,7 @@ use pax_gateway::doc::Mistake;
 
 use crate::decimal::dollars;
 use crate::folder::{CardFile, Folder, lock_entry, version_of};
+use crate::order::{self, Dated};
 use crate::prices::{self, Which};
 use crate::spans::{self, Places};
 
@@ -119,11 +120,12 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
         }
     };
     findings.extend(gaps);
-    findings.extend(dates(folder));
+    let dated = order::dated(folder);
+    findings.extend(dates(&dated, draft, rules.now));
     findings.extend(rules.published.iter().flat_map(|published| unpublished(folder, published)));
     findings.extend(rules.providers.iter().flat_map(|known| unknown_providers(folder, known, rules.now)));
-    for (before, card) in std::iter::once(None).chain(folder.cards.iter().map(Some)).zip(&folder.cards) {
-        findings.extend(absurd(before, card));
+    for card in &folder.cards {
+        findings.extend(absurd(replaced(&dated, card), card));
     }
     if let Some(draft) = draft {
         let what = "is a draft, not in LOCK: `pax-ratecard publish` locks it";
@@ -209,19 +211,42 @@ fn gaps(folder: &Folder) -> Vec<Finding> {
     gaps
 }
 
-/// Cards that would be in force before the one ahead of them.
-fn dates(folder: &Folder) -> Vec<Finding> {
+/// Cards that the last one overtakes. A draft may do so, since publishing it publishes them again; but not with those
+/// that have begun: what was called since keeps its price.
+fn dates(dated: &[Dated<'_>], draft: Option<&CardFile>, now: Moment) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut before: Option<(&str, Moment)> = None;
-    for card in &folder.cards {
-        let Ok(parsed) = RateCard::parse(&card.text) else { continue };
-        if let Some((name, moment)) = before.filter(|(_, moment)| parsed.effective_from < *moment) {
-            let what = format!("goes backwards: {name} is in force from {moment}");
-            found.push(at_path(Level::Mistake, card, "effective_from", what));
-        }
-        before = Some((&card.name, parsed.effective_from));
+    for Dated { card, begins } in order::overtaken(dated) {
+        let Some(last) = dated.last() else { continue };
+        let (level, of, what) = match draft {
+            Some(draft) if begins <= now => {
+                (Level::Mistake, draft, format!("goes backwards: {} is in force from {begins}", card.name))
+            }
+            Some(draft) => {
+                let what = format!(
+                    "begins before {} does, at {begins}: `pax-ratecard publish` publishes that one again behind it",
+                    card.name
+                );
+                (Level::Note, draft, what)
+            }
+            None => {
+                let (stem, last) = (card.name.trim_end_matches(".json"), &last.card.name);
+                let what = format!(
+                    "never comes into force: {last} has a higher version and begins before it. `pax-ratecard new --from \
+                     {stem} --effective {begins}` starts it again"
+                );
+                (Level::Warning, card, what)
+            }
+        };
+        found.push(at_path(level, of, "effective_from", what));
     }
     found
+}
+
+/// The card that was in force when this one began.
+fn replaced<'a>(dated: &[Dated<'a>], card: &CardFile) -> Option<&'a CardFile> {
+    let at = dated.iter().position(|other| other.card.name == card.name)?;
+    let (begins, earlier) = (dated.get(at)?.begins, dated.get(..at)?);
+    order::in_force(earlier, begins).or(earlier.last().copied()).map(|before| before.card)
 }
 
 /// Something found at a path of a card, or at the nearest one above it that is there.

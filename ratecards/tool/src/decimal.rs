@@ -49,6 +49,13 @@ pub fn dollars(usd: Usd) -> String {
     cents(&usd.to_string())
 }
 
+/// 10⁻¹² US dollars as dollars, with all their decimals.
+#[must_use]
+pub fn picodollars(units: u128) -> String {
+    const DOLLAR: u128 = 1_000_000_000_000;
+    format!("{}.{:012}", units / DOLLAR, units % DOLLAR)
+}
+
 /// A decimal without zeros at the end beyond the second place.
 #[must_use]
 pub fn cents(text: &str) -> String {

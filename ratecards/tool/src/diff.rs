@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::Failed;
 use crate::decimal::{change, dollars, per_cent};
-use crate::draft::{parse, revaluation};
+use crate::draft::parse;
 use crate::folder::CardFile;
 use crate::prices::{self, Price, Prices, Which};
+use crate::publish::revaluation;
 use crate::reprice::Revenue;
 
 /// All that differs between two cards. Money is text: decimals.

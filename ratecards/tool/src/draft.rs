@@ -1,4 +1,4 @@
-//! Starting the next card, and publishing it.
+//! Starting the next card.
 
 use std::ops::Range;
 
@@ -6,51 +6,136 @@ use pax_gateway::card::RateCard;
 use pax_gateway::clock::Moment;
 
 use crate::Failed;
-use crate::check::{self, Checked, Level, Rules, with_line};
-use crate::decimal::{change, dollars, per_cent};
-use crate::folder::{CardFile, Folder, lock_entry};
+use crate::folder::{CardFile, Folder};
+use crate::markup::{Marked, Markup};
+use crate::order::{self, Dated};
 use crate::spans;
 
-/// The next version from a card: its text with another version, time and reason, and every other byte the same.
+const DAY_MS: u64 = 86_400_000;
+
+/// What the operator said of the next card.
+#[derive(Clone, Debug, Default)]
+pub struct Next {
+    /// Why prices change.
+    pub reason: Option<String>,
+    /// When it begins, as it is written into the card.
+    pub effective: Option<String>,
+    /// The card to start from.
+    pub from: Option<String>,
+    /// By how much its prices are raised.
+    pub markup: Option<Markup>,
+}
+
+/// A draft that was started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The draft.
+    pub card: CardFile,
+    /// When it begins.
+    pub begins: Moment,
+    /// The name of the card that it is a copy of.
+    pub source: String,
+    /// The name of the card that is in force when it begins: what it is to be compared with.
+    pub replaces: Option<String>,
+    /// Published cards that begin later: publishing the draft publishes them again behind it.
+    pub later: Vec<String>,
+    /// What a mark-up did, and whether the source's own reason speaks of one.
+    pub marked: Option<(Marked, bool)>,
+}
+
+/// The next version from a card: its text with another version, time and reason, its prices raised where a mark-up is
+/// asked for, and every other byte the same. It starts from the last card, or from the one in force where the last one
+/// begins later than the new one.
 ///
 /// # Errors
-/// Where a draft exists, a card has a mistake, or the time is before the last card's.
-pub fn start(folder: &Folder, from: Option<&str>, reason: &str, effective: &str) -> Result<CardFile, Failed> {
+/// Where a draft exists, a card has a mistake, the time is before that of a card that has begun, or a mark-up fits no
+/// model.
+pub fn start(folder: &Folder, next: &Next, now: Moment) -> Result<Started, Failed> {
     if let Some(draft) = folder.draft() {
         let name = &draft.name;
         return Err(Failed(format!(
             "{name} is a draft already: publish it, or delete the file, and start again"
         )));
     }
-    let moment: Moment =
-        effective.parse().map_err(|error| Failed(format!("--effective {effective:?} {error}")))?;
-    if reason.trim().is_empty() {
-        return Err(Failed("--reason is empty: say in one line why prices change".to_owned()));
-    }
     let Some(last) = folder.cards.last() else {
         return Err(Failed(format!("{} has no card to start from", folder.path.display())));
     };
     let parsed = parse(last)?;
-    if moment < parsed.effective_from {
+    let cards = order::dated(folder);
+    let effective = match &next.effective {
+        Some(effective) => effective.clone(),
+        None if parsed.effective_from > now => {
+            return Err(Failed(format!(
+                "{} is published and begins later, at {}: say with --effective when the new card begins",
+                last.name, parsed.effective_from
+            )));
+        }
+        // A whole day in which every gateway can load the card.
+        None => format!("{}T00:00:00Z", now.plus_ms(DAY_MS).day().next()),
+    };
+    let begins: Moment =
+        effective.parse().map_err(|error| Failed(format!("--effective {effective:?} {error}")))?;
+    if let Some(begun) = order::in_force(&cards, now).filter(|begun| begins < begun.begins) {
         return Err(Failed(format!(
-            "--effective {effective} is before {} is in force, at {}: versions follow each other in time too",
-            last.name, parsed.effective_from
+            "--effective {effective} is before {} took force, at {}: what was called since keeps its price; choose a \
+             time from now on",
+            begun.card.name, begun.begins
         )));
     }
-    let source = from.map_or(Ok(last), |called| folder.card(called))?;
-    parse(source)?;
+    let replaces = order::in_force(&cards, begins).map(|card| card.card);
+    let source = match &next.from {
+        Some(called) => folder.card(called)?,
+        None => replaces.unwrap_or(last),
+    };
     let version =
         parsed.version.0.checked_add(1).ok_or_else(|| Failed("there is no further version".to_owned()))?;
+    let reason = reason(next, parse(source)?.version.0)?;
+    let mut card = renumbered(source, version, Some(&effective), &reason)?;
+    let mut marked = None;
+    if let Some(markup) = &next.markup {
+        let (text, done) = markup.apply(&card.text)?;
+        let again = parse(source)?.reason.contains("mark-up of ");
+        (card.text, marked) = (text, Some((done, again)));
+        parse(&card)?;
+    }
+    let with_it: Vec<Dated<'_>> = cards.iter().copied().chain([Dated { card: &card, begins }]).collect();
+    let later = order::overtaken(&with_it).iter().map(|later| later.card.name.clone()).collect();
+    let (source, replaces) = (source.name.clone(), replaces.map(|card| card.name.clone()));
+    Ok(Started { card, begins, source, replaces, later, marked })
+}
+
+/// What the draft's `reason` says: the operator's words, and the mark-up.
+fn reason(next: &Next, source: u32) -> Result<String, Failed> {
+    let said = next.reason.as_deref().map(str::trim);
+    let marked = next.markup.as_ref().map(|markup| markup.said(source));
+    match (said, marked) {
+        (Some(""), _) => Err(Failed("--reason is empty: say in one line why prices change".to_owned())),
+        (Some(said), Some(marked)) => Ok(format!("{said} ({marked})")),
+        (Some(said), None) => Ok(said.to_owned()),
+        (None, Some(marked)) => Ok(marked),
+        (None, None) => Err(Failed("say with --reason in one line why prices change".to_owned())),
+    }
+}
+
+/// A card's text under another version and reason, and another time if one is given; every other byte is the same.
+pub(crate) fn renumbered(
+    source: &CardFile,
+    version: u32,
+    effective: Option<&str>,
+    reason: &str,
+) -> Result<CardFile, Failed> {
     let text = spans::read(&source.text);
     let mut edits = Edits::default();
     for (key, new) in [
-        ("rate_table_v", version.to_string()),
-        ("effective_from", quoted(effective)),
-        ("reason", quoted(reason.trim())),
+        ("rate_table_v", Some(version.to_string())),
+        ("effective_from", effective.map(quoted)),
+        ("reason", Some(quoted(reason))),
     ] {
         let value = text.as_ref().and_then(|text| text.get(key));
         let value = value.ok_or_else(|| Failed(format!("{} has no {key}", source.name)))?;
-        edits.replace(value.span.clone(), new);
+        if let Some(new) = new {
+            edits.replace(value.span.clone(), new);
+        }
     }
     let text = edits.apply(&source.text);
     let card = CardFile { name: format!("v{version}.json"), version: Some(version), text };
@@ -96,98 +181,4 @@ impl Edits {
         }
         text
     }
-}
-
-/// What the operator said about publishing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Consent {
-    /// A card may be in force from the past on.
-    pub now_in_force: bool,
-    /// `pax_usd` may change.
-    pub revalue_balances: bool,
-    /// Warnings are known.
-    pub despite_warnings: bool,
-}
-
-/// What publishing did.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The card.
-    pub card: CardFile,
-    /// When it takes force.
-    pub effective_from: Moment,
-    /// What a changed `pax_usd` does.
-    pub revaluation: Option<String>,
-    /// What the check found beside.
-    pub checked: Checked,
-}
-
-/// Locks the draft.
-///
-/// # Errors
-/// Where there is none, something is wrong with the folder, or a consent is missing. Nothing is written then.
-pub fn publish(
-    folder: &Folder,
-    called: Option<&str>,
-    consent: Consent,
-    rules: &Rules,
-) -> Result<Published, Failed> {
-    let card = match called.map(|called| folder.card(called)).transpose()?.or(folder.draft()) {
-        Some(card) if folder.is_locked(&card.name) => {
-            let name = &card.name;
-            return Err(Failed(format!(
-                "{name} is published: it never changes. `pax-ratecard new` starts the next"
-            )));
-        }
-        Some(card) => card.clone(),
-        None => return Err(Failed("there is no draft: `pax-ratecard new` starts one".to_owned())),
-    };
-    let checked = check::check(folder, rules);
-    let list = |level: Level| -> String {
-        let of_level = checked.findings.iter().filter(|finding| finding.level == level);
-        of_level.map(|finding| format!("{finding}\n")).collect()
-    };
-    let Some(bundle) = &checked.bundle else {
-        return Err(Failed(format!("{}nothing was published", list(Level::Mistake))));
-    };
-    if checked.count(Level::Warning) > 0 && !consent.despite_warnings {
-        let what = "nothing was published; --despite-warnings does it where they are right";
-        return Err(Failed(format!("{}{what}", list(Level::Warning))));
-    }
-    let cards = bundle.cards();
-    let Some(new) = cards.last() else { return Err(Failed("there is no card".to_owned())) };
-    if new.effective_from <= rules.now && !consent.now_in_force {
-        return Err(Failed(format!(
-            "{}: effective_from {} is in the past: gateways that load it late would price by the card before it \
-             until then. Set a later time, or say --now-in-force",
-            card.name, new.effective_from
-        )));
-    }
-    let before = cards.len().checked_sub(2).and_then(|index| cards.get(index));
-    let revaluation = before.and_then(|before| revaluation(before, new));
-    if let Some(what) = revaluation.as_ref().filter(|_| !consent.revalue_balances) {
-        return Err(Failed(format!("{what}\nnothing was published; --revalue-balances is your consent")));
-    }
-    let effective_from = new.effective_from;
-    folder.write("LOCK", &with_line(&folder.lock, &lock_entry(&card)))?;
-    Ok(Published { card, effective_from, revaluation, checked })
-}
-
-/// What another `pax_usd` does to everybody; nothing where it is the same.
-#[must_use]
-pub fn revaluation(old: &RateCard, new: &RateCard) -> Option<String> {
-    let units = |card: &RateCard| i128::try_from(card.pax_usd.picodollars()).unwrap_or(i128::MAX);
-    let (before, after) = (units(old), units(new));
-    if before == after {
-        return None;
-    }
-    let worth = change(before, after).map_or_else(String::new, per_cent);
-    let prices = change(after, before).map_or_else(String::new, per_cent);
-    Some(format!(
-        "pax_usd changes from {} to {} US dollars ({worth}). Every balance and every daily cap keeps its number of \
-         PAX, and is worth {worth} in what it buys; a price that stays in dollars changes by {prices} in PAX. Entries \
-         keep the card that priced them. To keep what customers can buy, grant or correct their balances",
-        dollars(old.pax_usd),
-        dollars(new.pax_usd)
-    ))
 }

@@ -13,8 +13,9 @@
 //! | [`prices`] | the dollars of a card, one by one |
 //! | [`diff`], [`show`] | what the next card changes, and how that is shown |
 //! | [`reprice`] | what a period would have cost under another card |
-//! | [`draft`] | starting, and publishing, the next card |
-//! | [`litellm`], [`source`], [`listed`], [`model_text`] | prices from LiteLLM's list into a card |
+//! | [`draft`], [`markup`] | starting the next card, with its prices raised |
+//! | [`order`], [`publish`] | which card is in force when; publishing the draft, and again what it overtakes |
+//! | [`litellm`], [`source`], [`listed`], [`unpriced`], [`model_text`] | prices from LiteLLM's list into a card |
 //! | [`decimal`] | decimal texts: the point moves, no float |
 //! | [`cli`] | the command line |
 
@@ -26,13 +27,17 @@ pub mod draft;
 pub mod folder;
 pub mod listed;
 pub mod litellm;
+pub mod markup;
 pub mod model_text;
+pub mod order;
 pub mod prices;
+pub mod publish;
 pub mod reprice;
 pub mod show;
 pub mod source;
 pub mod spans;
 pub mod speed;
+pub mod unpriced;
 
 use std::fmt;
 

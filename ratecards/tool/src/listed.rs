@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::decimal::per_million;
 use crate::model_text::{Entry, PARTS, Rates, Scope};
 use crate::source::{Field, Listed, Place, field, hides_reasoning};
-use crate::spans::Value;
+use crate::spans::{Member, Value};
+use crate::unpriced::{Unpriced, unpriced};
 
 /// What the operator said beside which models.
 #[derive(Clone, Debug, Default)]
 pub struct Leave {
     /// A zero for a part of input or output is taken for none: it then costs what the rest costs.
     pub allow_zero: bool,
+    /// What can be left unpriced is: see [`crate::unpriced`].
+    pub unpriced: bool,
+    /// Where the gateway calls each provider, as far as that is known.
+    pub authorities: BTreeMap<String, String>,
     /// Fields that a card cannot express, and that the operator knows no call to incur.
     pub ignored: Vec<String>,
 }
@@ -38,6 +43,8 @@ pub struct Reading {
     pub taken: Vec<Taken>,
     /// What of the list was not taken, though the model was.
     pub notes: Vec<String>,
+    /// What of the model's price is left unpriced, and what becomes of calls that would incur it.
+    pub unpriced: Vec<String>,
 }
 
 /// Reads a model.
@@ -45,10 +52,16 @@ pub struct Reading {
 /// # Errors
 /// All reasons to leave it out.
 pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> {
-    let mut reader = Reader { leave, reasons: Vec::new(), notes: Vec::new(), dropped: BTreeSet::new() };
+    let mut reader = Reader {
+        leave,
+        reasons: Vec::new(),
+        notes: Vec::new(),
+        unpriced: BTreeMap::new(),
+        dropped: BTreeSet::new(),
+    };
     let mode = reader.mode(listed.fields);
     let Some(mode) = mode else { return Err(reader.reasons) };
-    let mut prices = reader.prices(listed.fields, mode);
+    let mut prices = reader.prices(listed, mode);
     reader.need(&prices, mode);
     reader.spread_images(&mut prices);
     let context_window = reader.limit(listed.fields, &["max_input_tokens", "max_tokens"]);
@@ -66,7 +79,8 @@ pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> 
             let provider = listed.provider.to_owned();
             let hidden_reasoning = mode == "chat" && hides_reasoning(listed);
             if hidden_reasoning {
-                reader.notes.push(format!("it reasons (supports_reasoning), and {provider} hides that"));
+                let hides = if provider == "groq" { "hides that if asked" } else { "hides that" };
+                reader.notes.push(format!("it reasons (supports_reasoning), and {provider} {hides}"));
             }
             let entry = Entry {
                 provider,
@@ -83,7 +97,8 @@ pub fn read(listed: &Listed<'_>, leave: &Leave) -> Result<Reading, Vec<String>> 
                 let part = PARTS.iter().position(|part| *part == taken.place.part);
                 (taken.place.tier.clone(), taken.place.above, part)
             });
-            Ok(Reading { entry, taken, notes: reader.notes })
+            let unpriced = reader.left_unpriced();
+            Ok(Reading { entry, taken, notes: reader.notes, unpriced })
         }
         (_, upstream) => {
             reader.reasons.splice(0..0, upstream.err());
@@ -98,6 +113,8 @@ struct Reader<'a> {
     leave: &'a Leave,
     reasons: Vec<String>,
     notes: Vec<String>,
+    /// What is left unpriced, by its fields.
+    unpriced: BTreeMap<Unpriced, Vec<String>>,
     /// Service tiers with a price that cannot be taken.
     dropped: BTreeSet<String>,
 }
@@ -134,10 +151,10 @@ impl Reader<'_> {
         }
     }
 
-    fn prices(&mut self, fields: &Value, mode: &str) -> Found {
+    fn prices(&mut self, listed: &Listed<'_>, mode: &str) -> Found {
         let mut found = Found::new();
-        let mut same = Vec::new();
-        for member in fields.members() {
+        let (mut same, mut beyond) = (Vec::new(), Vec::new());
+        for member in listed.fields.members() {
             let (name, raw) = (&member.key, member.value.plain());
             if raw == Some("null") {
                 continue;
@@ -146,10 +163,7 @@ impl Reader<'_> {
             match field(name) {
                 Field::Plain => {}
                 _ if ignored => self.notes.push(format!("{name} is ignored, as you said")),
-                Field::Beyond => {
-                    let hint = "--ignore takes the model all the same, where no call incurs it";
-                    self.reasons.push(format!("no card can express {name} ({hint})"));
-                }
+                Field::Beyond => beyond.push(member),
                 Field::NotOffered(why) => self.notes.push(format!("{name} is not taken: {why}")),
                 Field::Price(place) => {
                     if let Some(taken) = self.price(&place, name, raw, mode) {
@@ -162,7 +176,37 @@ impl Reader<'_> {
         for (place, name, raw) in same {
             self.same(place, name, raw, mode, &mut found);
         }
+        for member in beyond {
+            self.beyond(listed, member, &found);
+        }
         found
+    }
+
+    /// What no card can express is left unpriced, or leaves the model out.
+    fn beyond(&mut self, listed: &Listed<'_>, member: &Member, found: &Found) {
+        let name = &member.key;
+        let why = match unpriced(name) {
+            None => "--ignore takes the model all the same, where no call incurs it".to_owned(),
+            Some(_) if !self.leave.unpriced => "--leave-unpriced takes the model without it".to_owned(),
+            Some(kind) => {
+                let prices = found.iter().map(|(place, taken)| (place.clone(), taken.usd.clone())).collect();
+                let authority = self.leave.authorities.get(listed.provider).map(String::as_str);
+                match kind.may_be_left(listed, &member.value, &prices, authority) {
+                    Ok(()) => return self.unpriced.entry(kind).or_default().push(name.clone()),
+                    Err(why) => why,
+                }
+            }
+        };
+        self.reasons.push(format!("no card can express {name} ({why})"));
+    }
+
+    fn left_unpriced(&self) -> Vec<String> {
+        let all = |fields: &[String]| match fields {
+            [first] => first.clone(),
+            [first, others @ ..] => format!("{first} and {} more", others.len()),
+            [] => String::new(),
+        };
+        self.unpriced.iter().map(|(kind, fields)| format!("{}: {}", all(fields), kind.says())).collect()
     }
 
     fn price(&mut self, place: &Place, name: &str, raw: Option<&str>, mode: &str) -> Option<Taken> {
@@ -193,6 +237,10 @@ impl Reader<'_> {
             );
             return None;
         }
+        if is_zero && self.leave.unpriced {
+            self.unpriced.entry(Unpriced::FreePart).or_default().push(name.to_owned());
+            return None;
+        }
         if is_zero && !self.leave.allow_zero {
             self.refuse(
                 place,
@@ -211,6 +259,9 @@ impl Reader<'_> {
     fn same(&mut self, place: Place, name: &str, raw: Option<&str>, mode: &str, found: &mut Found) {
         match found.get(&place) {
             Some(taken) if raw.is_some_and(|raw| per_million(raw).as_ref() == Ok(&taken.usd)) => {}
+            Some(_) if self.leave.unpriced && unpriced(name) == Some(Unpriced::LongCacheWrite) => {
+                self.unpriced.entry(Unpriced::LongCacheWrite).or_default().push(name.to_owned());
+            }
             Some(taken) => {
                 let raw = raw.unwrap_or("no number");
                 let why = format!(

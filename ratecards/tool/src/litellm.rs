@@ -52,6 +52,8 @@ pub struct Model {
     pub gone: Vec<String>,
     /// What was not taken of it.
     pub notes: Vec<String>,
+    /// What of its price is left unpriced.
+    pub unpriced: Vec<String>,
 }
 
 /// A model that is not taken.
@@ -229,6 +231,7 @@ fn model(id: &str, name: &str, reading: Reading, old: Option<&Value>) -> Model {
         prices: prices.collect(),
         gone,
         notes: reading.notes.clone(),
+        unpriced: reading.unpriced.clone(),
     }
 }
 

@@ -133,7 +133,9 @@ const PROVIDERS: [(&str, &[&str], &str); 3] = [
 
 /// Providers, by the source's names, that do not pass on what a model reasons, or only a summary of it.
 const HIDING: [&str; 6] = ["openai", "azure", "xai", "gemini", "vertex_ai-language-models", "anthropic"];
-/// Open models reason for all to see, whoever serves them.
+/// One that hides it if it is asked to (`include_reasoning`, `reasoning_format`), of whatever model.
+const HIDES_IF_ASKED: &str = "groq";
+/// Open models reason for all to see, whoever else serves them.
 const OPEN: [&str; 3] = ["gpt-oss", "deepseek", "qwen"];
 
 /// Whether a model's provider hides what it reasons. The source says only whether it reasons (`supports_reasoning`).
@@ -143,7 +145,8 @@ pub fn hides_reasoning(listed: &Listed<'_>) -> bool {
     let reasons = says("supports_reasoning").and_then(Value::plain) == Some("true");
     let provider = says("litellm_provider").and_then(Value::text).unwrap_or_default();
     let name = listed.name.to_ascii_lowercase();
-    reasons && HIDING.contains(&provider) && !OPEN.iter().any(|open| name.contains(open))
+    let hides = HIDING.contains(&provider) && !OPEN.iter().any(|open| name.contains(open));
+    reasons && (hides || provider == HIDES_IF_ASKED)
 }
 
 /// A model of the source.

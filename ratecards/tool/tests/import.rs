@@ -58,6 +58,38 @@ fn an_operator_may_say_what_costs_nothing_here() {
     );
 }
 
+/// What a card cannot say of a price is left unpriced if that costs nobody anything unseen, and never silently.
+#[test]
+fn what_can_be_left_unpriced_is_by_one_flag_and_is_said() {
+    let cards = Temp::of_cards("import-unpriced", &tests("cards"));
+    let list = tests("unpriced.json");
+    let import = ["import", "litellm", list.to_str().unwrap(), "--provider", "openai", "mistral"];
+    let said = cards.fails(&import);
+    assert!(
+        said.contains("no model was taken") && said.contains("--leave-unpriced takes the model"),
+        "{said}"
+    );
+    let said = cards.ok(&[&import[..], &["--leave-unpriced"]].concat());
+    golden("unpriced.txt", &said);
+    assert!(cards.ok(&["check"]).contains("0 mistakes"));
+    // A folder beside the gateway's providers: one that is called in a region charges more than the card would say.
+    let checkout = Temp::new("import-region");
+    fs::create_dir_all(checkout.0.join("ratecards")).unwrap();
+    fs::create_dir_all(checkout.0.join("envoy")).unwrap();
+    for name in ["v1.json", "v2.json", "LOCK"] {
+        checkout.write(&format!("ratecards/{name}"), &cards.text(name));
+    }
+    let dir = checkout.0.join("ratecards");
+    let region = ["--dir", dir.to_str().unwrap(), "--model", "regional", "--leave-unpriced", "--dry-run"];
+    for (authority, is_taken) in [("api.openai.com", true), ("eu.api.openai.com", false)] {
+        let providers = format!("{{\"openai\": {{\"authority\": \"{authority}\"}}}}");
+        checkout.write("envoy/providers.json", &providers);
+        let (ok, said) = cards.run(&[&import[..], &region].concat());
+        assert_eq!(ok, is_taken, "{said}");
+        assert!(is_taken || said.contains("the gateway calls openai at eu.api.openai.com"), "{said}");
+    }
+}
+
 #[test]
 fn a_published_card_is_never_imported_into() {
     let cards = Temp::of_cards("import-locked", &tests("cards"));
@@ -129,18 +161,10 @@ fn the_real_list_is_priced_as_pythons_decimal_does() {
     let cards = Temp::of_cards("import-real", &published());
     cards.ok(&["new", "--reason", "the whole list", "--effective", EFFECTIVE]);
     let draft = newest(&cards);
-    let ignored = [
-        "search_context_cost_per_query",
-        "regional_processing_uplift_multiplier_eu",
-        "regional_processing_uplift_multiplier_us",
-        "off_peak_pricing",
-    ];
-    let providers = ["fireworks", "together", "openai", "deepseek", "groq", "mistral"];
+    let providers = ["fireworks", "together", "openai", "deepseek", "groq", "mistral", "xai"];
     let list = list.to_str().unwrap();
-    let mut args = vec!["import", "litellm", list, "--allow-zero", "--provider"];
+    let mut args = vec!["import", "litellm", list, "--leave-unpriced", "--provider"];
     args.extend(providers);
-    args.push("--ignore");
-    args.extend(ignored);
     println!("{}", cards.ok(&args));
     let said = cards.ok(&["check"]);
     assert!(said.contains(" 0 mistakes"), "{said}");

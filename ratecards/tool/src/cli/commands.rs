@@ -1,24 +1,29 @@
 //! What each command does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pax_gateway::bundle::Bundle;
 use pax_gateway::clock::Moment;
 
+use clap::CommandFactory as _;
+
 use super::{Against, Check, Cli, Command, Diff, Import, Litellm, New, Publish};
 use crate::Failed;
 use crate::check::{Level, Rules, check, with_line};
-use crate::draft::{Consent, parse, publish, start};
+use crate::draft::{Next, Started, parse, start};
 use crate::folder::{Folder, lock_entry};
 use crate::listed::Leave;
 use crate::litellm::{self, Model, Wanted};
+use crate::markup::{Marked, Markup};
+use crate::publish::{Consent, publish};
 use crate::reprice::{Period, reprice};
 use crate::show::{Form, show};
-use crate::{diff, spans, speed};
+use crate::spans::{self, Member, Value};
+use crate::{diff, speed};
 
 pub(super) fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let now = cli.now.unwrap_or_else(pax_ledger::now);
@@ -26,10 +31,16 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Check(options) => {
             run_check(&Folder::read(options.folder.as_ref().unwrap_or(&cli.dir))?, &options, now)
         }
-        Command::New(options) => run_new(&Folder::read(&cli.dir)?, &options),
+        Command::New(options) => run_new(&Folder::read(&cli.dir)?, options, now),
         Command::Diff(options) => run_diff(&Folder::read(&cli.dir)?, &options),
         Command::Publish(options) => run_publish(&Folder::read(&cli.dir)?, &options, now),
         Command::Import(Import::Litellm(options)) => run_import(&Folder::read(&cli.dir)?, &options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pax-ratecard", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -46,10 +57,25 @@ fn read(path: &Path) -> Result<String, Failed> {
     fs::read_to_string(path).map_err(|why| Failed::at(path.display(), why))
 }
 
+/// The gateway's providers, where the folder lies in a checkout.
+fn providers_beside(folder: &Folder) -> Option<PathBuf> {
+    let path = fs::canonicalize(&folder.path).ok()?;
+    Some(path.parent()?.join("envoy/providers.json")).filter(|path| path.exists())
+}
+
+/// Where the gateway calls each provider, as far as that can be known.
+fn authorities(folder: &Folder) -> Result<BTreeMap<String, String>, Failed> {
+    let Some(path) = providers_beside(folder) else { return Ok(BTreeMap::new()) };
+    let text = read(&path)?;
+    let value = spans::read(&text).ok_or_else(|| Failed(format!("{} is not JSON", path.display())))?;
+    let authority = |member: &Member| {
+        Some((member.key.clone(), member.value.get("authority").and_then(Value::text)?.to_owned()))
+    };
+    Ok(value.members().iter().filter_map(authority).collect())
+}
+
 fn rules(folder: &Folder, against: &Against, now: Moment) -> Result<Rules, Failed> {
-    let beside = fs::canonicalize(&folder.path).ok();
-    let beside = beside.and_then(|path| Some(path.parent()?.join("envoy/providers.json")));
-    let providers = against.providers.clone().or(beside.filter(|path| path.exists()));
+    let providers = against.providers.clone().or(providers_beside(folder));
     let names = |path: &Path| -> Result<BTreeSet<String>, Failed> {
         let text = read(path)?;
         let value = spans::read(&text).ok_or_else(|| Failed(format!("{} is not JSON", path.display())))?;
@@ -87,22 +113,54 @@ fn run_check(folder: &Folder, options: &Check, now: Moment) -> Result<ExitCode, 
     Ok(if mistakes > 0 || options.strict && warnings > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn run_new(folder: &Folder, options: &New) -> Result<ExitCode, Failed> {
-    let card = start(folder, options.from.as_deref(), &options.reason, &options.effective)?;
+fn run_new(folder: &Folder, options: New, now: Moment) -> Result<ExitCode, Failed> {
+    let New { reason, effective, from, markup, providers, models } = options;
+    let markup = markup.map(|percent| Markup { percent, providers, models });
+    let started = start(folder, &Next { reason, effective, from, markup }, now)?;
+    let Started { card, begins, source, replaces, later, marked } = &started;
     folder.write(&card.name, &card.text)?;
-    let (path, name) = (folder.path.join(&card.name), card.name.trim_end_matches(".json"));
-    print(&format!(
-        "started {}, a draft. Edit it, or `pax-ratecard import` prices into it; then\n  pax-ratecard check\n  \
-         pax-ratecard diff {} {name}\n  pax-ratecard publish\n",
-        path.display(),
-        before(folder)
-    ))?;
+    let mut text = format!(
+        "started {}, a draft from {source}, in force from {begins}.\n",
+        folder.path.join(&card.name).display()
+    );
+    for later in later {
+        text.push_str(&format!(
+            "{later} begins later, with a lower version: `pax-ratecard publish` publishes it again behind this one. What \
+             you correct here is not corrected there.\n"
+        ));
+    }
+    if let Some((marked, is_again)) = marked {
+        text.push_str(&said(*marked));
+        text.push_str(&match is_again {
+            true => format!(
+                "warning: {source} has a mark-up already, by its reason: this one compounds with it. --from starts from a \
+                 card without\n"
+            ),
+            false => format!("It is on the prices of {source} as they are: what raised them before stays in them.\n"),
+        });
+    }
+    let (name, before) = (stem(&card.name), replaces.as_ref().unwrap_or(source));
+    text.push_str(&format!(
+        "Edit it, or `pax-ratecard import` prices into it; then\n  pax-ratecard check\n  pax-ratecard diff {} \
+         {name}\n  pax-ratecard publish\n",
+        stem(before)
+    ));
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What an operator calls the last card of a folder.
-fn before(folder: &Folder) -> String {
-    folder.cards.last().map_or_else(String::new, |card| card.name.trim_end_matches(".json").to_owned())
+fn said(marked: Marked) -> String {
+    let Marked { models, prices, rounded } = marked;
+    let rounded = match rounded {
+        0 => "exactly".to_owned(),
+        _ => format!("{rounded} of them rounded half up to 12 decimals"),
+    };
+    format!("{prices} prices of {models} models changed, {rounded}.\n")
+}
+
+/// What an operator calls a card.
+fn stem(name: &str) -> &str {
+    name.trim_end_matches(".json")
 }
 
 fn run_diff(folder: &Folder, options: &Diff) -> Result<ExitCode, Failed> {
@@ -135,6 +193,7 @@ fn run_publish(folder: &Folder, options: &Publish, now: Moment) -> Result<ExitCo
         now_in_force: options.now_in_force,
         revalue_balances: options.revalue_balances,
         despite_warnings: options.despite_warnings,
+        drop_later: options.drop_later,
     };
     let rules = rules(folder, &options.against, now)?;
     let published = publish(folder, options.card.as_deref(), consent, &rules)?;
@@ -146,16 +205,28 @@ fn run_publish(folder: &Folder, options: &Publish, now: Moment) -> Result<ExitCo
         text.push_str(&format!("{what}.\n"));
     }
     let (name, from) = (&published.card.name, published.effective_from);
+    let names: Vec<&str> =
+        [name.as_str()].into_iter().chain(published.again.iter().map(|(again, _)| again.as_str())).collect();
     let force = if from > now {
         format!("It takes force at {from}. Until then")
     } else {
         "It takes force wherever it is loaded. Now".to_owned()
     };
+    text.push_str(&format!("published {name}: its hash is in LOCK, and from now on it never changes.\n"));
+    for (again, of) in &published.again {
+        text.push_str(&format!(
+            "published {again}: {of} again, which begins later and which {name} would have kept from ever coming into \
+             force. Is what {name} corrects wrong in it too? `pax-ratecard diff {} {}` shows; the next version, with the \
+             same time, puts it right.\n",
+            stem(name),
+            stem(again)
+        ));
+    }
     text.push_str(&format!(
-        "published {name}: its hash is in LOCK, and from now on it never changes.\n\
-         {force}:\n  \
-         make test, and commit {name} and LOCK\n  \
-         make reload, or another way of ratecards/README.md, \"Get it live\"\n"
+        "{force}:\n  \
+         make test, and commit {} and LOCK\n  \
+         make reload, or another way of ratecards/README.md, \"Get it live\"\n",
+        names.join(", ")
     ));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -174,7 +245,12 @@ fn run_import(folder: &Folder, options: &Litellm) -> Result<ExitCode, Failed> {
             "{name} is published: it never changes. `pax-ratecard new` starts the next"
         )));
     }
-    let leave = Leave { allow_zero: options.allow_zero, ignored: options.ignored.clone() };
+    let leave = Leave {
+        allow_zero: options.allow_zero,
+        unpriced: options.leave_unpriced,
+        authorities: authorities(folder)?,
+        ignored: options.ignored.clone(),
+    };
     let wanted = Wanted { providers: options.providers.clone(), models: options.models.clone(), leave };
     let import = litellm::import(card, &read(&options.file)?, &wanted)?;
     let mut text: String = import.taken.iter().map(taken).collect();
@@ -185,6 +261,10 @@ fn run_import(folder: &Folder, options: &Litellm) -> Result<ExitCode, Failed> {
         }
     }
     let (took, left) = (import.taken.len(), import.left_out.len());
+    let unpriced = import.taken.iter().filter(|model| !model.unpriced.is_empty()).count();
+    if unpriced > 0 {
+        text.push_str(&format!("{unpriced} models have something left unpriced (above, by model)\n"));
+    }
     text.push_str(&format!("{took} models taken, {left} left out, {} not asked for\n", import.not_asked));
     if options.dry_run {
         text.push_str("nothing was written (--dry-run)\n");
@@ -228,6 +308,9 @@ fn taken(model: &Model) -> String {
     }
     for gone in &model.gone {
         text.push_str(&format!("  no more: {gone}, which the list does not have\n"));
+    }
+    for unpriced in &model.unpriced {
+        text.push_str(&format!("  unpriced: {unpriced}\n"));
     }
     for note in &model.notes {
         text.push_str(&format!("  note: {note}\n"));

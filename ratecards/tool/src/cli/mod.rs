@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use pax_gateway::clock::{Moment, UtcDay};
 
 use crate::Failed;
+use crate::markup::Percent;
 
 /// Rate cards: check them, start, compare and publish the next, take prices from a list.
 #[derive(Debug, Parser)]
@@ -38,6 +40,12 @@ enum Command {
     /// Take prices from a list into the draft
     #[command(subcommand)]
     Import(Import),
+    /// Print what completes this program's commands in a shell, such as
+    /// `pax-ratecard completions bash >/etc/bash_completion.d/pax-ratecard`
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,15 +76,25 @@ struct Check {
 
 #[derive(Debug, Args)]
 struct New {
-    /// Why prices change, in one line
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// When it takes force, such as 2027-01-01T00:00:00Z
+    /// Why prices change, in one line; a mark-up says so by itself
+    #[arg(long, value_name = "TEXT", required_unless_present = "markup")]
+    reason: Option<String>,
+    /// When it takes force, such as 2027-01-01T00:00:00Z; the first UTC midnight that is a whole day away, if none is said
     #[arg(long, value_name = "RFC3339")]
-    effective: String,
-    /// The card to start from; a rollback starts from an older one
+    effective: Option<String>,
+    /// The card to start from: the last one, or the one in force at that time, if none is said. A rollback starts from an
+    /// older one
     #[arg(long, value_name = "vN")]
     from: Option<String>,
+    /// Raise every price by so many per cent, or lower it: 10%, -2.5%
+    #[arg(long, value_name = "PER_CENT", allow_hyphen_values = true)]
+    markup: Option<Percent>,
+    /// Mark up only models of these providers
+    #[arg(long = "provider", value_name = "NAME", num_args = 1.., requires = "markup")]
+    providers: Vec<String>,
+    /// Mark up only models whose id, in the card or at the provider, fits (* is any text, ? one character)
+    #[arg(long = "model", value_name = "GLOB", num_args = 1.., requires = "markup")]
+    models: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +138,9 @@ struct Publish {
     /// Publish although the check warns
     #[arg(long)]
     despite_warnings: bool,
+    /// Do not publish again, behind it, the cards that begin later: they never come into force
+    #[arg(long)]
+    drop_later: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -144,6 +165,10 @@ struct Litellm {
     /// Take a zero for a part (cached input, cache writes ...) as not priced apart
     #[arg(long)]
     allow_zero: bool,
+    /// Take models whose price has more to it than a card can say, where the gateway refuses every call that would incur
+    /// that, or charges not less than the provider; says of each what is left unpriced
+    #[arg(long)]
+    leave_unpriced: bool,
     /// Take models although they have this field, which changes the price and no card can express: you know that no
     /// call through the gateway incurs it
     #[arg(long = "ignore", value_name = "FIELD", num_args = 1..)]

@@ -41,9 +41,14 @@ impl Temp {
 
     /// Runs the program on it: whether it said yes, and what it said.
     pub fn run(&self, args: &[&str]) -> (bool, String) {
+        self.run_at(args, &["--now", "2026-11-24T00:00:00Z"])
+    }
+
+    /// The same at another time.
+    fn run_at(&self, args: &[&str], now: &[&str]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_pax-ratecard"))
             .args(args)
-            .args(["--now", "2026-11-24T00:00:00Z"])
+            .args(now)
             .env("PAX_RATECARDS", &self.0)
             .output()
             .unwrap();
@@ -61,6 +66,20 @@ impl Temp {
     /// Runs it where it must say no.
     pub fn fails(&self, args: &[&str]) -> String {
         let (ok, said) = self.run(args);
+        assert!(!ok, "{args:?}: {said}");
+        said
+    }
+
+    /// Runs it at another time, where it must say yes.
+    pub fn ok_at(&self, args: &[&str], now: &[&str]) -> String {
+        let (ok, said) = self.run_at(args, now);
+        assert!(ok, "{args:?}: {said}");
+        said
+    }
+
+    /// Runs it at another time, where it must say no.
+    pub fn fails_at(&self, args: &[&str], now: &[&str]) -> String {
+        let (ok, said) = self.run_at(args, now);
         assert!(!ok, "{args:?}: {said}");
         said
     }
