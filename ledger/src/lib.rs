@@ -7,7 +7,9 @@
 //! | [`cards`] | the rate cards that the ledger knows |
 //! | [`recorder`] | many requests, one transaction, one sync |
 //! | [`api`], [`server`] | the two listeners |
+//! | [`metrics`] | what is counted, for Prometheus |
 //! | [`replay`] | everything checked again, from one snapshot |
+//! | [`report`] | entries added up by their dimensions |
 //! | [`cli`] | the operator's commands |
 
 pub mod api;
@@ -18,8 +20,10 @@ pub mod error;
 pub mod explain;
 pub mod linger;
 pub mod listing;
+pub mod metrics;
 pub mod recorder;
 pub mod replay;
+pub mod report;
 pub mod secret;
 pub mod server;
 pub mod store;
