@@ -59,6 +59,7 @@ pub mod rarely;
 pub mod readiness;
 mod record;
 pub mod refusal;
+pub mod refusal_codes;
 pub mod reported;
 pub mod request;
 pub mod request_body;

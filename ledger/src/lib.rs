@@ -9,11 +9,13 @@
 //! | [`api`], [`server`] | the two listeners |
 //! | [`metrics`] | what is counted, for Prometheus |
 //! | [`replay`] | everything checked again, from one snapshot |
+//! | [`explain`], [`calls_log`] | one entry's bill, and what became of a request that has none |
 //! | [`report`] | entries added up by their dimensions |
 //! | [`cli`] | the operator's commands |
 
 pub mod api;
 pub mod book;
+pub mod calls_log;
 pub mod cards;
 pub mod cli;
 pub mod error;

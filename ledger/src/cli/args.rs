@@ -10,6 +10,7 @@ use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
 
+use crate::calls_log::words::{self, Words};
 use crate::error::Error;
 use crate::report::Dimension;
 use crate::store::Order;
@@ -263,6 +264,50 @@ impl From<OrderName> for Order {
             OrderName::Asc => Self::OldestFirst,
             OrderName::Desc => Self::NewestFirst,
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// `x-request-id` or `x-matrix-exchange-id` of the answer; or an error's code, to be told what it means
+    #[arg(value_name = "ID|CODE")]
+    pub(super) asked: Asked,
+    /// A calls log (envoy/README.md: The calls log), with FILE.1, FILE.2 and so on beside it; or - for standard input. May
+    /// be given several times
+    #[arg(long = "log", value_name = "FILE", env = "PAX_CALLS_LOG")]
+    pub(super) logs: Vec<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What somebody wants explained.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    /// An exchange.
+    Exchange(ExchangeId),
+    /// A request that the filter never saw: Envoy gave it an id.
+    Request([u8; ID_LENGTH]),
+    /// A code.
+    Code(&'static Words),
+}
+
+/// The length of a UUID's text.
+const ID_LENGTH: usize = 36;
+
+impl FromStr for Asked {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(exchange) = text.parse() {
+            return Ok(Self::Exchange(exchange));
+        }
+        if let Some(words) = words::of(text) {
+            return Ok(Self::Code(words));
+        }
+        let is_id = |id: &[u8; ID_LENGTH]| id.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+        let id = <[u8; ID_LENGTH]>::try_from(text.as_bytes()).ok().filter(is_id);
+        id.map(Self::Request).ok_or("must be the id of a request, such as 019abcde-0000-7000-8000-000000000001, or an error's code, such as daily_cap_exceeded")
     }
 }
 

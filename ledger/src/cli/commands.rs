@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Account, Cards, Quarantine, Serve, Token};
+use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
 use super::{
     Cli, Command, ShellName, accounts, backing_up, cards, entries, explaining, health, print, quarantine,
     replaying, reporting, tokens,
@@ -27,6 +27,10 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         complete(*shell);
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Explain(Explain { asked: Asked::Code(words), json, .. }) = &cli.command {
+        explaining::explain_code(words, *json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let Some(db) = cli.db else {
         return Err(Error::Operator("which database? Say --db FILE, or set PAX_LEDGER_DB".to_owned()));
     };
@@ -41,7 +45,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List { .. }) | Command::Entries(_) | Command::Report(_) => Open::Read,
-        Command::Explain { .. } | Command::Replay => Open::Read,
+        Command::Explain(_) | Command::Replay => Open::Read,
         // Copies the file by a statement of SQLite that a connection which may only read is refused.
         Command::Backup { .. } => Open::Existing,
         Command::Health(_) | Command::Completions { .. } => return Ok(ExitCode::SUCCESS),
@@ -54,7 +58,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Entries(options) => entries::run(&store, options).await,
         Command::Report(options) => reporting::run(&store, options).await,
         Command::Backup { file, no_verify } => backing_up::run(&store, &file, no_verify).await,
-        Command::Explain { exchange } => explaining::run(&store, exchange).await,
+        Command::Explain(options) => explaining::run(&store, options).await,
         Command::Quarantine(command) => quarantine::run(&store, command).await,
         Command::Replay => replaying::run(&store).await,
         Command::Serve(_) | Command::Health(_) | Command::Restore { .. } | Command::Completions { .. } => {

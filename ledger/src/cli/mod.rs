@@ -19,10 +19,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use pax_gateway::exchange_id::ExchangeId;
 use serde::Serialize;
 
-use self::args::{Account, Cards, Entries, Health, Quarantine, Reporting, Serve, Token};
+use self::args::{Account, Cards, Entries, Explain, Health, Quarantine, Reporting, Serve, Token};
 use crate::error::Error;
 
 /// The credit ledger behind the gateway: its service, its accounts and tokens, its entries.
@@ -64,12 +63,14 @@ enum Command {
         is a share of the cost."
     )]
     Report(Reporting),
-    /// Print one entry's bill, line by line, so that it can be made again by hand; exits 1 where it does not come out
-    /// the same
-    Explain {
-        /// The exchange: `x-matrix-exchange-id` of the answer
-        exchange: ExchangeId,
-    },
+    /// Say what became of a request. With an entry: its bill, line by line, so that it can be made again by hand; exits 1
+    /// where it does not come out the same. Without one, from its line in the calls log: why it was refused or not
+    /// charged, and what to do; exits 1 where it stands in neither
+    #[command(
+        after_help = "Logs are looked into in their order, until one has the request. Containers write the calls log to standard \
+        output: docker compose logs --no-log-prefix envoy | docker compose exec -T ledger pax-ledger explain ID --log -"
+    )]
+    Explain(Explain),
     /// List what was sent and could not become an entry, and mark as seen what you have looked at
     #[command(subcommand)]
     Quarantine(Quarantine),
