@@ -47,6 +47,8 @@ fn values(reply: &Reply) -> Values<'static> {
         true => json!({ "key": "retry-after", "value": "1" }),
         false => json!({ "key": "x-should-retry", "value": "false" }),
     }];
+    // The filter takes it off; by it the log's line says what the caller was told.
+    headers.push(json!({ "key": "x-matrix-code", "value": reply.code }));
     if reply.held {
         let id = "%FILTER_STATE(wasm.pax_held:PLAIN)%";
         headers.push(json!({ "key": "x-matrix-exchange-id", "value": id }));
