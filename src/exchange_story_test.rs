@@ -159,8 +159,11 @@ fn tellings() -> Vec<Told> {
         (
             "the list of models",
             |d| {
-                d.head_of(&[(":method", "GET"), (":path", "/v1/models"), ("authorization", "Bearer t")], true)
-                    .resolved(Status::Active);
+                d.head_of(
+                    &[(":method", "GET"), (":path", "/v1/models"), ("authorization", "Bearer t")],
+                    true,
+                )
+                .resolved(Status::Active);
             },
             "local",
             json!({"status": 200, "account": "acme", "path": "/v1/models"}),
@@ -182,8 +185,7 @@ fn the_line_says_what_became_of_each_exchange() {
             assert_eq!(&line[key], value, "{name}: {key}");
         }
         let refused = drive.reply.as_ref().filter(|reply| reply.status != 200);
-        let said: Value =
-            refused.map_or(Value::Null, |reply| serde_json::from_slice(&reply.body).unwrap());
+        let said: Value = refused.map_or(Value::Null, |reply| serde_json::from_slice(&reply.body).unwrap());
         assert_eq!(line["message"], said["error"]["message"], "{name}: the words that the caller got");
         assert!(!line.to_string().contains("secret"), "{name}");
     }

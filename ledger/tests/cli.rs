@@ -319,6 +319,8 @@ fn every_command_has_help() {
         &["quarantine", "seen"],
         &["replay"],
         &["restore"],
+        &["recover"],
+        &["explain"],
     ] {
         let output = program(Path::new("unused")).args(command).arg("--help").output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("--db"), "{command:?}");

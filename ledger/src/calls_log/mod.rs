@@ -41,10 +41,12 @@ pub fn tell(line: &Line, quarantined: Option<&QuarantinedLine>) -> Told {
     match line.text("code").map(|code| (code, words::of(code))) {
         Some((_, Some(words))) => {
             told.why.push(words.why.to_owned());
-            if words.code == "daily_cap_exceeded" {
-                told.what_to_do.extend(cap_advice(line));
+            let (is_blocked, advice) =
+                if words.code == "daily_cap_exceeded" { cap_advice(line) } else { (false, None) };
+            told.what_to_do.extend(advice.map(str::to_owned));
+            if !is_blocked {
+                told.what_to_do.extend(words.what_to_do.iter().map(|what| (*what).to_owned()));
             }
-            told.what_to_do.extend(words.what_to_do.iter().map(|what| (*what).to_owned()));
         }
         Some((code, None)) => {
             told.why.push(format!(
@@ -125,19 +127,26 @@ impl Told {
     }
 }
 
-/// What can help a call that did not fit its daily cap, by its numbers.
-fn cap_advice(line: &Line) -> Option<String> {
+/// Whether the cap blocks its account, so that nothing else helps; and what can help a call that did not fit, by its
+/// numbers.
+fn cap_advice(line: &Line) -> (bool, Option<&'static str>) {
     let amount = |key| line.pax(key);
-    let (limit, spent, needed) = (amount("limit_pax")?, amount("spent_pax")?, amount("needed_pax")?);
-    Some(if limit <= Pax::ZERO {
-        "The account's cap is 0, which blocks it: no call fits until it has another one.".to_owned()
+    let (Some(limit), Some(spent), Some(needed)) =
+        (amount("limit_pax"), amount("spent_pax"), amount("needed_pax"))
+    else {
+        return (false, None);
+    };
+    let is_blocked = limit <= Pax::ZERO;
+    let advice = if is_blocked {
+        "The account's cap is 0, which blocks it: `pax-ledger account cap NAME PAX` sets another one, `default` the rate card's."
     } else if needed > limit {
-        "This call alone could cost more than the whole cap: it fits on no day.".to_owned()
+        "This call alone could cost more than the whole cap: it fits on no day."
     } else if spent.checked_add(needed).is_some_and(|sum| sum <= limit) {
-        "It fits as soon as enough of the calls in flight have ended: they cost less than what they have set aside.".to_owned()
+        "It fits as soon as enough of the calls in flight have ended: they cost less than what they have set aside."
     } else {
-        "It fits on no later moment of this day: what is spent stays spent.".to_owned()
-    })
+        "It fits at no later moment of this day: what is spent stays spent."
+    };
+    (is_blocked, Some(advice))
 }
 
 /// The print-out of a request that has no entry.
@@ -225,8 +234,8 @@ fn call(line: &Line) -> Vec<String> {
     }
     if let Some(provider) = text("provider") {
         let pays = match line.text("funding") {
-            Some("byo") => ", paid by the caller's own key",
-            Some("platform") => ", paid by the platform's key",
+            Some("byo") => ", with the caller's own key",
+            Some("platform") => ", with the platform's key",
             _ => "",
         };
         let status = line

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
 use super::{
     Cli, Command, ShellName, accounts, backing_up, cards, entries, explaining, health, print, quarantine,
-    replaying, reporting, tokens,
+    recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
 use crate::now;
@@ -48,6 +48,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Explain(_) | Command::Replay => Open::Read,
         // Copies the file by a statement of SQLite that a connection which may only read is refused.
         Command::Backup { .. } => Open::Existing,
+        Command::Recover { .. } => Open::Existing,
         Command::Health(_) | Command::Completions { .. } => return Ok(ExitCode::SUCCESS),
     };
     let store = Store::open(&database, open).await?;
@@ -56,6 +57,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Token(command) => tokens::run(&store, command).await,
         Command::Cards(command) => cards::run(&store, command).await,
         Command::Entries(options) => entries::run(&store, options).await,
+        Command::Recover { file } => recovering::run(&store, &file).await,
         Command::Report(options) => reporting::run(&store, options).await,
         Command::Backup { file, no_verify } => backing_up::run(&store, &file, no_verify).await,
         Command::Explain(options) => explaining::run(&store, options).await,
@@ -103,16 +105,17 @@ async fn restore(database: &Location, backup: &Path) -> Result<ExitCode, Error> 
     let restored = crate::store::restore(database, backup, now()).await?;
     let (shown, entries, epoch) = (database.path().display(), restored.entries, restored.epoch);
     print(&format!("restored {shown} from {}: {entries} entries, epoch {epoch}", backup.display()))?;
+    let mut recover = String::new();
     if let Some(replaced) = &restored.replaced {
+        let aside = replaced.path.display();
         let had = match replaced.entries {
             Some(entries) => format!("it has {entries} entries"),
             None => "it cannot be read".to_owned(),
         };
-        print(&format!("the file that was there is now {}; {had}", replaced.path.display()))?;
+        print(&format!("the file that was there is now {aside}; {had}"))?;
+        recover = format!("`pax-ledger recover {aside}` records again what the backup lacks, then ");
     }
-    print(
-        "next: `pax-ledger replay`, then `pax-ledger serve`; README.md says how to find entries that are lost",
-    )?;
+    print(&format!("next: {recover}`pax-ledger replay`, then `pax-ledger serve`"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ mod entries;
 mod explaining;
 mod health;
 mod quarantine;
+mod recovering;
 mod replaying;
 mod reporting;
 mod tokens;
@@ -93,11 +94,17 @@ enum Command {
     #[command(
         after_help = "The backup stays as it is, and the file that was there is moved aside. A new epoch begins, by \
         which filters know that the numbers of the backup are true, though they are lower than those they know. What was \
-        recorded after the backup is gone: the README says how to find it."
+        recorded after the backup is gone: `recover` brings it back from the file that was moved aside."
     )]
     Restore {
         /// What `backup` has made, or a copy of the ledger's file that was made while nothing had it open
         backup: PathBuf,
+    },
+    /// Record again what another ledger's file has and this one lacks: after a restore, from the file that was moved aside.
+    /// What is here already stays as it is; `serve` may run
+    Recover {
+        /// The other file
+        file: PathBuf,
     },
     /// Print what a shell needs to complete this program's commands and options
     #[command(
