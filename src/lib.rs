@@ -69,6 +69,7 @@ pub mod rarely;
 pub mod readiness;
 mod record;
 pub mod refusal;
+pub mod refusal_codes;
 mod refusal_words;
 pub mod reported;
 pub mod request;

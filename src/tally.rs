@@ -11,46 +11,12 @@ use crate::head::{Route, Wanted};
 use crate::meter::{Meter, Port};
 use crate::metrics::{Metric, Value};
 use crate::pax::{Pax, Tokens};
+use crate::refusal_codes::{CODES, ENVOYS_CODES};
 use crate::story::{Outcome, Story};
 use crate::usage::{Mode, Usage};
 
 /// The outcome of a call whose VM died: nobody saw its end.
 const ORPHANED: &str = "orphaned";
-
-/// The codes of the errors that the gateway answers by itself: the filter's refusals, and Envoy's own replies as
-/// `envoy/local-replies.json` has them. Another is `other`.
-pub(crate) const CODES: [&str; 30] = [
-    "account_disabled",
-    "byo_missing_key",
-    "daily_cap_exceeded",
-    "gateway_disabled",
-    "gateway_error",
-    "http_version_not_supported",
-    "invalid_api_key",
-    "invalid_header",
-    "invalid_json",
-    "invalid_request",
-    "invalid_slot",
-    "ledger_unavailable",
-    "method_not_allowed",
-    "missing_model",
-    "model_not_allowed",
-    "model_not_found",
-    "overloaded",
-    "provider_refused_platform_key",
-    "request_timeout",
-    "request_too_large",
-    "too_many_bytes_open",
-    "unknown_host",
-    "unknown_route",
-    "unpriced_option",
-    "unsupported_encoding",
-    "upgrade_not_supported",
-    "upstream_cut",
-    "upstream_failed",
-    "upstream_timeout",
-    "upstream_unavailable",
-];
 
 /// What a call is, by the labels that several metrics share.
 struct Of {
@@ -77,7 +43,7 @@ pub fn tell(
     let mut counted = Counted { meter, port, of: &of };
     counted.call(story.outcome().name());
     if let Some(told) = &story.told {
-        let code = CODES.iter().find(|code| **code == told.code);
+        let code = CODES.iter().chain(&ENVOYS_CODES).find(|code| **code == told.code);
         counted.refusal(code.map_or(Value::Other, |code| Value::Word(code)));
     }
     if let Some(settled) = &story.settled {

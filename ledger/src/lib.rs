@@ -7,19 +7,25 @@
 //! | [`cards`] | the rate cards that the ledger knows |
 //! | [`recorder`] | many requests, one transaction, one sync |
 //! | [`api`], [`server`] | the two listeners |
+//! | [`metrics`] | what is counted, for Prometheus |
 //! | [`replay`] | everything checked again, from one snapshot |
+//! | [`explain`], [`calls_log`] | one entry's bill, and what became of a request that has none |
+//! | [`report`] | entries added up by their dimensions |
 //! | [`cli`] | the operator's commands |
 
 pub mod api;
 pub mod book;
+pub mod calls_log;
 pub mod cards;
 pub mod cli;
 pub mod error;
 pub mod explain;
 pub mod linger;
 pub mod listing;
+pub mod metrics;
 pub mod recorder;
 pub mod replay;
+pub mod report;
 pub mod secret;
 pub mod server;
 pub mod store;

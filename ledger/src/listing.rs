@@ -5,6 +5,7 @@
 //! instead of the text that holds it.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use pax_gateway::clock::Moment;
 use serde::de::{MapAccess, Visitor};
@@ -47,6 +48,11 @@ pub const OWN_COLUMNS: [&str; 30] = [
     "rate_table_v",
     "token_id",
 ];
+
+/// What operators are shown of an entry as a row of CSV: whose it is, the same, and where it stands.
+pub static OPERATOR_COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    ["account", "tier"].into_iter().chain(OWN_COLUMNS).chain(["recorded_at", "entry_hash"]).collect()
+});
 
 /// What the JSON has beside them: the raw usage, what an estimate was made from, which of the card's prices count, and the
 /// provider's own ids, so that its owner can make the bill again, and dispute it with the provider. The id of a hold is the
@@ -118,15 +124,38 @@ pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
 /// # Errors
 /// Where its canonical bytes are no JSON object: the database was changed by hand.
 pub fn own_cells(entry: &OwnEntry) -> Result<Vec<String>, serde_json::Error> {
-    let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
-    let cell = |name: &&str| match fields.iter().find(|(key, _)| key == name) {
-        _ if *name == "account_seq" => Ok(entry.account_seq.to_string()),
+    cells(OWN_COLUMNS.iter(), &entry.canonical, |name| {
+        (name == "account_seq").then(|| entry.account_seq.to_string())
+    })
+}
+
+/// The entry as cells for operators, in the order of [`OPERATOR_COLUMNS`].
+///
+/// # Errors
+/// Where its canonical bytes are no JSON object: the database was changed by hand.
+pub fn operator_cells(entry: &StoredEntry) -> Result<Vec<String>, serde_json::Error> {
+    cells(OPERATOR_COLUMNS.iter(), &entry.canonical, |name| match name {
+        "account_seq" => Some(entry.account_seq.to_string()),
+        "recorded_at" => Some(Moment::from_ms(u64::try_from(entry.recorded_at).unwrap_or(0)).to_string()),
+        "entry_hash" => Some(defused(entry.entry_hash.clone())),
+        _ => None,
+    })
+}
+
+/// The columns of an entry as cells; `of_the_row` has those that are not in its canonical bytes.
+fn cells<'a>(
+    columns: impl Iterator<Item = &'a &'static str>,
+    canonical: &[u8],
+    of_the_row: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, serde_json::Error> {
+    let Fields(fields) = serde_json::from_slice(canonical)?;
+    let of_canonical = |name: &str| match fields.iter().find(|(key, _)| key == name) {
         None => Ok(String::new()),
         // An amount begins with a digit, or with the sign that makes it a number.
-        Some((_, value)) if *name == "cost_pax" => serde_json::from_str(value.get()),
+        Some((_, value)) if name == "cost_pax" => serde_json::from_str(value.get()),
         Some((_, value)) => cell(value),
     };
-    OWN_COLUMNS.iter().map(cell).collect()
+    columns.map(|name| of_the_row(name).map_or_else(|| of_canonical(name), Ok)).collect()
 }
 
 /// A value as a cell: a list's members with a space between them, and nothing for nothing.
@@ -147,7 +176,7 @@ fn cell(value: &RawValue) -> Result<String, serde_json::Error> {
 
 /// A text that no spreadsheet takes for a formula: labels and model names are somebody's own words, and whoever
 /// opens the file is somebody else.
-fn defused(text: String) -> String {
+pub(crate) fn defused(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }
 

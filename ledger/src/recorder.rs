@@ -2,14 +2,17 @@
 //! the next sync.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pax_gateway::bundle::Bundle;
+use pax_gateway::pax::Pax;
 use pax_gateway::wire::{DebitReply, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::cards::Cards;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::store::{Line, Writer};
 
 /// Requests that may wait; beyond it callers wait to be let in.
@@ -54,10 +57,10 @@ impl Recording {
 impl Recorder {
     /// Starts the task.
     #[must_use]
-    pub fn start(writer: Writer, cards: Arc<Cards>) -> (Self, Recording) {
+    pub fn start(writer: Writer, cards: Arc<Cards>, metrics: Arc<Metrics>) -> (Self, Recording) {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(work(writer, queue, stopped, cards));
+        let task = tokio::spawn(work(writer, queue, stopped, cards, metrics));
         (Self { jobs }, Recording { task, stop })
     }
 
@@ -80,6 +83,7 @@ async fn work(
     mut queue: mpsc::Receiver<Job>,
     mut stopped: oneshot::Receiver<()>,
     cards: Arc<Cards>,
+    metrics: Arc<Metrics>,
 ) {
     loop {
         let job = tokio::select! {
@@ -99,11 +103,13 @@ async fn work(
             shares.push((job.lines.len(), job.reply));
             lines.extend(job.lines);
         }
+        let began = Instant::now();
         match writer.record(&lines, crate::now()).await {
             Ok(replies) => {
+                metrics.committed(began.elapsed());
                 let named = lines.iter().flatten().map(|received| received.debit.card_sha256);
                 let bundle = cards.with(named).await;
-                tell(&lines, &replies, &bundle);
+                tell(&lines, &replies, &bundle, &metrics);
                 let mut replies = replies.into_iter();
                 for (count, reply) in shares {
                     // A caller that has gone sends again and hears that its debits are duplicates.
@@ -121,14 +127,20 @@ async fn work(
     writer.close().await;
 }
 
-/// Says in the log what an operator should look at: the first few of a transaction, and how many more.
-fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle) {
+/// Counts what became of each line, and says in the log what an operator should look at: the first few of a
+/// transaction, and how many more.
+fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle, metrics: &Metrics) {
     let mut odd = 0_usize;
     for (line, reply) in lines.iter().zip(replies) {
+        let cost = line.as_ref().map_or(Pax::ZERO, |received| received.debit.cost_pax);
+        metrics.debit(reply.outcome, cost);
         let (what, why) = match (reply.outcome, line) {
             (Outcome::Recorded, Ok(received)) => match received.debit.prove(bundle) {
                 Ok(()) => continue,
-                Err(why) => ("recorded an entry that does not prove itself", why.to_string()),
+                Err(why) => {
+                    metrics.unproven();
+                    ("recorded an entry that does not prove itself", why.to_string())
+                }
             },
             (Outcome::Conflict, _) => {
                 ("a conflict went to quarantine", reply.message.clone().unwrap_or_default())

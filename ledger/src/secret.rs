@@ -10,6 +10,8 @@ use crate::error::Error;
 pub const SECRET_ENV: &str = "PAX_LEDGER_SECRET";
 /// A secret that is taken beside it, while Envoys that know only this one are still to be replaced.
 pub const SECRET_OLD_ENV: &str = "PAX_LEDGER_SECRET_OLD";
+/// A secret that opens `/metrics` and nothing else: whoever collects figures need not be able to send debits.
+pub const METRICS_SECRET_ENV: &str = "PAX_LEDGER_METRICS_SECRET";
 /// The shortest shared secret.
 pub const SECRET_MIN: usize = 16;
 /// The shortest token.
@@ -63,6 +65,19 @@ impl SharedSecret {
         match std::env::var(SECRET_OLD_ENV) {
             Ok(old) if !old.is_empty() => current.beside(&old),
             _ => Ok(current),
+        }
+    }
+
+    /// The secret of the environment that opens `/metrics` alone, where there is one.
+    ///
+    /// # Errors
+    /// Where it is not fit.
+    pub fn find_for_metrics() -> Result<Option<Self>, Error> {
+        match std::env::var(METRICS_SECRET_ENV) {
+            Ok(secret) if !secret.is_empty() => Self::new(&secret)
+                .map(Some)
+                .map_err(|error| Error::Operator(format!("{METRICS_SECRET_ENV}: {error}"))),
+            _ => Ok(None),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::api::public::{self, Public};
 use crate::cards::Cards;
 use crate::error::Error;
 use crate::linger::Heard;
+use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::{Began, Location, Open, Store};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub public: SocketAddr,
     /// What Envoy must know, on both.
     pub secret: SharedSecret,
+    /// What opens `/metrics` beside it, and nothing else.
+    pub metrics_secret: Option<SharedSecret>,
     /// How long it goes on, once it is asked to stop, while filters are heard.
     pub linger: Duration,
     /// The newest version of a debit that it reads.
@@ -47,6 +50,7 @@ pub struct Server {
     internal: TcpListener,
     public: TcpListener,
     secret: SharedSecret,
+    metrics_secret: Option<SharedSecret>,
     linger: Duration,
     canon_v: u32,
     cards: Arc<Cards>,
@@ -62,11 +66,11 @@ impl Server {
         let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
-        let Settings { secret, linger, canon_v, .. } = settings;
+        let Settings { secret, metrics_secret, linger, canon_v, .. } = settings;
         // The file may have been copied from a backup into the place of the one that filters know.
         let epoch = store.begin_epoch(Began::Served, 0, crate::now()).await?;
         tracing::info!(epoch, "began an epoch");
-        Ok(Self { store, internal, public, secret, linger, canon_v, cards })
+        Ok(Self { store, internal, public, secret, metrics_secret, linger, canon_v, cards })
     }
 
     /// The internal listener's address.
@@ -92,8 +96,10 @@ impl Server {
     /// Where a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let cards = self.cards;
-        let public = Public::new(self.store.clone(), Arc::clone(&cards), self.secret);
-        let (recorder, recording) = Recorder::start(self.store.writer(), Arc::clone(&cards));
+        let metrics = Arc::new(Metrics::new());
+        let public = Public::new(self.store.clone(), Arc::clone(&cards), self.secret, Arc::clone(&metrics));
+        let (recorder, recording) =
+            Recorder::start(self.store.writer(), Arc::clone(&cards), Arc::clone(&metrics));
         let (heard, linger) = (Heard::default(), self.linger);
         let internal = Internal {
             store: self.store.clone(),
@@ -102,6 +108,8 @@ impl Server {
             secret: self.secret,
             canon_v: self.canon_v,
             heard: heard.clone(),
+            metrics,
+            metrics_secret: self.metrics_secret,
         };
         let stop = async move {
             stop.await;

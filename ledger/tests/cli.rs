@@ -303,6 +303,7 @@ fn every_command_has_help() {
         &["account", "create"],
         &["account", "cap"],
         &["account", "list"],
+        &["account", "show"],
         &["account", "disable"],
         &["account", "enable"],
         &["token"],
@@ -310,11 +311,16 @@ fn every_command_has_help() {
         &["token", "list"],
         &["token", "revoke"],
         &["entries"],
+        &["report"],
+        &["backup"],
+        &["completions"],
         &["quarantine"],
         &["quarantine", "list"],
         &["quarantine", "seen"],
         &["replay"],
         &["restore"],
+        &["recover"],
+        &["explain"],
     ] {
         let output = program(Path::new("unused")).args(command).arg("--help").output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("--db"), "{command:?}");
@@ -355,4 +361,180 @@ fn a_database_of_the_first_release_is_brought_up_to_date_by_serve_and_refused_by
         assert_eq!(record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await[0].account_seq, Some(1));
     });
     assert_eq!(said(&db, &["replay"]).0, Some(0));
+}
+
+/// A list's lines of JSON.
+fn json_lines(database: &Path, arguments: &[&str]) -> Vec<Value> {
+    let (code, out, error) = said(database, arguments);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{arguments:?}");
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn every_list_is_json_lines_too_of_one_shape() {
+    let folder = Folder::new();
+    let db = folder.database();
+    fill(&folder, &[reported(1, "free", Tier::Free), reported(2, "credit", Tier::Credit)]);
+    said(&db, &["account", "cap", "free", "2.5"]);
+    said(&db, &["account", "disable", "credit"]);
+    let accounts = json_lines(&db, &["account", "list", "--json"]);
+    assert_eq!(accounts.len(), 2);
+    let credit = &accounts[0];
+    let shape =
+        ["account", "balance_pax", "created_at", "daily_cap_pax", "entries", "head_hash", "status", "tier"];
+    assert_eq!(keys(credit), shape);
+    assert_eq!((&credit["account"], &credit["status"]), (&"credit".into(), &"disabled".into()));
+    assert_eq!(credit["balance_pax"], format!("-{}", reported(2, "credit", Tier::Credit).cost_pax));
+    assert_eq!((&credit["daily_cap_pax"], &credit["entries"]), (&Value::Null, &1.into()));
+    assert_eq!(accounts[1]["daily_cap_pax"], "2.500000000000");
+
+    for (name, expires) in [("plain", None), ("dated", Some("2999-01-01T00:00:00Z")), ("gone", None)] {
+        let add = ["token", "add", "free", "--name", name];
+        let more: Vec<&str> = expires.iter().flat_map(|at| ["--expires", *at]).collect();
+        assert_eq!(said(&db, &[&add[..], &more].concat()).0, Some(0));
+    }
+    let of = |tokens: &[Value], label: &str| tokens.iter().find(|it| it["label"] == label).unwrap().clone();
+    let listed = json_lines(&db, &["token", "list", "--json"]);
+    let id = of(&listed, "gone")["token_id"].as_str().unwrap().to_owned();
+    said(&db, &["token", "revoke", &id]);
+    let tokens = json_lines(&db, &["token", "list", "free", "--json"]);
+    assert_eq!(tokens.len(), 3);
+    let shape = ["account", "created_at", "expires_at", "label", "revoked_at", "state", "token_id"];
+    assert_eq!(keys(&tokens[0]), shape);
+    assert_eq!(of(&tokens, "plain")["state"], "active");
+    assert_eq!(of(&tokens, "dated")["expires_at"], "2999-01-01T00:00:00.000Z");
+    assert!(of(&tokens, "gone")["revoked_at"].is_string() && of(&tokens, "gone")["state"] == "revoked");
+
+    drop(Service::start(&db));
+    let cards = json_lines(&db, &["cards", "list", "--json"]);
+    assert_eq!(keys(&cards[0]), ["effective_from", "learned_at", "rate_table_v", "reason", "sha256"]);
+    assert_eq!((&cards[0]["rate_table_v"], &cards[1]["rate_table_v"]), (&1.into(), &2.into()));
+    assert_eq!(json_lines(&db, &["entries", "--json"]), json_lines(&db, &["entries"]));
+    assert_eq!(json_lines(&db, &["quarantine", "list", "--json"]), Vec::<Value>::new());
+}
+
+#[test]
+fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let mut today = reported(2, "free", Tier::Free);
+    let now = pax_ledger::now();
+    (today.occurred_at, today.settled_at, today.utc_day) = (now, now, now.day());
+    today.exchange_id = pax_gateway::exchange_id::ExchangeId::new(now, [7; 10]);
+    fill(&folder, &[reported(1, "free", Tier::Free), today.clone()]);
+    said(&db, &["token", "add", "free", "--name", "laptop"]);
+    drop(Service::start(&db));
+    let (code, text, error) = said(&db, &["account", "show", "free"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let cap: pax_gateway::pax::Pax = "10".parse().unwrap();
+    let left = cap.checked_sub(today.cost_pax).unwrap();
+    for part in [
+        "account free\n  tier              free\n  status            active\n".to_owned(),
+        format!("daily cap         {cap} PAX a UTC day, that of rate card 2"),
+        format!("{} PAX on {}; {left} PAX are left until", today.cost_pax, now.day()),
+        "balance           0.000000000000 PAX".to_owned(),
+        "entries           2, the last one recorded at ".to_owned(),
+        format!("(exchange {})", today.exchange_id),
+        "chain's head      ".to_owned(),
+        "  active  laptop".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part:?} is not in {text}");
+    }
+    assert!(!text.contains("mtx-"), "{text}");
+    let shown = json_lines(&db, &["account", "show", "free", "--json"]);
+    let shown = &shown[0];
+    assert_eq!(shown["spent_today_pax"], today.cost_pax.to_string());
+    assert_eq!((&shown["cap_today_pax"], &shown["daily_cap_pax"]), (&cap.to_string().into(), &Value::Null));
+    assert_eq!(shown["remaining_today_pax"], left.to_string());
+    assert_eq!(shown["last_exchange_id"], today.exchange_id.to_string());
+    assert_eq!((&shown["entries"], &shown["rate_table_v"]), (&2.into(), &2.into()));
+    assert_eq!(shown["tokens"][0]["label"], "laptop");
+    let last = stdout(&run(&db, &["entries", "--account", "free"]));
+    let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&shown["head_hash"], &shown["last_entry_recorded_at"]),
+        (&last["entry_hash"], &last["recorded_at"])
+    );
+
+    let (_, text, _) = said(&db, &["account", "show", "credit"]);
+    for part in [
+        "none: its balance is its limit",
+        "entries           none",
+        "none: `pax-ledger token add credit --name",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let (code, _, error) = said(&db, &["account", "show", "nobody"]);
+    assert!(code == Some(1) && error.contains("no account \"nobody\""), "{error}");
+}
+
+#[test]
+fn entries_are_csv_that_no_spreadsheet_takes_for_formulas_limited_and_in_either_order() {
+    let folder = Folder::new();
+    let db = folder.database();
+    let mut debits: Vec<_> = (0..700).map(|n| reported(n, "free", Tier::Free)).collect();
+    debits[3].slot = "=HYPERLINK(\"x\",1)".to_owned();
+    debits[4].model = "a,b\n\"c\"".to_owned();
+    fill(&folder, &debits);
+    let csv = said(&db, &["entries", "--csv"]).1;
+    let mut reader = csv::ReaderBuilder::new().from_reader(csv.as_bytes());
+    let head: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    assert_eq!(head, *pax_ledger::listing::OPERATOR_COLUMNS);
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 700);
+    let cell =
+        |row: usize, name: &str| rows[row].get(head.iter().position(|it| it == name).unwrap()).unwrap();
+    assert_eq!(cell(3, "slot"), "'=HYPERLINK(\"x\",1)");
+    assert_eq!(cell(4, "model"), debits[4].model);
+    assert_eq!((cell(699, "account"), cell(699, "account_seq")), ("free", "700"));
+    assert_eq!(cell(699, "cost_pax"), debits[699].cost_pax.to_string());
+    let json: Value = serde_json::from_str(said(&db, &["entries"]).1.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (cell(699, "entry_hash"), cell(699, "recorded_at")),
+        (json["entry_hash"].as_str().unwrap(), json["recorded_at"].as_str().unwrap())
+    );
+
+    let exchanges = |more: &[&str]| -> Vec<String> {
+        let out = said(&db, &[&["entries"], more].concat()).1;
+        let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["exchange_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let of = |range: std::ops::Range<u64>| range.map(|n| exchange(n).to_string()).collect::<Vec<_>>();
+    assert_eq!(exchanges(&["--limit", "3"]), of(0..3));
+    assert_eq!(exchanges(&["--limit", "501"]), of(0..501));
+    assert_eq!(exchanges(&["--limit", "9000"]).len(), 700);
+    let newest: Vec<String> = of(0..700).into_iter().rev().collect();
+    assert_eq!(exchanges(&["--order", "desc"]), newest);
+    assert_eq!(exchanges(&["--order", "desc", "--account", "free", "--limit", "600"]), newest[..600]);
+    let span = ["--from", "2026-11-23T00:00:00.010Z", "--to", "2026-11-23T00:00:00.012Z"];
+    assert_eq!(exchanges(&span), of(10..12));
+    assert_eq!(said(&db, &["entries", "--limit", "0"]).0, Some(2));
+    assert_eq!(said(&db, &["entries", "--csv", "--json"]).0, Some(2));
+}
+
+#[test]
+fn shells_are_told_every_command_and_the_scripts_are_theirs() {
+    let folder = Folder::new();
+    for (shell, mark) in
+        [("bash", "complete -F"), ("zsh", "#compdef pax-ledger"), ("fish", "complete -c pax-ledger")]
+    {
+        let output = program(Path::new("unused")).args(["completions", shell]).output().unwrap();
+        let script = stdout(&output);
+        assert!(output.status.success() && script.contains(mark), "{shell}");
+        for command in ["account", "report", "backup", "explain", "quarantine", "replay"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        assert!(!script.contains(common::SECRET));
+        let file = folder.0.join(shell);
+        std::fs::write(&file, script).unwrap();
+        // Whichever shell is there must find nothing wrong with its script.
+        if let Ok(read) = std::process::Command::new(shell).arg("-n").arg(&file).output() {
+            assert!(read.status.success(), "{shell}: {}", stderr(&read));
+        }
+    }
+    assert_eq!(run(&folder.database(), &["completions", "csh"]).status.code(), Some(2));
 }

@@ -9,10 +9,8 @@ use common::debits::reported;
 use common::{Folder, SECRET, Service, bytes, http, record, run, stderr, stdout};
 use pax_gateway::account::Tier;
 use pax_gateway::clock::Moment;
-use pax_gateway::wire::{Outcome, STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
+use pax_gateway::wire::{STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
 use pax_ledger::store::{Began, Location, restore};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Runtime::new().unwrap()
@@ -79,16 +77,50 @@ fn a_backup_takes_the_ledgers_place_and_the_file_that_was_there_is_kept() {
     assert!(!fs::metadata(folder.database()).unwrap().permissions().readonly(), "the ledger can be written");
     assert!(!files(&folder).iter().any(|name| name.contains("restoring")), "{:?}", files(&folder));
 
-    // What the backup lacks is recorded again from the file that was there.
-    let replies = runtime().block_on(async {
-        let mut shell = SqliteConnectOptions::new().filename(kept).connect().await.unwrap();
-        let lines =
-            sqlx::query_scalar("SELECT canonical FROM credit_ledger ORDER BY rowid").fetch_all(&mut shell);
-        record(&folder.store().await, &lines.await.unwrap()).await
-    });
-    let recorded = replies.iter().filter(|reply| reply.outcome == Outcome::Recorded).count();
-    assert_eq!((replies.len(), recorded), (5, 3));
+    // What the backup lacks is recorded again from the file that was there, once, also while the service runs.
+    assert!(out.contains(&format!("next: `pax-ledger recover {kept}` records again")), "{out}");
+    let _service = Service::start(&folder.database());
+    for said in ["recorded 3 entries of", "recorded 0 entries of"] {
+        let output = run(&folder.database(), &["recover", kept]);
+        let (out, error) = (stdout(&output), stderr(&output));
+        assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{out}");
+        assert!(out.starts_with(said), "{out}");
+    }
+    assert_eq!(entries(&folder.database()), 5);
     assert_eq!(run(&folder.database(), &["replay"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_recovered_is_said() {
+    let (folder, backup) = runtime().block_on(ledger());
+    let db = folder.database();
+    runtime().block_on(async {
+        let store = folder.store().await;
+        assert!(store.create_account("late", Tier::Credit, None, pax_ledger::now()).await.unwrap());
+        record(&store, &[bytes(&reported(9, "late", Tier::Credit))]).await;
+        store.close().await;
+    });
+    let aside = folder.0.join("aside.db");
+    assert!(run(&db, &["backup", aside.to_str().unwrap()]).status.success());
+    assert!(run(&db, &["restore", backup.to_str().unwrap()]).status.success());
+    let output = run(&db, &["recover", aside.to_str().unwrap()]);
+    let error = stderr(&output);
+    assert!(
+        output.status.code() == Some(1) && error.contains("`pax-ledger account create late --tier credit`"),
+        "{error}"
+    );
+    assert_eq!(stdout(&run(&db, &["quarantine", "list", "--json"])), "", "nothing was tried");
+    assert!(run(&db, &["account", "create", "late", "--tier", "credit"]).status.success());
+    // An exchange that has other bytes here by now goes to quarantine.
+    runtime().block_on(async {
+        let mut other = reported(3, "free", Tier::Free);
+        other.slot = "another".to_owned();
+        record(&folder.store().await, &[bytes(&other)]).await;
+    });
+    let output = run(&db, &["recover", aside.to_str().unwrap()]);
+    let out = stdout(&output);
+    assert!(out.contains("recorded 3 entries of") && out.contains("; 2 of its entries were here"), "{out}");
+    assert!(output.status.code() == Some(1) && out.contains("1 could not be recorded"), "{out}");
 }
 
 #[test]

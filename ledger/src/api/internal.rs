@@ -9,17 +9,19 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use pax_gateway::pax::Pax;
 use pax_gateway::wire::{
-    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, DebitReply, RESOLVE_PATH,
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, DebitReply, Outcome, RESOLVE_PATH,
     ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
 };
 use serde::de::DeserializeOwned;
 
-use super::{authorize, healthz, unknown_route};
+use super::{authorize, count, healthz, metrics, unknown_route};
 use crate::book;
 use crate::cards::Cards;
 use crate::error::Error;
 use crate::linger::{Heard, hear};
+use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::Store;
@@ -44,6 +46,10 @@ pub struct Internal {
     pub canon_v: u32,
     /// When a filter was last heard.
     pub heard: Heard,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// A secret that opens `/metrics` and nothing else.
+    pub metrics_secret: Option<SharedSecret>,
 }
 
 /// The internal routes.
@@ -58,6 +64,8 @@ pub fn routes(internal: Internal) -> Router {
         // The one that is added last is asked first: only who knows the secret is heard.
         .route_layer(middleware::from_fn_with_state(internal.heard.clone(), hear))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&internal.metrics), count))
+        .merge(metrics::routes(&internal))
         .route("/healthz", get(healthz))
         .fallback(unknown_route)
         .with_state(internal)
@@ -131,6 +139,9 @@ async fn debits(
     }
     let unsupported: Vec<Option<DebitReply>> =
         lines.iter().map(|line| book::unsupported(line, internal.canon_v)).collect();
+    for _ in unsupported.iter().flatten() {
+        internal.metrics.debit(Outcome::Unsupported, Pax::ZERO);
+    }
     let read = lines.iter().zip(&unsupported).filter(|(_, reply)| reply.is_none());
     let read = read.map(|(line, _)| book::read(line)).collect();
     let mut recorded = internal.recorder.record(read).await?.into_iter();

@@ -1,17 +1,23 @@
 //! The HTTP API: two listeners, both behind the shared secret, and nothing of [`internal`] on the public one.
 
 pub mod internal;
+pub mod metrics;
 pub mod public;
 pub mod query;
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use pax_gateway::wire::{CARDS_PATH, DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
 use serde_json::json;
 
+use self::public::{CREDITS_PATH, ENTRIES_PATH};
 use crate::error::Error;
+use crate::metrics::{Metrics, Route};
 use crate::secret::SharedSecret;
 
 /// Liveness, on both listeners, for whoever asks.
@@ -23,21 +29,42 @@ async fn unknown_route() -> Error {
     Error::UnknownRoute
 }
 
+/// Counts a request to one of the routes below by how it ended.
+async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let route = match request.uri().path() {
+        RESOLVE_PATH => Some(Route::Resolve),
+        STANDINGS_PATH => Some(Route::Standings),
+        DEBITS_PATH => Some(Route::Debits),
+        CARDS_PATH => Some(Route::Cards),
+        CREDITS_PATH => Some(Route::Credits),
+        ENTRIES_PATH => Some(Route::Entries),
+        _ => None,
+    };
+    let response = next.run(request).await;
+    if let Some(route) = route {
+        metrics.request(route, response.status().as_u16());
+    }
+    response
+}
+
 /// Lets through whoever knows the shared secret.
 async fn authorize(
     State(secret): State<SharedSecret>,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
+    if !bearer(&request, |offered| secret.is(offered)) {
+        return Err(Error::Unauthorized);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Whether a request comes with exactly one `authorization: Bearer`, and with one that is known.
+fn bearer(request: &Request, is_known: impl FnOnce(&[u8]) -> bool) -> bool {
     let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
     let bearer = match (offered.next(), offered.next()) {
         (Some(only), None) => only.as_bytes().split_at_checked(b"Bearer ".len()),
         _ => None,
     };
-    let known =
-        bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && secret.is(token));
-    if !known {
-        return Err(Error::Unauthorized);
-    }
-    Ok(next.run(request).await)
+    bearer.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"Bearer ") && is_known(token))
 }

@@ -23,11 +23,12 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::query::{Format, Listing, Parameters};
-use super::{authorize, healthz, unknown_route};
+use super::{authorize, count, healthz, unknown_route};
 use crate::book::Sum;
 use crate::cards::Cards;
 use crate::error::Error;
 use crate::listing::{self, OWN_COLUMNS};
+use crate::metrics::Metrics;
 use crate::secret::SharedSecret;
 use crate::store::{OwnEntry, Store};
 
@@ -47,13 +48,14 @@ pub struct Public {
     cards: Arc<Cards>,
     secret: SharedSecret,
     turns: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 impl Public {
-    /// What the public routes work with: the store to read, the cards that tell the cap, whom to believe.
+    /// What the public routes work with: the store to read, the cards that tell the cap, whom to believe, what counts.
     #[must_use]
-    pub fn new(store: Store, cards: Arc<Cards>, secret: SharedSecret) -> Self {
-        Self { store, cards, secret, turns: Arc::new(Semaphore::new(TURNS)) }
+    pub fn new(store: Store, cards: Arc<Cards>, secret: SharedSecret, metrics: Arc<Metrics>) -> Self {
+        Self { store, cards, secret, turns: Arc::new(Semaphore::new(TURNS)), metrics }
     }
 }
 
@@ -65,6 +67,7 @@ pub fn routes(public: Public) -> Router {
         .route(ENTRIES_PATH, get(entries).head(get_only))
         .method_not_allowed_fallback(get_only)
         .route_layer(middleware::from_fn_with_state(public.secret, authorize))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&public.metrics), count))
         .route("/healthz", get(healthz))
         .fallback(unknown_route)
         .layer(middleware::map_response(not_stored))

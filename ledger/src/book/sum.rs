@@ -41,6 +41,18 @@ impl Sum {
         self.amount().unwrap_or(Pax::from_picopax(end))
     }
 
+    /// A sum of picopax.
+    #[must_use]
+    pub const fn of_picopax(picopax: i128) -> Self {
+        Self(picopax)
+    }
+
+    /// The sum in picopax.
+    #[must_use]
+    pub const fn picopax(self) -> i128 {
+        self.0
+    }
+
     /// The sum of two columns, carry and picopax.
     #[must_use]
     pub fn of_columns(carry: i64, picopax: i64) -> Self {

@@ -1,31 +1,151 @@
-//! One entry's bill, for operators and for the caller who disputes it.
+//! What became of one request, for operators and for the caller who asks them.
 
 use std::process::ExitCode;
 
+use pax_gateway::clock::Moment;
 use pax_gateway::exchange_id::ExchangeId;
+use serde_json::{Value, json};
 
-use super::print;
+use super::args::{Asked, Explain};
+use super::{print, print_json};
+use crate::calls_log::words::Words;
+use crate::calls_log::{Found, Looked, print_out, print_out_beside_entry, print_out_code, search, tell};
 use crate::cards;
 use crate::error::Error;
-use crate::explain::explain;
+use crate::explain::{Explained, explain};
+use crate::listing;
 use crate::server::embedded_bundle;
-use crate::store::{EntryFilter, Store};
+use crate::store::{EntryFilter, QuarantinedLine, Store, StoredEntry};
 
-pub(super) async fn run(store: &Store, exchange: ExchangeId) -> Result<ExitCode, Error> {
-    let filter = EntryFilter { exchange: Some(exchange.to_string()), ..EntryFilter::default() };
-    let entries = store.entries(&filter, None, 1).await?;
-    let Some(entry) = entries.first() else {
-        return Err(Error::Operator(format!(
-            "there is no entry of exchange {exchange} here. Either the call was not charged (it was refused, or the provider \
-             answered no 2xx), or its debit still waits in Envoy (metric pax_outbox_waiting: try again), or it is in \
-             quarantine (`pax-ledger quarantine list`), or this is another gateway's ledger (--db)"
-        )));
+pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Error> {
+    let Explain { asked, logs, json } = options;
+    let (id, exchange) = match asked {
+        Asked::Exchange(exchange) => (exchange.to_string(), Some(exchange)),
+        Asked::Request(id) => (String::from_utf8_lossy(&id).into_owned(), None),
+        Asked::Code(words) => {
+            explain_code(words, json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
+    let filter = EntryFilter { exchange: Some(id.clone()), ..EntryFilter::default() };
+    let entries = store.entries(&filter, None, 1).await?;
+    let quarantined = store.quarantined_of(&id).await?;
+    let (found, looked) = search(&logs, &id);
+    if let Some(entry) = entries.first() {
+        return explain_entry(store, &id, entry, found.as_ref(), json).await;
+    }
+    let Some(found) = found else { return Err(in_neither(&id, exchange, quarantined.as_ref(), &looked)) };
+    let told = tell(&found.line, quarantined.as_ref());
+    if !json {
+        print(&print_out(&id, &found, &told))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (why, what_to_do) = (told.why.join(" "), told.what_to_do);
+    explained(
+        &id,
+        json!({"call": found.line.value(), "found_in": found.log, "why": why, "what_to_do": what_to_do}),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn explain_entry(
+    store: &Store,
+    id: &str,
+    entry: &StoredEntry,
+    found: Option<&Found>,
+    json: bool,
+) -> Result<ExitCode, Error> {
     let built_in = embedded_bundle()?;
     let (bundle, _) = cards::gather(&built_in, &store.snapshot().await?.cards().await?);
-    let bill = explain(entry, &bundle).map_err(|why| {
-        Error::Operator(format!("the entry of exchange {exchange} cannot be read ({why}): run replay"))
-    })?;
-    print(&bill.text)?;
-    Ok(if bill.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let unreadable = |why: String| {
+        Error::Operator(format!("the entry of exchange {id} cannot be read ({why}): run replay"))
+    };
+    let Explained { text, differences } = explain(entry, &bundle).map_err(unreadable)?;
+    let code = if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if !json {
+        print(&text)?;
+        if let Some(found) = found {
+            print(&format!("\n{}", print_out_beside_entry(found)))?;
+        }
+        return Ok(code);
+    }
+    let line = listing::json_line(entry).map_err(|error| unreadable(error.to_string()))?;
+    let entry: Value = serde_json::from_str(&line).map_err(|error| unreadable(error.to_string()))?;
+    explained(
+        id,
+        json!({
+            "entry": entry,
+            "bill": text.lines().collect::<Vec<_>>(),
+            "differences": differences,
+            "call": found.map(|found| found.line.value()),
+            "found_in": found.map(|found| &found.log),
+        }),
+    )?;
+    Ok(code)
+}
+
+/// Prints an object that has every key, whatever is known.
+fn explained(id: &str, known: Value) -> Result<(), Error> {
+    let mut object = json!({
+        "exchange_id": id, "entry": null, "bill": null, "differences": [], "call": null, "found_in": null,
+        "why": null, "what_to_do": [],
+    });
+    if let (Some(all), Value::Object(known)) = (object.as_object_mut(), known) {
+        all.extend(known);
+    }
+    print_json(&mut std::io::stdout().lock(), &object)
+}
+
+pub(super) fn explain_code(words: &Words, json: bool) -> Result<(), Error> {
+    let Words { code, why, what_to_do } = words;
+    if json {
+        let object = json!({"code": code, "why": why, "what_to_do": what_to_do});
+        return print_json(&mut std::io::stdout().lock(), &object);
+    }
+    print(&print_out_code(words))
+}
+
+fn in_neither(
+    id: &str,
+    exchange: Option<ExchangeId>,
+    quarantined: Option<&QuarantinedLine>,
+    looked: &[Looked],
+) -> Error {
+    let mut text = format!("there is no entry of exchange {id} here");
+    if let Some(QuarantinedLine { number, reason, message, .. }) = quarantined {
+        text.push_str(&format!(
+            ", but number {number} in quarantine names it ({reason}: {}): `pax-ledger quarantine list --json --bytes` shows it",
+            crate::explain::on_one_line(message)
+        ));
+    }
+    if looked.is_empty() {
+        text.push_str(
+            ". Either the call was not charged (it was refused, or the provider answered no 2xx): the calls log says why, name it \
+             with --log FILE or PAX_CALLS_LOG. Or its debit still waits in Envoy (metric pax_outbox_waiting: try again), or this \
+             is another gateway's ledger (--db)",
+        );
+        return Error::Operator(text);
+    }
+    text.push_str(", and no line of it in");
+    for (Looked { log, lines }, index) in looked.iter().zip(0..) {
+        let before = if index == 0 { " " } else { ", " };
+        match lines {
+            Ok(lines) => text.push_str(&format!("{before}{} ({lines} lines)", log.display())),
+            Err(why) => text.push_str(&format!("{before}{} (cannot be read: {why})", log.display())),
+        }
+    }
+    if let Some(exchange) = exchange {
+        text.push_str(&format!(
+            ". By its id the call began at {}: give --log the log of that time, such as calls.log.1, and of every Envoy that may \
+             have had it",
+            began(exchange)
+        ));
+    }
+    Error::Operator(text)
+}
+
+/// When an exchange began: a UUIDv7 begins with its milliseconds since 1970.
+fn began(exchange: ExchangeId) -> Moment {
+    let digits: String = exchange.to_string().chars().filter(|digit| *digit != '-').take(12).collect();
+    Moment::from_ms(u64::from_str_radix(&digits, 16).unwrap_or(0))
 }

@@ -1,23 +1,28 @@
 //! The operator's command line.
 
+mod account_shown;
+mod accounts;
+mod args;
+mod backing_up;
+mod cards;
 mod commands;
+mod entries;
 mod explaining;
 mod health;
 mod quarantine;
+mod recovering;
 mod replaying;
+mod reporting;
+mod tokens;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
+use self::args::{Account, Cards, Entries, Explain, Health, Quarantine, Reporting, Serve, Token};
 use crate::error::Error;
 
 /// The credit ledger behind the gateway: its service, its accounts and tokens, its entries.
@@ -41,7 +46,7 @@ enum Command {
     Serve(Serve),
     /// Ask a running service how it is; exits 0 where both listeners answer
     Health(Health),
-    /// Create, list, disable and enable accounts, and set their daily caps
+    /// Create, list, show, disable and enable accounts, and set their daily caps
     #[command(subcommand)]
     Account(Account),
     /// Make, list and revoke the tokens of accounts
@@ -50,243 +55,74 @@ enum Command {
     /// Make rate cards known, and list those that are
     #[command(subcommand)]
     Cards(Cards),
-    /// Print entries, one JSON object per line, in the order in which they were recorded
+    /// Print entries, one JSON object per line or as CSV, in the order in which they were recorded
     Entries(Entries),
-    /// Print one entry's bill, line by line, so that it can be made again by hand; exits 1 where it does not come out
-    /// the same
-    Explain {
-        /// The exchange: `x-matrix-exchange-id` of the answer
-        exchange: ExchangeId,
-    },
+    /// Add up entries by any of their dimensions, with the total as the last line; all of one moment
+    #[command(
+        after_help = "A call counts when it began (`occurred_at`, whose UTC date is its day). Dollars are what the PAX of \
+        each entry are worth by its own rate card, exactly; they are missing where a card is not known. What was estimated \
+        is a share of the cost."
+    )]
+    Report(Reporting),
+    /// Say what became of a request. With an entry: its bill, line by line, so that it can be made again by hand; exits 1
+    /// where it does not come out the same. Without one, from its line in the calls log: why it was refused or not
+    /// charged, and what to do; exits 1 where it stands in neither
+    #[command(
+        after_help = "Logs are looked into in their order, until one has the request. Containers write the calls log to standard \
+        output: docker compose logs --no-log-prefix envoy | docker compose exec -T ledger pax-ledger explain ID --log -"
+    )]
+    Explain(Explain),
     /// List what was sent and could not become an entry, and mark as seen what you have looked at
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Check every entry, chain, price, sum and trigger again; exits 1 where anything differs, or where a line in
     /// quarantine is not marked as seen
     Replay,
+    /// Copy the ledger to a file, as it is at one moment, while `serve` goes on; the copy is replayed
+    #[command(
+        after_help = "The file must not be there yet. It can be read by its owner alone, and it is there under its name only \
+        when it is whole and on the disk. Exits 1 where the copy does not replay: it is kept, since the ledger may be no better."
+    )]
+    Backup {
+        /// Where the copy goes
+        file: PathBuf,
+        /// Do not replay the copy
+        #[arg(long)]
+        no_verify: bool,
+    },
     /// Put a copy of a backup in the ledger's place; stop `serve` first
     #[command(
         after_help = "The backup stays as it is, and the file that was there is moved aside. A new epoch begins, by \
         which filters know that the numbers of the backup are true, though they are lower than those they know. What was \
-        recorded after the backup is gone: the README says how to find it."
+        recorded after the backup is gone: `recover` brings it back from the file that was moved aside."
     )]
     Restore {
-        /// A copy of the ledger's file that `.backup` of sqlite3 has made, or that was made while nothing had it open
+        /// What `backup` has made, or a copy of the ledger's file that was made while nothing had it open
         backup: PathBuf,
     },
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// Where filters call; port 0 takes a free port
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9801")]
-    internal: SocketAddr,
-    /// Where callers' requests arrive through Envoy; port 0 takes a free port
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9802")]
-    public: SocketAddr,
-    /// A file that holds the shared secret; without it, PAX_LEDGER_SECRET
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-    /// After SIGTERM, go on for so long while filters still come: their Envoy may be stopped at the same time
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    linger_s: u64,
-    /// The newest version of debits to read. With 1 filters write version 1 from the next resolve on, and keep what they
-    /// have written in version 2: for filters that stay while the ledger goes back to a backup of an older program, which
-    /// opens no newer file (README: Upgrading and rolling back)
-    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=2))]
-    canon_v: u32,
-}
-
-#[derive(Debug, Args)]
-struct Health {
-    /// Where filters call
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9801")]
-    internal: SocketAddr,
-    /// Where callers' requests arrive
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9802")]
-    public: SocketAddr,
-}
-
-#[derive(Debug, Subcommand)]
-enum Account {
-    /// Create an account; makes the database where it is missing
-    Create {
-        /// Its name: letters, digits and -_.@:+|
-        name: String,
-        /// What it may do
-        #[arg(long)]
-        tier: TierName,
-        /// What it may spend in a UTC day, instead of the rate card's default; 0 blocks it (tier free)
-        #[arg(long, value_name = "PAX", allow_negative_numbers = true)]
-        daily_cap: Option<CapAmount>,
-        /// Succeed where it exists already with this tier
-        #[arg(long)]
-        if_missing: bool,
+    /// Record again what another ledger's file has and this one lacks: after a restore, from the file that was moved aside.
+    /// What is here already stays as it is; `serve` may run
+    Recover {
+        /// The other file
+        file: PathBuf,
     },
-    /// Set what an account of tier free may spend in a UTC day
-    Cap {
-        /// Its name
-        name: String,
-        /// A decimal number of PAX (0 blocks), or `default` for what the rate card says
-        #[arg(value_name = "PAX|default", allow_negative_numbers = true)]
-        cap: Cap,
+    /// Print what a shell needs to complete this program's commands and options
+    #[command(
+        after_help = "bash: pax-ledger completions bash >~/.local/share/bash-completion/completions/pax-ledger\nzsh: \
+        pax-ledger completions zsh >DIR/_pax-ledger, with DIR in $fpath\nfish: pax-ledger completions fish \
+        >~/.config/fish/completions/pax-ledger.fish"
+    )]
+    Completions {
+        /// The shell
+        shell: ShellName,
     },
-    /// List all accounts: name, tier, status, entries, balance and daily cap in PAX
-    List,
-    /// Refuse an account's calls from now on
-    Disable {
-        /// Its name
-        name: String,
-    },
-    /// Allow a disabled account's calls again
-    Enable {
-        /// Its name
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Token {
-    /// Make a token and print it, this once: only its hash is stored
-    Add {
-        /// Whose it is
-        account: String,
-        /// What you call it
-        #[arg(long, value_name = "LABEL")]
-        name: String,
-        /// When it ceases to work, in UTC
-        #[arg(long, value_name = "RFC3339")]
-        expires: Option<Moment>,
-        /// This token instead of a random one (for demos and tests)
-        #[arg(long, value_name = "VALUE")]
-        token: Option<String>,
-        /// Succeed where this very token works for the account already
-        #[arg(long, requires = "token")]
-        if_missing: bool,
-    },
-    /// List tokens: id, account, label, state; never the token
-    List {
-        /// Only of this account
-        account: Option<String>,
-    },
-    /// Revoke a token, for good
-    Revoke {
-        /// Its id, as `token list` shows it
-        #[arg(required_unless_present = "token")]
-        token_id: Option<String>,
-        /// The token itself, where it is known to everybody anyway (that of a demo)
-        #[arg(long, value_name = "VALUE", conflicts_with = "token_id")]
-        token: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Cards {
-    /// Learn published cards, for ever: all of them, or none
-    Add {
-        /// Their files, such as ratecards/v3.json
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
-    /// List the cards: version, when it takes force, when it was learned, SHA-256, reason
-    List,
-}
-
-#[derive(Debug, Subcommand)]
-enum Quarantine {
-    /// List the lines: number, when they came, why they are here, exchange, message, SHA-256, who has seen them and when
-    List {
-        /// Only those that nobody has marked as seen
-        #[arg(long)]
-        unseen: bool,
-        /// One JSON object per line
-        #[arg(long)]
-        json: bool,
-        /// Their bytes too, as text, or in hexadecimal where they are none
-        #[arg(long, requires = "json")]
-        bytes: bool,
-    },
-    /// Mark lines as seen, for good; those that are marked already stay as they are
-    Seen {
-        /// Their numbers, as `quarantine list` shows them
-        #[arg(required_unless_present = "all", value_name = "NUMBER")]
-        numbers: Vec<i64>,
-        /// All that are there now
-        #[arg(long, conflicts_with = "numbers")]
-        all: bool,
-        /// Who has seen them
-        #[arg(long, value_name = "NAME")]
-        by: String,
-        /// Why they may rest: what became of each call
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Entries {
-    /// Only of this account
-    #[arg(long)]
-    account: Option<String>,
-    /// Only of this exchange
-    #[arg(long, value_name = "ID")]
-    exchange: Option<ExchangeId>,
-    /// Only of this UTC day and later
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    since: Option<UtcDay>,
-    /// Only of this UTC day and earlier
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    until: Option<UtcDay>,
-}
-
-/// A daily cap as an operator writes it.
-#[derive(Clone, Copy, Debug)]
-struct CapAmount(Pax);
-
-impl FromStr for CapAmount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(cap) if cap >= Pax::ZERO => Ok(Self(cap)),
-            Ok(_) => Err("must not be negative; 0 blocks the account".to_owned()),
-            Err(error) => Err(format!("{error}; an amount of PAX such as 2.5, where 0 blocks the account")),
-        }
-    }
-}
-
-/// A daily cap of the account's own, or the rate card's.
-#[derive(Clone, Copy, Debug)]
-struct Cap(Option<Pax>);
-
-impl FromStr for Cap {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "default" {
-            return Ok(Self(None));
-        }
-        text.parse()
-            .map(|CapAmount(cap)| Self(Some(cap)))
-            .map_err(|error| format!("{error}, or `default` for the rate card's"))
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TierName {
-    /// The free tier's models, up to a daily cap
-    Free,
-    /// Any priced model, without a limit: it has no balance yet
-    Credit,
-}
-
-impl From<TierName> for Tier {
-    fn from(name: TierName) -> Self {
-        match name {
-            TierName::Free => Self::Free,
-            TierName::Credit => Self::Credit,
-        }
-    }
+enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// Runs the program: 0 where all is well, 1 where something failed or a replay found a difference, 2 where the
@@ -316,13 +152,34 @@ fn print(text: &str) -> Result<(), Error> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(printing)
 }
 
-fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
-    let width =
-        |index: usize| rows.iter().filter_map(|row| row.get(index)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+/// Prints one JSON object on a line of its own.
+fn print_json(to: &mut impl Write, value: &impl Serialize) -> Result<(), Error> {
+    let line = serde_json::to_string(value).map_err(std::io::Error::other).map_err(printing)?;
+    writeln!(to, "{line}").map_err(printing)
+}
+
+/// Prints rows as a table; the cells of the columns from `numbers` on stand at the right.
+fn print_table_of_numbers(rows: &[impl AsRef<[String]>], numbers: usize) -> Result<(), Error> {
+    let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+    let width = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.as_ref().get(index));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.as_ref().iter().zip(&widths).enumerate().map(|(index, (cell, width))| {
+            if index < numbers { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     print(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn print_table(rows: &[impl AsRef<[String]>]) -> Result<(), Error> {
+    print_table_of_numbers(rows, usize::MAX)
+}
+
+/// Writes CSV as the public listener does.
+fn csv_writer<W: Write>(to: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(to)
 }

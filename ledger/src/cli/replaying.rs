@@ -15,6 +15,13 @@ use crate::store::{Quarantined, Store};
 const DIFFERENCES_SHOWN: u64 = 100;
 
 pub(super) async fn run(store: &Store) -> Result<ExitCode, Error> {
+    let report = replay_and_tell(store).await?;
+    print(&summary(&report))?;
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Replays, with each difference and each note on standard error.
+pub(super) async fn replay_and_tell(store: &Store) -> Result<Report, Error> {
     let bundle = embedded_bundle()?;
     let mut snapshot = store.snapshot().await?;
     let mut shown = 0;
@@ -28,8 +35,7 @@ pub(super) async fn run(store: &Store) -> Result<ExitCode, Error> {
     for note in notes(&report, shown) {
         let _ = writeln!(std::io::stderr(), "{note}");
     }
-    print(&summary(&report))?;
-    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 fn notes(report: &Report, shown: u64) -> Vec<String> {
@@ -51,7 +57,7 @@ fn notes(report: &Report, shown: u64) -> Vec<String> {
     notes
 }
 
-fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let verdict = match report.differences {
         0 => "everything holds".to_owned(),
         1 => "1 DIFFERENCE".to_owned(),

@@ -43,7 +43,7 @@ pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<Explained, String
 }
 
 /// A line with its name in front.
-fn row(name: &str, text: impl std::fmt::Display) -> String {
+pub(crate) fn row(name: &str, text: impl std::fmt::Display) -> String {
     format!("  {name:<16}  {text}")
 }
 

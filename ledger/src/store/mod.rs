@@ -8,7 +8,7 @@ pub mod location;
 pub mod sqlite;
 
 pub use location::{Location, Open};
-pub use sqlite::{Replaced, Restored, Snapshot, Store, Writer, restore};
+pub use sqlite::{BackedUp, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
 
 use pax_gateway::account::{Status, Tier};
 use pax_gateway::card::RateTableVersion;
@@ -17,6 +17,7 @@ use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
 
 use crate::book::{Received, Rejected, Sum, Value};
+use crate::report::Counts;
 
 /// A line of a batch, read.
 pub type Line = Result<Received, Rejected>;
@@ -66,6 +67,8 @@ pub struct TokenRow {
     pub account: String,
     /// What the operator called it.
     pub label: String,
+    /// When it was made.
+    pub created_at: Moment,
     /// When it ceases to resolve.
     pub expires_at: Option<Moment>,
     /// When it was revoked.
@@ -150,15 +153,42 @@ pub struct EntryFilter {
     pub since: Option<UtcDay>,
     /// Only of this UTC day and earlier.
     pub until: Option<UtcDay>,
+    /// Only of calls that began then or later.
+    pub from: Option<Moment>,
+    /// Only of calls that began before.
+    pub to: Option<Moment>,
+    /// In which order.
+    pub order: Order,
 }
 
-/// In which order an account's entries are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In which order entries are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// By falling number.
+    /// The last that was recorded first.
     NewestFirst,
-    /// By rising number.
+    /// As they were recorded.
+    #[default]
     OldestFirst,
+}
+
+/// The last entry of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEntry {
+    /// When it was recorded.
+    pub recorded_at: Moment,
+    /// Its exchange.
+    pub exchange_id: Option<String>,
+}
+
+/// Entries that were added up, of one group and one rate card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSum {
+    /// What they have in common, in the order of the dimensions that were asked for.
+    pub keys: Vec<Option<String>>,
+    /// Their rate card.
+    pub card_sha256: Option<String>,
+    /// The sums.
+    pub counts: Counts,
 }
 
 /// Which of an account's own entries to list.
@@ -192,6 +222,25 @@ pub struct Quarantined {
     pub rejected: i64,
     /// How many of both nobody has marked as seen.
     pub unseen: i64,
+}
+
+/// What `/metrics` tells of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// How many accounts there are of a tier and a status.
+    pub accounts: Vec<(Tier, Status, i64)>,
+    /// How many entries.
+    pub entries: i64,
+    /// When the newest one was recorded.
+    pub last_entry: Option<Moment>,
+    /// The present epoch.
+    pub epoch: u64,
+    /// What is in quarantine.
+    pub quarantined: Quarantined,
+    /// Size of the file.
+    pub database_bytes: u64,
+    /// Size of the log beside it, whose entries are not in the file yet.
+    pub log_bytes: u64,
 }
 
 /// A line in quarantine, as operators see it.

@@ -5,9 +5,9 @@ use pax_gateway::clock::Moment;
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
-use super::{Store, failed};
+use super::{Snapshot, Store, failed};
 use crate::book::{self, Sum};
 use crate::error::Error;
 use crate::store::{AccountRow, NewToken, TokenRow};
@@ -15,7 +15,7 @@ use crate::store::{AccountRow, NewToken, TokenRow};
 /// What [`account_row`] reads.
 pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
     balance_picopax, daily_cap_picopax, balance_carry FROM accounts";
-const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at FROM tokens";
+const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
     /// Creates an account, with a daily cap of its own where one is given. `false` where there is one of that
@@ -114,9 +114,7 @@ impl Store {
     /// # Errors
     /// Where the store fails.
     pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenRow>, Error> {
-        let sql = format!("{TOKEN} WHERE ?1 IS NULL OR account = ?1 ORDER BY account, created_at, token_id");
-        let rows = sqlx::query(&sql).bind(account).fetch_all(&self.pool).await;
-        rows.and_then(|rows| rows.iter().map(token_row).collect()).map_err(failed("listed tokens"))
+        tokens(&self.pool, account).await
     }
 
     /// The token of this hash.
@@ -144,6 +142,22 @@ impl Store {
     }
 }
 
+impl Snapshot {
+    /// An account's tokens, by creation.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn tokens(&mut self, account: &str) -> Result<Vec<TokenRow>, Error> {
+        tokens(&mut *self.tx, Some(account)).await
+    }
+}
+
+async fn tokens(from: impl SqliteExecutor<'_>, account: Option<&str>) -> Result<Vec<TokenRow>, Error> {
+    let sql = format!("{TOKEN} WHERE ?1 IS NULL OR account = ?1 ORDER BY account, created_at, token_id");
+    let rows = sqlx::query(&sql).bind(account).fetch_all(from).await;
+    rows.and_then(|rows| rows.iter().map(token_row).collect()).map_err(failed("listed tokens"))
+}
+
 pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
     Ok(AccountRow {
         name: row.try_get(0)?,
@@ -164,6 +178,7 @@ fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
         label: row.try_get(2)?,
         expires_at: row.try_get::<Option<i64>, _>(3)?.map(from_ms),
         revoked_at: row.try_get::<Option<i64>, _>(4)?.map(from_ms),
+        created_at: from_ms(row.try_get(5)?),
     })
 }
 

@@ -1,11 +1,14 @@
 //! The store in SQLite: one file, write-ahead log, durable on commit.
 
 mod admin;
+mod backup;
 mod cards;
 mod epoch;
+mod figures;
 mod guards;
 mod quarantine;
 mod read;
+mod report;
 mod restore;
 mod standing;
 mod write;
@@ -22,6 +25,7 @@ use super::{Location, Open};
 use crate::book::Value;
 use crate::error::Error;
 
+pub use backup::{BackedUp, back_up};
 pub use read::Snapshot;
 pub use restore::{Replaced, Restored, restore};
 pub use write::Writer;

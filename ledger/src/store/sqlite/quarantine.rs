@@ -35,6 +35,20 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(line).collect()).map_err(failed("listed the quarantine"))
     }
 
+    /// The line in quarantine that names an exchange; the newest, where there are several.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn quarantined_of(&self, exchange: &str) -> Result<Option<QuarantinedLine>, Error> {
+        let sql = format!(
+            "SELECT quarantine.rowid, received_at, quarantine.reason, exchange_id, message, quarantine.sha256, NULL, \
+             seen_at, seen_by, because FROM {LINES} WHERE exchange_id = ?1 ORDER BY quarantine.rowid DESC LIMIT 1"
+        );
+        let row = sqlx::query(&sql).bind(exchange).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.map(|row| line(&row)).transpose())
+            .map_err(failed("looked into the quarantine"))
+    }
+
     /// Marks lines of the quarantine as seen: those of these numbers, or all that are there. Those that were marked
     /// before stay as they were. Nothing is marked where one of the numbers is nobody's; then it is given.
     ///

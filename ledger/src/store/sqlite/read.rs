@@ -6,11 +6,11 @@ use pax_gateway::clock::UtcDay;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
-use super::admin::{ACCOUNT, account_row};
+use super::admin::{ACCOUNT, account_row, from_ms};
 use super::{Store, failed, text, value};
 use crate::book::{COLUMNS, Sum};
 use crate::error::Error;
-use crate::store::{AccountRow, EntryFilter, Order, OwnEntry, OwnFilter, StoredEntry};
+use crate::store::{AccountRow, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = COLUMNS.join(", ");
@@ -33,23 +33,18 @@ impl Store {
     ) -> Result<Vec<StoredEntry>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT.as_str());
         // One account is read along its chain, which is the same order and has an index.
-        match (&filter.account, after) {
-            (Some(account), after) => {
-                query
-                    .push(" WHERE account_seq > ")
-                    .push_bind(after.map_or(i64::MIN, |entry| entry.account_seq));
-                query.push(" AND account = ").push_bind(account);
-            }
-            (None, after) => {
-                query.push(" WHERE rowid > ").push_bind(after.map_or(i64::MIN, |entry| entry.position));
-            }
+        let place = if filter.account.is_some() { "account_seq" } else { "rowid" };
+        let (beyond, order) = match filter.order {
+            Order::OldestFirst => (">", ""),
+            Order::NewestFirst => ("<", " DESC"),
+        };
+        query.push(" WHERE 1");
+        if let Some(entry) = after {
+            let last = if filter.account.is_some() { entry.account_seq } else { entry.position };
+            query.push(format!(" AND {place} {beyond} ")).push_bind(last);
         }
-        if let Some(exchange) = &filter.exchange {
-            query.push(" AND exchange_id = ").push_bind(exchange);
-        }
-        days(&mut query, filter.since, filter.until);
-        query.push(if filter.account.is_some() { " ORDER BY account_seq" } else { " ORDER BY rowid" });
-        query.push(" LIMIT ").push_bind(limit);
+        narrow(&mut query, filter);
+        query.push(format!(" ORDER BY {place}{order} LIMIT ")).push_bind(limit);
         let rows = query.build().fetch_all(&self.pool).await.map_err(failed("listed entries"))?;
         Ok(rows.iter().map(stored_entry).collect())
     }
@@ -89,6 +84,24 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let tx = self.pool.begin().await.map_err(failed("began to read"))?;
         Ok(Snapshot { tx })
+    }
+}
+
+/// Narrows a question to what a filter lets through, in any order.
+pub(super) fn narrow<'a>(query: &mut QueryBuilder<'a, Sqlite>, filter: &'a EntryFilter) {
+    if let Some(account) = &filter.account {
+        query.push(" AND account = ").push_bind(account);
+    }
+    if let Some(exchange) = &filter.exchange {
+        query.push(" AND exchange_id = ").push_bind(exchange);
+    }
+    days(query, filter.since, filter.until);
+    // Moments have one text each, of one length: their texts sort as they do.
+    if let Some(from) = filter.from {
+        query.push(" AND occurred_at >= ").push_bind(from.to_string());
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND occurred_at < ").push_bind(to.to_string());
     }
 }
 
@@ -161,6 +174,32 @@ impl Snapshot {
         let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))?;
         let sum = |(day, carry, picopax)| (day, Sum::of_columns(carry, picopax));
         Ok(rows.into_iter().map(sum).collect())
+    }
+
+    /// What an account's entries of a day cost on platform funding.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn spent(&mut self, account: &str, utc_day: UtcDay) -> Result<Sum, Error> {
+        let spent = sqlx::query_as::<_, (i64, i64)>(
+            "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
+        );
+        let spent = spent.bind(account).bind(utc_day.to_string()).fetch_optional(&mut *self.tx).await;
+        let spent = spent.map_err(failed("read a day's total"))?;
+        Ok(spent.map_or(Sum::ZERO, |(carry, picopax)| Sum::of_columns(carry, picopax)))
+    }
+
+    /// An account's last entry.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn last_entry(&mut self, account: &str) -> Result<Option<LastEntry>, Error> {
+        let last = sqlx::query_as::<_, (i64, Option<String>)>(
+            "SELECT recorded_at, exchange_id FROM credit_ledger WHERE account = ?1 \
+             ORDER BY account_seq DESC LIMIT 1",
+        );
+        let last = last.bind(account).fetch_optional(&mut *self.tx).await.map_err(failed("read an entry"))?;
+        Ok(last.map(|(ms, exchange_id)| LastEntry { recorded_at: from_ms(ms), exchange_id }))
     }
 
     /// How many entries there are, counted without an index.

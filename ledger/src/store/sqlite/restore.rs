@@ -157,7 +157,7 @@ async fn begin(copy: &Path, above: u64, now: Moment) -> Result<(u64, i64), Error
     Ok((begun?, counted.map_err(failed("counted entries"))?))
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(ending);
     PathBuf::from(name)
@@ -211,7 +211,7 @@ fn present(done: io::Result<()>) -> io::Result<bool> {
 }
 
 /// Makes moves durable.
-fn sync_folder(of: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(of: &Path) -> io::Result<()> {
     let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }

@@ -1,0 +1,173 @@
+//! Accounts, for operators.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use pax_gateway::account::{Status, Tier};
+use pax_gateway::clock::Moment;
+use pax_gateway::pax::Pax;
+use serde::Serialize;
+
+use super::args::{Account, Cap, CapAmount};
+use super::{account_shown, print, print_json, print_table, printing};
+use crate::book::Sum;
+use crate::error::Error;
+use crate::now;
+use crate::store::{AccountRow, Store};
+
+const NAME_MAX: usize = 128;
+
+pub(super) async fn run(store: &Store, command: Account) -> Result<ExitCode, Error> {
+    match command {
+        Account::Create { name, tier, daily_cap, if_missing } => {
+            check_name(&name)?;
+            let cap = daily_cap.map(|CapAmount(cap)| cap);
+            create_account(store, &name, tier.into(), cap, if_missing).await?;
+        }
+        Account::Cap { name, cap: Cap(cap) } => set_daily_cap(store, &name, cap).await?,
+        Account::List { json } => list_accounts(store, json).await?,
+        Account::Show { name, json } => account_shown::run(store, &name, json).await?,
+        Account::Disable { name } => set_status(store, &name, Status::Disabled).await?,
+        Account::Enable { name } => set_status(store, &name, Status::Active).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_account(
+    store: &Store,
+    name: &str,
+    tier: Tier,
+    daily_cap: Option<Pax>,
+    if_missing: bool,
+) -> Result<(), Error> {
+    if daily_cap.is_some() && tier == Tier::Credit {
+        return Err(no_cap_on_credit());
+    }
+    let cap = daily_cap.map_or_else(String::new, |cap| format!(", daily cap {cap} PAX"));
+    if store.create_account(name, tier, daily_cap, now()).await? {
+        return print(&format!("created account {name} (tier {}{cap})", tier_text(tier)));
+    }
+    let existing = store.account(name).await?;
+    let same_cap = daily_cap.is_none() || existing.as_ref().is_some_and(|row| row.daily_cap == daily_cap);
+    let existing = existing.map(|row| row.tier);
+    if if_missing && existing == Some(tier) && same_cap {
+        return print(&format!("account {name} exists already (tier {}{cap})", tier_text(tier)));
+    }
+    let hint = match (if_missing, existing == Some(tier)) {
+        (false, _) => "--if-missing lets that pass".to_owned(),
+        (true, false) => "its tier is another one".to_owned(),
+        (true, true) => format!("its daily cap is another one, which `pax-ledger account cap {name}` sets"),
+    };
+    let tier = existing.map_or("unknown", tier_text);
+    Err(Error::Operator(format!("account {name} exists already, with tier {tier}; {hint}")))
+}
+
+async fn set_daily_cap(store: &Store, name: &str, daily_cap: Option<Pax>) -> Result<(), Error> {
+    let Some(account) = store.account(name).await? else { return Err(no_account(name)) };
+    if daily_cap.is_some() && account.tier == Tier::Credit {
+        return Err(no_cap_on_credit());
+    }
+    // Accounts are never deleted and tiers never change: what was found is still there.
+    store.set_daily_cap(name, daily_cap).await?;
+    let cap = daily_cap.map_or_else(|| "the rate card's".to_owned(), |cap| format!("{cap} PAX"));
+    print(&format!(
+        "the daily cap of account {name} is {cap}; filters that know it go on until their caches expire"
+    ))
+}
+
+async fn list_accounts(store: &Store, json: bool) -> Result<(), Error> {
+    let accounts = store.accounts().await?;
+    if json {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        for row in &accounts {
+            print_json(&mut out, &AccountJson::of(row))?;
+        }
+        return out.flush().map_err(printing);
+    }
+    let head = ["name", "tier", "status", "entries", "balance_pax", "daily_cap_pax"];
+    let mut table = vec![head.map(str::to_owned)];
+    for row in accounts {
+        let cap = match (row.tier, row.daily_cap) {
+            (_, Some(cap)) => cap.to_string(),
+            (Tier::Free, None) => "default".to_owned(),
+            (Tier::Credit, None) => "-".to_owned(),
+        };
+        let (tier, status) = (tier_text(row.tier).to_owned(), status_text(row.status).to_owned());
+        let (entries, balance) = (row.account_seq.to_string(), row.balance.to_string());
+        table.push([row.name, tier, status, entries, balance, cap]);
+    }
+    print_table(&table)
+}
+
+/// An account as JSON, in `account list` and at the head of `account show`.
+#[derive(Serialize)]
+pub(super) struct AccountJson<'a> {
+    account: &'a str,
+    tier: Tier,
+    status: Status,
+    created_at: Moment,
+    entries: i64,
+    head_hash: &'a str,
+    balance_pax: Sum,
+    /// Its own; null where the rate card's holds, and of tier `credit`.
+    daily_cap_pax: Option<Pax>,
+}
+
+impl<'a> AccountJson<'a> {
+    pub(super) fn of(row: &'a AccountRow) -> Self {
+        Self {
+            account: &row.name,
+            tier: row.tier,
+            status: row.status,
+            created_at: row.created_at,
+            entries: row.account_seq,
+            head_hash: &row.head_hash,
+            balance_pax: row.balance,
+            daily_cap_pax: row.daily_cap,
+        }
+    }
+}
+
+async fn set_status(store: &Store, name: &str, status: Status) -> Result<(), Error> {
+    if !store.set_status(name, status).await? {
+        return Err(no_account(name));
+    }
+    let (done, note) = match status {
+        Status::Active => ("enabled", ""),
+        Status::Disabled => ("disabled", "; filters that know it go on until their caches expire"),
+    };
+    print(&format!("{done} account {name}{note}"))
+}
+
+pub(super) fn tier_text(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Free => "free",
+        Tier::Credit => "credit",
+    }
+}
+
+pub(super) fn status_text(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Disabled => "disabled",
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:+|".contains(&byte);
+    if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Error::Operator(format!("an account's name has 1 to {NAME_MAX} letters, digits and -_.@:+|")))
+}
+
+pub(super) fn no_account(name: &str) -> Error {
+    Error::Operator(format!("there is no account {name:?}; `pax-ledger account list` shows all"))
+}
+
+fn no_cap_on_credit() -> Error {
+    Error::Operator(
+        "tier credit has no daily cap: its balance is its limit; leave the cap out, or say `default`"
+            .to_owned(),
+    )
+}

@@ -1,0 +1,72 @@
+//! The rate cards that the ledger knows, for operators.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use pax_gateway::card::RateCard;
+use pax_gateway::clock::Moment;
+use serde::Serialize;
+
+use super::args::Cards;
+use super::{print, print_json, print_table, printing};
+use crate::error::Error;
+use crate::store::Store;
+
+pub(super) async fn run(store: &Store, command: Cards) -> Result<ExitCode, Error> {
+    match command {
+        Cards::Add { files } => {
+            let mut texts = Vec::new();
+            for file in &files {
+                let text = std::fs::read_to_string(file);
+                texts.push(
+                    text.map_err(|why| Error::Io { doing: format!("reading {}", file.display()), why })?,
+                );
+            }
+            let read: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let (hashes, new) = crate::cards::learn(store, &read).await?;
+            let known = hashes.len() - new;
+            print(&format!("learned {new} rate cards; {known} of these were known"))?;
+        }
+        Cards::List { json } => list(store, json).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A card as JSON. What stands in its file is null where this program cannot read it.
+#[derive(Serialize)]
+struct CardJson<'a> {
+    rate_table_v: i64,
+    effective_from: Option<Moment>,
+    learned_at: Moment,
+    sha256: &'a str,
+    reason: Option<&'a str>,
+}
+
+async fn list(store: &Store, json: bool) -> Result<(), Error> {
+    let cards = store.cards().await?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let head = ["version", "effective_from", "learned_at", "sha256", "reason"];
+    let mut table = vec![head.map(str::to_owned)];
+    for stored in &cards {
+        let card = RateCard::parse(&stored.text).ok();
+        let line = CardJson {
+            rate_table_v: stored.version,
+            effective_from: card.as_ref().map(|card| card.effective_from),
+            learned_at: stored.learned_at,
+            sha256: &stored.sha256,
+            reason: card.as_ref().map(|card| card.reason.as_str()),
+        };
+        if json {
+            print_json(&mut out, &line)?;
+            continue;
+        }
+        table.push([
+            line.rate_table_v.to_string(),
+            line.effective_from.map_or_else(|| "?".to_owned(), |from| from.to_string()),
+            line.learned_at.to_string(),
+            line.sha256.to_owned(),
+            line.reason.unwrap_or("cannot be read by this program").to_owned(),
+        ]);
+    }
+    if json { out.flush().map_err(printing) } else { print_table(&table) }
+}

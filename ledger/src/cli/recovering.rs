@@ -1,0 +1,80 @@
+//! What a restore has lost, recorded again from the file that was moved aside, for operators.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use pax_gateway::wire::Outcome;
+
+use super::accounts::tier_text;
+use super::print;
+use crate::book;
+use crate::error::Error;
+use crate::now;
+use crate::store::{EntryFilter, Location, Open, Store, StoredEntry};
+
+/// As many lines as a transaction of the service has at most.
+const PAGE_ENTRIES: u32 = 1_000;
+
+pub(super) async fn run(store: &Store, file: &Path) -> Result<ExitCode, Error> {
+    let other = Store::open(&Location::Sqlite(file.to_owned()), Open::Read).await?;
+    let recovered = recover(store, &other).await;
+    other.close().await;
+    let Recovered { recorded, known, quarantined } = recovered?;
+    print(&format!("recorded {recorded} entries of {}; {known} of its entries were here", file.display()))?;
+    if quarantined > 0 {
+        print(&format!(
+            "{quarantined} could not be recorded: `pax-ledger quarantine list --unseen` shows them"
+        ))?;
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Default)]
+struct Recovered {
+    recorded: u64,
+    known: u64,
+    quarantined: u64,
+}
+
+/// Records the entries of another file that this ledger lacks. A debit's bytes are the same everywhere, so what is here is a
+/// duplicate.
+async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
+    let mut missing = Vec::new();
+    for account in other.accounts().await? {
+        if account.account_seq > 0 && store.account(&account.name).await?.is_none() {
+            missing.push(format!(
+                "`pax-ledger account create {} --tier {}`",
+                account.name,
+                tier_text(account.tier)
+            ));
+        }
+    }
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Err(Error::Operator(format!(
+            "nothing is recorded: that file has entries of accounts that are not here. Create them first: {missing}. Their \
+             tokens have to be made anew"
+        )));
+    }
+    let mut writer = store.writer();
+    let mut recovered = Recovered::default();
+    let mut last: Option<StoredEntry> = None;
+    loop {
+        let page = other.entries(&EntryFilter::default(), last.as_ref(), PAGE_ENTRIES).await?;
+        let lines: Vec<_> = page.iter().map(|entry| book::read(&entry.canonical)).collect();
+        last = match page.into_iter().last() {
+            Some(entry) => Some(entry),
+            None => break,
+        };
+        for reply in writer.record(&lines, now()).await? {
+            match reply.outcome {
+                Outcome::Recorded => recovered.recorded += 1,
+                Outcome::Duplicate => recovered.known += 1,
+                _ => recovered.quarantined += 1,
+            }
+        }
+    }
+    writer.close().await;
+    Ok(recovered)
+}
