@@ -16,6 +16,7 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod check;
 mod commands;
 mod demo;
 mod envoy;
@@ -35,6 +36,7 @@ mod stack;
 use pax_drain::http;
 
 pub use builder::Builder;
+pub use check::{Finding, Level, check};
 pub use demo::DemoAccount;
 pub use envoy::Envoy;
 pub use error::StackError;
