@@ -236,7 +236,8 @@ fn check_secrets(bootstrap: &At<'_>, findings: &mut Findings) {
         let name = credential.field("name");
         let known = all.iter().any(|secret| secret.field("name").same_as(&name));
         if name.exists() && !known && !credential.field("sds_config").exists() {
-            let what = "no secret of static_resources.secrets has this name: Envoy does not start";
+            let what =
+                "no secret of static_resources.secrets has this name: Envoy does not start (1.40 crashes)";
             findings.error(&name, what, "the name of one, such as ledger_secret");
         }
     }

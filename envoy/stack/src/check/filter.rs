@@ -2,7 +2,7 @@
 
 use super::at::At;
 use super::finding::Findings;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, is_ours};
 use std::io::Read;
 use std::path::Path;
 
@@ -101,12 +101,14 @@ pub(crate) fn check_singleton<'a>(
     gateways: &[Gateway<'a>],
     findings: &mut Findings,
 ) -> Option<At<'a>> {
-    let plugin = gateways.iter().find_map(|gateway| gateway.plugin.as_ref())?;
-    let vm_id = plugin.down("vm_config/vm_id");
     let extensions = bootstrap.field("bootstrap_extensions");
     let services: Vec<At<'a>> = extensions.items().iter().map(|it| it.field("typed_config")).collect();
     let services: Vec<At<'a>> = services.into_iter().filter(|it| it.has_type(SERVICE)).collect();
+    let Some(plugin) = gateways.iter().find_map(|gateway| gateway.plugin.as_ref()) else {
+        return services.iter().map(|it| it.field("config")).find(is_ours);
+    };
     // Of several the one of this filter; a single one is meant to be.
+    let vm_id = plugin.down("vm_config/vm_id");
     let same_vm = |service: &&At<'a>| service.down("config/vm_config/vm_id").same_as(&vm_id);
     let service = services.iter().find(same_vm).or(services.first().filter(|_| services.len() == 1));
     let Some(service) = service else {

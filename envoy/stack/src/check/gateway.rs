@@ -154,7 +154,7 @@ fn plugin_of<'a>(
 }
 
 /// Whether a wasm plugin is this gateway's, by its name, its module, or what its configuration is about.
-fn is_ours(plugin: &At<'_>) -> bool {
+pub(crate) fn is_ours(plugin: &At<'_>) -> bool {
     let named = ["name", "root_id"].iter().any(|name| plugin.field(name).is("pax_gateway"));
     let file = plugin.down("vm_config/code/local/filename").text().unwrap_or_default();
     let about = plugin.down("configuration/value").text().unwrap_or_default();

@@ -138,7 +138,7 @@ fn check_provider(name: &str, cluster: &str, host: &At<'_>, routes: &[Route<'_>]
     );
     let mut own = routes.iter().filter(|route| route.mark == Some(name));
     let Some(route) = own.next() else {
-        let what = format!("no route has the mark of {name}: its calls are all 503 gateway_disabled");
+        let what = format!("no route has the mark of {name}: its calls are all 503");
         findings.error(&host.field("routes"), what, write);
         return;
     };

@@ -39,7 +39,9 @@ fn check_text(at: &At<'_>, text: &str, secret: &[String], findings: &mut Finding
     let is_secret = |name: &str| secret.iter().any(|it| it.eq_ignore_ascii_case(name));
     let named: Vec<&str> = requested_headers(text);
     if let Some(name) = named.iter().copied().chain([text]).find(|name| is_secret(name)) {
-        let what = format!("callers' secrets are written down: {name}");
+        let what = format!(
+            "secrets are written down: {name} (the caller's, or the platform's key, which Envoy has put on by then)"
+        );
         findings.error(at, what, "no header of the caller's; the line of envoy/minimal.yaml says who called");
     } else if at.path.contains("text_format") && named.iter().any(|name| !name.starts_with(':')) {
         let what = "a text format escapes nothing: callers write lines of their own into the log";
