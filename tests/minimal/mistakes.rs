@@ -6,6 +6,7 @@ use crate::envoy::{Envoy, free_port};
 use crate::site::{PLATFORM_KEY, Site, ask, call, chat_body};
 use pax_standin::Behaviour;
 use serde::Deserialize;
+use serde_yaml_ng::Value;
 use std::time::{Duration, Instant};
 
 /// A line of `mistakes.yaml`.
@@ -17,6 +18,9 @@ pub struct Mistake {
     /// Texts of `minimal.yaml` and what they become.
     #[serde(default)]
     edit: Vec<(String, String)>,
+    /// Whether the filter is in a file of its own, which Envoy discovers.
+    #[serde(default)]
+    discovered: bool,
     /// Whether Envoy has another secret in its environment than the ledger.
     #[serde(default)]
     wrong_secret: bool,
@@ -91,6 +95,9 @@ pub fn judge(site: &Site, mistake: &Mistake) {
         assert_eq!(text.matches(&from).count(), 1, "{from:?} is to be there once");
         text = text.replace(&from, &to);
     }
+    if mistake.discovered {
+        text = discover(site, &text);
+    }
     check(site, mistake, &text);
     let secret = if mistake.wrong_secret {
         "another-secret-another-secret-00"
@@ -111,12 +118,32 @@ pub fn judge(site: &Site, mistake: &Mistake) {
     assert!(speaks && !(mistake.refuses_to_start && mistake.log.is_empty()), "nobody would notice");
 }
 
+/// Moves the filter into a file of its own.
+fn discover(site: &Site, text: &str) -> String {
+    let whole: Value = serde_yaml_ng::from_str(text).unwrap();
+    let manager =
+        &whole["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let filter = manager["http_filters"].as_sequence().unwrap().iter().find(|it| it["name"] == "pax_gateway");
+    let filter = serde_json::to_string(&filter.unwrap()["typed_config"]).unwrap();
+    let file = site.folder.join("filter.yaml");
+    let kind = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+    let resource = format!("{{ \"@type\": {kind}, name: pax_gateway, typed_config: {filter} }}");
+    std::fs::write(&file, format!("resources: [{resource}]\n")).unwrap();
+    let inline = "typed_config:\n                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n                      config: *pax_gateway\n";
+    let source =
+        format!("{{ resource_api_version: V3, path_config_source: {{ path: {} }} }}", file.display());
+    let types = "[type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm]";
+    let discovery = format!("config_discovery: {{ config_source: {source}, type_urls: {types} }}\n");
+    assert_eq!(text.matches(inline).count(), 1);
+    text.replace(inline, &discovery)
+}
+
 /// A call within the first moment would find a filter that waits for the ledger; one with a mistake may wait for ever.
 pub fn wait_a_while_for_readiness(port: u16) {
     let deadline = Instant::now() + Duration::from_secs(3);
     let probe = call(port, "/readyz", "", &[], None);
     while ask(port, &probe).is_some_and(|answer| answer.status != 200) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

@@ -112,8 +112,8 @@ pub(crate) fn check_singleton<'a>(
     let same_vm = |service: &&At<'a>| service.down("config/vm_config/vm_id").same_as(&vm_id);
     let service = services.iter().find(same_vm).or(services.first().filter(|_| services.len() == 1));
     let Some(service) = service else {
-        let what = "debits that wait for the ledger are lost when the last listener goes, and a mistake in the filter's \
-                    configuration does not stop Envoy from starting: every call is then a 500 without a body";
+        let what = "debits that wait for the ledger are lost when the last listener goes, and a mistake in the \
+                    configuration of a filter that is discovered does not stop Envoy from starting: every call is then a 500 without a body";
         let write = "envoy.bootstrap.wasm with a WasmService, `singleton: true`, and the filter's own config, as in envoy/minimal.yaml";
         findings.error(&extensions, what, write);
         return None;
