@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
-SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY ACCESS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
+SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
             PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
@@ -29,7 +29,7 @@ help: ## What there is
 	@echo '  GATEWAY_HOSTS=a,b:80   hosts that it answers to beside its port on loopback; * alone: all of them'
 	@echo '  DATA_DIR=./data        where the database (ledger.db) and the logs are'
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
-	@echo '  ACCESS_LOG=1           a line per call, without headers, in DATA_DIR/run/PORT/envoy.log'
+	@echo '  CALLS_LOG=file|-|off   where the line per call goes; DATA_DIR/run/PORT/calls.log'
 	@echo '  BENCH_CALLS=100000     how many calls make bench watches the memory over; BENCH_ROUNDS=7'
 	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
 

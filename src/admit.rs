@@ -120,7 +120,7 @@ pub fn admit(
     if call.own_key.is_some() && !own_keys {
         return Err(Refusal::OwnKeyNotTaken { model: request.model });
     }
-    let funding = if call.own_key.is_some() { Funding::Byo } else { Funding::Platform };
+    let funding = call.funding();
     if funding == Funding::Platform {
         check(card, account, slot, &request, &served)?;
     }

@@ -54,6 +54,8 @@ pub enum Event<'a> {
         content_encoding: &'a [u8],
         /// The id that the provider gave the call.
         provider_request_id: Option<&'a str>,
+        /// The code of Envoy's own reply, if this is one; none where the provider (or the ledger) answered.
+        envoys_code: Option<&'a str>,
         /// Whether no body follows.
         end: bool,
     },

@@ -38,6 +38,7 @@ use crate::refusal::Refusal;
 use crate::request_body::Body;
 use crate::settle::{Admission, Answered, settle};
 use crate::stopwatch::Stopwatch;
+use crate::story::{Outcome, Story};
 use crate::text::AsText;
 
 /// One exchange.
@@ -46,6 +47,8 @@ pub struct Exchange {
     gateway: Rc<Gateway>,
     id: Option<ExchangeId>,
     state: State,
+    /// What will be told of it. No transition reads it.
+    story: Story,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Exchange {
     /// An exchange of which nothing is known yet.
     #[must_use]
     pub fn new(gateway: Rc<Gateway>) -> Self {
-        Self { gateway, id: None, state: State::Fresh }
+        Self { gateway, id: None, state: State::Fresh, story: Story::default() }
     }
 
     /// Whether the request must not go on.
@@ -115,6 +118,12 @@ impl Exchange {
     #[must_use]
     pub fn id(&self) -> Option<ExchangeId> {
         self.id
+    }
+
+    /// What is to be told of it.
+    #[must_use]
+    pub fn story(&self) -> &Story {
+        &self.story
     }
 
     /// Whether bytes of the request's body are still of interest.
@@ -158,6 +167,9 @@ impl Exchange {
     /// Takes what happened at `now`; gives what is to be done, in order.
     pub fn step(&mut self, now: Now, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Over);
+        if let Event::Settled(Some(daily)) = &event {
+            self.story.daily = Some(*daily);
+        }
         match (state, event) {
             (State::Fresh, Event::Head { headers, end, random, outbox_has_room, ledger_answers }) => {
                 self.id = Some(ExchangeId::new(now.wall, random));
@@ -194,8 +206,19 @@ impl Exchange {
             }
             (
                 State::Forwarded(in_flight),
-                Event::AnswerHead { status, content_type, content_encoding, provider_request_id, end },
+                Event::AnswerHead {
+                    status,
+                    content_type,
+                    content_encoding,
+                    provider_request_id,
+                    envoys_code,
+                    end,
+                },
             ) => {
+                match envoys_code {
+                    Some(code) => self.story.envoy_replied(status, code, Outcome::ProviderFailed),
+                    None => self.story.provider_answered(now.tick, status, provider_request_id),
+                }
                 let answer = Answer::of(content_type, content_encoding, in_flight.asked);
                 let head = Head { status, provider_request_id: provider_request_id.map(str::to_owned) };
                 self.answer_head(now, (in_flight, head, answer), end)
@@ -207,26 +230,44 @@ impl Exchange {
             (State::Forwarded(in_flight), Event::Closed(_)) => {
                 let lasted = in_flight.watch.stop(now.tick);
                 let answered = Answered::without_head(&in_flight.admission, lasted);
-                vec![settlement(&in_flight.admission, answered, now).0]
+                vec![self.settlement(&in_flight.admission, answered, now).0]
             }
-            (State::Answering { in_flight, head, answer, .. }, Event::Closed(by)) => {
-                vec![broken_off(now, (in_flight, head, answer), by)]
+            (State::Answering { in_flight, head, answer, held }, Event::Closed(by)) => {
+                let charged = self.broken_off(now, (in_flight, head, answer), by);
+                if held.is_some() && by == ClosedBy::Provider {
+                    self.story.replied_in_place_of_held();
+                }
+                vec![charged]
             }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
-            (State::Answering { in_flight, head, answer, .. }, Event::AnswerHead { .. }) => {
-                vec![broken_off(now, (in_flight, head, answer), ClosedBy::Provider)]
+            (
+                State::Answering { in_flight, head, answer, .. },
+                Event::AnswerHead { status, envoys_code, .. },
+            ) => {
+                let charged = self.broken_off(now, (in_flight, head, answer), ClosedBy::Provider);
+                let code = envoys_code.unwrap_or_default();
+                self.story.envoy_replied(status, code, Outcome::ProviderBrokeOff);
+                vec![charged]
             }
             (State::Settling { mut head, cap }, Event::Settled(daily)) => {
                 head.add.extend(daily.zip(cap).into_iter().flat_map(daily_headers));
                 vec![Effect::AnswerHead(head)]
             }
             (State::Replied, _) => self.stay(State::Replied),
+            // A route that is not metered: the ledger answers its own.
+            (State::Over, Event::AnswerHead { status, envoys_code, .. }) => {
+                self.story.another_answers(status, envoys_code);
+                self.stay(State::Over)
+            }
             (_, Event::Closed(_)) => Vec::new(),
             // Before it is forwarded, an answer is Envoy's own refusal: 413, 408. It passes.
             (
                 State::Resolving { .. } | State::Reading { .. } | State::Opening { .. },
-                Event::AnswerHead { .. },
-            ) => self.stay(State::Replied),
+                Event::AnswerHead { status, envoys_code, .. },
+            ) => {
+                self.story.envoy_replied(status, envoys_code.unwrap_or_default(), Outcome::Refused);
+                self.stay(State::Replied)
+            }
             // Anything else says nothing new in that state.
             (state, _) => self.stay(state),
         }
@@ -238,12 +279,14 @@ impl Exchange {
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Effects {
+        self.story.refuse(refusal, Outcome::Refused);
         self.state = State::Replied;
         vec![self.refusal(refusal)]
     }
 
     /// Our own answer in the place of the provider's: nothing is charged.
     fn replace_answer(&mut self, admission: Rc<Admission>, refusal: &Refusal) -> Effects {
+        self.story.refuse(refusal, Outcome::ProviderFailed);
         self.state = State::Replaced;
         vec![Effect::Release(admission), self.refusal(refusal)]
     }
@@ -257,6 +300,7 @@ impl Exchange {
     }
 
     fn reply(&mut self, body: Vec<u8>) -> Effects {
+        self.story.reply_locally(Some(200));
         self.state = State::Replied;
         let headers = self.request_id().into_iter().collect();
         vec![Effect::Reply(Reply { status: 200, headers, body })]
@@ -283,6 +327,8 @@ impl Exchange {
         let route = Route::of(value(":method"), value(":path"));
         // Whoever probes whether it lives does so by whatever address it has, and learns nothing of anybody.
         let is_probe = matches!(route, Ok(Route::Healthz | Route::Readyz));
+        self.story.begin(now.tick, value(":method"), value(":path"));
+        self.story.probe = is_probe;
         if !is_probe && !config.hosts.has_host_of(headers) {
             return self.refuse(&Refusal::UnknownHost);
         }
@@ -317,6 +363,10 @@ impl Exchange {
     }
 
     fn resolved(&mut self, now: Now, call: Box<Call>, body: Body, resolution: Resolution) -> Effects {
+        if let Resolution::Account(account) = &resolution {
+            self.story.account = Some(Arc::clone(account));
+        }
+        self.story.slot.clone_from(&call.slot);
         match (resolution.active(), call.wanted) {
             (Ok(account), Wanted::Metered(_)) => self.admit_when_complete(now, call, account, body),
             (Ok(account), Wanted::Models) => {
@@ -327,7 +377,10 @@ impl Exchange {
                 self.reply(list)
             }
             (Ok(account), Wanted::Credits) => match &self.gateway.config.credits {
-                Some(credits) => vec![Effect::Forward(Box::new(to_the_ledger(credits, &call, &account)))],
+                Some(credits) => {
+                    self.story.reply_locally(None);
+                    vec![Effect::Forward(Box::new(to_the_ledger(credits, &call, &account)))]
+                }
                 None => self.refuse(&Refusal::UnknownRoute),
             },
             (Err(refusal), _) => self.refuse(&refusal),
@@ -348,6 +401,7 @@ impl Exchange {
         let mode = call.wanted.mode();
         let admitted = request.map_err(Refusal::Body).and_then(|request| {
             let id = self.id.ok_or(Refusal::GatewayDisabled)?;
+            self.story.asks_for(&request.model, call.funding());
             admit(&self.gateway, id, now, (&call, mode), &account, request)
         });
         match admitted {
@@ -364,6 +418,8 @@ impl Exchange {
         asked: bool,
     ) -> Effects {
         let open = Effect::Open { admission: Rc::clone(&in_flight.admission), cap: in_flight.cap };
+        self.story.admission = Some(Rc::clone(&in_flight.admission));
+        self.story.cap = in_flight.cap;
         self.state = State::Opening { in_flight, forward, token, asked };
         vec![open]
     }
@@ -377,6 +433,7 @@ impl Exchange {
         match opened {
             Opened::Done => {
                 in_flight.watch = Stopwatch::start(now.tick);
+                self.story.forwarded = Some(now.tick);
                 self.state = State::Forwarded(in_flight);
                 vec![Effect::Forward(forward)]
             }
@@ -418,6 +475,7 @@ impl Exchange {
         match Verdict::of(head.status, admission.funding) {
             Verdict::Served => {}
             Verdict::PassedOn => {
+                self.story.outcome.get_or_insert(Outcome::ProviderError);
                 return vec![
                     Effect::AnswerHead(in_flight.answer_head()),
                     Effect::Release(in_flight.admission),
@@ -477,13 +535,48 @@ impl Exchange {
     fn settled(&mut self, now: Now, answering: Answering) -> Effects {
         let (in_flight, head, answer, held) = answering;
         let answered = answered(now, &in_flight, head, answer, Ending::Complete);
-        let (settlement, cost) = settlement(&in_flight.admission, answered, now);
+        let (settlement, cost) = self.settlement(&in_flight.admission, answered, now);
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
         let Some(cost) = cost else { return vec![settlement, Effect::AnswerHead(head)] };
         head.add.push(("x-matrix-cost-pax", cost.text()));
         self.state = State::Settling { head, cap: in_flight.cap };
         vec![settlement]
+    }
+
+    /// The answer did not come to its end.
+    fn broken_off(
+        &mut self,
+        now: Now,
+        (in_flight, head, answer): (Box<InFlight>, Head, Answer),
+        by: ClosedBy,
+    ) -> Effect {
+        let ending = match by {
+            ClosedBy::Caller => Ending::CallerGone,
+            ClosedBy::Provider => Ending::ProviderBrokeOff,
+        };
+        let answered = answered(now, &in_flight, head, answer, ending);
+        self.settlement(&in_flight.admission, answered, now).0
+    }
+
+    /// One debit, or nothing but the reservation's release; and the cost.
+    fn settlement(
+        &mut self,
+        admission: &Rc<Admission>,
+        answered: Answered,
+        now: Now,
+    ) -> (Effect, Option<Pax>) {
+        let admission = Rc::clone(admission);
+        let ending = answered.ending;
+        let debit = settle(&admission, answered, now.wall);
+        self.story.settle(ending, debit.as_ref());
+        match debit {
+            Some(debit) => {
+                let cost = debit.cost_pax;
+                (Effect::Settle { admission, debit: Box::new(debit) }, Some(cost))
+            }
+            None => (Effect::Release(admission), None),
+        }
     }
 }
 
@@ -497,28 +590,6 @@ fn answered(now: Now, in_flight: &InFlight, head: Head, answer: Answer, ending: 
         ending,
         said: answer.said(),
         lasted: in_flight.watch.stop(now.tick),
-    }
-}
-
-/// The answer did not come to its end.
-fn broken_off(now: Now, (in_flight, head, answer): (Box<InFlight>, Head, Answer), by: ClosedBy) -> Effect {
-    let ending = match by {
-        ClosedBy::Caller => Ending::CallerGone,
-        ClosedBy::Provider => Ending::ProviderBrokeOff,
-    };
-    let answered = answered(now, &in_flight, head, answer, ending);
-    settlement(&in_flight.admission, answered, now).0
-}
-
-/// One debit, or nothing but the reservation's release; and the cost.
-fn settlement(admission: &Rc<Admission>, answered: Answered, now: Now) -> (Effect, Option<Pax>) {
-    let admission = Rc::clone(admission);
-    match settle(&admission, answered, now.wall) {
-        Some(debit) => {
-            let cost = debit.cost_pax;
-            (Effect::Settle { admission, debit: Box::new(debit) }, Some(cost))
-        }
-        None => (Effect::Release(admission), None),
     }
 }
 

@@ -131,6 +131,7 @@ fn every_ending_is_one_debit_or_none() {
                     content_type: b"application/json",
                     content_encoding: b"gzip",
                     provider_request_id: None,
+                    envoys_code: None,
                     end: false,
                 })
                 .answer("1234", true);
@@ -145,6 +146,7 @@ fn every_ending_is_one_debit_or_none() {
                     content_type: b"",
                     content_encoding: b"",
                     provider_request_id: None,
+                    envoys_code: None,
                     end: true,
                 });
             },
@@ -192,6 +194,7 @@ fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
                 content_type: b"text/event-stream",
                 content_encoding: b"",
                 provider_request_id: None,
+                envoys_code: None,
                 end,
             };
             drive.step(event);

@@ -9,7 +9,7 @@ fn free() -> Drive {
 }
 
 /// A model that v1 lets the free tier call in the default slot.
-fn free_body() -> String {
+pub(super) fn free_body() -> String {
     let bundle = gateway().bundle.clone();
     let model = bundle.in_force(now()).unwrap().free_tier.slots["default"][0].clone();
     format!(r#"{{"model":"{model}","max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#)

@@ -174,6 +174,7 @@ impl Drive {
             content_type,
             content_encoding: b"",
             provider_request_id: None,
+            envoys_code: None,
             end: false,
         })
     }
@@ -457,3 +458,5 @@ mod endings;
 mod gate;
 #[path = "exchange_prices_test.rs"]
 mod prices;
+#[path = "exchange_story_test.rs"]
+mod story;

@@ -24,7 +24,7 @@ use crate::text::AsText;
 use crate::vm::Vm;
 use crate::waiting::Waiter;
 use crate::worker::Worker;
-use crate::{answer_headers, gate, outbox, vm};
+use crate::{answer_headers, gate, log_line, outbox, vm};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -256,6 +256,28 @@ impl Stream {
         told(edited, "send a request on");
     }
 
+    /// The ledger answers its own route, or Envoy in the place of whoever was to be asked.
+    fn another_answers(&mut self, end: bool) {
+        let status = host::header(Map::Answer, ":status");
+        let status = status.and_then(|status| str::from_utf8(&status).ok()?.parse().ok());
+        let code = host::header(Map::Answer, ENVOYS_CODE).unwrap_or_default();
+        if !code.is_empty() {
+            let _ = host::remove_header(Map::Answer, ENVOYS_CODE);
+        }
+        let event = Event::AnswerHead {
+            status: status.unwrap_or(0),
+            content_type: b"",
+            content_encoding: b"",
+            provider_request_id: None,
+            envoys_code: envoys_code(&code),
+            end,
+        };
+        self.step(event, 0);
+        if let Some((name, value)) = self.exchange.request_id() {
+            told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
+        }
+    }
+
     fn request_action(&self) -> Action {
         if self.exchange.request_waits() { Action::Pause } else { Action::Continue }
     }
@@ -338,12 +360,14 @@ impl HttpContext for Stream {
                 found.map_or(&[][..], |(_, value)| value.as_slice())
             };
             let status = std::str::from_utf8(value(":status")).ok().and_then(|text| text.parse().ok());
+            let envoys_code = envoys_code(value(ENVOYS_CODE));
             take_off_what_stays_here(Map::Answer, &headers);
             let event = Event::AnswerHead {
                 status: status.unwrap_or(0),
                 content_type: value("content-type"),
                 content_encoding: value("content-encoding"),
                 provider_request_id: answer_headers::provider_request_id(&headers),
+                envoys_code,
                 end,
             };
             self.step(event, 0);
@@ -353,9 +377,8 @@ impl HttpContext for Stream {
                 // filter: by this mark it knows that the call is charged all the same, and where.
                 told(host::set_filter_state("pax_held", &id.text()), "mark a held answer");
             }
-        } else if let Some((name, value)) = self.exchange.request_id() {
-            // The ledger's answer, or Envoy's own.
-            told(host::set_header(Map::Answer, name, value.as_bytes()), "set an answer's header");
+        } else {
+            self.another_answers(end);
         }
         self.answer_action()
     }
@@ -384,15 +407,26 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        let by = match self.exchange.owes() {
-            true => {
-                self.now = host::now();
-                host::closed_by()
-            }
-            false => ClosedBy::Caller,
-        };
+        self.now = host::now();
+        let by = if self.exchange.owes() { host::closed_by() } else { ClosedBy::Caller };
         self.step(Event::Closed(by), 0);
+        // Envoy writes its log after this, so the line can say how all of it ended.
+        let story = self.exchange.story();
+        if story.probe {
+            told(host::set_filter_state("pax_probe", "1"), "mark a probe");
+        } else if let Some(line) = log_line::write(self.exchange.id(), story, self.now.tick) {
+            told(host::set_filter_state("pax", &line), "tell of an exchange");
+        }
     }
+}
+
+/// By this header Envoy's local replies say which of them they are; it goes no further.
+const ENVOYS_CODE: &str = "x-matrix-code";
+
+/// The code of Envoy's own reply. A provider that sends the header is not believed.
+fn envoys_code(header: &[u8]) -> Option<&str> {
+    let code = str::from_utf8(header).ok().filter(|code| !code.is_empty())?;
+    host::is_local_reply().then_some(code)
 }
 
 /// Writes the request's body anew, in one piece.

@@ -1,5 +1,6 @@
 //! The request's head: where it wants to go, who calls, and the headers that matter.
 
+use crate::account::Funding;
 use crate::card::is_slot_name;
 use crate::digest::Digest;
 use crate::refusal::Refusal;
@@ -105,6 +106,12 @@ impl Route {
 }
 
 impl Call {
+    /// Whose provider key would pay.
+    #[must_use]
+    pub fn funding(&self) -> Funding {
+        if self.own_key.is_some() { Funding::Byo } else { Funding::Platform }
+    }
+
     /// Reads a request's headers, names in lowercase as Envoy gives them.
     ///
     /// # Errors

@@ -191,16 +191,26 @@ fn milliseconds(read: impl FnOnce(*mut u64) -> u32) -> u64 {
 /// Who ended the stream, as Envoy sees it: the caller where it does not say.
 #[must_use]
 pub fn closed_by() -> ClosedBy {
-    const PATH: &[u8] = b"response\0flags";
+    let value = property(b"response\0flags");
+    ClosedBy::of_flags(value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+}
+
+/// Whether the answer is Envoy's own reply.
+#[must_use]
+pub fn is_local_reply() -> bool {
+    property(b"response\0code_details") != b"via_upstream"
+}
+
+/// A property of the stream, by the names of its path with a zero byte between them; no bytes where there is none.
+fn property(path: &[u8]) -> Vec<u8> {
     let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: the host writes a pointer and a size, which are taken once.
-    let value = unsafe {
-        match proxy_get_property(PATH.as_ptr(), PATH.len(), &raw mut data, &raw mut size) {
+    // SAFETY: the host reads the path, and writes a pointer and a size, which are taken once.
+    unsafe {
+        match proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) {
             OK => taken(data, size),
             _ => Vec::new(),
         }
-    };
-    ClosedBy::of_flags(value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+    }
 }
 
 /// Random bytes from the host, a few at a time out of many: asking for them costs the same, however many.

@@ -203,7 +203,9 @@ impl Refusal {
         }
     }
 
-    fn message(&self) -> String {
+    /// What the caller is told, and what to do.
+    #[must_use]
+    pub fn message(&self) -> String {
         match self {
             Self::UnknownHost => {
                 "This gateway does not answer to the host of this request, or the request names none or two. Use the base URL that the gateway's operator gave you; the operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."

@@ -219,6 +219,7 @@ impl Play {
                     content_type: words.get(1).copied().unwrap_or_default().as_bytes(),
                     content_encoding: words.get(2).copied().unwrap_or_default().as_bytes(),
                     provider_request_id: None,
+                    envoys_code: None,
                     end: false,
                 });
             }

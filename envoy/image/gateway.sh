@@ -48,4 +48,5 @@ echo 10001 >$run/admin
 
 exec pax-drain run --probe-s "${PROBE_S:-1}" --limit-s "${DRAIN_S:-30}" -- \
     envoy --config-path $run/envoy.yaml --concurrency "${CONCURRENCY:-2}" --disable-hot-restart --drain-time-s 2 \
+    --file-flush-interval-msec 100 \
     --log-format '%Y-%m-%dT%T.%e %l %n: %v' --log-level warning --component-log-level wasm:info

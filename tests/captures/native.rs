@@ -206,6 +206,7 @@ impl Caller {
             content_type,
             content_encoding: b"",
             provider_request_id: None,
+            envoys_code: None,
             end: false,
         });
         let mut passed = Vec::new();

@@ -73,7 +73,7 @@ fn config(upstream: &Upstream) -> Value {
         // Not read here.
         ca_file: Some("/ca.crt".into()),
         hosts: Vec::new(),
-        access_log: false,
+        calls_log: pax_stack::CallsLog::Off,
     };
     let mut config = Value::Null;
     pax_stack::render(&Layout::find().unwrap(), &place, upstream, |filter| config = filter.clone()).unwrap();

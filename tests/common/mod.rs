@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod calls_log;
 pub mod http;
 pub mod load;
 pub mod memory;

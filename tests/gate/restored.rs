@@ -1,6 +1,7 @@
 //! A ledger that is restored from a backup: its numbers are lower than those that the Envoy knows, and true.
 
 use crate::OwnCase;
+use crate::common::calls_log;
 use crate::common::world::World;
 use crate::fleet::{SYNC, syncing};
 use crate::play::{
@@ -41,7 +42,7 @@ fn spent(world: &World, caller: &Caller, cap: Decimal) -> String {
 }
 
 fn restored() {
-    let mut world = World::start_with(|builder| syncing(builder).access_log(true));
+    let mut world = World::start_with(|builder| syncing(builder));
     let cap = room_for(20);
     let caller = Caller::new(&world, "restored", Some(cap));
     world.behave(costs_all());
@@ -68,17 +69,20 @@ fn restored() {
     let took = until(SYNC * 3, || spent(&world, &caller, cap), &sum(&after).normalize().to_string());
     println!("believed {took:?} after its debits were there");
 
-    // Those that are lost are found by the access log.
+    // Those that are lost are found by the calls log, with what they cost.
     let exchanges = |entries: &[Value]| -> BTreeSet<String> {
         entries.iter().map(|entry| entry["exchange_id"].as_str().unwrap().to_owned()).collect()
     };
     let lost: Vec<_> = exchanges(&before).difference(&exchanges(&after)).cloned().collect();
     assert_eq!(lost.len(), 11);
     let unnamed = || {
-        let log = std::fs::read_to_string(world.stack.run_dir().join("envoy.log")).unwrap();
-        lost.iter().filter(|exchange| !log.contains(&format!("exchange={exchange}"))).count().to_string()
+        let told: Vec<String> = calls_log::lines(&world)
+            .iter()
+            .filter(|line| line["pax"]["cost_pax"].is_string())
+            .filter_map(|line| Some(line["pax"]["exchange_id"].as_str()?.to_owned()))
+            .collect();
+        lost.iter().filter(|exchange| !told.contains(exchange)).count().to_string()
     };
-    // Envoy writes its log every ten seconds.
     until(Duration::from_secs(15), unnamed, "0");
 
     // Of twenty that fit, thirteen are left.

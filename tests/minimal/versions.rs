@@ -69,16 +69,20 @@ pub fn serves(site: &Site, version: &str) {
         post(TOKEN, &[], &"x".repeat(21 << 20)),
         get("/v2/nothing", TOKEN),
     ];
-    let refused: Vec<String> = refused.iter().map(Answer::refusal).collect();
+    let codes: Vec<String> = refused.iter().map(Answer::refusal).collect();
     assert_eq!(
-        refused,
+        codes,
         ["401 invalid_api_key", "403 model_not_allowed", "413 request_too_large", "404 unknown_route"]
     );
     let credits = get("/v1/credits", TOKEN);
     assert!(credits.text().contains("\"account\":\"demo-credit\""), "{}", credits.text());
     assert_eq!(get("/readyz", TOKEN).status, 200);
     // A line for each call, and no secret in any.
-    assert!(envoy.says("\"response_code_details\":\"via_upstream\""), "{}", envoy.said());
+    for id in
+        [&whole, &streamed, &own].into_iter().chain(&refused).map(|answer| answer.header("x-request-id"))
+    {
+        assert!(id.len() == 36 && envoy.says(&format!("\"exchange_id\":\"{id}\"")), "{id}: {}", envoy.said());
+    }
     let said = envoy.said();
     assert!(![TOKEN, PLATFORM_KEY, "sk-my-own", secret].iter().any(|it| said.contains(it)), "{said}");
     site.world.replay();

@@ -241,6 +241,7 @@ impl<'a> Drive<'a> {
             content_type: provider.content_type.as_bytes(),
             content_encoding: &find("content-encoding"),
             provider_request_id: None,
+            envoys_code: None,
             end: false,
         });
         if let Some(reply) = self.reply.take() {

@@ -18,6 +18,7 @@ mod http2;
 mod outages;
 mod slow;
 mod start;
+mod told;
 
 use common::world::World;
 use common::{case, run};
@@ -29,8 +30,16 @@ type Case = (&'static str, fn(&mut World));
 
 fn main() -> ExitCode {
     let world: Arc<Mutex<Option<World>>> = Arc::default();
-    let groups: [&[Case]; 7] =
-        [slow::FIRST, calls::CASES, http2::CASES, hangups::CASES, crowds::CASES, outages::CASES, slow::LAST];
+    let groups: [&[Case]; 8] = [
+        slow::FIRST,
+        calls::CASES,
+        http2::CASES,
+        hangups::CASES,
+        crowds::CASES,
+        told::CASES,
+        outages::CASES,
+        slow::LAST,
+    ];
     let mut cases: Vec<_> = start::CASES.iter().map(|(name, run)| case(*name, run)).collect();
     for (name, run) in groups.concat() {
         let world = Arc::clone(&world);

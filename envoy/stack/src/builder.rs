@@ -3,7 +3,7 @@
 use crate::demo::{self, Tokens};
 use crate::folder::Folder;
 use crate::mend::Mending;
-use crate::{Layout, Place, Stack, StackError, Upstream, ports, providers, render};
+use crate::{CallsLog, Layout, Place, Stack, StackError, Upstream, ports, providers, render};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub struct Builder {
     own_keys: bool,
     tokens: Tokens,
     concurrency: u32,
-    access_log: bool,
+    calls_log: Option<CallsLog>,
     log_level: String,
     change: Box<dyn FnOnce(&mut Value) + Send>,
     change_envoy: Box<dyn FnOnce(String) -> Result<String, StackError> + Send>,
@@ -41,7 +41,7 @@ impl Default for Builder {
             own_keys: false,
             tokens: Tokens::Public,
             concurrency: 2,
-            access_log: false,
+            calls_log: None,
             log_level: "warning,wasm:info".into(),
             change: Box::new(|_| ()),
             change_envoy: Box::new(Ok),
@@ -133,10 +133,10 @@ impl Builder {
         self
     }
 
-    /// A line per call (without headers) in Envoy's log.
+    /// Where Envoy writes a line per call. Default: `calls.log` in the folder of the logs.
     #[must_use]
-    pub fn access_log(mut self, on: bool) -> Self {
-        self.access_log = on;
+    pub fn calls_log(mut self, log: CallsLog) -> Self {
+        self.calls_log = Some(log);
         self
     }
 
@@ -197,7 +197,9 @@ impl Builder {
             None => ports::free()?,
         };
         let (folder, data_dir) = Folder::make(self.data_dir, gateway_port)?;
+        let calls_log = self.calls_log.unwrap_or_else(|| CallsLog::File(folder.log("calls")));
         let mut stack = Stack {
+            calls_log,
             db: data_dir.join("ledger.db"),
             secret: ports::random_hex(32)?,
             liveness_port: ports::free()?,
@@ -244,7 +246,7 @@ impl Builder {
             filter: stack.filter_file(),
             ca_file: None,
             hosts: self.hosts,
-            access_log: self.access_log,
+            calls_log: stack.calls_log.clone(),
             workers: stack.concurrency,
         };
         let own_keys = self.own_keys && stack.upstream != Upstream::Providers;

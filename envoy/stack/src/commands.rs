@@ -33,8 +33,8 @@ impl Stack {
         // Hot restart would share memory with another Envoy of this machine.
         command.arg("--disable-hot-restart");
         command.args(["--drain-time-s", "1", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
-        // Who watches the access log need not wait ten seconds for a line.
-        command.args(["--file-flush-interval-msec", "1000"]);
+        // Who looks for a call need not wait ten seconds for its line, and a kill takes few lines along.
+        command.args(["--file-flush-interval-msec", "100"]);
         command.args(envoy::log_arguments(&self.log_level));
         command.env("PAX_LEDGER_SECRET", &self.secret);
         command

@@ -16,6 +16,7 @@
 //! Everything here blocks. In an async test use `tokio::task::spawn_blocking` or `block_in_place`.
 
 mod builder;
+mod calls_log;
 mod check;
 mod commands;
 mod demo;
@@ -36,6 +37,7 @@ mod stack;
 use pax_drain::http;
 
 pub use builder::Builder;
+pub use calls_log::CallsLog;
 pub use check::{Finding, Level, check};
 pub use demo::DemoAccount;
 pub use envoy::Envoy;

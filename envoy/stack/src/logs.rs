@@ -21,6 +21,22 @@ pub(crate) fn rotate(log: &Path, limit_bytes: u64) -> std::io::Result<()> {
     OpenOptions::new().write(true).open(log)?.set_len(0)
 }
 
+/// Renames NAME.log to NAME.log.1, that to NAME.log.2, and so on; of the older ones as many are kept as `kept` says. Its writer
+/// must be told to open the file again.
+///
+/// # Errors
+/// When one cannot be renamed: then the newest is where it was.
+pub(crate) fn shift(log: &Path, kept: u32) -> std::io::Result<()> {
+    let older = |number: u32| match number {
+        0 => log.to_path_buf(),
+        _ => PathBuf::from(format!("{}.{number}", log.display())),
+    };
+    for number in (0..kept).rev().filter(|number| older(*number).exists()) {
+        std::fs::rename(older(number), older(number + 1))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +57,23 @@ mod tests {
         writer.write_all(b"new").unwrap();
         assert_eq!(std::fs::read_to_string(&older).unwrap(), "0123456789x");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "new");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn older_logs_move_on_and_the_oldest_is_gone() {
+        let folder = std::env::temp_dir().join(format!("pax-shift-{}", crate::ports::random_hex(4).unwrap()));
+        std::fs::create_dir(&folder).unwrap();
+        let log = folder.join("calls.log");
+        for text in ["a", "b", "c", "d"] {
+            std::fs::write(&log, text).unwrap();
+            shift(&log, 2).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+        assert_eq!(read("calls.log"), None);
+        assert_eq!(read("calls.log.1").as_deref(), Some("d"));
+        assert_eq!(read("calls.log.2").as_deref(), Some("c"));
+        assert_eq!(read("calls.log.3"), None);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

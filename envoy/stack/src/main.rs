@@ -1,7 +1,7 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
 use clap::{Args, Parser, Subcommand};
-use pax_stack::{Drained, Layout, Level, Place, Stack, StackError, Upstream, render};
+use pax_stack::{CallsLog, Drained, Layout, Level, Place, Stack, StackError, Upstream, render};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,9 +55,10 @@ struct Common {
     /// `envoy:10000`), or `*` alone for all: then a web page whose name resolves to the gateway's address can call it.
     #[arg(long = "host", env = "GATEWAY_HOSTS", value_name = "HOST[:PORT]", value_delimiter = ',')]
     hosts: Vec<String>,
-    /// A line per call (no headers, no bodies) in Envoy's log.
-    #[arg(long, env = "ACCESS_LOG", value_parser = clap::builder::FalseyValueParser::new())]
-    access_log: bool,
+    /// Where a line per call goes, in JSON, without headers and bodies: a file, `-` for standard output, or `off`. Default:
+    /// calls.log beside the other logs, and standard output in what `render` prints.
+    #[arg(long, env = "CALLS_LOG", value_name = "FILE|-|off")]
+    calls_log: Option<String>,
 }
 
 #[derive(Args)]
@@ -156,6 +157,11 @@ fn main() -> ExitCode {
 }
 
 impl Common {
+    /// `CALLS_LOG=` on make's line means the default.
+    fn calls_log(&self) -> Option<CallsLog> {
+        self.calls_log.as_deref().filter(|text| !text.trim().is_empty()).map(CallsLog::of)
+    }
+
     /// `GATEWAY_HOSTS=` on make's line means none.
     fn hosts(&self) -> Vec<String> {
         let hosts = self.hosts.iter().map(|host| host.trim().to_owned());
@@ -190,7 +196,7 @@ fn run_render(args: Render) -> Result<(), StackError> {
         wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
         filter: args.filter_file,
         ca_file: args.ca_file,
-        access_log: args.common.access_log,
+        calls_log: args.common.calls_log().unwrap_or(CallsLog::Stdout),
         workers: args.concurrency,
     };
     let standin = || Upstream::Standin(format!("127.0.0.1:{}", args.standin_port));
@@ -244,10 +250,12 @@ fn run_up(args: Up) -> Result<(), StackError> {
         .data_dir(args.data_dir)
         .concurrency(args.concurrency)
         .standin_args(args.standin_args)
-        .access_log(args.common.access_log)
         .hosts(args.common.hosts())
         .cancel_when(Arc::clone(&stopping))
         .progress(|step| println!("· {step}"));
+    if let Some(log) = args.common.calls_log() {
+        builder = builder.calls_log(log);
+    }
     if args.common.own_keys {
         builder = builder.takes_own_keys();
     }

@@ -1,7 +1,7 @@
 //! A killed child is no end: what dies beneath a running stack is started again.
 
 use crate::process::{self, Process};
-use crate::{Stack, StackError, logs};
+use crate::{CallsLog, Stack, StackError, calls_log, logs};
 use pax_drain::OUTBOX_GAUGE;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -64,6 +64,12 @@ impl Stack {
     pub fn mend(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), StackError> {
         for role in [Role::Ledger, Role::Envoy, Role::Standin] {
             self.mend_one(role, tell)?;
+        }
+        if let CallsLog::File(log) = &self.calls_log {
+            // One that cannot be renamed is written on, and an Envoy that is gone opens a new one when it is started again.
+            if calls_log::move_away(log).unwrap_or(false) {
+                let _ = self.reopen_logs();
+            }
         }
         Ok(())
     }

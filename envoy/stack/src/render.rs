@@ -1,7 +1,7 @@
 //! Envoy's configuration from its template: `${NAME}` is replaced, and nothing else is understood.
 
 use crate::providers::{self, Provider, Upstream, split_authority};
-use crate::{Layout, StackError, rate_cards, replies};
+use crate::{CallsLog, Layout, StackError, rate_cards, replies};
 use pax_gateway::hosts::Authority;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -46,8 +46,8 @@ pub struct Place {
     /// More hosts that the gateway answers to than its port on loopback, as clients name them: `host`, `host:port`, or
     /// `*` alone for all.
     pub hosts: Vec<String>,
-    /// Whether Envoy writes a line per call (without headers) to its log.
-    pub access_log: bool,
+    /// Where Envoy writes a line per call.
+    pub calls_log: CallsLog,
     /// Envoy's worker threads: the filter's limits are sums, of which each has its share.
     pub workers: u32,
 }
@@ -123,7 +123,6 @@ pub fn render(
     let folder = place.filter.parent().unwrap_or(Path::new("/"));
     // Tests change the filter's limit; Envoy's buffer follows.
     let limit = filter["limits"]["request_bytes"].as_u64().unwrap_or(REQUEST_BYTES);
-    let access_log = if place.access_log { layout.read("fragments/access-log.yaml")? } else { String::new() };
     let values = BTreeMap::from([
         ("GATEWAY_ADDRESS", quoted(&place.gateway_address)),
         ("GATEWAY_PORT", place.gateway_port.to_string()),
@@ -137,7 +136,7 @@ pub fn render(
         ("FILTER_FILE", quoted(&place.filter.to_string_lossy())),
         ("FILTER_FOLDER", quoted(&folder.to_string_lossy())),
         ("FILTER_CONFIG", quoted(&filter.to_string())),
-        ("ACCESS_LOG", access_log),
+        ("ACCESS_LOG", place.calls_log.render(layout)?),
         ("LOCAL_REPLIES", replies::render(layout)?),
         ("PROVIDER_ROUTES", routes),
         ("PROVIDER_CLUSTERS", clusters),
@@ -295,7 +294,7 @@ mod tests {
             filter: "/etc/pax/filter/filter.yaml".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
             hosts: vec!["Gateway.example".into(), "localhost:10000".into()],
-            access_log: true,
+            calls_log: CallsLog::File("/var/log/calls.log".into()),
             workers: 2,
         }
     }

@@ -48,8 +48,13 @@ fn values(reply: &Reply) -> Values<'static> {
         false => json!({ "key": "x-should-retry", "value": "false" }),
     }];
     if reply.held {
+        // Envoy asks no filter then.
         let id = "%FILTER_STATE(wasm.pax_held:PLAIN)%";
-        headers.push(json!({ "key": "x-matrix-exchange-id", "value": id }));
+        headers
+            .extend(["x-matrix-exchange-id", "x-request-id"].map(|key| json!({ "key": key, "value": id })));
+    } else {
+        // The filter takes it off; by it the log's line says what the caller was told.
+        headers.push(json!({ "key": "x-matrix-code", "value": reply.code }));
     }
     let action = "OVERWRITE_IF_EXISTS_OR_ADD";
     let headers = headers.iter().map(|header| json!({ "header": header, "append_action": action }));

@@ -4,7 +4,7 @@ use crate::demo::DemoAccount;
 use crate::folder::Folder;
 use crate::mend::Mending;
 use crate::process::{self, Process};
-use crate::{Builder, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
+use crate::{Builder, CallsLog, Envoy, Layout, StackError, Upstream, envoy, http, ports, rate_cards};
 use pax_drain::{Drained, Gateway, Patience, Proceed};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -40,6 +40,7 @@ pub struct Stack {
     pub(crate) mending: Mending,
     pub(crate) log_level: String,
     pub(crate) demo: Vec<DemoAccount>,
+    pub(crate) calls_log: CallsLog,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) folder: Folder,
 }
@@ -100,7 +101,12 @@ impl Stack {
         &self.db
     }
 
-    /// The folder of the logs (`envoy.log`, `ledger.log`, `standin.log`) and of Envoy's configuration.
+    /// Where Envoy writes a line per call.
+    pub fn calls_log(&self) -> &CallsLog {
+        &self.calls_log
+    }
+
+    /// The folder of the logs (`calls.log`, `envoy.log`, `ledger.log`, `standin.log`) and of Envoy's configuration.
     pub fn run_dir(&self) -> &Path {
         &self.folder.run
     }
@@ -132,6 +138,17 @@ impl Stack {
         match http::ask(self.admin_port, "GET", path) {
             Ok(answer) if answer.status == 200 => Ok(answer.body),
             other => Err(StackError::Config(format!("Envoy's admin interface answered {other:?} to {path}"))),
+        }
+    }
+
+    /// Has Envoy open its logs again, after they were moved away.
+    ///
+    /// # Errors
+    /// [`StackError::Config`] when Envoy does not do it.
+    pub fn reopen_logs(&self) -> Result<(), StackError> {
+        match http::ask(self.admin_port, "POST", "/reopen_logs") {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            other => Err(StackError::Config(format!("Envoy did not open its logs again: {other:?}"))),
         }
     }
 
@@ -229,6 +246,7 @@ impl Stack {
             (format!("port_value: {} ", self.liveness_port), format!("port_value: {liveness_port} ")),
             (format!("port_value: {} ", self.admin_port), format!("port_value: {admin_port} ")),
             (quoted(&filter), quoted(&own_filter)),
+            (quoted(&self.folder.log("calls")), quoted(&self.folder.log(&format!("calls-{gateway_port}")))),
             // In the text of the filter's configuration: the hosts that it answers to.
             (format!(":{}\\\"", self.gateway_port), format!(":{gateway_port}\\\"")),
         ];

@@ -1,6 +1,6 @@
 //! The stack itself, with the real Envoy, filter and ledger. `make test` builds these first.
 
-use pax_stack::{Drained, Layout, Place, Stack, Upstream, render};
+use pax_stack::{CallsLog, Drained, Layout, Place, Stack, Upstream, render};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -96,7 +96,7 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         filter: file.clone(),
         ca_file: None,
         hosts: Vec::new(),
-        access_log: true,
+        calls_log: CallsLog::Stdout,
     };
     let config = render(&layout, &place, &Upstream::Providers, |_| ()).unwrap().envoy;
     std::fs::write(&file, config).unwrap();

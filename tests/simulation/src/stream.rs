@@ -75,6 +75,7 @@ impl Vm {
                     content_type,
                     content_encoding: b"",
                     provider_request_id: None,
+                    envoys_code: None,
                     end,
                 };
                 self.step(shared, stream, event);

@@ -178,7 +178,7 @@ fn what_is_rendered_here_has_no_error() {
         filter: folder.join("filter.yaml"),
         ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),
         hosts: Vec::new(),
-        access_log: true,
+        calls_log: crate::CallsLog::Off,
         workers: 2,
     };
     for upstream in [Upstream::Providers, Upstream::Server("localhost:8000".into())] {
