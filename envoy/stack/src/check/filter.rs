@@ -138,11 +138,6 @@ fn check_twin(twin: &At<'_>, plugin: &At<'_>, findings: &mut Findings) {
             "the filter's vm_config, to the letter (a YAML anchor keeps them the same)",
         );
     }
-    let policy = twin.field("failure_policy");
-    if policy.is("FAIL_OPEN") && !policy.same_as(&plugin.field("failure_policy")) {
-        let what = "Envoy starts with a configuration that the filter rejects";
-        findings.error(&policy, what, "failure_policy: FAIL_RELOAD");
-    }
     let (own, other) = (twin.field("configuration"), plugin.field("configuration"));
     if !own.same_as(&other) {
         let what = format!(

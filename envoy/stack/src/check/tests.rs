@@ -159,6 +159,15 @@ fn a_filter_that_is_discovered_is_read_from_its_file() {
         file.display()
     );
     assert!(found.iter().any(|it| it.starts_with(&start)), "{found:#?}");
+
+    std::fs::write(&file, "resources: [{ name: another }]").unwrap();
+    let unnamed = told(&folder, &text.replace("node: { id: pax-gateway, cluster: pax-gateway }", ""));
+    let starts = ["error node.id: the filter is discovered", "error node.cluster: the filter is discovered"];
+    assert!(starts.iter().all(|start| unnamed.iter().any(|it| it.starts_with(start))), "{unnamed:#?}");
+    assert!(
+        unnamed.iter().any(|it| it.contains("has no resource of the name \"pax_gateway\"")),
+        "{unnamed:#?}"
+    );
     std::fs::remove_dir_all(folder).unwrap();
 }
 
