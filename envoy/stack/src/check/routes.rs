@@ -13,7 +13,8 @@ const CREDITS: &str = "pax/credits";
 /// What the filter may write into a request body, in bytes.
 const INSERTED_BYTES: u64 = 1_024;
 /// What providers should not be told, and Envoy adds.
-const REMOVED: [&str; 3] = ["x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address"];
+const REMOVED: [&str; 4] =
+    ["x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address", "x-request-id"];
 
 /// One route with what matters of it.
 struct Route<'a> {
@@ -130,6 +131,19 @@ pub(crate) fn check(
     check_last(host, &routes, clusters, findings);
     check_body_limit(host, &routes, settings, findings);
     check_headers(&config, host, &routes, findings);
+    check_overrides(gateway, host, &routes, findings);
+}
+
+/// Settings of a route that take the filter away from its calls.
+fn check_overrides(gateway: &Gateway<'_>, host: &At<'_>, routes: &[Route<'_>], findings: &mut Findings) {
+    let name = gateway.entry.field("name").text().unwrap_or_default();
+    for place in routes.iter().map(|route| &route.at).chain([host]) {
+        let disabled = place.field("typed_per_filter_config").field(name).field("disabled");
+        if disabled.is_true() {
+            let what = "the filter does not see these calls, so none is marked: all are 503";
+            findings.error(&disabled, what, "no typed_per_filter_config for this filter");
+        }
+    }
 }
 
 fn check_provider(name: &str, cluster: &str, host: &At<'_>, routes: &[Route<'_>], findings: &mut Findings) {
