@@ -7,7 +7,7 @@ SHELL := /bin/sh
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
-            PAX_LITELLM_PRICES CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS V
+            PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
@@ -100,6 +100,7 @@ test-cards: binaries
 
 test-rust: stack
 	@sh envoy/wasm.sh faults
+	@[ '$(PAX_TEST_ENVOYS)' = no ] || sh envoy/tools.sh envoys
 	@$(RUST) $(QUIETLY) 'building the Rust tests' "$$CARGO" test --workspace --locked --profile tools --no-run
 	@echo '· Rust tests'
 	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once

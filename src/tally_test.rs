@@ -5,7 +5,6 @@ use super::*;
 use crate::meter::fake::Envoy;
 use crate::meter::{Meter, SERIES_MAX};
 use crate::tally;
-use std::collections::BTreeSet;
 
 const CALLS: &str = "pax_calls_total";
 

@@ -14,9 +14,9 @@ README = (ROOT / "README.md").read_text()
 PORT = "127.0.0.1:10000"
 
 
-def block(language: str, having: str) -> str:
+def block(language: str, having: str, page: str = README) -> str:
     """The one code block of that language that has these words."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     [found] = [text for text in blocks if having in text]
     return found
 
@@ -68,10 +68,23 @@ def test_the_ledgers_commands_work_while_the_gateway_runs(fresh):
 
 
 def test_every_line_of_yaml_is_in_the_configuration_that_runs():
-    for having, file in [("config_discovery", "envoy/envoy.yaml"), ("TypedExtensionConfig", "envoy/filter.yaml")]:
+    envoys = (ROOT / "envoy/README.md").read_text()
+    for page, having, file in [(README, "EDIT", "envoy/minimal.yaml"), (envoys, "config_discovery", "envoy/envoy.yaml")]:
         template = {line.strip().removeprefix("- ") for line in (ROOT / file).read_text().splitlines()}
-        lines = [line.strip().removeprefix("- ") for line in block("yaml", having).splitlines()]
+        lines = [line.strip().removeprefix("- ") for line in block("yaml", having, page).splitlines()]
         assert lines and [line for line in lines if line not in template] == []
+
+
+def test_minimal_yaml_passes_the_check_once_its_module_is_named(tmp_path):
+    text = (ROOT / "envoy/minimal.yaml").read_text()
+    file = tmp_path / "minimal.yaml"
+    file.write_text(text)
+    check = [binary("pax-stack", "PAX_STACK_BIN"), "check", "--envoy"]
+    before = subprocess.run([*check, file], capture_output=True, text=True)
+    assert (before.returncode, before.stdout.count("error:")) == (1, 1) and "pax_gateway.wasm cannot be read" in before.stdout
+    file.write_text(text.replace("/etc/pax/pax_gateway.wasm", str(ROOT / "dist/pax_gateway.wasm")))
+    assert subprocess.run([*check, file]).returncode == 0
+    assert subprocess.run([*check, tmp_path / "none"]).returncode == 2
 
 
 def test_every_make_target_and_link_is_there():

@@ -17,6 +17,7 @@
 
 mod builder;
 mod calls_log;
+mod check;
 mod commands;
 mod demo;
 mod envoy;
@@ -39,6 +40,7 @@ use pax_drain::http;
 
 pub use builder::Builder;
 pub use calls_log::CallsLog;
+pub use check::{Finding, Level, check};
 pub use demo::DemoAccount;
 pub use envoy::Envoy;
 pub use error::StackError;

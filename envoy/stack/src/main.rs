@@ -2,8 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use pax_gateway::account::Tier;
-use pax_stack::{CallsLog, DemoAccount, Drained, Keys, Layout, Place, Stack, StackError, Upstream, render};
-use std::path::PathBuf;
+use pax_stack::{
+    CallsLog, DemoAccount, Drained, Keys, Layout, Level, Place, Stack, StackError, Upstream, render,
+};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,9 @@ enum Task {
     Keys,
     /// Print the configuration that Envoy would get.
     Render(Render),
+    /// Say what is missing or fatal in an Envoy configuration of your own: exits 1 on any error, 2 where a file cannot be
+    /// read.
+    Check(Check),
 }
 
 /// Settings that both commands share.
@@ -128,8 +133,17 @@ struct Render {
     ca_file: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Check {
+    /// The bootstrap configuration, YAML or JSON, as it is given to `envoy -c`. Files that it names are looked for from
+    /// here, as Envoy does.
+    #[arg(long, value_name = "FILE")]
+    envoy: PathBuf,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Task::Check(check) => return run_check(&check.envoy),
         Task::Up(up) => run_up(up),
         Task::Reload(reload) => run_reload(reload),
         Task::RateCards => {
@@ -202,6 +216,25 @@ fn run_render(args: Render) -> Result<(), StackError> {
     let rendered = render(&layout, &place, &upstream, change)?;
     print!("{}", if args.filter { rendered.filter } else { rendered.envoy });
     Ok(())
+}
+
+/// What was found goes to standard output.
+fn run_check(file: &Path) -> ExitCode {
+    let found = match pax_stack::check(file) {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    for finding in &found {
+        println!("{finding}");
+    }
+    let errors = found.iter().filter(|finding| finding.level == Level::Error).count();
+    let warnings = found.len().saturating_sub(errors);
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    println!("{}: {}, {}", file.display(), count(errors, "error"), count(warnings, "warning"));
+    if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn run_reload(args: Reload) -> Result<(), StackError> {
