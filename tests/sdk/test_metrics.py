@@ -191,7 +191,8 @@ def test_what_is_open_is_nothing_at_rest_and_the_outage_shows(hour):
         assert number(gauge) == 0, gauge
     assert number("max_over_time(pax_outbox_waiting[10m])") > 0
     assert number("max_over_time(pax_outbox_oldest_seconds[10m])") >= 3
-    assert number("max_over_time(pax_calls_in_flight[10m])") > 0
+    assert number("max_over_time(pax_calls_in_flight[10m])") >= 5
+    assert number("max_over_time(pax_reserved_picopax[10m])") > 0
     assert number("sum(pax_callouts_failed_total)") > 0
     assert number("pax_rate_table_version") == 2 and number("pax_rate_cards") == 2
     assert number("sum(pax_configurations_rejected_total)") > 0

@@ -147,7 +147,8 @@ def troubles(traffic: Traffic, provider):
         ({"answer": "deepseek-chat"}, lambda: traffic.call(chat(MODELS[2]))),
         ({"answer": "deepseek-reasoning"}, lambda: traffic.call(chat("deepseek-reasoner"))),
         ({"pace_ms": 200}, lambda: traffic.hang_up(chat(MODELS[0], stream=True))),
-        ({"delay_ms": 30}, lambda: traffic.call(chat(MODELS[5], stream=True))),
+        # Longer than the workers take to say what they have open.
+        ({"delay_ms": 4000}, lambda: traffic.call(chat(FREE_MODEL, stream=True), FREE)),
     ]:
         provider.reset()
         provider.behave(**behaviour)
