@@ -101,7 +101,7 @@ def ordinary(traffic: Traffic, calls: int):
                 # A model that no card prices, at a provider that takes callers' own keys.
                 traffic.call(chat(f"gpt-of-{number}"), x_matrix_byo_api_key="sk-of-the-caller")
             case 5:
-                traffic.call(None, path=["/v1/models", "/v1/credits"][number % 2], method="GET")
+                traffic.call(None, path=["/v1/models", "/v1/credits"][number // 10 % 2], method="GET")
             case _:
                 traffic.call(chat(model, stream), x_matrix_slot=slot)
 
