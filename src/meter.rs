@@ -2,14 +2,11 @@
 //! defined again, so a VM keeps the numbers, and makes a series' name once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::metrics::{DEBIT_RESULTS, Kind, Metric, REASONS, Series, Value};
+use crate::metrics::{DEBIT_RESULTS, Kind, Metric, Names, REASONS, Series, Value};
 
 /// How many series a VM defines; what comes after them is counted as `other`. Envoy keeps each for as long as it runs.
 pub const SERIES_MAX: usize = 4_096;
-/// How many names of cards and configurations a VM knows; what comes after them is `other`.
-pub const NAMES_MAX: u16 = 2_048;
 
 /// Envoy's metrics.
 pub trait Port {
@@ -19,38 +16,6 @@ pub trait Port {
     fn add(&mut self, id: u32, by: u64);
     /// Sets a gauge, or adds a value to a histogram.
     fn record(&mut self, id: u32, value: u64);
-}
-
-/// The names of cards and configurations that became values of labels.
-#[derive(Debug, Default)]
-pub struct Names {
-    ids: BTreeMap<Arc<str>, u16>,
-    texts: Vec<Arc<str>>,
-}
-
-impl Names {
-    const fn new() -> Self {
-        Self { ids: BTreeMap::new(), texts: Vec::new() }
-    }
-
-    /// A name's text.
-    #[must_use]
-    pub fn text(&self, id: u16) -> &str {
-        self.texts.get(usize::from(id)).map_or("other", |text| text)
-    }
-
-    fn value(&mut self, name: &str) -> Value {
-        if let Some(id) = self.ids.get(name) {
-            return Value::Name(*id);
-        }
-        let Some(id) = u16::try_from(self.texts.len()).ok().filter(|id| *id < NAMES_MAX) else {
-            return Value::Other;
-        };
-        let text: Arc<str> = name.into();
-        self.texts.push(Arc::clone(&text));
-        self.ids.insert(text, id);
-        Value::Name(id)
-    }
 }
 
 /// A VM's metrics.

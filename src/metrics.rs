@@ -4,7 +4,9 @@
 //! bootstrap cut them out of it again. Metrics never expire: a label's values come from the rate cards, the configuration
 //! and this code, never from a caller.
 
-use crate::meter::Names;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::wire::Outcome;
 
 /// Kinds of metrics, as the proxy-wasm ABI numbers them.
@@ -247,6 +249,44 @@ pub enum Value {
     Word(&'static str),
     /// A name of a card's or the configuration's ([`Names`]).
     Name(u16),
+}
+
+/// How many names of cards and configurations a VM knows; what comes after them is `other`.
+const NAMES_MAX: u16 = 2_048;
+
+/// The names of cards and configurations that became values of labels.
+#[derive(Debug, Default)]
+pub struct Names {
+    ids: BTreeMap<Arc<str>, u16>,
+    texts: Vec<Arc<str>>,
+}
+
+impl Names {
+    /// None are known yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ids: BTreeMap::new(), texts: Vec::new() }
+    }
+
+    /// A name's text.
+    #[must_use]
+    pub fn text(&self, id: u16) -> &str {
+        self.texts.get(usize::from(id)).map_or("other", |text| text)
+    }
+
+    /// The value of a name. Never of one that only a caller has.
+    pub fn value(&mut self, name: &str) -> Value {
+        if let Some(id) = self.ids.get(name) {
+            return Value::Name(*id);
+        }
+        let Some(id) = u16::try_from(self.texts.len()).ok().filter(|id| *id < NAMES_MAX) else {
+            return Value::Other;
+        };
+        let text: Arc<str> = name.into();
+        self.texts.push(Arc::clone(&text));
+        self.ids.insert(text, id);
+        Value::Name(id)
+    }
 }
 
 /// One metric with one value of each of its labels: one series in Prometheus.

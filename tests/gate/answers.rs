@@ -126,7 +126,7 @@ fn key() {
     }
     assert_eq!(all.charged(), 0);
     let counted = || KEY_REFUSED.map(|name| all.world.stack.stat(name));
-    assert_eq!(counted(), [Some(10); 2], "each is counted");
+    assert_eq!(counted(), [Some(12), Some(8)], "each is counted");
     let log = std::fs::read_to_string(all.world.stack.run_dir().join("envoy.log")).unwrap();
     for provider in ["mistral", "groq"] {
         let lines: Vec<&str> =
@@ -141,7 +141,7 @@ fn key() {
         let told = all.call(OVER_HTTP1, false, false);
         assert_eq!((told.status, told.text().as_str()), (status, "secret"));
     }
-    assert_eq!((all.charged(), counted()), (0, [Some(10); 2]));
+    assert_eq!((all.charged(), counted()), (0, [Some(12), Some(8)]));
     all.world.replay();
 }
 

@@ -101,7 +101,7 @@ def ordinary(traffic: Traffic, calls: int):
                 # A model that no card prices, at a provider that takes callers' own keys.
                 traffic.call(chat(f"gpt-of-{number}"), x_matrix_byo_api_key="sk-of-the-caller")
             case 5:
-                traffic.call(None, path=["/v1/models", "/v1/credits"][number % 2], method="GET")
+                traffic.call(None, path=["/v1/models", "/v1/credits"][number // 10 % 2], method="GET")
             case _:
                 traffic.call(chat(model, stream), x_matrix_slot=slot)
 
@@ -147,7 +147,8 @@ def troubles(traffic: Traffic, provider):
         ({"answer": "deepseek-chat"}, lambda: traffic.call(chat(MODELS[2]))),
         ({"answer": "deepseek-reasoning"}, lambda: traffic.call(chat("deepseek-reasoner"))),
         ({"pace_ms": 200}, lambda: traffic.hang_up(chat(MODELS[0], stream=True))),
-        ({"delay_ms": 30}, lambda: traffic.call(chat(MODELS[5], stream=True))),
+        # Longer than the workers take to say what they have open.
+        ({"delay_ms": 4000}, lambda: traffic.call(chat(FREE_MODEL, stream=True), FREE)),
     ]:
         provider.reset()
         provider.behave(**behaviour)
