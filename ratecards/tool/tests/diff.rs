@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Temp, golden, tests};
+use common::{Temp, golden, published, tests};
 
 #[test]
 fn a_diff_is_shown_for_a_terminal_a_pull_request_and_a_program() {
@@ -68,4 +68,21 @@ fn nothing_of_what_was_published_may_be_gone() {
     cards.ok(&["check"]);
     let said = cards.fails(&["check", "--published", before]);
     assert!(said.contains("LOCK:1: v1.json was published with another hash"), "{said}");
+}
+
+#[test]
+fn the_third_card_has_the_prices_of_the_second_and_says_who_reasons_unseen() {
+    let cards = Temp::of_cards("diff-third", &published());
+    let said: serde_json::Value = serde_json::from_str(&cards.ok(&["diff", "v2", "v3", "--json"])).unwrap();
+    let models: Vec<(&str, &str)> = said["terms"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|term| (term["model"].as_str().unwrap(), term["field"].as_str().unwrap()))
+        .collect();
+    let hidden = ["gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5.1", "gpt-5.2", "o3", "qwen/qwen3.8-27b"];
+    assert_eq!(models, hidden.map(|model| (model, "hidden_reasoning")));
+    for list in ["prices", "added", "removed", "whitelist"] {
+        assert_eq!(said[list], serde_json::json!([]), "{list}");
+    }
 }
