@@ -386,3 +386,15 @@ fn json_says_the_same_and_what_is_in_quarantine_is_said() {
     let error = stderr(&run(&folder.database(), &["explain", &id]));
     assert!(error.contains("number 1 in quarantine names it (rejected"), "{error}");
 }
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let shown = include_str!("../README.md").split("A part of what it prints:\n\n```text\n").nth(1).unwrap();
+    let golden = include_str!("golden/calls_log/daily_cap_exceeded.txt");
+    let lines: Vec<&str> =
+        shown.split("```").next().unwrap().lines().filter(|line| !["", "..."].contains(line)).collect();
+    assert!(
+        lines.len() > 10 && lines.iter().all(|line| golden.lines().any(|known| known == *line)),
+        "{lines:#?}"
+    );
+}
