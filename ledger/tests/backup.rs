@@ -49,7 +49,7 @@ fn a_backup_under_load_replays_and_is_restored_and_what_came_later_is_recorded_a
         sent
     });
     let held = entries(&backup);
-    assert!(held > 0 && held < usize::try_from(sent).unwrap() && held % 20 == 0, "{held} of {sent}");
+    assert!(held > 0 && held < usize::try_from(sent).unwrap() && held.is_multiple_of(20), "{held} of {sent}");
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     let beside = |ending: &str| backup.with_file_name(format!("backup.db{ending}"));
     for ending in [".partial", "-wal", "-shm", "-journal"] {

@@ -87,7 +87,8 @@ async fn reported_by(store: &Store, by: &[Dimension], filter: &EntryFilter) -> (
 /// A debit that need not prove itself: anything that the ledger takes.
 fn random_debit(n: u64, seed: [u8; 6], tokens: u32, cost: u64) -> Debit {
     let [account, model, slot, day, kind, token] = seed;
-    let (account, tier) = if account % 2 == 0 { ("free", Tier::Free) } else { ("credit", Tier::Credit) };
+    let (account, tier) =
+        if account.is_multiple_of(2) { ("free", Tier::Free) } else { ("credit", Tier::Credit) };
     let mut debit = match kind % 3 {
         0 => byo(n, account, tier),
         1 => estimated(n, account, tier),
@@ -136,7 +137,7 @@ async fn adds_up(debits: &[Debit]) {
             .filter(|(_, bit)| chosen >> bit & 1 == 1)
             .map(|(it, _)| it)
             .collect();
-        if chosen % 2 == 1 {
+        if !chosen.is_multiple_of(2) {
             by.reverse();
         }
         let (lines, total) = reported_by(&store, &by, &EntryFilter::default()).await;

@@ -32,7 +32,7 @@ const COUNTS: [&str; 9] = [
 /// How a report is written.
 enum Writer<W: Write> {
     Table(Vec<Vec<String>>),
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Json(W),
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn run(store: &Store, options: Reporting) -> Result<ExitCode, E
     let filter = EntryFilter { account: options.account, from, to, ..EntryFilter::default() };
     let out = BufWriter::new(std::io::stdout().lock());
     let mut writer = match (options.csv, options.json) {
-        (true, _) => Writer::Csv(csv_writer(out)),
+        (true, _) => Writer::Csv(Box::new(csv_writer(out))),
         (_, true) => Writer::Json(out),
         _ => Writer::Table(Vec::new()),
     };
