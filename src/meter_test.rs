@@ -28,7 +28,9 @@ fn one_that_envoy_does_not_define_is_not_asked_for_again() {
 fn beyond_the_bound_names_are_other_and_nothing_is_lost() {
     let (mut meter, mut envoy) = (Meter::new(), Envoy::default());
     for number in 0..100_000u32 {
-        let (model, slot) = (meter.name(&format!("model-{}", number % 5_000)), meter.name("default"));
+        // More names than are known, and more series of those than are defined.
+        let slot = meter.name(&format!("slot-{}", number % 7));
+        let model = meter.name(&format!("model-{}", number % 5_000));
         let values = [Value::Word("fireworks"), model, slot, Value::Word("free")];
         meter.tell_of(&mut envoy, Metric::Charged, values, 1);
         let values = [Value::Word("fireworks"), model, Value::Word("reported")];

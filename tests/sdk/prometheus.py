@@ -29,9 +29,9 @@ def documented() -> dict[str, tuple[str, list[str]]]:
 
 
 class Prometheus:
-    """One with its data in a folder, that scrapes Envoy's admin interface once a second."""
+    """One with its data in a folder, that scrapes Envoy's admin interface once a second, and whatever `jobs` say."""
 
-    def __init__(self, folder: pathlib.Path, admin_port: int):
+    def __init__(self, folder: pathlib.Path, admin_port: int, *jobs: dict):
         self.port = free_port()
         envoy = {
             "job_name": "gateway",
@@ -42,7 +42,7 @@ class Prometheus:
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(ALERTS)],
-            "scrape_configs": [envoy],
+            "scrape_configs": [envoy, *jobs],
         }
         file = folder / "prometheus.yml"
         # JSON is YAML.
