@@ -38,15 +38,20 @@ class Hour:
     def __init__(self, stack: Stack, played: Traffic, scraper: Prometheus):
         self.entries = stack.ledger.entries()
         self.traffic, self.prometheus = played, scraper
-        self.series = scraper.series()
+        every = scraper.series()
+        self.ledgers = [one for one in every if one["__name__"].startswith("pax_ledger_")]
+        self.series = [one for one in every if not one["__name__"].startswith("pax_ledger_")]
 
     def of(self, metric: str) -> list[dict]:
         return [one for one in self.series if one["__name__"] == metric]
 
 
+NEWEST = max(int(file.stem[1:]) for file in (ROOT / "ratecards").glob("v*.json"))
+
+
 def known() -> dict[str, set[str]]:
     """What the card in force and the configuration name: nothing else may be such a label's value."""
-    card = json.loads((ROOT / "ratecards/v2.json").read_text())
+    card = json.loads((ROOT / f"ratecards/v{NEWEST}.json").read_text())
     return {
         MODEL: set(card["models"]),
         PROVIDER: set(json.loads((ROOT / "envoy/providers.json").read_text())),
@@ -77,10 +82,15 @@ def a_configuration_with_a_mistake(stack: Stack):
 def hour(tmp_path_factory):
     folder: pathlib.Path = tmp_path_factory.mktemp("metrics")
     with Provider() as provider:
-        settings = {"UPSTREAM": provider.address, "UPSTREAM_OWN_KEYS": "1"}
+        secret = "for-prometheus-alone"
+        settings = {
+            "UPSTREAM": provider.address,
+            "UPSTREAM_OWN_KEYS": "1",
+            "PAX_LEDGER_METRICS_SECRET": secret,
+        }
         with Stack(free_port(), folder / "data", settings) as stack:
             admin = int((stack.data_dir / f"run/{stack.port}/admin").read_text())
-            with Prometheus(folder, admin) as scraper:
+            with Prometheus(folder, admin, ledgers_job(stack, secret)) as scraper:
                 played = Traffic(stack.port)
                 poor, off = made(stack, "poor", "--daily-cap", "0.0000001"), made(stack, "off")
                 assert stack.ledger.run("account", "disable", "off").returncode == 0
@@ -109,10 +119,33 @@ def drained(stack: Stack, played: Traffic):
         time.sleep(0.1)
 
 
+def ledgers_job(stack: Stack, secret: str) -> dict:
+    """As ledger/README.md has it. The stack's ports are free ones: Envoy's configuration has them."""
+    config = (stack.data_dir / f"run/{stack.port}/envoy.yaml").read_text()
+    port = re.search(r"cluster_name: ledger\n(?:.*\n)*?.*port_value: (\d+)", config).group(1)
+    return {
+        "job_name": "pax-ledger",
+        "authorization": {"credentials": secret},
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+    }
+
+
+@needs_prometheus
+def test_the_ledgers_own_metrics_are_those_of_its_page_and_count_the_same(hour):
+    page = set(re.findall(r"^\| `(pax_ledger_\w+)` \|", (ROOT / "ledger/README.md").read_text(), re.MULTILINE))
+    ends = re.compile(r"_(bucket|sum|count)$")
+    names = {one["__name__"] for one in hour.ledgers}
+    assert {name if name in page else ends.sub("", name) for name in names} == page
+    number = hour.prometheus.number
+    assert number("pax_ledger_entries") == len(hour.entries)
+    assert number("sum(pax_ledger_charged_picopax_total)") == number("sum(pax_charged_picopax_total)")
+    assert number("pax_ledger_quarantine_unseen_lines") == 0
+
+
 @needs_prometheus
 def test_the_names_kinds_and_labels_are_those_of_the_page_and_no_others(hour):
     page = documented()
-    kinds = {name: said[0]["type"] for name, said in hour.prometheus.ask("metadata").items() if re.match("pax|gen_ai", name)}
+    kinds = {name: said[0]["type"] for name, said in hour.prometheus.ask("metadata").items() if re.match("pax_(?!ledger_)|gen_ai", name)}
     assert kinds == {name: kind for name, (kind, _) in page.items()}
     ends = re.compile(r"_(bucket|sum|count)$")
     found = collections.defaultdict(set)
@@ -194,7 +227,7 @@ def test_what_is_open_is_nothing_at_rest_and_the_outage_shows(hour):
     assert number("max_over_time(pax_calls_in_flight[10m])") >= 5
     assert number("max_over_time(pax_reserved_picopax[10m])") > 0
     assert number("sum(pax_callouts_failed_total)") > 0
-    assert number("pax_rate_table_version") == 2 and number("pax_rate_cards") == 2
+    assert number("pax_rate_table_version") == NEWEST and number("pax_rate_cards") == NEWEST
     assert number("sum(pax_configurations_rejected_total)") > 0
 
 
