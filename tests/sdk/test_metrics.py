@@ -38,9 +38,8 @@ class Hour:
     def __init__(self, stack: Stack, played: Traffic, scraper: Prometheus):
         self.entries = stack.ledger.entries()
         self.traffic, self.prometheus = played, scraper
-        every = scraper.series()
-        self.ledgers = [one for one in every if one["__name__"].startswith("pax_ledger_")]
-        self.series = [one for one in every if not one["__name__"].startswith("pax_ledger_")]
+        self.series = scraper.series()
+        self.ledgers = scraper.ask("series", **{"match[]": '{job="pax-ledger",__name__=~"pax_ledger_.*"}'})
 
     def of(self, metric: str) -> list[dict]:
         return [one for one in self.series if one["__name__"] == metric]

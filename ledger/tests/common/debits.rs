@@ -33,7 +33,12 @@ pub fn reported(n: u64, account: &str, tier: Tier) -> Debit {
     priced(debit, &reading.usage)
 }
 
-/// The same, estimated.
+/// The version of the built-in card that is in force now.
+pub fn version_in_force() -> u32 {
+    Bundle::embedded().unwrap().in_force(pax_ledger::now()).unwrap().version.0
+}
+
+/// The same as [`reported`], estimated.
 pub fn estimated(n: u64, account: &str, tier: Tier) -> Debit {
     let mut debit = plain(n, account, tier);
     debit.provenance = Provenance::Estimated;
