@@ -434,7 +434,10 @@ fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
     let left = cap.checked_sub(today.cost_pax).unwrap();
     for part in [
         "account free\n  tier              free\n  status            active\n".to_owned(),
-        format!("daily cap         {cap} PAX a UTC day, that of rate card {}", version_in_force()),
+        format!(
+            "daily cap         {cap} PAX a UTC day, that of rate card {}",
+            version_in_force(pax_ledger::now())
+        ),
         format!("{} PAX on {}; {left} PAX are left until", today.cost_pax, now.day()),
         "balance           0.000000000000 PAX".to_owned(),
         "entries           2, the last one recorded at ".to_owned(),
@@ -451,7 +454,10 @@ fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
     assert_eq!((&shown["cap_today_pax"], &shown["daily_cap_pax"]), (&cap.to_string().into(), &Value::Null));
     assert_eq!(shown["remaining_today_pax"], left.to_string());
     assert_eq!(shown["last_exchange_id"], today.exchange_id.to_string());
-    assert_eq!((&shown["entries"], &shown["rate_table_v"]), (&2.into(), &version_in_force().into()));
+    assert_eq!(
+        (&shown["entries"], &shown["rate_table_v"]),
+        (&2.into(), &version_in_force(pax_ledger::now()).into())
+    );
     assert_eq!(shown["tokens"][0]["label"], "laptop");
     let last = stdout(&run(&db, &["entries", "--account", "free"]));
     let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();

@@ -81,7 +81,10 @@ fn debits_count_by_what_became_of_them_and_their_cost_once() {
     assert_eq!(value(&samples, "pax_ledger_entries"), "3");
     assert_eq!(value(&samples, "pax_ledger_accounts{tier=\"free\",status=\"active\"}"), "1");
     assert_eq!(value(&samples, "pax_ledger_accounts{tier=\"free\",status=\"disabled\"}"), "0");
-    assert_eq!(value(&samples, "pax_ledger_rate_table_version"), version_in_force().to_string());
+    assert_eq!(
+        value(&samples, "pax_ledger_rate_table_version"),
+        version_in_force(pax_ledger::now()).to_string()
+    );
     let now = pax_ledger::now().ms() / 1_000;
     let last: f64 = value(&samples, "pax_ledger_last_entry_timestamp_seconds").parse().unwrap();
     assert!((now - 60..=now + 1).contains(&(last as u64)), "{last} is not now");

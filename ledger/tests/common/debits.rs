@@ -33,9 +33,9 @@ pub fn reported(n: u64, account: &str, tier: Tier) -> Debit {
     priced(debit, &reading.usage)
 }
 
-/// The version of the built-in card that is in force now.
-pub fn version_in_force() -> u32 {
-    Bundle::embedded().unwrap().in_force(pax_ledger::now()).unwrap().version.0
+/// The version of the built-in card that is in force at a moment.
+pub fn version_in_force(now: Moment) -> u32 {
+    Bundle::embedded().unwrap().in_force(now).unwrap().version.0
 }
 
 /// The same as [`reported`], estimated.
