@@ -18,6 +18,18 @@ pub(crate) fn check(
     check_admin(bootstrap, findings);
     check_overload(bootstrap, settings, findings);
     check_vm_ids(bootstrap, gateways, findings);
+    check_labels(bootstrap, findings);
+}
+
+/// The filter's metrics have labels in their names, since a module's metrics have none.
+fn check_labels(bootstrap: &At<'_>, findings: &mut Findings) {
+    let tags = bootstrap.down("stats_config/stats_tags");
+    let cut_out = |tag: &At<'_>| tag.field("regex").text().is_some_and(|regex| regex.contains("wasmcustom"));
+    if !tags.items().iter().any(cut_out) {
+        let what =
+            "Prometheus finds the filter's labels (provider, model, outcome, code) within the metrics' names";
+        findings.warn(&tags, what, "stats_config as in envoy/minimal.yaml");
+    }
 }
 
 fn check_node(bootstrap: &At<'_>, gateways: &[Gateway<'_>], findings: &mut Findings) {

@@ -4,6 +4,7 @@ use super::at::At;
 use super::finding::Findings;
 use super::gateway::Gateway;
 use super::settings::Settings;
+use pax_gateway::config::Provider;
 
 /// Envoy's own limit of a connection's buffer, in bytes.
 const DEFAULT_BUFFER: u64 = 1_048_576;
@@ -16,6 +17,7 @@ pub(crate) struct Clusters<'a> {
 }
 
 impl<'a> Clusters<'a> {
+    /// Those of a bootstrap.
     pub fn of(bootstrap: &At<'a>) -> Self {
         let dynamic = ["dynamic_resources/cds_config", "dynamic_resources/ads_config"];
         let more = dynamic.iter().any(|names| bootstrap.down(names).exists());
@@ -60,7 +62,7 @@ pub(crate) fn check(
         let key = format!("providers.{name}.cluster");
         let then = "its calls are 503, or Envoy does not start";
         if let Some(cluster) = find(&key, &provider.cluster, then, settings, clusters, findings) {
-            check_provider(&cluster, name, &provider.credential.header, findings);
+            check_provider(&cluster, name, provider, findings);
             check_tls(&cluster, findings);
         }
     }
@@ -135,16 +137,18 @@ fn check_ledger(cluster: &At<'_>, findings: &mut Findings) {
     }
 }
 
-fn check_provider(cluster: &At<'_>, name: &str, own_header: &str, findings: &mut Findings) {
+fn check_provider(cluster: &At<'_>, name: &str, provider: &Provider, findings: &mut Findings) {
     let (filters, injector) = injector(cluster);
     let Some(injector) = injector else {
+        if !provider.platform_funding {
+            return;
+        }
         let what =
             format!("no platform key is put on for {name}: right only for a server that asks for none");
-        findings.warn(
-            &filters,
-            what,
-            "a credential_injector with `overwrite: false`, as in envoy/minimal.yaml",
+        let write = format!(
+            "a credential_injector with `overwrite: false`, as in envoy/minimal.yaml, or providers.{name}.platform_funding: false"
         );
+        findings.warn(&filters, what, write);
         return;
     };
     let overwrite = injector.field("overwrite");
@@ -153,6 +157,7 @@ fn check_provider(cluster: &At<'_>, name: &str, own_header: &str, findings: &mut
         findings.error(&overwrite, what, "overwrite: false");
     }
     let header = injector.down("credential/typed_config/header");
+    let own_header = &provider.credential.header;
     let text = header.text().unwrap_or("authorization");
     if !text.eq_ignore_ascii_case(own_header) {
         let what =

@@ -195,6 +195,9 @@ fn what_is_rendered_here_has_no_error() {
         std::fs::write(&place.filter, rendered.filter).unwrap();
         let told = told(&folder, &rendered.envoy);
         assert!(!told.iter().any(|line| line.starts_with("error")), "{told:#?}");
+        // Those without a key are said to have none.
+        let keyless = told.iter().filter(|line| line.contains("no platform key is put on")).count();
+        assert_eq!(keyless > 0, upstream != Upstream::Providers, "{told:#?}");
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
