@@ -57,7 +57,7 @@ fn cases_of(bodies: &[Body], upstream: &Upstream, played: &str) -> Vec<Trial> {
     cases
 }
 
-/// The filter's configuration, as the stack writes it.
+/// The filter's configuration, as the stack writes it where every provider's key is found.
 fn config(upstream: &Upstream) -> Value {
     let place = Place {
         gateway_address: "127.0.0.1".into(),
@@ -77,6 +77,9 @@ fn config(upstream: &Upstream) -> Value {
     };
     let mut config = Value::Null;
     pax_stack::render(&Layout::find().unwrap(), &place, upstream, |filter| config = filter.clone()).unwrap();
+    for provider in config["providers"].as_object_mut().unwrap().values_mut() {
+        provider["platform_funding"] = true.into();
+    }
     config
 }
 
