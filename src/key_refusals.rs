@@ -22,7 +22,8 @@ impl KeyRefusals {
         let more = more(self.told.get_mut(provider)?.tell(now)?);
         Some(format!(
             "provider {provider:?} refuses the platform's key: status {status}{more}. Its calls are answered 502 \
-             provider_refused_platform_key. Give Envoy a key that it takes for this model"
+             provider_refused_platform_key. Give Envoy a key that it takes for this model (a server that UPSTREAM names is \
+             sent no key: start it without one)"
         ))
     }
 }

@@ -168,6 +168,8 @@ fn ways_out(refusal: &Refusal) -> String {
     let wait = format!("wait until {}", resets_at.to_string().replace(".000Z", "Z"));
     let mut ways: Vec<String> = if *limit <= Pax::ZERO {
         vec!["ask the gateway's operator for a daily cap above zero".to_owned()]
+    } else if needed > limit && spent >= limit {
+        vec![format!("{wait}, and {less}")]
     } else if needed > limit {
         vec![less.to_owned()]
     } else if fits(*spent, *needed, *limit) {

@@ -270,6 +270,11 @@ impl Root {
         let cards = vm::with(|vm| vm.adopt(bundle)).unwrap_or(0);
         let versions: Vec<String> = bundle.cards().iter().map(|card| format!("v{}", card.version)).collect();
         info!("configured with rate cards {}", versions.join(", "));
+        if self.worker.as_ref().is_some_and(|worker| worker.gateway().config.disabled) {
+            warn!(
+                "the kill switch is on (\"disabled\": true in the filter's configuration): every call is answered 503"
+            );
+        }
         vm::tell(Metric::RateCards, [], u64::try_from(cards).unwrap_or(0));
     }
 

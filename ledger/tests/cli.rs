@@ -118,7 +118,7 @@ fn a_daily_cap_is_set_exactly_and_taken_back_and_only_tier_free_has_one() {
         &["account", "create", "paying2", "--tier", "credit", "--daily-cap", "1"],
     ] {
         let (code, _, error) = said(&db, arguments);
-        assert!(code == Some(1) && error.contains("its balance is its limit"), "{error}");
+        assert!(code == Some(1) && error.contains("tier credit has no daily cap"), "{error}");
     }
     assert_eq!(said(&db, &["account", "cap", "paying", "default"]).0, Some(0));
 }
@@ -468,7 +468,7 @@ fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
 
     let (_, text, _) = said(&db, &["account", "show", "credit"]);
     for part in [
-        "none: its balance is its limit",
+        "none: tier credit has no limit yet",
         "entries           none",
         "none: `pax-ledger token add credit --name",
     ] {

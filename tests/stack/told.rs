@@ -136,6 +136,8 @@ fn moved_away(world: &mut World) {
     let ids: Vec<String> = (0..120)
         .map(|call| {
             if call == 60 {
+                // What Envoy has not written yet goes to the new file.
+                std::thread::sleep(Duration::from_millis(300));
                 std::fs::rename(&log, &older).unwrap();
                 world.stack.reopen_logs().unwrap();
                 // Envoy opens the file when it writes the next time.

@@ -63,7 +63,8 @@ pub const CODES: [Words; 33] = [
         why: "The gateway takes no calls: its kill switch is on, it is draining, no rate card is in force, or its filter does not \
               run.",
         what_to_do: &[
-            "Ask `/readyz`, which says which of these it is.",
+            "Ask `/readyz`, which says which of these it is now. Envoy's log says when the kill switch was set, and since when a card is in \
+             force.",
             "Envoy's log says what is wrong with a configuration or a rate card that was not taken.",
         ],
     },
@@ -110,8 +111,9 @@ pub const CODES: [Words; 33] = [
     Words {
         code: "invalid_json",
         why: "The body could not be read as the provider would read it: it is no JSON object in UTF-8, is nested too deeply, names \
-              a key twice, or a value has the wrong type. What several readers could read differently is not sent on.",
-        what_to_do: &["The caller mends what the message names; stock clients do not send such bodies."],
+              a key twice, or a value has the wrong type or lies beyond what a provider takes. What several readers could read \
+              differently is not sent on.",
+        what_to_do: &["The caller mends what the message names."],
     },
     Words {
         code: "invalid_request",
@@ -150,19 +152,23 @@ pub const CODES: [Words; 33] = [
         why: "The model may not be called like this: it is not among the free models of the slot (tier free), or its provider takes \
               no key of the caller's own, or only that. The message says which.",
         what_to_do: &[
-            "The caller takes a model of `GET /v1/models`, or another slot.",
-            "A rate card with the model in `free_tier.slots` lets the free tier have it; `pax-ratecard new` starts one.",
-            "An account of tier credit may call every priced model.",
+            "The caller takes a model of `GET /v1/models`.",
+            "Not among the free models: the caller takes another slot, or a rate card with the model in `free_tier.slots` lets the free \
+             tier have it (`pax-ratecard new` starts one), or the account becomes one of tier credit.",
+            "The gateway has no key of its own for the provider: set its key in Envoy's environment (`pax-stack keys` names them) and \
+             `platform_funding`, or the caller brings a key of its own.",
+            "The provider takes no key of the caller's own: the caller leaves the header out, or the operator sets `own_keys` (with \
+             UPSTREAM: UPSTREAM_OWN_KEYS=1).",
         ],
     },
     Words {
         code: "model_not_found",
-        why: "The rate card in force has no price for the model on this route, or its provider is not configured. Nothing is served \
-              without a price.",
+        why: "The rate card in force has no price for the model on this route, or its provider is not configured, or nobody is known to \
+              serve it with a key of the caller's own. The message says which. Nothing is served without a price.",
         what_to_do: &[
-            "The caller checks the model's name, letter for letter, with `GET /v1/models`.",
-            "Add the model to the next rate card: `pax-ratecard new`, `check` and `publish`.",
-            "If it has a price, its provider has no key or is not configured here.",
+            "The caller checks the model's name, letter for letter, with `GET /v1/models`, and the route.",
+            "No price: add the model to the next rate card (`pax-ratecard new`, `check` and `publish`).",
+            "A price, and no provider: configure it in `providers.NAME`. With a key of the caller's own: `providers.NAME.model_patterns`.",
         ],
     },
     Words {
@@ -225,7 +231,8 @@ pub const CODES: [Words; 33] = [
         code: "unknown_route",
         why: "The gateway has no such path. Nothing reaches a provider by a path that is not metered.",
         what_to_do: &[
-            "The caller checks its base URL: it ends in /v1, and a client adds the rest by itself.",
+            "The caller does what the message says: its base URL ends in /v1 once, and a client adds the rest by itself; or the API is \
+             one that the gateway does not serve.",
         ],
     },
     Words {

@@ -94,7 +94,7 @@ fn text(account: &AccountRow, today: &Today, last: Option<&LastEntry>, tokens: &
         "daily cap",
         match today.cap_today_pax {
             Some(cap) => format!("{cap} PAX a UTC day, {whose}"),
-            None => "none: its balance is its limit".to_owned(),
+            None => "none: tier credit has no limit yet".to_owned(),
         },
     ));
     let (spent, day) = (today.spent_today_pax, today.utc_day);

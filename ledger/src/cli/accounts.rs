@@ -167,7 +167,6 @@ pub(super) fn no_account(name: &str) -> Error {
 
 fn no_cap_on_credit() -> Error {
     Error::Operator(
-        "tier credit has no daily cap: its balance is its limit; leave the cap out, or say `default`"
-            .to_owned(),
+        "tier credit has no daily cap and no other limit yet; leave the cap out, or say `default`".to_owned(),
     )
 }

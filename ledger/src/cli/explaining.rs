@@ -137,7 +137,7 @@ fn in_neither(
     if let Some(exchange) = exchange {
         text.push_str(&format!(
             ". By its id the call began at {}: give --log the log of that time, such as calls.log.1, and of every Envoy that may \
-             have had it",
+             have had it. Envoy writes its lines after a moment: 10 s where --file-flush-interval-msec does not say otherwise",
             began(exchange)
         ));
     }

@@ -39,6 +39,8 @@ pub fn unpriced(name: &str) -> Option<Unpriced> {
         _ if HOSTED.contains(&name) => Some(Unpriced::HostedTool),
         _ if name.starts_with("cache_creation_input_token_cost_above_12hr") => Some(Unpriced::LongCacheWrite),
         _ if name.starts_with("regional_processing_uplift_multiplier_") => Some(Unpriced::Region),
+        // The same for a government's region: another address, and another account.
+        "fedramp_uplift_multiplier" => Some(Unpriced::Region),
         "off_peak_pricing" => Some(Unpriced::OffPeak),
         _ => None,
     }
