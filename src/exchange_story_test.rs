@@ -218,6 +218,39 @@ fn a_probe_and_a_stream_without_a_head_are_not_told() {
 }
 
 #[test]
+fn a_token_where_a_name_belongs_is_in_no_line() {
+    for (path, told) in [
+        ("/v1/mtx-0123456789abcdef/chat", "/v1/mtx-.../chat"),
+        ("/v1/models#sk-0123456789", "/v1/models"),
+        ("/sk-0123456789/gsk_0123456789", "/sk-.../gsk_..."),
+        ("/v1/task-0123456789", "/v1/task-0123456789"),
+        ("/v1/sk-short", "/v1/sk-short"),
+    ] {
+        let mut drive = Drive::new();
+        drive.head_of(&[(":method", "GET"), (":path", path)], true).hangs_up();
+        let line = drive.line(0).unwrap();
+        assert_eq!(line["path"], told);
+        assert!(!line["message"].as_str().unwrap().contains("0123456789abcdef"), "{line}");
+    }
+    let mut drive = Drive::new();
+    let body = r#"{"model":"sk-live-0123456789","messages":[]}"#;
+    drive.chat().resolved(Status::Active).body(body).hangs_up();
+    let line = drive.line(0).unwrap();
+    assert!(!line.to_string().contains("0123456789") && line["model"] == "sk-...", "{line}");
+}
+
+#[test]
+fn nothing_in_a_line_steers_a_terminal() {
+    let mut drive = Drive::new();
+    let body = "{\"model\":\"gpt-\u{9b}31m\u{202e}x\u{2028}\u{7f}\",\"messages\":[]}";
+    drive.chat().resolved(Status::Active).body(body).hangs_up();
+    let line = log_line::write(drive.exchange.id(), drive.exchange.story(), Tick::default()).unwrap();
+    assert!(line.contains(r"gpt-\u009b31m\u202ex\u2028\u007f"), "{line}");
+    let read: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(read["model"], "gpt-\u{9b}31m\u{202e}x\u{2028}\u{7f}");
+}
+
+#[test]
 fn what_callers_choose_is_bounded() {
     let mut drive = Drive::new();
     let (path, model) = (format!("/{}", "p".repeat(5_000)), "ü".repeat(2_000));

@@ -21,6 +21,11 @@ const NAME_MAX: usize = 256;
 /// How much of a refusal's message is kept, in bytes.
 const MESSAGE_MAX: usize = 1024;
 
+/// How tokens of ours and providers' keys begin.
+const KEYS: [&str; 5] = ["mtx-", "sk-", "gsk_", "fw_", "xai-"];
+/// No key is shorter, in bytes.
+const KEY_MIN: usize = 10;
+
 /// How an exchange ended, as an operator counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,14 +158,14 @@ impl Story {
     /// The head came.
     pub fn begin(&mut self, now: Tick, method: &[u8], path: &[u8]) {
         self.began = Some(now);
-        let bare = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let bare = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         self.method = bounded(&lossy(method), 16).to_owned();
-        self.path = bounded(&lossy(bare), NAME_MAX).to_owned();
+        self.path = masked(bounded(&lossy(bare), NAME_MAX));
     }
 
     /// The model that is asked for, and whose key would pay.
     pub fn asks_for(&mut self, model: &str, funding: Funding) {
-        self.model = Some(bounded(model, NAME_MAX).to_owned());
+        self.model = Some(masked(bounded(model, NAME_MAX)));
         self.funding = Some(funding);
     }
 
@@ -171,7 +176,7 @@ impl Story {
             self.needed = Some(*needed);
             self.cap = Some(*limit);
         }
-        let message = bounded(&refusal.message(), MESSAGE_MAX).to_owned();
+        let message = masked(bounded(&refusal.message(), MESSAGE_MAX));
         self.status = Some(refusal.status());
         self.told = Some(Told { code: refusal.code().to_owned(), message });
         self.outcome = Some(outcome);
@@ -253,6 +258,27 @@ impl Story {
 fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     // What is cut afterwards need not be looked through before.
     String::from_utf8_lossy(bytes.get(..bytes.len().min(NAME_MAX)).unwrap_or_default())
+}
+
+/// A caller who puts a token or a provider's key where a name belongs has it in no log: what begins as one of them does is
+/// cut down to its first letters.
+fn masked(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, kind)) = KEYS.iter().filter_map(|kind| Some((rest.find(kind)?, kind))).min() {
+        let (before, key) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let inside = before.ends_with(|before: char| before.is_ascii_alphanumeric());
+        let after = key.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '-' | '_')));
+        let (key, after) = key.split_at_checked(after.unwrap_or(key.len())).unwrap_or((key, ""));
+        masked.push_str(before);
+        match inside || key.len() < KEY_MIN {
+            true => masked.push_str(key),
+            false => masked.extend([kind, "..."]),
+        }
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
 }
 
 /// The text's beginning, of at most so many bytes, cut between two characters.

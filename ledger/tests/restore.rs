@@ -124,6 +124,25 @@ fn what_cannot_be_recovered_is_said() {
 }
 
 #[test]
+fn nothing_is_recovered_from_another_gateways_ledger() {
+    let (folder, _) = runtime().block_on(ledger());
+    let other = Folder::new();
+    runtime().block_on(async {
+        let store = other.store().await;
+        assert!(store.create_account("free", Tier::Free, None, pax_ledger::now()).await.unwrap());
+        record(&store, &[bytes(&reported(77, "free", Tier::Free))]).await;
+        store.close().await;
+    });
+    let before = stdout(&run(&folder.database(), &["entries"]));
+    let output = run(&folder.database(), &["recover", other.database().to_str().unwrap()]);
+    assert!(
+        output.status.code() == Some(1) && stderr(&output).contains("another gateway's ledger"),
+        "{output:?}"
+    );
+    assert_eq!(stdout(&run(&folder.database(), &["entries"])), before);
+}
+
+#[test]
 fn each_restore_begins_a_higher_epoch_whatever_the_clock_says() {
     runtime().block_on(async {
         let (folder, backup) = ledger().await;

@@ -37,6 +37,21 @@ struct Recovered {
     quarantined: u64,
 }
 
+/// Whether the other file continues this ledger: some account's chain begins alike, or nothing is here yet.
+async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
+    let mut is_empty = true;
+    for account in store.accounts().await? {
+        let first = EntryFilter { account: Some(account.name), ..EntryFilter::default() };
+        let Some(own) = store.entries(&first, None, 1).await?.into_iter().next() else { continue };
+        is_empty = false;
+        let theirs = other.entries(&first, None, 1).await?;
+        if theirs.first().is_some_and(|entry| entry.entry_hash == own.entry_hash) {
+            return Ok(true);
+        }
+    }
+    Ok(is_empty)
+}
+
 /// Records the entries of another file that this ledger lacks. A debit's bytes are the same everywhere, so what is here is a
 /// duplicate.
 async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
@@ -56,6 +71,14 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
             "nothing is recorded: that file has entries of accounts that are not here. Create them first: {missing}. Their \
              tokens have to be made anew"
         )));
+    }
+    if !is_of_one_ledger(store, other).await? {
+        return Err(Error::Operator(
+            "nothing is recorded: no account's first entry here is its first entry in that file, so it is another gateway's \
+             ledger. (A backup from before the very first entry cannot be told from one: then take the file that was moved aside \
+             back, and restore a later backup)"
+                .to_owned(),
+        ));
     }
     let mut writer = store.writer();
     let mut recovered = Recovered::default();

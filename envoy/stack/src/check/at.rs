@@ -98,6 +98,16 @@ impl<'a> At<'a> {
         self.value == other.value
     }
 
+    /// Every member of every map in it, at whatever depth, with its name.
+    pub fn all_members(&self) -> Vec<(&'a str, Self)> {
+        let deeper = |place: &Self| place.all_members();
+        let own = self.members();
+        let mut all: Vec<_> = own.iter().flat_map(|(_, place)| deeper(place)).collect();
+        all.extend(self.items().iter().flat_map(deeper));
+        all.extend(own);
+        all
+    }
+
     /// Every string in it, with its place.
     pub fn all_texts(&self) -> Vec<(Self, &'a str)> {
         if let Some(text) = self.text() {

@@ -58,12 +58,22 @@ pub(crate) fn check(
             check_ledger(&cluster, findings);
         }
     }
+    let ledgers_secret =
+        clusters.find(&config.ledger.cluster).and_then(|cluster| credential(&cluster)?.text());
     for (name, provider) in &config.providers {
         let key = format!("providers.{name}.cluster");
         let then = "its calls are 503, or Envoy does not start";
         if let Some(cluster) = find(&key, &provider.cluster, then, settings, clusters, findings) {
             check_provider(&cluster, name, provider, findings);
             check_tls(&cluster, findings);
+            let key = credential(&cluster);
+            if let Some(key) = key.filter(|key| key.exists() && key.text() == ledgers_secret) {
+                findings.error(
+                    &key,
+                    "the provider is sent the ledger's shared secret",
+                    "the name of the provider's own key",
+                );
+            }
         }
     }
     check_secrets(bootstrap, findings);
@@ -104,6 +114,11 @@ fn injector<'a>(cluster: &At<'a>) -> (At<'a>, Option<At<'a>>) {
     let configs = filters.items().into_iter().map(|filter| filter.field("typed_config"));
     let found = configs.into_iter().find(|it| it.has_type("credential_injector.v3.CredentialInjector"));
     (filters, found)
+}
+
+/// The name of the secret that a cluster puts on.
+fn credential<'a>(cluster: &At<'a>) -> Option<At<'a>> {
+    injector(cluster).1.map(|injector| injector.down("credential/typed_config/credential/name"))
 }
 
 fn check_ledger(cluster: &At<'_>, findings: &mut Findings) {
@@ -173,7 +188,8 @@ fn check_tls(cluster: &At<'_>, findings: &mut Findings) {
     if injector.is_none() {
         return;
     }
-    if !socket.exists() {
+    let raw = config.has_type("transport_sockets.raw_buffer.v3.RawBuffer");
+    if !socket.exists() || raw {
         let what = "the platform's key, prompts and answers go over the network in the clear";
         findings.warn(
             &socket,
@@ -190,6 +206,24 @@ fn check_tls(cluster: &At<'_>, findings: &mut Findings) {
                 "Envoy verifies no certificate unless it is told to: whoever answers gets the platform's key";
             let write = "validation_context: { trusted_ca: { filename: /etc/ssl/certs/ca-certificates.crt } } and match_typed_subject_alt_names";
             findings.error(&context, what, write);
+        }
+        check_identity(&context.field("validation_context"), findings);
+    }
+}
+
+/// A certificate is worth as much as the question whose it is.
+fn check_identity(validation: &At<'_>, findings: &mut Findings) {
+    if !validation.exists() {
+        return;
+    }
+    for (name, write) in [
+        ("trusted_ca", "trusted_ca: { filename: /etc/ssl/certs/ca-certificates.crt }"),
+        ("match_typed_subject_alt_names", "[{ san_type: DNS, matcher: { exact: the provider's host } }]"),
+    ] {
+        let place = validation.field(name);
+        if !place.exists() {
+            let what = "whoever has any certificate at all gets the platform's key, prompts and answers";
+            findings.error(&place, what, write);
         }
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! `gateway` finds the filter and all that belongs to it; then each family of checks has a file: `filter` (how it is
 //! loaded), `settings` (its own configuration), `manager` (the connection manager around it), `words` (what is logged),
-//! `routes`, `clusters`, `around` (admin interface, overload).
+//! `routes`, `clusters`, `around` (admin interface, overload), `anywhere` (what is a danger wherever it stands).
 
+mod anywhere;
 mod around;
 mod at;
 mod clusters;
@@ -57,6 +58,7 @@ fn check_bootstrap(bootstrap: &At<'_>, discovered: &Discovered, findings: &mut F
     for gateway in &gateways {
         filter::check(gateway, findings);
     }
+    anywhere::check(bootstrap, findings);
     let settings = settings::read(&gateways, singleton.as_ref(), findings);
     around::check(bootstrap, &gateways, settings.as_ref(), findings);
     for gateway in &gateways {

@@ -203,6 +203,11 @@ fn what_is_rendered_here_has_no_error() {
 }
 
 #[test]
+fn what_is_a_danger_wherever_it_stands_is_found() {
+    judge("anywhere", &minimal(), &[KNOWN]);
+}
+
+#[test]
 fn a_file_that_is_no_configuration_is_an_error_with_its_line() {
     let folder = folder("broken");
     let file = folder.join("envoy.yaml");
