@@ -32,6 +32,8 @@ fn under(card: &str, n: u64) -> Debit {
     let mut debit = reported(n, "free", Tier::Free);
     debit.rate_table_v = card.version;
     debit.card_sha256 = card.sha256;
+    let began = debit.occurred_at.max(card.effective_from);
+    (debit.occurred_at, debit.settled_at, debit.utc_day) = (began, began, began.day());
     debit
 }
 
