@@ -128,7 +128,7 @@ mod tests {
     const HEAD: u64 = 300;
 
     fn at(ms: u64) -> Tick {
-        Tick::from_ms(1_000_000 + ms)
+        Tick::from_ms(1_000_000).plus_ms(ms)
     }
 
     /// A stream, by how much Envoy has counted of it.

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::shared::fake::Map;
 
 fn at(ms: u64) -> Tick {
-    Tick::from_ms(1_000_000 + ms)
+    Tick::from_ms(1_000_000).plus_ms(ms)
 }
 
 fn ledger(cluster: &str, resolve: &str) -> Ledger {

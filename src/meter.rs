@@ -138,8 +138,11 @@ pub(crate) mod fake {
 
         /// The names of a metric's series, without the metric's own.
         pub(crate) fn series(&self, metric: &str) -> Vec<&str> {
-            let rest = |name: &'_ String| name.split_once(';').is_some_and(|(name, _)| name == metric);
-            self.values.keys().filter(|name| rest(name)).map(|name| &name[metric.len()..]).collect()
+            let rest = |name: &'_ str| -> Option<usize> {
+                let rest = name.strip_prefix(metric)?;
+                rest.starts_with(';').then_some(metric.len())
+            };
+            self.values.keys().filter_map(|name| name.get(rest(name)?..)).collect()
         }
 
         pub(crate) fn defined(&self) -> usize {

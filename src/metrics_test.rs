@@ -12,8 +12,8 @@ fn unpacked(packed: &str) -> (String, BTreeMap<&'static str, String>) {
     let (mut name, mut values) = (packed.to_owned(), BTreeMap::new());
     for label in Label::ALL {
         let begins = format!(";{}=", label.name());
-        let Some(at) = packed.find(&begins) else { continue };
-        let value = packed[at + begins.len()..].split(';').next().unwrap();
+        let Some((_, rest)) = packed.split_once(&begins) else { continue };
+        let value = rest.split(';').next().unwrap();
         name = name.replace(&format!("{begins}{value}"), "");
         values.insert(label.name(), value.to_owned());
     }
@@ -24,8 +24,9 @@ fn unescaped(value: &str) -> String {
     let mut pieces = value.split('%');
     let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
     for piece in pieces {
-        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
-        bytes.extend(piece[2..].bytes());
+        let (digits, rest) = piece.split_at_checked(2).unwrap();
+        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        bytes.extend(rest.bytes());
     }
     String::from_utf8(bytes).unwrap()
 }

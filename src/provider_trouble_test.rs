@@ -4,7 +4,7 @@ use super::*;
 use crate::shared::fake::Map;
 
 fn at(ms: u64) -> Tick {
-    Tick::from_ms(1_000_000 + ms)
+    Tick::from_ms(1_000_000).plus_ms(ms)
 }
 
 fn told(details: &str) -> Told {

@@ -127,7 +127,7 @@ mod tests {
     use crate::shared::fake::Map;
 
     fn at(ms: u64) -> Tick {
-        Tick::from_ms(1_000_000 + ms)
+        Tick::from_ms(1_000_000).plus_ms(ms)
     }
 
     #[test]

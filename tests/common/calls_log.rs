@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub fn lines(world: &World) -> Vec<Value> {
     let read = |name: &str| std::fs::read_to_string(world.stack.run_dir().join(name)).unwrap_or_default();
     let text = read("calls.log.moved") + &read("calls.log");
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     whole.lines().map(read).collect()
 }

@@ -30,7 +30,7 @@ fn spent(world: &World, caller: &Caller, cap: Decimal) -> String {
 }
 
 fn restored() {
-    let mut world = World::start_with(|builder| syncing(builder));
+    let mut world = World::start_with(syncing);
     let cap = room_for(20);
     let caller = Caller::new(&world, "restored", Some(cap));
     world.behave(costs_all());

@@ -294,7 +294,7 @@ fn kept_back() {
     let chunks =
         String::from_utf8(chunks).unwrap().replace("content-length: 0", "transfer-encoding: chunked");
     chunked.send(chunks.as_bytes());
-    chunked.send(format!("1\r\n{}\r\n", &text[..1]).as_bytes());
+    chunked.send(format!("1\r\n{}\r\n", text.chars().next().unwrap()).as_bytes());
     let port = world.stack.gateway_port();
     let over_http2 = [false, true].map(|trailers| {
         let text = text.clone();
