@@ -256,21 +256,7 @@ impl Out {
         self.raw(",\"flags\":[");
         for (index, flag) in flags.iter().enumerate() {
             let before = if index == 0 { "" } else { "," };
-            self.word(
-                before,
-                match flag {
-                    Flag::CachedExceedsInput => "cached_exceeds_input",
-                    Flag::UsageUnreadable => "usage_unreadable",
-                    Flag::UsageTooLarge => "usage_too_large",
-                    Flag::AnswerUnreadable => "answer_unreadable",
-                    Flag::CostOutOfRange => "cost_out_of_range",
-                    Flag::ServiceTierUnpriced => "service_tier_unpriced",
-                    Flag::PartExceedsWhole => "part_exceeds_whole",
-                    Flag::UsageZero => "usage_zero",
-                    Flag::UsageImpossible => "usage_impossible",
-                    Flag::PartUnpriced => "part_unpriced",
-                },
-            );
+            self.word(before, flag.name());
         }
         self.raw("]");
     }

@@ -89,6 +89,25 @@ pub enum Flag {
     PartUnpriced,
 }
 
+impl Flag {
+    /// Its name, on entries, in logs and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CachedExceedsInput => "cached_exceeds_input",
+            Self::UsageUnreadable => "usage_unreadable",
+            Self::UsageTooLarge => "usage_too_large",
+            Self::AnswerUnreadable => "answer_unreadable",
+            Self::CostOutOfRange => "cost_out_of_range",
+            Self::ServiceTierUnpriced => "service_tier_unpriced",
+            Self::PartExceedsWhole => "part_exceeds_whole",
+            Self::UsageZero => "usage_zero",
+            Self::UsageImpossible => "usage_impossible",
+            Self::PartUnpriced => "part_unpriced",
+        }
+    }
+}
+
 /// A debit of either version. Fields stand in the canonical order of version 2; those that say so are absent in
 /// version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,7 +89,7 @@ pub mod sse;
 pub mod stopwatch;
 pub mod story;
 pub mod tally;
-mod text;
+pub mod text;
 pub mod token_cache;
 pub mod usable;
 pub mod usage;

@@ -12,6 +12,7 @@ use crate::debit::{Flag, Provenance};
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::story::{Outcome, Story};
+use crate::text::steers_terminal;
 
 /// The version of the line's form.
 pub const VERSION: u32 = 1;
@@ -111,13 +112,12 @@ pub fn write(id: Option<ExchangeId>, story: &Story, now: Tick) -> Option<String>
 /// Characters that would steer the terminal of whoever reads the log stand in it by their numbers. JSON itself escapes only
 /// those below a space.
 fn escaped(line: String) -> String {
-    let steers = |char: char| matches!(char, '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     if line.is_ascii() && !line.contains('\u{7f}') {
         return line;
     }
     let mut escaped = String::with_capacity(line.len());
     for char in line.chars() {
-        match steers(char) {
+        match steers_terminal(char) {
             true => escaped.push_str(&format!("\\u{:04x}", u32::from(char))),
             false => escaped.push(char),
         }

@@ -157,21 +157,6 @@ fn funding(funding: Funding) -> Value {
     })
 }
 
-fn flag(flag: Flag) -> Value {
-    Value::Word(match flag {
-        Flag::CachedExceedsInput => "cached_exceeds_input",
-        Flag::UsageUnreadable => "usage_unreadable",
-        Flag::UsageTooLarge => "usage_too_large",
-        Flag::AnswerUnreadable => "answer_unreadable",
-        Flag::CostOutOfRange => "cost_out_of_range",
-        Flag::ServiceTierUnpriced => "service_tier_unpriced",
-        Flag::PartExceedsWhole => "part_exceeds_whole",
-        Flag::UsageZero => "usage_zero",
-        Flag::UsageImpossible => "usage_impossible",
-        Flag::PartUnpriced => "part_unpriced",
-    })
-}
-
 /// Counts for one call.
 struct Counted<'a, P> {
     meter: &'a mut Meter,
@@ -230,7 +215,7 @@ impl<P: Port> Counted<'_, P> {
             }
         }
         for odd in flags {
-            self.add(Metric::Flags, [provider, model, flag(*odd)], 1);
+            self.add(Metric::Flags, [provider, model, Value::Word(odd.name())], 1);
         }
     }
 

@@ -1,5 +1,13 @@
 //! Values whose text is exact, as money must be: written as their [`AsText`] and read by their `FromStr`.
 
+/// Whether a character steers the terminal of whoever reads it: beside control characters those that part lines, or turn the
+/// direction of what follows.
+#[must_use]
+pub fn steers_terminal(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A value with one text, all of it ASCII. Ids, amounts and times are written some twenty times a call, and the
 /// machinery of `Display` took longer than making their digits.
 pub(crate) trait AsText {

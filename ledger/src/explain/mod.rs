@@ -8,6 +8,7 @@ mod words;
 
 use pax_gateway::bundle::Bundle;
 use pax_gateway::debit::Debit;
+use pax_gateway::text::steers_terminal;
 
 use crate::book;
 use crate::store::StoredEntry;
@@ -50,12 +51,7 @@ pub(crate) fn row(name: &str, text: impl std::fmt::Display) -> String {
 /// A text of somebody else's on one line: callers and providers send what they like, and a terminal obeys control
 /// characters.
 pub(crate) fn on_one_line(text: &str) -> String {
-    let steers = |char: char| {
-        // Beside control characters: those that part lines, or turn the direction of what follows.
-        char.is_control()
-            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|char| if steers(char) { ' ' } else { char }).collect()
+    text.chars().map(|char| if steers_terminal(char) { ' ' } else { char }).collect()
 }
 
 /// What was called, and how it went.
