@@ -8,7 +8,7 @@ use crate::card_prices::{self, Cost, Known};
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes, Node};
-use crate::estimate::Factors;
+use crate::factors::Factors;
 use crate::pax::{AmountError, Pax, Tokens, Usd};
 use crate::price::{Prices, ServiceTier};
 use crate::usage::{Mode, Usage};

@@ -36,6 +36,7 @@ pub mod estimate;
 pub mod event;
 pub mod exchange;
 pub mod exchange_id;
+pub mod factors;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
 mod faults;
 #[cfg(target_arch = "wasm32")]
@@ -90,6 +91,7 @@ pub mod stopwatch;
 pub mod story;
 pub mod tally;
 pub mod text;
+pub mod text_bytes;
 pub mod token_cache;
 pub mod usable;
 pub mod usage;

@@ -1,9 +1,9 @@
 //! The request: what the gateway knows of one, and what it may rewrite.
 
-use crate::estimate::TextBytes;
 use crate::json::JsonError;
 use crate::price::ServiceTier;
 use crate::provider::OutputMaximum;
+use crate::text_bytes::TextBytes;
 
 /// Bytes of the body, from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

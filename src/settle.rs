@@ -8,12 +8,13 @@ use crate::card::{Model, RateCard};
 use crate::clock::Moment;
 use crate::counting::{self, Counted};
 use crate::debit::{Debit, Ending, Flag, Kind, Provenance};
-use crate::estimate::{ESTIMATOR, EstimatedFrom, TextBytes};
+use crate::estimate::{ESTIMATOR, EstimatedFrom};
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::price::{Served, ServiceTier};
 use crate::reported::RawUsage;
 use crate::settle_1;
+use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Reading, Rules};
 
 /// A call that was let through: all that its debit will say of it, frozen at admission.
