@@ -24,8 +24,9 @@ use crate::kept::{self, Kept};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::Pax;
 use crate::record;
-use crate::settle::{Admission, Answered, Lasted, settle as settle_debit};
+use crate::settle::{Admission, Answered, settle as settle_debit};
 use crate::shared::SharedData;
+use crate::stopwatch::Lasted;
 use crate::wire::{DebitReply, Outcome, Standing};
 
 /// What stands for a call in its account's day; none where nothing was reserved.

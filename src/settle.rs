@@ -14,6 +14,7 @@ use crate::pax::{Pax, Tokens};
 use crate::price::{Served, ServiceTier};
 use crate::reported::RawUsage;
 use crate::settle_1;
+use crate::stopwatch::Lasted;
 use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Reading, Rules};
 
@@ -114,17 +115,6 @@ impl Answered {
             lasted,
         }
     }
-}
-
-/// How long a call took, in milliseconds on the monotonic clock from when its request was forwarded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lasted {
-    /// Until the answer's first byte; none where there was none.
-    pub first_byte_ms: Option<u64>,
-    /// Until the first visible text, or the end where none came.
-    pub unseen_ms: Option<u64>,
-    /// Until the end; none where that is not known.
-    pub duration_ms: Option<u64>,
 }
 
 /// The debit of an exchange that the provider answered with 2xx, or that it may have answered so had the

@@ -13,7 +13,8 @@ use crate::debit::{Debit, Ending, Flag, Provenance};
 use crate::exchange_id::ExchangeId;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
-use crate::settle::{Admission, Lasted};
+use crate::settle::Admission;
+use crate::stopwatch::Lasted;
 use crate::usage::Usage;
 
 /// How much of a path or a model's name is kept, in bytes: callers choose both.
