@@ -28,7 +28,7 @@ use crate::clock::Now;
 use crate::config::Gateway;
 use crate::debit::Ending;
 use crate::digest::Digest;
-use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Opened, Reply, Resolution};
+use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Opened, Reply};
 use crate::exchange_id::ExchangeId;
 use crate::head::{Call, Route, Wanted};
 use crate::models;
@@ -40,6 +40,7 @@ use crate::settle::{Admission, Answered, settle};
 use crate::stopwatch::Stopwatch;
 use crate::story::{Outcome, Story};
 use crate::text::AsText;
+use crate::token_cache::Resolution;
 use crate::wrong_path::WrongPath;
 
 /// One exchange.

@@ -10,9 +10,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::clock::Now;
-use crate::event::Resolution;
 use crate::filter::Stream;
 use crate::host;
+use crate::token_cache::Resolution;
 use crate::worker::Worker;
 
 /// A stream that waits, as long as there is one.

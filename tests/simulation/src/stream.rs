@@ -9,13 +9,14 @@ use pax_gateway::cap;
 use pax_gateway::clock::{Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
-use pax_gateway::event::{ClosedBy, Effect, Event, Opened, Resolution};
+use pax_gateway::event::{ClosedBy, Effect, Event, Opened};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::in_flight::Slot;
 use pax_gateway::pax::Pax;
 use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Found;
+use pax_gateway::token_cache::Resolution;
 use pax_gateway::wire::Resolved;
 
 use crate::Fault;
