@@ -10,7 +10,7 @@ use crate::doc::{self, Fields, Mistakes};
 use crate::hosts::Hosts;
 use crate::open_bodies::Shares;
 use crate::provider::read_providers;
-use crate::readiness::Unready;
+use crate::unready::Unready;
 
 pub use crate::provider::{Provider, StreamUsage};
 

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::clock::Moment;
 use crate::pax::Pax;
-use crate::readiness::Unready;
 use crate::refusal_words;
-use crate::request::RequestError;
+use crate::request_error::RequestError;
+use crate::unready::Unready;
 use crate::wrong_path::WrongPath;
 
 /// A refusal, in OpenAI's error shape.

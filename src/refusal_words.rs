@@ -3,7 +3,7 @@
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
 use crate::refusal::{CostLess, Refusal, fits};
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 
 /// What a refusal says to the caller.
 pub(crate) fn message(refusal: &Refusal) -> String {
