@@ -71,6 +71,7 @@ pub mod readiness;
 mod record;
 pub mod refusal;
 pub mod refusal_codes;
+mod refusal_shape;
 mod refusal_words;
 pub mod reported;
 pub mod request;
