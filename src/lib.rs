@@ -58,6 +58,7 @@ pub mod metrics;
 pub mod models;
 pub mod nearest;
 pub mod open_bodies;
+mod options;
 pub mod outbox;
 mod passing;
 pub mod pax;
