@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::account::{Account, Funding, Tier};
 use crate::answer::Asked;
 use crate::bounds::{Bounds, input_text};
-use crate::cap::Daily;
+use crate::cap_place::Daily;
 use crate::card::{Model, RateCard};
 use crate::clock::Now;
 use crate::config::{Config, Credits, Gateway, Provider, StreamUsage};

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 
 use super::*;
+use crate::cap_place::IDLE_PLACES;
 use crate::shared::Version;
 use crate::shared::fake::Map;
 use std::cell::Cell;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::cap::Daily;
+use crate::cap_place::Daily;
 use crate::clock::UtcDay;
 use crate::debit::Debit;
 use crate::digest::Digest;

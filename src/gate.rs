@@ -15,7 +15,8 @@
 use std::collections::BTreeMap;
 
 use crate::bundle::Bundle;
-use crate::cap::{self, Acknowledged, Claim, Daily, Reserved};
+use crate::cap::{self, Acknowledged, Claim, Reserved};
+use crate::cap_place::Daily;
 use crate::clock::Tick;
 use crate::debit::{BadDebit, Debit, Ending};
 use crate::event::Opened;

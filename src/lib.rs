@@ -19,7 +19,7 @@ mod bytes;
 mod callouts;
 mod canonical;
 pub mod cap;
-mod cap_place;
+pub mod cap_place;
 pub mod card;
 mod card_prices;
 mod charge;

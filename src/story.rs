@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::account::{Account, Funding};
-use crate::cap::Daily;
+use crate::cap_place::Daily;
 use crate::clock::Tick;
 use crate::debit::{Debit, Ending, Flag, Provenance};
 use crate::exchange_id::ExchangeId;

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use pax_gateway::active::Active;
-use pax_gateway::cap::{self, Daily};
+use pax_gateway::cap;
+use pax_gateway::cap_place::Daily;
 use pax_gateway::clock::{Now, Tick};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::Opened;
