@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Tier};
+use crate::admission::Admission;
 use crate::answer::Asked;
 use crate::bounds::{Bounds, input_text};
 use crate::cap_place::Daily;
@@ -19,7 +20,6 @@ use crate::refusal::{CostLess, Refusal};
 use crate::reported::Judge;
 use crate::request::{AskedOption, Buys, Request, Rewrite, WrittenTier, edited_length};
 use crate::request_error::RequestError;
-use crate::settle::Admission;
 use crate::stopwatch::Stopwatch;
 use crate::text::AsText;
 use crate::usable::{Asker, Served};

@@ -5,6 +5,7 @@
 //! what the card's limits allow, is estimated, and the other one stays as reported.
 
 use crate::account::Funding;
+use crate::admission::Admission;
 use crate::answer::Said;
 use crate::bounds::UNBOUNDED;
 use crate::card::Model;
@@ -14,7 +15,6 @@ use crate::factors::Factors;
 use crate::pax::{Pax, Tokens};
 use crate::price::Served;
 use crate::reported::RawUsage;
-use crate::settle::Admission;
 use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Reading, Rules, Usage};
 

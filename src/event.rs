@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::admission::Admission;
 use crate::cap_place::Daily;
 use crate::clock::UtcDay;
 use crate::debit::Debit;
@@ -9,7 +10,6 @@ use crate::digest::Digest;
 use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::request::Edit;
-use crate::settle::Admission;
 use crate::token_cache::Resolution;
 
 /// The mark of requests that the ledger answers; no provider can be named so.

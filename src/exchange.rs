@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::Account;
+use crate::admission::{Admission, Answered};
 use crate::admit::{InFlight, admit, asker, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::answer_status::Verdict;
@@ -36,7 +37,7 @@ use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request_body::Body;
-use crate::settle::{Admission, Answered, settle};
+use crate::settle::settle;
 use crate::stopwatch::Stopwatch;
 use crate::story::{Outcome, Story};
 use crate::text::AsText;

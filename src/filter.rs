@@ -7,6 +7,7 @@ use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::admission::Admission;
 use crate::clock::{Now, UtcDay};
 use crate::complaints::Complaint;
 use crate::config::Gateway;
@@ -20,7 +21,6 @@ use crate::open_bodies::{Full, OpenBody};
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
-use crate::settle::Admission;
 use crate::text::AsText;
 use crate::token_cache::Resolution;
 use crate::vm::Vm;

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::admission::{Admission, Answered};
 use crate::bundle::Bundle;
 use crate::cap::{self, Acknowledged, Claim, Reserved};
 use crate::cap_place::Daily;
@@ -25,7 +26,7 @@ use crate::kept::{self, Kept};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::Pax;
 use crate::record;
-use crate::settle::{Admission, Answered, settle as settle_debit};
+use crate::settle::settle as settle_debit;
 use crate::shared::SharedData;
 use crate::stopwatch::Lasted;
 use crate::wire::{DebitReply, Outcome, Standing};

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod active;
+pub mod admission;
 pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;

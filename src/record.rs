@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Status, Tier};
+use crate::admission::Admission;
 use crate::bundle::Bundle;
 use crate::bytes::{Bytes, put_optional, put_text};
 use crate::card::RateCard;
@@ -12,7 +13,6 @@ use crate::debit::BadDebit;
 use crate::digest::Digest;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
-use crate::settle::Admission;
 use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Rules};
 

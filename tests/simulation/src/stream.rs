@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pax_gateway::account::Tier;
+use pax_gateway::admission::Admission;
 use pax_gateway::cap;
 use pax_gateway::clock::{Now, UtcDay};
 use pax_gateway::debit::Debit;
@@ -14,7 +15,6 @@ use pax_gateway::exchange::Exchange;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::in_flight::Slot;
 use pax_gateway::pax::Pax;
-use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Found;
 use pax_gateway::token_cache::Resolution;
 use pax_gateway::wire::Resolved;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use pax_gateway::active::Active;
+use pax_gateway::admission::Admission;
 use pax_gateway::cap;
 use pax_gateway::cap_place::Daily;
 use pax_gateway::clock::{Now, Tick};
@@ -13,7 +14,6 @@ use pax_gateway::gate::{self, Orphan};
 use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Slot, Watch};
 use pax_gateway::outbox::{self, Contents, Sender, Writer};
 use pax_gateway::pax::Pax;
-use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Tokens;
 use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
 
