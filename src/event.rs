@@ -7,6 +7,7 @@ use crate::cap_place::Daily;
 use crate::clock::UtcDay;
 use crate::debit::Debit;
 use crate::digest::Digest;
+use crate::gate::{NotOpened, Owed};
 use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::request::Edit;
@@ -67,7 +68,7 @@ pub enum Event<'a> {
         end: bool,
     },
     /// What came of [`Effect::Open`], at once.
-    Opened(Opened),
+    Opened(Result<Owed, NotOpened>),
     /// [`Effect::Settle`] is done: where the account's day stands now, where it has a cap.
     Settled(Option<Daily>),
     /// Nothing more will happen: the caller, the provider or Envoy ended it.
@@ -107,19 +108,6 @@ impl ClosedBy {
     }
 }
 
-/// Whether a call may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// Its in-flight record is kept, and its reservation made.
-    Done,
-    /// Its reservation does not fit the daily cap.
-    Exceeded(Daily),
-    /// The ledger has to be asked anew where the account stands.
-    Unknown,
-    /// There is no room for it now.
-    Busy,
-}
-
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
@@ -157,13 +145,13 @@ pub enum Effect {
     /// Put the debit into the outbox and in the place of the reservation, and take the in-flight record out; answer
     /// with [`Event::Settled`] at once.
     Settle {
-        /// The call.
-        admission: Rc<Admission>,
+        /// What is owed, and ends with it.
+        owed: Owed,
         /// Its debit.
         debit: Box<Debit>,
     },
     /// Nothing is owed: give the reservation back, and take the in-flight record out.
-    Release(Rc<Admission>),
+    Release(Owed),
 }
 
 /// A local answer.

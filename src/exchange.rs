@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::admission::{Admission, Answered};
+use crate::admission::Answered;
 use crate::admit::{InFlight, admit, asker, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::answer_status::Verdict;
@@ -29,8 +29,9 @@ use crate::clock::Now;
 use crate::config::Gateway;
 use crate::debit::Ending;
 use crate::digest::Digest;
-use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Opened, Reply};
+use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply};
 use crate::exchange_id::ExchangeId;
+use crate::gate::{NotOpened, Owed};
 use crate::head::{Call, Route, Wanted};
 use crate::models;
 use crate::open_bodies::Full;
@@ -66,9 +67,9 @@ enum State {
     /// the account stands.
     Opening { in_flight: Box<InFlight>, forward: Box<Forward>, token: Digest, asked: bool },
     /// The provider has it.
-    Forwarded(Box<InFlight>),
+    Forwarded { in_flight: Box<InFlight>, owed: Owed },
     /// A 2xx answer passes; `held` bytes of it wait for the cost headers, while they are not too many.
-    Answering { in_flight: Box<InFlight>, head: Head, answer: Answer, held: Option<u64> },
+    Answering { in_flight: Box<InFlight>, owed: Owed, head: Head, answer: Answer, held: Option<u64> },
     /// Its debit is being put into the outbox; then the held head goes on with what it says.
     Settling { head: AnswerHead, cap: Option<Pax> },
     /// Answered here: the request never goes on.
@@ -141,7 +142,7 @@ impl Exchange {
     /// Whether the provider has the request, and has not answered yet.
     #[must_use]
     pub fn is_forwarded(&self) -> bool {
-        matches!(self.state, State::Forwarded(_))
+        matches!(self.state, State::Forwarded { .. })
     }
 
     /// Whether bytes of the answer's body are still of interest.
@@ -161,10 +162,21 @@ impl Exchange {
         }
     }
 
-    /// Whether a settlement is still to come.
+    /// The call of which a settlement or a release is still to come.
+    #[must_use]
+    pub fn owed(&self) -> Option<ExchangeId> {
+        match &self.state {
+            State::Forwarded { owed, .. } | State::Answering { owed, .. } => {
+                Some(owed.admission().exchange_id)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a settlement or a release is still to come.
     #[must_use]
     pub fn owes(&self) -> bool {
-        self.is_forwarded() || self.reads_answer()
+        self.owed().is_some()
     }
 
     /// Takes what happened at `now`; gives what is to be done, in order.
@@ -211,7 +223,7 @@ impl Exchange {
                 self.asked_again(resolution, in_flight, forward, token)
             }
             (
-                State::Forwarded(in_flight),
+                State::Forwarded { in_flight, owed },
                 Event::AnswerHead {
                     status,
                     content_type,
@@ -227,19 +239,19 @@ impl Exchange {
                 }
                 let answer = Answer::of(content_type, content_encoding, in_flight.asked);
                 let head = Head { status, provider_request_id: provider_request_id.map(str::to_owned) };
-                self.answer_head(now, (in_flight, head, answer), end)
+                self.answer_head(now, owed, (in_flight, head, answer), end)
             }
-            (State::Answering { in_flight, head, answer, held }, Event::AnswerBody { bytes, end }) => {
-                self.answer_body(now, (in_flight, head, answer, held), bytes, end)
+            (State::Answering { in_flight, owed, head, answer, held }, Event::AnswerBody { bytes, end }) => {
+                self.answer_body(now, owed, (in_flight, head, answer, held), (bytes, end))
             }
             // Before the answer's head: the provider may have done the work, so the input is charged.
-            (State::Forwarded(in_flight), Event::Closed(_)) => {
+            (State::Forwarded { in_flight, owed }, Event::Closed(_)) => {
                 let lasted = in_flight.watch.stop(now.tick);
                 let answered = Answered::without_head(&in_flight.admission, lasted);
-                vec![self.settlement(&in_flight.admission, answered, now).0]
+                vec![self.settlement(owed, answered, now).0]
             }
-            (State::Answering { in_flight, head, answer, held }, Event::Closed(by)) => {
-                let charged = self.broken_off(now, (in_flight, head, answer), by);
+            (State::Answering { in_flight, owed, head, answer, held }, Event::Closed(by)) => {
+                let charged = self.broken_off(now, owed, (in_flight, head, answer), by);
                 if held.is_some() && by == ClosedBy::Provider {
                     self.story.replied_in_place_of_held();
                 }
@@ -247,10 +259,10 @@ impl Exchange {
             }
             // A second head is Envoy's own: the provider's answer broke off while it was held back.
             (
-                State::Answering { in_flight, head, answer, .. },
+                State::Answering { in_flight, owed, head, answer, .. },
                 Event::AnswerHead { status, envoys_code, .. },
             ) => {
-                let charged = self.broken_off(now, (in_flight, head, answer), ClosedBy::Provider);
+                let charged = self.broken_off(now, owed, (in_flight, head, answer), ClosedBy::Provider);
                 let code = envoys_code.unwrap_or_default();
                 self.story.envoy_replied(status, code, Outcome::ProviderBrokeOff);
                 vec![charged]
@@ -291,10 +303,10 @@ impl Exchange {
     }
 
     /// Our own answer in the place of the provider's: nothing is charged.
-    fn replace_answer(&mut self, admission: Rc<Admission>, refusal: &Refusal) -> Effects {
+    fn replace_answer(&mut self, owed: Owed, refusal: &Refusal) -> Effects {
         self.story.refuse(refusal, Outcome::ProviderFailed);
         self.state = State::Replaced;
-        vec![Effect::Release(admission), self.refusal(refusal)]
+        vec![Effect::Release(owed), self.refusal(refusal)]
     }
 
     fn refusal(&self, refusal: &Refusal) -> Effect {
@@ -442,24 +454,24 @@ impl Exchange {
     fn opened(
         &mut self,
         now: Now,
-        opened: Opened,
+        opened: Result<Owed, NotOpened>,
         (mut in_flight, forward, token, asked): (Box<InFlight>, Box<Forward>, Digest, bool),
     ) -> Effects {
         match opened {
-            Opened::Done => {
+            Ok(owed) => {
                 in_flight.watch = Stopwatch::start(now.tick);
                 self.story.forwarded = Some(now.tick);
-                self.state = State::Forwarded(in_flight);
+                self.state = State::Forwarded { in_flight, owed };
                 vec![Effect::Forward(forward)]
             }
-            Opened::Exceeded(daily) => self.refuse(&in_flight.exceeds(daily)),
+            Err(NotOpened::Exceeded(daily)) => self.refuse(&in_flight.exceeds(daily)),
             // Forgotten, or another day: the ledger knows. Asked once, it must.
-            Opened::Unknown if !asked => {
+            Err(NotOpened::Unknown) if !asked => {
                 let utc_day = in_flight.admission.admitted_at.day();
                 self.state = State::Opening { in_flight, forward, token, asked: true };
                 vec![Effect::Resolve { token, utc_day, fresh: true }]
             }
-            Opened::Unknown | Opened::Busy => self.refuse(&Refusal::LedgerUnavailable),
+            Err(NotOpened::Unknown | NotOpened::Busy) => self.refuse(&Refusal::LedgerUnavailable),
         }
     }
 
@@ -482,6 +494,7 @@ impl Exchange {
     fn answer_head(
         &mut self,
         now: Now,
+        owed: Owed,
         (mut in_flight, head, answer): (Box<InFlight>, Head, Answer),
         end: bool,
     ) -> Effects {
@@ -491,30 +504,33 @@ impl Exchange {
             Verdict::Served => {}
             Verdict::PassedOn => {
                 self.story.outcome.get_or_insert(Outcome::ProviderError);
-                return vec![
-                    Effect::AnswerHead(in_flight.answer_head()),
-                    Effect::Release(in_flight.admission),
-                ];
+                return vec![Effect::AnswerHead(in_flight.answer_head()), Effect::Release(owed)];
             }
             Verdict::KeyRefused => {
                 let told = Effect::KeyRefused { provider: admission.provider.clone(), status: head.status };
-                let replaced = self.replace_answer(in_flight.admission, &Refusal::ProviderRefusedPlatformKey);
+                let replaced = self.replace_answer(owed, &Refusal::ProviderRefusedPlatformKey);
                 return std::iter::once(told).chain(replaced).collect();
             }
-            Verdict::NoAnswer => return self.replace_answer(in_flight.admission, &Refusal::UpstreamFailed),
+            Verdict::NoAnswer => return self.replace_answer(owed, &Refusal::UpstreamFailed),
         }
         if end {
-            return self.settled(now, (in_flight, head, answer, Some(0)));
+            return self.settled(now, owed, (in_flight, head, answer, Some(0)));
         }
         if answer.is_stream() {
             let told = Effect::AnswerHead(in_flight.answer_head());
-            self.state = State::Answering { in_flight, head, answer, held: None };
+            self.state = State::Answering { in_flight, owed, head, answer, held: None };
             return vec![told];
         }
-        self.stay(State::Answering { in_flight, head, answer, held: Some(0) })
+        self.stay(State::Answering { in_flight, owed, head, answer, held: Some(0) })
     }
 
-    fn answer_body(&mut self, now: Now, answering: Answering, bytes: &[u8], end: bool) -> Effects {
+    fn answer_body(
+        &mut self,
+        now: Now,
+        owed: Owed,
+        answering: Answering,
+        (bytes, end): (&[u8], bool),
+    ) -> Effects {
         let (mut in_flight, head, mut answer, mut held) = answering;
         let passed = answer.push(bytes);
         if answer.has_text() {
@@ -529,7 +545,7 @@ impl Exchange {
             let tail = answer.finish();
             effects.extend(passed.replacing(bytes, &tail).map(Effect::ReplaceBody));
             // The bytes first: what a settlement says comes back at once.
-            effects.extend(self.settled(now, (in_flight, head, answer, held)));
+            effects.extend(self.settled(now, owed, (in_flight, head, answer, held)));
             return effects;
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -542,15 +558,15 @@ impl Exchange {
             held => held,
         };
         effects.extend(passed.replacing(bytes, &[]).map(Effect::ReplaceBody));
-        self.state = State::Answering { in_flight, head, answer, held };
+        self.state = State::Answering { in_flight, owed, head, answer, held };
         effects
     }
 
     /// The answer came to its end: one debit, or none, and the cost on a head that was held for it.
-    fn settled(&mut self, now: Now, answering: Answering) -> Effects {
+    fn settled(&mut self, now: Now, owed: Owed, answering: Answering) -> Effects {
         let (in_flight, head, answer, held) = answering;
         let answered = answered(now, &in_flight, head, answer, Ending::Complete);
-        let (settlement, cost) = self.settlement(&in_flight.admission, answered, now);
+        let (settlement, cost) = self.settlement(owed, answered, now);
         let Some(_) = held else { return vec![settlement] };
         let mut head = in_flight.answer_head();
         let Some(cost) = cost else { return vec![settlement, Effect::AnswerHead(head)] };
@@ -563,6 +579,7 @@ impl Exchange {
     fn broken_off(
         &mut self,
         now: Now,
+        owed: Owed,
         (in_flight, head, answer): (Box<InFlight>, Head, Answer),
         by: ClosedBy,
     ) -> Effect {
@@ -571,26 +588,20 @@ impl Exchange {
             ClosedBy::Provider => Ending::ProviderBrokeOff,
         };
         let answered = answered(now, &in_flight, head, answer, ending);
-        self.settlement(&in_flight.admission, answered, now).0
+        self.settlement(owed, answered, now).0
     }
 
     /// One debit, or nothing but the reservation's release; and the cost.
-    fn settlement(
-        &mut self,
-        admission: &Rc<Admission>,
-        answered: Answered,
-        now: Now,
-    ) -> (Effect, Option<Pax>) {
-        let admission = Rc::clone(admission);
+    fn settlement(&mut self, owed: Owed, answered: Answered, now: Now) -> (Effect, Option<Pax>) {
         let (ending, lasted) = (answered.ending, answered.lasted);
-        let debit = settle(&admission, answered, now.wall);
+        let debit = settle(owed.admission(), answered, now.wall);
         self.story.settle(ending, lasted, debit.as_ref());
         match debit {
             Some(debit) => {
                 let cost = debit.cost_pax;
-                (Effect::Settle { admission, debit: Box::new(debit) }, Some(cost))
+                (Effect::Settle { owed, debit: Box::new(debit) }, Some(cost))
             }
-            None => (Effect::Release(admission), None),
+            None => (Effect::Release(owed), None),
         }
     }
 }

@@ -204,11 +204,11 @@ fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
             assert!(headers.iter().any(|(name, _)| *name == "x-matrix-exchange-id"), "{headers:?}");
             let expected = if told { vec![("fireworks".to_owned(), status)] } else { Vec::new() };
             assert_eq!(drive.key_refused, expected);
-            assert!(drive.exchange.answer_waits() && drive.head.is_none() && drive.owed == 0, "{status}");
+            assert!(drive.exchange.answer_waits() && drive.head.is_none() && drive.owed() == 0, "{status}");
             drive.answer("data: {\"choices\":[]}\n\n", false).answer("", true);
             assert!(drive.exchange.answer_waits(), "nothing of the provider's goes on");
             drive.step(Event::Closed(ClosedBy::Caller));
-            assert_eq!((drive.owed, drive.debits.len(), drive.key_refused.len()), (0, 0, expected.len()));
+            assert_eq!((drive.owed(), drive.debits.len(), drive.key_refused.len()), (0, 0, expected.len()));
         }
     }
 }

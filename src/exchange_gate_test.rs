@@ -19,7 +19,7 @@ pub(super) fn free_body() -> String {
 fn a_free_call_that_settles_says_where_the_day_stands() {
     let mut drive = free();
     drive.chat().resolved(Status::Active).body(&free_body());
-    assert_eq!(drive.owed, 1);
+    assert_eq!(drive.owed(), 1);
     drive.answer_head(200, "application/json");
     assert!(drive.exchange.answer_waits());
     drive.answer(&format!("{{{USAGE}}}"), true);
@@ -27,13 +27,13 @@ fn a_free_call_that_settles_says_where_the_day_stands() {
     assert_eq!(drive.header("x-matrix-daily-spent-pax"), Some("9.000000000000"));
     assert_eq!(drive.header("x-matrix-daily-remaining-pax"), Some("1.000000000000"));
     assert!(drive.header("x-matrix-cost-pax").is_some());
-    assert_eq!(drive.owed, 0);
+    assert_eq!(drive.owed(), 0);
 }
 
 #[test]
 fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
     let mut drive = free();
-    drive.opens = Opened::Exceeded(Daily { spent: "10".parse().unwrap(), ..DAILY });
+    drive.opens = Err(NotOpened::Exceeded(Daily { spent: "10".parse().unwrap(), ..DAILY }));
     drive.chat().resolved(Status::Active).body(&free_body());
     assert_eq!(drive.code(), "429 daily_cap_exceeded");
     let body: serde_json::Value = serde_json::from_slice(&drive.reply.as_ref().unwrap().body).unwrap();
@@ -42,7 +42,7 @@ fn a_reservation_that_does_not_fit_is_refused_with_what_is_left() {
     assert_eq!(body["error"]["resets_at"], "2026-06-02T00:00:00.000Z");
     let retry = ("x-should-retry", "false".to_owned());
     assert!(drive.reply.as_ref().unwrap().headers.contains(&retry));
-    assert!(drive.exchange.request_waits() && drive.owed == 0);
+    assert!(drive.exchange.request_waits() && drive.owed() == 0);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_call_that_does_not_fit_is_told_how_it_could_cost_less() {
         ("/v1/embeddings", embedding, "9.5", "send less input"),
     ] {
         let mut drive = free();
-        drive.opens = Opened::Exceeded(Daily { spent: spent.parse().unwrap(), ..DAILY });
+        drive.opens = Err(NotOpened::Exceeded(Daily { spent: spent.parse().unwrap(), ..DAILY }));
         drive.head_of(&[(":method", "POST"), (":path", path), ("authorization", "Bearer t")], false);
         drive.resolved(Status::Active).body(&body);
         assert_eq!(drive.code(), "429 daily_cap_exceeded", "{body}");
@@ -75,10 +75,10 @@ fn a_body_without_room_is_refused_as_long_as_nothing_went_on() {
             drive.resolved(Status::Active);
         }
         drive.step(Event::NoRoom(full));
-        assert!(drive.exchange.request_waits() && drive.owed == 0);
+        assert!(drive.exchange.request_waits() && drive.owed() == 0);
         // What comes later changes nothing.
         drive.resolved(Status::Active).body(&free_body());
-        assert!(drive.forward.is_none() && drive.exchange.request_waits() && drive.owed == 0);
+        assert!(drive.forward.is_none() && drive.exchange.request_waits() && drive.owed() == 0);
         drive.code()
     };
     assert_eq!(refused(false, Full::Strangers), "503 ledger_unavailable");
@@ -87,26 +87,26 @@ fn a_body_without_room_is_refused_as_long_as_nothing_went_on() {
     assert_eq!(refused(true, Full::All), "429 too_many_bytes_open");
     let mut drive = Drive::forwarded(&hello());
     drive.step(Event::NoRoom(Full::Account));
-    assert!(drive.reply.is_none() && drive.owed == 1);
+    assert!(drive.reply.is_none() && drive.owed() == 1);
 }
 
 #[test]
 fn the_ledger_is_asked_once_where_the_day_is_not_known() {
     let mut drive = free();
-    drive.opens = Opened::Unknown;
+    drive.opens = Err(NotOpened::Unknown);
     drive.chat().resolved(Status::Active).body(&free_body());
     assert_eq!(drive.asked, [false, true], "anew, whatever is remembered");
     assert!(drive.exchange.request_waits());
-    drive.opens = Opened::Done;
+    drive.opens = Ok(());
     drive.resolved(Status::Active);
-    assert!(drive.forward.is_some() && !drive.exchange.request_waits() && drive.owed == 1);
+    assert!(drive.forward.is_some() && !drive.exchange.request_waits() && drive.owed() == 1);
 
     let mut drive = free();
-    drive.opens = Opened::Unknown;
+    drive.opens = Err(NotOpened::Unknown);
     drive.chat().resolved(Status::Active).body(&free_body()).resolved(Status::Active);
     assert_eq!(drive.code(), "503 ledger_unavailable", "it does not know either");
     let mut drive = free();
-    drive.opens = Opened::Unknown;
+    drive.opens = Err(NotOpened::Unknown);
     drive.chat().resolved(Status::Active).body(&free_body()).resolved(Status::Disabled);
     assert_eq!(drive.code(), "403 account_disabled", "it was switched off meanwhile");
 }
@@ -116,14 +116,14 @@ fn an_answer_that_is_not_charged_gives_the_reservation_back() {
     let mut drive = free();
     drive.chat().resolved(Status::Active).body(&free_body());
     drive.answer_head(500, "application/json").answer("{}", true).step(Event::Closed(ClosedBy::Caller));
-    assert_eq!((drive.owed, drive.debits.len()), (0, 0));
+    assert_eq!((drive.owed(), drive.debits.len()), (0, 0));
     let mut drive = free();
     drive.chat().resolved(Status::Active).body(&free_body());
     drive
         .answer_head(200, "text/event-stream")
         .answer("data: {\"error\":{}}\n\n", true)
         .step(Event::Closed(ClosedBy::Caller));
-    assert_eq!((drive.owed, drive.debits.len()), (0, 0));
+    assert_eq!((drive.owed(), drive.debits.len()), (0, 0));
 }
 
 #[test]
@@ -231,13 +231,13 @@ fn a_caller_asks_for_its_models_and_the_ledger_for_its_credits() {
 
     assert_eq!(get("/v1/credits", "", Tier::Free).code(), "404 unknown_route", "not served here");
     let drive = get("/v1/credits/ledger?limit=5", CREDITS, Tier::Free);
-    let forward = drive.forward.unwrap();
+    let forward = drive.forward.as_ref().unwrap();
     assert_eq!(forward.mark, crate::event::CREDITS_MARK);
     let names: Vec<&str> = forward.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [":method", ":path", ":authority", "x-pax-account"]);
     assert!(forward.headers.contains(&("x-pax-account".to_owned(), b"acme".to_vec())));
     assert!(forward.headers.contains(&(":path".to_owned(), b"/v1/credits/ledger?limit=5".to_vec())));
-    assert!(!drive.exchange.request_waits() && drive.owed == 0);
+    assert!(!drive.exchange.request_waits() && drive.owed() == 0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn without_a_key_of_the_platforms_a_provider_serves_callers_own_keys_only() {
     };
     let refused = call(&[]);
     assert_eq!(refused.code(), "403 model_not_allowed");
-    assert!(refused.forward.is_none() && refused.owed == 0, "it does not go upstream to be a 502");
+    assert!(refused.forward.is_none() && refused.owed() == 0, "it does not go upstream to be a 502");
     assert!(call(&own_key).forward.is_some());
 }
 

@@ -104,7 +104,7 @@ pub(super) fn tellings() -> Vec<Told> {
             "a cap that it does not fit",
             |d| {
                 d.tier = Tier::Free;
-                d.opens = Opened::Exceeded(DAILY);
+                d.opens = Err(NotOpened::Exceeded(DAILY));
                 d.chat().resolved(Status::Active).body(&gate::free_body());
             },
             "refused",

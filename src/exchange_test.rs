@@ -7,14 +7,14 @@
 )]
 
 use super::*;
-use crate::account::Funding;
-use crate::account::{Status, Tier};
+use crate::account::{Funding, Status, Tier};
 use crate::bundle::Bundle;
 use crate::cap_place::Daily;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};
 use crate::event::{AnswerHead, Forward};
+use crate::gate::fake::Gatekeeper;
 use crate::request::apply;
 use proptest::prelude::*;
 
@@ -45,9 +45,8 @@ const DAILY: Daily = Daily { spent: Pax::from_picopax(9_000_000_000_000), reserv
 struct Drive {
     exchange: Exchange,
     /// What comes of the next [`Effect::Open`].
-    opens: Opened,
-    /// How many calls were opened and neither settled nor released.
-    owed: i32,
+    opens: Result<(), NotOpened>,
+    gate: Gatekeeper,
     asked: Vec<bool>,
     tier: Tier,
     debits: Vec<Debit>,
@@ -63,8 +62,8 @@ impl Drive {
         let exchange = Exchange::new(gateway());
         Self {
             exchange,
-            opens: Opened::Done,
-            owed: 0,
+            opens: Ok(()),
+            gate: Gatekeeper::new(),
             asked: Vec::new(),
             tier: Tier::Credit,
             debits: Vec::new(),
@@ -89,17 +88,17 @@ impl Drive {
                     assert_eq!(utc_day, now().day());
                     self.asked.push(fresh);
                 }
-                Effect::Open { .. } => {
-                    self.owed += i32::from(self.opens == Opened::Done);
-                    self.effects(Event::Opened(self.opens));
+                Effect::Open { admission, .. } => {
+                    let opened = self.opens.and_then(|()| self.gate.open(&admission));
+                    self.effects(Event::Opened(opened));
                 }
-                Effect::Settle { debit, .. } => {
-                    self.owed -= 1;
+                Effect::Settle { owed, debit } => {
+                    self.gate.settle(owed, &debit);
                     self.debits.push(*debit);
                     let daily = (self.tier == Tier::Free).then_some(DAILY);
                     self.effects(Event::Settled(daily));
                 }
-                Effect::Release(_) => self.owed -= 1,
+                Effect::Release(owed) => self.gate.release(owed),
                 Effect::Reply(reply) => {
                     assert!(self.reply.replace(reply).is_none(), "one reply is enough");
                 }
@@ -183,6 +182,11 @@ impl Drive {
         self.step(Event::AnswerBody { bytes: text.as_bytes(), end })
     }
 
+    /// How many calls were opened and neither settled nor released.
+    fn owed(&self) -> usize {
+        self.gate.owed()
+    }
+
     fn code(&self) -> String {
         let body: serde_json::Value =
             serde_json::from_slice(&self.reply.as_ref().expect("no reply").body).unwrap();
@@ -231,7 +235,7 @@ fn a_call_whose_body_envoy_keeps_back_is_refused_before_and_after_its_token_is_k
             "{text}"
         );
         assert!(drive.exchange.request_waits() && !drive.exchange.reads_body());
-        assert_eq!(drive.owed, 0);
+        assert_eq!(drive.owed(), 0);
     }
 }
 
@@ -422,8 +426,9 @@ fn a_provider_that_reports_unasked_is_not_asked() {
     let mut drive = Drive::new();
     drive.chat().resolved(Status::Active);
     let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
-    drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
-    let effects = drive.exchange.step(now, Event::Opened(Opened::Done));
+    let opened = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    let [Effect::Open { admission, .. }] = opened.as_slice() else { panic!("{opened:?}") };
+    let effects = drive.exchange.step(now, Event::Opened(drive.gate.open(admission)));
     let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
 }
@@ -451,16 +456,16 @@ proptest! {
                 8 => { drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", false); }
                 9 => { drive.answer("", true); }
                 10 => { drive.step(Event::Resolved(Resolution::Unknown)); }
-                11 => drive.opens = Opened::Unknown,
-                12 => drive.opens = Opened::Busy,
-                13 => drive.opens = Opened::Done,
+                11 => drive.opens = Err(NotOpened::Unknown),
+                12 => drive.opens = Err(NotOpened::Busy),
+                13 => drive.opens = Ok(()),
                 _ => { drive.step(Event::Closed(ClosedBy::Caller)); }
             }
-            prop_assert!((0..=1).contains(&drive.owed), "settled or released twice, or opened twice");
+            prop_assert!(drive.owed() <= 1, "settled or released twice, or opened twice");
             prop_assert!(drive.debits.len() <= 1);
             prop_assert!(drive.debits.is_empty() || drive.forward.is_some());
             let replaced = drive.forward.is_some() && drive.reply.is_some();
-            prop_assert!(!replaced || drive.debits.is_empty() && drive.owed == 0, "a replaced answer is free");
+            prop_assert!(!replaced || drive.debits.is_empty() && drive.owed() == 0, "a replaced answer is free");
             prop_assert!(!replaced || drive.reply.as_ref().is_some_and(|reply| reply.status == 502));
             prop_assert!(
                 drive.reply.is_none() || replaced || drive.exchange.request_waits(),
@@ -470,7 +475,7 @@ proptest! {
         drive.step(Event::Closed(ClosedBy::Caller));
         prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");
         prop_assert!(!drive.exchange.answer_waits());
-        prop_assert_eq!(drive.owed, 0, "a record or a reservation is left behind");
+        prop_assert_eq!(drive.owed(), 0, "a record or a reservation is left behind");
     }
 }
 

@@ -13,20 +13,20 @@ use crate::complaints::Complaint;
 use crate::config::Gateway;
 use crate::debit::Debit;
 use crate::digest::Digest;
-use crate::event::{ClosedBy, Effect, Event, Forward, Opened, Reply};
+use crate::event::{ClosedBy, Effect, Event, Forward, Reply};
 use crate::exchange::Exchange;
+use crate::gate::{self, NotOpened, Owed};
 use crate::host::{self, Buffer, Half, Map, Shared};
-use crate::in_flight::Slot;
 use crate::open_bodies::{Full, OpenBody};
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request::pieces;
 use crate::text::AsText;
 use crate::token_cache::Resolution;
-use crate::vm::Vm;
+use crate::vm::{self, Vm};
 use crate::waiting::Waiter;
 use crate::worker::Worker;
-use crate::{answer_headers, gate, log_line, outbox, vm};
+use crate::{answer_headers, log_line, outbox};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -38,8 +38,6 @@ pub struct Stream {
     waiter: Waiter,
     /// Its request's body, as Envoy holds it.
     body: OpenBody,
-    /// The call's in-flight record, while something is owed for it.
-    slot: Option<Slot>,
     /// Whom the request went to, once it did.
     mark: Option<String>,
     /// How much of a paused request body was read: Envoy counts from its start.
@@ -65,7 +63,6 @@ impl Stream {
             exchange,
             waiter,
             body: OpenBody::default(),
-            slot: None,
             mark: None,
             request_read: 0,
             answer_read: 0,
@@ -82,16 +79,14 @@ impl Stream {
             match effect {
                 Effect::Resolve { token, utc_day, fresh } => self.resolve(token, utc_day, fresh),
                 Effect::Open { admission, cap } => self.open(&admission, cap),
-                Effect::Settle { admission, debit } => self.settle(&admission, &debit),
-                Effect::Release(admission) => {
-                    if let Some(slot) = self.slot.take() {
-                        let now = self.now.tick;
-                        let release = |vm: &mut Vm| {
-                            gate::release(&Shared, vm.lane(now)?, slot, &admission);
-                            Some(())
-                        };
-                        let _ = vm::with(release);
-                    }
+                Effect::Settle { owed, debit } => self.settle(owed, &debit),
+                Effect::Release(owed) => {
+                    let now = self.now.tick;
+                    let release = |vm: &mut Vm| {
+                        gate::release(&Shared, vm.lane(now)?, owed);
+                        Some(())
+                    };
+                    let _ = vm::with(release);
                 }
                 Effect::Reply(reply) => {
                     send(&reply);
@@ -210,40 +205,30 @@ impl Stream {
         let _ = vm::with(|vm| vm.bodies().ended(body));
     }
 
-    fn open(&mut self, admission: &Admission, cap: Option<Pax>) {
+    fn open(&mut self, admission: &Rc<Admission>, cap: Option<Pax>) {
         let now = self.now.tick;
         let opened = vm::with(|vm| Some(gate::open(&Shared, vm.lane(now)?, admission, cap, now))).flatten();
-        let opened = match opened.unwrap_or(Err(Opened::Busy)) {
-            Ok(slot) => {
-                self.slot = Some(slot);
-                if cap.is_some() {
-                    let _ = vm::with(|vm| vm.active().called(&admission.account.account, now));
-                }
-                Opened::Done
+        let opened = opened.unwrap_or(Err(NotOpened::Busy));
+        match &opened {
+            Ok(_) if cap.is_some() => {
+                let _ = vm::with(|vm| vm.active().called(&admission.account.account, now));
             }
-            Err(refused) => {
-                if refused == Opened::Busy {
-                    self.worker.complain(now, Complaint::NoPlace);
-                }
-                refused
-            }
-        };
+            Err(NotOpened::Busy) => self.worker.complain(now, Complaint::NoPlace),
+            Ok(_) | Err(_) => {}
+        }
         self.step(Event::Opened(opened), 0);
     }
 
-    fn settle(&mut self, admission: &Admission, debit: &Debit) {
+    fn settle(&mut self, owed: Owed, debit: &Debit) {
         let canonical = debit.to_canonical();
         self.worker.tick_quickly(true);
         let now = self.now.tick;
-        let settled = self.slot.take().and_then(|slot| {
-            let of = (canonical.as_slice(), debit.cost_pax);
-            let settle = |vm: &mut Vm| {
-                let (lane, outbox) = vm.lane_and_outbox(now)?;
-                Some(gate::settle(&Shared, (lane, slot), (outbox, now, host::tick), admission, of))
-            };
-            vm::with(settle).flatten()
-        });
-        let daily = match settled {
+        let charged = (canonical.as_slice(), debit.cost_pax);
+        let settle = |vm: &mut Vm| {
+            let (lane, outbox) = vm.lane_and_outbox(now)?;
+            Some(gate::settle(&Shared, lane, (outbox, now, host::tick), owed, charged))
+        };
+        let daily = match vm::with(settle).flatten() {
             Some(Ok(daily)) => daily,
             Some(Err(outbox::Full)) | None => {
                 // Its record is in a lane that this VM has lost: who has it now charges the call. The line says what

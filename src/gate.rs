@@ -13,6 +13,7 @@
 //! A debit that was put into the outbox twice has one exchange id, and becomes one entry.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::admission::{Admission, Answered};
 use crate::bundle::Bundle;
@@ -20,7 +21,6 @@ use crate::cap::{self, Acknowledged, Claim, Reserved};
 use crate::cap_place::Daily;
 use crate::clock::Tick;
 use crate::debit::{BadDebit, Debit, Ending};
-use crate::event::Opened;
 use crate::in_flight::{self, Lane, Slot};
 use crate::kept::{self, Kept};
 use crate::outbox::{self, Waiting, Writer};
@@ -41,16 +41,48 @@ fn claim(admission: &Admission) -> Option<Claim<'_>> {
     admission.reservation.map(of)
 }
 
-/// Keeps a call's in-flight record and makes its reservation: from then on exactly one [`settle`] or [`release`] is
-/// owed, with the record's place.
+/// What is owed from a call's opening on: exactly one settlement ([`settle`]) or one release ([`release`]). It cannot be
+/// copied, and both take it away. The id of a hold at the ledger will have its place here: a settlement posts the hold
+/// with the debit, a release voids it.
+#[must_use = "a call that is neither settled nor released keeps its reservation until its VM dies"]
+#[derive(Debug)]
+pub struct Owed {
+    admission: Rc<Admission>,
+    /// The place of the call's in-flight record.
+    slot: Slot,
+}
+
+impl Owed {
+    /// The call.
+    #[must_use]
+    pub const fn admission(&self) -> &Rc<Admission> {
+        &self.admission
+    }
+}
+
+/// Why a call was not opened. Nothing is owed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// Its reservation does not fit the daily cap.
+    Exceeded(Daily),
+    /// The ledger has to be asked anew what the account has spent that day.
+    Unknown,
+    /// There is no room for its record or its reservation now.
+    Busy,
+}
+
+/// Keeps a call's in-flight record and makes its reservation.
+///
+/// # Errors
+/// [`NotOpened`]; then neither of them is left.
 pub fn open(
     shared: &impl SharedData,
     lane: &mut Lane,
-    admission: &Admission,
+    admission: &Rc<Admission>,
     limit: Option<Pax>,
     now: Tick,
-) -> Result<Slot, Opened> {
-    let mut slot = lane.put(shared, &record::write(admission), now).ok_or(Opened::Busy)?;
+) -> Result<Owed, NotOpened> {
+    let mut slot = lane.put(shared, &record::write(admission), now).ok_or(NotOpened::Busy)?;
     let reserved = match (claim(admission), admission.reservation, limit) {
         (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
         _ => Reserved::Done,
@@ -58,11 +90,11 @@ pub fn open(
     let refused = match reserved {
         Reserved::Done => {
             lane.reserves(&mut slot, admission.reservation.unwrap_or_default());
-            return Ok(slot);
+            return Ok(Owed { admission: Rc::clone(admission), slot });
         }
-        Reserved::Exceeded(daily) => Opened::Exceeded(daily),
-        Reserved::Unknown => Opened::Unknown,
-        Reserved::Busy => Opened::Busy,
+        Reserved::Exceeded(daily) => NotOpened::Exceeded(daily),
+        Reserved::Unknown => NotOpened::Unknown,
+        Reserved::Busy => NotOpened::Busy,
     };
     clear(shared, lane, slot, admission);
     Err(refused)
@@ -76,21 +108,35 @@ pub fn open(
 /// [`outbox::Full`], if the outbox is full and this VM has lost its lane: who has it now charges the call by estimate.
 pub fn settle(
     shared: &impl SharedData,
-    (lane, slot): (&mut Lane, Slot),
-    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
-    admission: &Admission,
+    lane: &mut Lane,
+    outbox: (&Writer, Tick, impl Fn() -> Tick),
+    owed: Owed,
     (canonical, cost): (&[u8], Pax),
 ) -> Result<Option<Daily>, outbox::Full> {
-    let claim = claim(admission);
-    let put = outbox.put(shared, claim.as_ref(), canonical, now, clock);
-    if put.is_err() && !lane.keep(shared, slot, &kept::write(claim.as_ref(), cost, canonical)) {
-        return Err(outbox::Full);
+    let Owed { admission, slot } = owed;
+    let claim = claim(&admission);
+    match charge(shared, outbox, claim.as_ref(), (canonical, cost)) {
+        Ok(daily) => {
+            clear(shared, lane, slot, &admission);
+            Ok(daily)
+        }
+        Err(outbox::Full) if lane.keep(shared, slot, &kept::write(claim.as_ref(), cost, canonical)) => {
+            Ok(claim.and_then(|claim| cap::settle(shared, &claim, cost)))
+        }
+        Err(outbox::Full) => Err(outbox::Full),
     }
-    let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
-    if put.is_ok() {
-        clear(shared, lane, slot, admission);
-    }
-    Ok(daily)
+}
+
+/// Puts a debit into the outbox, then its cost in the place of its call's reservation. Gives where the account's day
+/// stands then. Doing both again, after a death between them or after it, changes nothing.
+fn charge(
+    shared: &impl SharedData,
+    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
+    claim: Option<&Claim<'_>>,
+    (canonical, cost): (&[u8], Pax),
+) -> Result<Option<Daily>, outbox::Full> {
+    outbox.put(shared, claim, canonical, now, clock)?;
+    Ok(claim.and_then(|claim| cap::settle(shared, claim, cost)))
 }
 
 /// Puts this VM's debits that found no room into the outbox, as many as there is room for now. Gives how many still wait.
@@ -101,23 +147,18 @@ pub fn settle_kept(
 ) -> usize {
     lane.settle_kept(shared, |record| {
         let kept = kept::read(record);
-        kept.is_none_or(|kept| put_kept(shared, (outbox, clock(), &clock), &kept))
+        kept.is_none_or(|kept| charge_kept(shared, (outbox, clock(), &clock), &kept))
     })
 }
 
-/// Puts a kept debit into the outbox; false where that is still full.
-fn put_kept(
+/// Puts a kept debit into the outbox; false if that is still full. Its cost was put in the place of its reservation when
+/// it was kept, unless its VM died just before: so that is done again.
+fn charge_kept(
     shared: &impl SharedData,
-    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
+    outbox: (&Writer, Tick, impl Fn() -> Tick),
     kept: &Kept<'_>,
 ) -> bool {
-    let claim = kept.claim();
-    let put = outbox.put(shared, claim.as_ref(), kept.canonical, now, clock).is_ok();
-    if put && let Some(claim) = &claim {
-        // Its VM may have died just before.
-        cap::settle(shared, claim, kept.cost);
-    }
-    put
+    charge(shared, outbox, kept.claim().as_ref(), (kept.canonical, kept.cost)).is_ok()
 }
 
 /// Takes a call's record out, wherever it is.
@@ -128,11 +169,12 @@ fn clear(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission: &Admi
 }
 
 /// Gives a call's reservation back, and takes its record out: nothing is owed for it.
-pub fn release(shared: &impl SharedData, lane: &mut Lane, slot: Slot, admission: &Admission) {
-    if let Some(claim) = claim(admission) {
+pub fn release(shared: &impl SharedData, lane: &mut Lane, owed: Owed) {
+    let Owed { admission, slot } = owed;
+    if let Some(claim) = claim(&admission) {
         cap::release(shared, &claim);
     }
-    clear(shared, lane, slot, admission);
+    clear(shared, lane, slot, &admission);
 }
 
 /// What became of a dead VM's record.
@@ -154,11 +196,11 @@ pub enum Orphan {
 pub fn orphan(
     shared: &impl SharedData,
     bundle: &Bundle,
-    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
+    outbox: (&Writer, Tick, impl Fn() -> Tick),
     record: &[u8],
 ) -> Orphan {
     if let Some(kept) = kept::read(record) {
-        return if put_kept(shared, (outbox, now, clock), &kept) { Orphan::Kept } else { Orphan::Later };
+        return if charge_kept(shared, outbox, &kept) { Orphan::Kept } else { Orphan::Later };
     }
     let admission = match record::read(bundle, record) {
         Ok(Some(admission)) => admission,
@@ -179,13 +221,10 @@ pub fn orphan(
         return Orphan::Nothing;
     };
     let canonical = debit.to_canonical();
-    if outbox.put(shared, claim.as_ref(), &canonical, now, clock).is_err() {
-        return Orphan::Later;
+    match charge(shared, outbox, claim.as_ref(), (&canonical, debit.cost_pax)) {
+        Ok(_) => Orphan::Charged(Box::new(debit)),
+        Err(outbox::Full) => Orphan::Later,
     }
-    if let Some(claim) = &claim {
-        cap::settle(shared, claim, debit.cost_pax);
-    }
-    Orphan::Charged(Box::new(debit))
 }
 
 /// Takes in what the ledger said of a batch: each account's debits in one step. Before the outbox forgets them.
@@ -203,6 +242,48 @@ pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[Debi
     }
     for (account, debits) in accounts {
         cap::acknowledged(shared, account, &debits);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake {
+    use super::{Admission, Debit, Lane, NotOpened, Owed, Rc, Tick, Writer};
+    use crate::shared::fake::Map;
+
+    /// The gate itself, for tests of what goes through it: over shared data of its own, and with room for every
+    /// reservation.
+    pub(crate) struct Gatekeeper {
+        map: Map,
+        lane: Lane,
+        outbox: Writer,
+    }
+
+    impl Gatekeeper {
+        pub(crate) fn new() -> Self {
+            let map = Map::default();
+            let lane = Lane::take(&map, 1, Tick::default()).unwrap();
+            Self { map, lane, outbox: Writer::new() }
+        }
+
+        pub(crate) fn open(&mut self, admission: &Rc<Admission>) -> Result<Owed, NotOpened> {
+            super::open(&self.map, &mut self.lane, admission, None, Tick::default())
+        }
+
+        pub(crate) fn settle(&mut self, owed: Owed, debit: &Debit) {
+            let (canonical, now) = (debit.to_canonical(), Tick::default());
+            let charged = (canonical.as_slice(), debit.cost_pax);
+            super::settle(&self.map, &mut self.lane, (&self.outbox, now, || now), owed, charged).unwrap();
+        }
+
+        pub(crate) fn release(&mut self, owed: Owed) {
+            super::release(&self.map, &mut self.lane, owed);
+        }
+
+        /// How many calls are neither settled nor released.
+        pub(crate) fn owed(&self) -> usize {
+            self.lane.open()
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn pax(text: &str) -> Pax {
     text.parse().unwrap()
 }
 
-fn admission(random: u8, tier: Tier) -> Admission {
+fn admission(random: u8, tier: Tier) -> Rc<Admission> {
     let bundle = Bundle::embedded().unwrap();
     let account = Account {
         account: "acme".to_owned(),
@@ -41,7 +41,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         daily_cap_pax: None,
         canon_v: 2,
     };
-    Admission {
+    Rc::new(Admission {
         exchange_id: ExchangeId::new(admitted_at(), [random; 10]),
         admitted_at: admitted_at(),
         account: Arc::new(account),
@@ -65,7 +65,7 @@ fn admission(random: u8, tier: Tier) -> Admission {
         input_limit: Tokens(2_000),
         output_limit: Tokens(100),
         reservation: (tier == Tier::Free).then(|| pax("1")),
-    }
+    })
 }
 
 fn known(shared: &impl SharedData) {
@@ -123,18 +123,18 @@ impl SharedData for Dying<'_> {
 
 /// Opens a call in a lane of its own, goes on with it, and traps at the given host call after the lane was taken.
 /// Gives whether it came to its end.
-fn live_until(map: &Map, admission: &Admission, calls: u32, settles: bool) -> bool {
+fn live_until(map: &Map, admission: &Rc<Admission>, calls: u32, settles: bool) -> bool {
     let mut lane = Lane::take(map, 7, t(0)).unwrap();
     let dying = Dying { map, calls_left: Cell::new(calls) };
     let life = || {
         let limit = admission.reservation.map(|_| pax("10"));
-        let slot = open(&dying, &mut lane, admission, limit, t(1)).unwrap();
+        let owed = open(&dying, &mut lane, admission, limit, t(1)).unwrap();
         if settles {
             let (canonical, cost) = debit(admission);
-            let of = (canonical.as_slice(), cost);
-            settle(&dying, (&mut lane, slot), (&Writer::new(), t(2), || t(2)), admission, of).unwrap();
+            let charged = (canonical.as_slice(), cost);
+            settle(&dying, &mut lane, (&Writer::new(), t(2), || t(2)), owed, charged).unwrap();
         } else {
-            release(&dying, &mut lane, slot, admission);
+            release(&dying, &mut lane, owed);
         }
     };
     catch_unwind(AssertUnwindSafe(life)).is_ok()
@@ -206,10 +206,11 @@ fn a_call_that_settles_leaves_its_cost_and_nothing_else() {
 fn a_refused_call_leaves_no_record() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-    assert_eq!(open(&map, &mut lane, &admission, Some(pax("10")), t(1)), Err(Opened::Unknown));
+    let unknown = open(&map, &mut lane, &admission, Some(pax("10")), t(1));
+    assert_eq!(unknown.unwrap_err(), NotOpened::Unknown);
     known(&map);
     let exceeded = open(&map, &mut lane, &admission, Some(pax("0.5")), t(1));
-    assert_eq!(exceeded, Err(Opened::Exceeded(Daily::default())));
+    assert_eq!(exceeded.unwrap_err(), NotOpened::Exceeded(Daily::default()));
     assert_eq!(lane.open(), 0);
     assert_eq!(sweep(&map), 0);
 }
@@ -257,7 +258,8 @@ fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     known(&map);
     let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-    open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap();
+    // Its VM dies with it.
+    drop(open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap());
     assert_eq!(daily(&map).reserved, pax("1"));
     assert_eq!(sweep(&map), 1);
     // USD 0.20 per million tokens, 1,000 tokens of four bytes each.
@@ -269,7 +271,7 @@ fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
 fn a_record_holds_all_that_an_orphans_debit_needs() {
     let bundle = Bundle::embedded().unwrap();
     for (tier, service_tier) in [(Tier::Free, None), (Tier::Credit, Some("flex".to_owned()))] {
-        let admission = Admission { service_tier, ..admission(3, tier) };
+        let admission = Admission { service_tier, ..Rc::unwrap_or_clone(admission(3, tier)) };
         let bytes = record::write(&admission);
         let read = record::read(&bundle, &bytes).unwrap().unwrap();
         assert_eq!(format!("{read:?}"), format!("{admission:?}"));
@@ -300,11 +302,11 @@ fn a_debit_that_finds_the_outbox_full_waits_in_its_calls_record_for_room() {
         known(&map);
         let mut lane = Lane::take(&map, 7, t(0)).unwrap();
         let limit = admission.reservation.map(|_| pax("10"));
-        let slot = open(&map, &mut lane, &admission, limit, t(1)).unwrap();
+        let owed = open(&map, &mut lane, &admission, limit, t(1)).unwrap();
         fill(&map, true);
         let (canonical, cost) = debit(&admission);
-        let of = (canonical.as_slice(), cost);
-        let settled = settle(&map, (&mut lane, slot), (&writer, t(2), || t(2)), &admission, of);
+        let charged = (canonical.as_slice(), cost);
+        let settled = settle(&map, &mut lane, (&writer, t(2), || t(2)), owed, charged);
         let spent = if tier == Tier::Free { cost } else { Pax::ZERO };
         assert_eq!(settled.unwrap().map_or(Pax::ZERO, |daily| daily.spent), spent);
         assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(3))), 1, "still full");
@@ -323,11 +325,11 @@ fn a_debit_that_waited_for_room_when_its_vm_died_goes_in_as_it_is() {
     let (map, admission, writer) = (Map::default(), admission(1, Tier::Free), Writer::new());
     known(&map);
     let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-    let slot = open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap();
+    let owed = open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap();
     fill(&map, true);
     let (canonical, cost) = debit(&admission);
-    let of = (canonical.as_slice(), cost);
-    settle(&map, (&mut lane, slot), (&writer, t(2), || t(2)), &admission, of).unwrap();
+    let charged = (canonical.as_slice(), cost);
+    settle(&map, &mut lane, (&writer, t(2), || t(2)), owed, charged).unwrap();
     drop(lane);
     assert_eq!(
         (sweep(&map), send(&map)),

@@ -16,8 +16,9 @@ use crate::config::{Config, Gateway};
 use crate::debit::Debit;
 use crate::digest::Digest;
 use crate::estimate::{Bytes2, EstimatedFrom};
-use crate::event::{ClosedBy, Effect, Event, Opened};
+use crate::event::{ClosedBy, Effect, Event};
 use crate::exchange::Exchange;
+use crate::gate::fake::Gatekeeper;
 use crate::token_cache::Resolution;
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -137,6 +138,7 @@ fn expand(text: &str) -> String {
 /// An exchange, and what came of it.
 struct Play {
     exchange: Exchange,
+    gate: Gatekeeper,
     now: Now,
     debits: Vec<Debit>,
     released: usize,
@@ -148,7 +150,7 @@ impl Play {
         let wall = NOON.parse().unwrap();
         let now = Now { wall, tick: Tick::from_ms(FORWARDED_MS) };
         let exchange = Exchange::new(Rc::clone(gateway));
-        let mut play = Self { exchange, now, debits: Vec::new(), released: 0 };
+        let mut play = Self { exchange, gate: Gatekeeper::new(), now, debits: Vec::new(), released: 0 };
         play.ask(row);
         assert!(play.exchange.is_forwarded(), "{}: it is not forwarded", row.name);
         play.now.wall = SET_BACK.parse().unwrap();
@@ -157,19 +159,31 @@ impl Play {
             play.happens(what, bytes);
         }
         play.step(Event::Closed(ClosedBy::Caller));
-        assert_eq!(play.debits.len() + play.released, 1, "{}: it is settled once", row.name);
+        assert_eq!(
+            (play.debits.len() + play.released, play.gate.owed()),
+            (1, 0),
+            "{}: it is settled once",
+            row.name
+        );
         play.debits.pop()
     }
 
     fn step(&mut self, event: Event<'_>) {
         for effect in self.exchange.step(self.now, event) {
             match effect {
-                Effect::Open { .. } => self.step(Event::Opened(Opened::Done)),
-                Effect::Settle { debit, .. } => {
+                Effect::Open { admission, .. } => {
+                    let opened = self.gate.open(&admission);
+                    self.step(Event::Opened(opened));
+                }
+                Effect::Settle { owed, debit } => {
+                    self.gate.settle(owed, &debit);
                     self.debits.push(*debit);
                     self.step(Event::Settled(None));
                 }
-                Effect::Release(_) => self.released += 1,
+                Effect::Release(owed) => {
+                    self.gate.release(owed);
+                    self.released += 1;
+                }
                 Effect::Reply(reply) => panic!("{}", String::from_utf8_lossy(&reply.body)),
                 _ => {}
             }

@@ -6,11 +6,12 @@
 //! knows of a stream beside what it has counted. (Two pieces for each position of 180 KB would be 32 GB to read.)
 
 use crate::answers::{Answer, counts};
+use crate::common::memory::Gatekeeper;
 use crate::common::prices::{card_text, first_two_cards, price};
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::Now;
 use pax_gateway::config::{Config, Gateway};
-use pax_gateway::event::{Effect, Event, Opened};
+use pax_gateway::event::{Effect, Event};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::token_cache::Resolution;
 use pax_gateway::usage::Mode;
@@ -172,22 +173,24 @@ impl Caller {
             [header(":method", "POST"), header(":path", self.path), header("authorization", "Bearer t")];
         let mut outcome = Outcome { passed: Vec::new(), debit: None };
         let mut exchange = Exchange::new(Rc::clone(&self.gateway));
+        let mut gate = Gatekeeper::new(self.now);
         let mut step = |event: Event<'_>| {
             let (mut replaced, mut effects) = (None, exchange.step(self.now, event));
             while !effects.is_empty() {
-                match effects.remove(0) {
-                    Effect::ReplaceBody(bytes) => replaced = Some(bytes),
-                    Effect::Open { .. } => {
-                        effects.extend(exchange.step(self.now, Event::Opened(Opened::Done)));
+                let effect = effects.remove(0);
+                if let Effect::Settle { debit, .. } = &effect {
+                    let debit = serde_json::from_slice(&debit.to_canonical()).unwrap();
+                    assert!(outcome.debit.replace(debit).is_none(), "debited twice");
+                }
+                match gate.does(effect, self.now) {
+                    Ok(event) => {
+                        effects.extend(event.into_iter().flat_map(|event| exchange.step(self.now, event)));
                     }
-                    Effect::Settle { debit, .. } => {
-                        let canonical = debit.to_canonical();
-                        let debit = serde_json::from_slice(&canonical).unwrap();
-                        assert!(outcome.debit.replace(debit).is_none(), "debited twice");
-                        effects.extend(exchange.step(self.now, Event::Settled(None)));
+                    Err(Effect::ReplaceBody(bytes)) => replaced = Some(bytes),
+                    Err(Effect::Reply(reply)) => {
+                        panic!("refused: {}", String::from_utf8_lossy(&reply.body))
                     }
-                    Effect::Reply(reply) => panic!("refused: {}", String::from_utf8_lossy(&reply.body)),
-                    _ => {}
+                    Err(_) => {}
                 }
             }
             replaced

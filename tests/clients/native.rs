@@ -2,13 +2,14 @@
 
 use crate::bodies::Body;
 use crate::common::case;
+use crate::common::memory::Gatekeeper;
 use libtest_mimic::Trial;
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::{Model, RateCard};
 use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
-use pax_gateway::event::{Effect, Event, Opened};
+use pax_gateway::event::{Effect, Event};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::request::apply;
 use pax_gateway::token_cache::Resolution;
@@ -149,17 +150,18 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
                 .extend(exchange.step(Now::at(now), Event::Body { bytes, end: index + 1 == pieces.len() }));
         }
     }
-    if effects.iter().any(|effect| matches!(effect, Effect::Open { .. })) {
-        effects.extend(exchange.step(Now::at(now), Event::Opened(Opened::Done)));
-    }
+    let mut gate = Gatekeeper::new(Now::at(now));
     let mut forwarded = Err("neither refused nor forwarded".to_owned());
-    for effect in effects {
-        match effect {
-            Effect::Reply(reply) => return Err(String::from_utf8_lossy(&reply.body).into_owned()),
-            Effect::Forward(forward) => {
+    while !effects.is_empty() {
+        match gate.does(effects.remove(0), Now::at(now)) {
+            Ok(event) => {
+                effects.extend(event.into_iter().flat_map(|event| exchange.step(Now::at(now), event)));
+            }
+            Err(Effect::Reply(reply)) => return Err(String::from_utf8_lossy(&reply.body).into_owned()),
+            Err(Effect::Forward(forward)) => {
                 forwarded = sends_it_all(&apply(&pieces.concat(), &forward.edits), body)
             }
-            _ => {}
+            Err(_) => {}
         }
     }
     forwarded

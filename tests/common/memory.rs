@@ -1,11 +1,12 @@
 //! Shared data in a map, and what the adapter does with the gate's effects, without an Envoy.
 
 use pax_gateway::clock::Now;
-use pax_gateway::event::{Effect, Event, Opened};
-use pax_gateway::in_flight::{Lane, Slot};
+use pax_gateway::event::{Effect, Event};
+use pax_gateway::in_flight::Lane;
 use pax_gateway::outbox::Writer;
 use pax_gateway::shared::{SharedData, Version};
-use pax_gateway::{cap, gate, wire::Standing};
+use pax_gateway::wire::Standing;
+use pax_gateway::{cap, gate};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -34,14 +35,13 @@ pub struct Gatekeeper {
     shared: Memory,
     lane: Lane,
     outbox: Writer,
-    slot: Option<Slot>,
 }
 
 impl Gatekeeper {
     pub fn new(now: Now) -> Self {
         let shared = Memory::default();
         let lane = Lane::take(&shared, 1, now.tick).unwrap();
-        Self { shared, lane, outbox: Writer::new(), slot: None }
+        Self { shared, lane, outbox: Writer::new() }
     }
 
     /// The ledger has said that an account has spent nothing today.
@@ -51,38 +51,30 @@ impl Gatekeeper {
         cap::learn(&self.shared, account, &standing, now.tick);
     }
 
-    /// Does an effect of the gate's; gives what is to be told to the exchange at once.
-    pub fn does(&mut self, effect: &Effect, now: Now) -> Option<Event<'static>> {
+    /// Does an effect of the gate's; gives what is to be told to the exchange at once. Gives every other effect back.
+    pub fn does(&mut self, effect: Effect, now: Now) -> Result<Option<Event<'static>>, Effect> {
         match effect {
             Effect::Open { admission, cap } => {
-                let opened = match gate::open(&self.shared, &mut self.lane, admission, *cap, now.tick) {
-                    Ok(slot) => {
-                        assert!(self.slot.replace(slot).is_none(), "opened twice");
-                        Opened::Done
-                    }
-                    Err(refused) => refused,
-                };
-                Some(Event::Opened(opened))
+                let opened = gate::open(&self.shared, &mut self.lane, &admission, cap, now.tick);
+                Ok(Some(Event::Opened(opened)))
             }
-            Effect::Settle { admission, debit } => {
+            Effect::Settle { owed, debit } => {
                 let canonical = debit.to_canonical();
-                let slot = self.slot.take().expect("settled twice, or never opened");
                 let outbox = (&self.outbox, now.tick, || now.tick);
-                let of = (canonical.as_slice(), debit.cost_pax);
-                let daily = gate::settle(&self.shared, (&mut self.lane, slot), outbox, admission, of);
-                Some(Event::Settled(daily.unwrap()))
+                let charged = (canonical.as_slice(), debit.cost_pax);
+                let daily = gate::settle(&self.shared, &mut self.lane, outbox, owed, charged);
+                Ok(Some(Event::Settled(daily.unwrap())))
             }
-            Effect::Release(admission) => {
-                let slot = self.slot.take().expect("released twice, or never opened");
-                gate::release(&self.shared, &mut self.lane, slot, admission);
-                None
+            Effect::Release(owed) => {
+                gate::release(&self.shared, &mut self.lane, owed);
+                Ok(None)
             }
-            _ => None,
+            other => Err(other),
         }
     }
 
     /// Whether something is still owed.
     pub fn owes(&self) -> bool {
-        self.slot.is_some() || self.lane.open() > 0
+        self.lane.open() > 0
     }
 }

@@ -123,9 +123,13 @@ impl<'a> Drive<'a> {
                 let entry = serde_json::from_slice(&debit.to_canonical()).unwrap();
                 assert!(self.seen.entry.replace(entry).is_none(), "debited twice");
             }
-            if let Some(event) = self.gate.does(&effect, self.now) {
-                self.step(event);
-            }
+            let effect = match self.gate.does(effect, self.now) {
+                Ok(event) => {
+                    event.into_iter().for_each(|event| self.step(event));
+                    continue;
+                }
+                Err(effect) => effect,
+            };
             match effect {
                 Effect::Resolve { token, .. } => self.token = Some(token),
                 Effect::Reply(reply) => assert!(self.reply.replace(reply).is_none(), "answered twice"),
@@ -134,10 +138,10 @@ impl<'a> Drive<'a> {
                 }
                 Effect::AnswerHead(head) => self.head = Some(head),
                 Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
-                Effect::Open { .. }
-                | Effect::Settle { .. }
-                | Effect::Release(_)
-                | Effect::KeyRefused { .. } => {}
+                Effect::KeyRefused { .. } => {}
+                effect @ (Effect::Open { .. } | Effect::Settle { .. } | Effect::Release(_)) => {
+                    panic!("the gate left {effect:?} undone")
+                }
             }
         }
     }

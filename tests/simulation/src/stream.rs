@@ -10,13 +10,12 @@ use pax_gateway::cap;
 use pax_gateway::clock::{Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
-use pax_gateway::event::{ClosedBy, Effect, Event, Opened};
+use pax_gateway::event::{ClosedBy, Effect, Event};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::in_flight::Slot;
+use pax_gateway::gate::Owed;
 use pax_gateway::pax::Pax;
-use pax_gateway::token_cache::Found;
-use pax_gateway::token_cache::Resolution;
+use pax_gateway::token_cache::{Found, Resolution};
 use pax_gateway::wire::Resolved;
 
 use crate::Fault;
@@ -30,7 +29,6 @@ use crate::vm::{Vm, Waits};
 pub(crate) struct Stream {
     pub(crate) number: u64,
     pub(crate) exchange: Exchange,
-    slot: Option<Slot>,
     ask: Ask,
     acts: VecDeque<Act>,
     now: Now,
@@ -43,12 +41,12 @@ impl Stream {
     pub(crate) fn new(shared: &Shared<'_>, number: u64, ask: Ask) -> Self {
         let acts = ask.pieces(&shared.world.random);
         let exchange = Exchange::new(Rc::clone(&shared.world.gateway));
-        Self { number, exchange, slot: None, ask, acts, now: Now::default(), replied: None, forwarded: false }
+        Self { number, exchange, ask, acts, now: Now::default(), replied: None, forwarded: false }
     }
 
     /// The exchange's tag, while it has a record.
     pub(crate) fn open_tag(&self) -> Option<u64> {
-        self.slot.and(self.exchange.id()).map(|id| id.tag().0)
+        self.exchange.owed().map(|id| id.tag().0)
     }
 }
 
@@ -151,13 +149,12 @@ impl Vm {
                     self.resolve(shared, stream, token, utc_day, fresh)
                 }
                 Effect::Open { admission, cap } => self.open(shared, stream, &admission, cap),
-                Effect::Settle { admission, debit } => self.settle(shared, stream, &admission, &debit),
-                Effect::Release(admission) => {
-                    if let Some(slot) = stream.slot.take() {
-                        set_stage(shared, &admission, Stage::Releasing);
-                        self.core_release(shared, slot, &admission);
-                        set_stage(shared, &admission, Stage::Released);
-                    }
+                Effect::Settle { owed, debit } => self.settle(shared, stream, owed, &debit),
+                Effect::Release(owed) => {
+                    let admission = Rc::clone(owed.admission());
+                    set_stage(shared, &admission, Stage::Releasing);
+                    self.core_release(shared, owed);
+                    set_stage(shared, &admission, Stage::Released);
                 }
                 Effect::Reply(reply) => {
                     let code = || String::from_utf8_lossy(&reply.body).into_owned();
@@ -233,7 +230,13 @@ impl Vm {
         }
     }
 
-    fn open(&mut self, shared: &Shared<'_>, stream: &mut Stream, admission: &Admission, cap: Option<Pax>) {
+    fn open(
+        &mut self,
+        shared: &Shared<'_>,
+        stream: &mut Stream,
+        admission: &Rc<Admission>,
+        cap: Option<Pax>,
+    ) {
         let world = shared.world;
         let (account, day) = (&admission.account.account, admission.admitted_at.day());
         let life = world.envoys[self.site.envoy].life.get();
@@ -255,52 +258,44 @@ impl Vm {
         world.truth.borrow_mut().calls.insert(id, call);
         world.truth.borrow_mut().tags.insert(id.tag().0, id);
         world.truth.borrow_mut().latest = Some(id);
-        let opened = match self.core_open(shared, admission, cap, stream.now.tick) {
-            Ok(slot) => {
-                stream.slot = Some(slot);
+        let opened = self.core_open(shared, admission, cap, stream.now.tick);
+        match &opened {
+            Ok(_) => {
                 set_stage(shared, admission, Stage::Open);
                 if let Some(cap) = cap {
                     check_admission(shared, life, (account, day), cap);
                     self.active.called(account, stream.now.tick);
                 }
-                Opened::Done
             }
-            Err(refused) => {
-                set_stage(shared, admission, Stage::Refused);
-                refused
-            }
-        };
-        world.say(|| format!("  stream {}: {id} {opened:?}, cap {cap:?}", stream.number));
+            Err(_) => set_stage(shared, admission, Stage::Refused),
+        }
+        world
+            .say(|| format!("  stream {}: {id} {:?}, cap {cap:?}", stream.number, opened.as_ref().map(drop)));
         self.step(shared, stream, Event::Opened(opened));
     }
 
-    fn settle(&mut self, shared: &Shared<'_>, stream: &mut Stream, admission: &Admission, debit: &Debit) {
+    fn settle(&mut self, shared: &Shared<'_>, stream: &mut Stream, owed: Owed, debit: &Debit) {
         let world = shared.world;
         let canonical = debit.to_canonical();
-        let slot = stream.slot.take();
+        let admission = Rc::clone(owed.admission());
         world.say(|| {
             format!("  stream {}: settles {} for {}", stream.number, debit.exchange_id, debit.cost_pax)
         });
         if let Some(call) = world.truth.borrow_mut().call(&debit.exchange_id) {
             call.cost = debit.cost_pax;
         }
-        set_stage(shared, admission, Stage::Settling);
+        set_stage(shared, &admission, Stage::Settling);
         if world.fault == Fault::DoubleSettle {
-            self.settle_again(shared, admission, debit);
+            self.settle_again(shared, &admission, debit);
         }
-        let settled = slot.map(|slot| {
-            self.core_settle(shared, slot, admission, (canonical.as_slice(), debit.cost_pax), stream.now.tick)
-        });
-        let daily = match settled {
-            Some(Ok(daily)) => daily,
-            Some(Err(_)) | None => {
-                return world.fail("a call was settled without a record, or the outbox is full");
-            }
+        let charged = (canonical.as_slice(), debit.cost_pax);
+        let Ok(daily) = self.core_settle(shared, owed, charged, stream.now.tick) else {
+            return world.fail("a call was settled without a record, or the outbox is full");
         };
         if let Some(call) = world.truth.borrow_mut().call(&debit.exchange_id) {
             call.canonical = Some(canonical);
         }
-        set_stage(shared, admission, Stage::Settled);
+        set_stage(shared, &admission, Stage::Settled);
         self.step(shared, stream, Event::Settled(daily));
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use pax_gateway::active::Active;
 use pax_gateway::admission::Admission;
@@ -9,9 +10,8 @@ use pax_gateway::cap;
 use pax_gateway::cap_place::Daily;
 use pax_gateway::clock::{Now, Tick};
 use pax_gateway::digest::Digest;
-use pax_gateway::event::Opened;
-use pax_gateway::gate::{self, Orphan};
-use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Slot, Watch};
+use pax_gateway::gate::{self, NotOpened, Orphan, Owed};
+use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Watch};
 use pax_gateway::outbox::{self, Contents, Sender, Writer};
 use pax_gateway::pax::Pax;
 use pax_gateway::token_cache::Tokens;
@@ -265,32 +265,31 @@ impl Vm {
     pub(crate) fn core_open(
         &mut self,
         shared: &Shared<'_>,
-        admission: &Admission,
+        admission: &Rc<Admission>,
         cap: Option<Pax>,
         now: Tick,
-    ) -> Result<Slot, Opened> {
-        let lane = self.lane(shared, now).ok_or(Opened::Busy)?;
+    ) -> Result<Owed, NotOpened> {
+        let lane = self.lane(shared, now).ok_or(NotOpened::Busy)?;
         gate::open(shared, lane, admission, cap, now)
     }
 
     pub(crate) fn core_settle(
         &mut self,
         shared: &Shared<'_>,
-        slot: Slot,
-        admission: &Admission,
-        of: (&[u8], Pax),
+        owed: Owed,
+        charged: (&[u8], Pax),
         now: Tick,
     ) -> Result<Option<Daily>, outbox::Full> {
         self.lane(shared, now).ok_or(outbox::Full)?;
         let lane = self.lane.as_mut().ok_or(outbox::Full)?;
         let clock = || shared.world.tick(shared.site);
-        gate::settle(shared, (lane, slot), (&self.outbox, now, clock), admission, of)
+        gate::settle(shared, lane, (&self.outbox, now, clock), owed, charged)
     }
 
-    pub(crate) fn core_release(&mut self, shared: &Shared<'_>, slot: Slot, admission: &Admission) {
+    pub(crate) fn core_release(&mut self, shared: &Shared<'_>, owed: Owed) {
         let now = shared.world.tick(self.site);
         if let Some(lane) = self.lane(shared, now) {
-            gate::release(shared, lane, slot, admission);
+            gate::release(shared, lane, owed);
         }
     }
 
