@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fake::Map;
+use crate::cap_place::IDLE_PLACES;
 use crate::shared::Version;
 use std::cell::Cell;
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::bundle::Bundle;
-use crate::card::is_slot_name;
 use crate::clock::Moment;
 use crate::doc::{self, Fields, Mistakes};
 use crate::hosts::Hosts;
 use crate::open_bodies::Shares;
 use crate::provider::read_providers;
-use crate::readiness::Unready;
+use crate::text::is_slot_name;
+use crate::unready::Unready;
 
 pub use crate::provider::{Provider, StreamUsage};
 

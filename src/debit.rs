@@ -16,9 +16,8 @@ use crate::estimate::EstimatedFrom;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
 use crate::usage::{Mode, Usage};
+use crate::wire::CANON_VERSIONS;
 
-/// The versions of the canonical form that this program reads, and the newest of which it writes where it may.
-pub const CANON_VERSIONS: [u32; 2] = [1, 2];
 /// The longest canonical form. All that strangers send into it is bounded: raw usage, labels, ids.
 pub const CANON_MAX: usize = 16 * 1024;
 

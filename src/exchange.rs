@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::Account;
+use crate::admission::Answered;
 use crate::admit::{InFlight, admit, asker, daily_cap, daily_headers, to_the_ledger};
 use crate::answer::Answer;
 use crate::answer_status::Verdict;
@@ -28,7 +29,7 @@ use crate::clock::Now;
 use crate::config::Gateway;
 use crate::debit::Ending;
 use crate::digest::Digest;
-use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply, Resolution};
+use crate::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply};
 use crate::exchange_id::ExchangeId;
 use crate::gate::{NotOpened, Owed};
 use crate::head::{Call, Route, Wanted};
@@ -37,10 +38,11 @@ use crate::open_bodies::Full;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
 use crate::request_body::Body;
-use crate::settle::{Answered, settle};
+use crate::settle::settle;
 use crate::stopwatch::Stopwatch;
 use crate::story::{Outcome, Story};
 use crate::text::AsText;
+use crate::token_cache::Resolution;
 use crate::wrong_path::WrongPath;
 
 /// One exchange.

@@ -7,10 +7,9 @@
 )]
 
 use super::*;
-use crate::account::Funding;
-use crate::account::{Status, Tier};
+use crate::account::{Funding, Status, Tier};
 use crate::bundle::Bundle;
-use crate::cap::Daily;
+use crate::cap_place::Daily;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod active;
+pub mod admission;
 pub mod admit;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
@@ -17,7 +18,7 @@ mod bytes;
 pub mod callouts;
 mod canonical;
 pub mod cap;
-mod cap_place;
+pub mod cap_place;
 pub mod card;
 mod card_prices;
 mod cards_upkeep;
@@ -37,6 +38,7 @@ pub mod estimate;
 pub mod event;
 pub mod exchange;
 pub mod exchange_id;
+pub mod factors;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
@@ -60,6 +62,7 @@ pub mod metrics;
 pub mod models;
 pub mod nearest;
 pub mod open_bodies;
+mod options;
 pub mod outbox;
 pub mod pairs;
 mod passing;
@@ -77,10 +80,12 @@ pub mod readiness;
 mod record;
 pub mod refusal;
 pub mod refusal_codes;
+mod refusal_shape;
 mod refusal_words;
 pub mod reported;
 pub mod request;
 pub mod request_body;
+pub mod request_error;
 mod request_keys;
 mod request_options;
 mod request_reading;
@@ -99,7 +104,9 @@ pub mod story;
 mod syncing;
 pub mod tally;
 pub mod text;
+pub mod text_bytes;
 pub mod token_cache;
+pub mod unready;
 pub mod usable;
 pub mod usage;
 mod usage_fields;

@@ -3,10 +3,17 @@
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
 use crate::refusal::{CostLess, Refusal, fits};
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 
-/// What a refusal says to the caller.
-pub(crate) fn message(refusal: &Refusal) -> String {
+impl Refusal {
+    /// What it says to the caller, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        message(self)
+    }
+}
+
+fn message(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownHost => {
             "Use the base URL that the gateway's operator gave you: the gateway does not answer to the host that this request names, or it names none, or two. The operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."

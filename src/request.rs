@@ -1,9 +1,8 @@
 //! The request: what the gateway knows of one, and what it may rewrite.
 
-use crate::estimate::TextBytes;
-use crate::json::JsonError;
 use crate::price::ServiceTier;
 use crate::provider::OutputMaximum;
+use crate::text_bytes::TextBytes;
 
 /// Bytes of the body, from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,35 +158,6 @@ pub enum Buys {
     Other,
     /// What it says to the provider: whether that is sent it is the operator's to say.
     Provider,
-}
-
-/// Why a body is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestError {
-    /// Not JSON, or not to the end.
-    NotJson(JsonError),
-    /// Not an object.
-    NotAnObject,
-    /// A key that matters stands twice.
-    Twice(&'static str),
-    /// A key is another spelling of one that matters.
-    Spelling(&'static str),
-    /// A value has the wrong type.
-    WrongType {
-        /// Which key.
-        key: &'static str,
-        /// What it must be.
-        must_be: &'static str,
-    },
-    /// No `model`, or an empty one.
-    MissingModel,
-    /// Options that neither the card prices nor the operator lets pass.
-    Unpriced {
-        /// Their names, in the order of the body.
-        names: Vec<String>,
-        /// Who would serve the call.
-        provider: String,
-    },
 }
 
 /// A replacement of a span of the body.

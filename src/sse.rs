@@ -13,11 +13,11 @@
 //! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
 use crate::document::{Choices, Document};
-use crate::estimate::TextBytes;
 use crate::passing::Out;
 pub use crate::passing::Passed;
 use crate::reported::{Judge, Reported};
 use crate::skeleton::Skeleton;
+use crate::text_bytes::TextBytes;
 use crate::usage::Worth;
 
 /// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.

@@ -84,6 +84,13 @@ fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &
     digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default()
 }
 
+/// Whether a text can name a slot.
+#[must_use]
+pub fn is_slot_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,8 @@ use pax_gateway::event::{Effect, Event};
 use pax_gateway::in_flight::Lane;
 use pax_gateway::outbox::Writer;
 use pax_gateway::shared::{SharedData, Version};
-use pax_gateway::{cap, gate, wire::Standing};
+use pax_gateway::wire::Standing;
+use pax_gateway::{cap, gate};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

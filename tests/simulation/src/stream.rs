@@ -5,17 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pax_gateway::account::Tier;
+use pax_gateway::admission::Admission;
 use pax_gateway::cap;
 use pax_gateway::clock::{Now, UtcDay};
 use pax_gateway::debit::Debit;
 use pax_gateway::digest::Digest;
-use pax_gateway::event::{ClosedBy, Effect, Event, Resolution};
+use pax_gateway::event::{ClosedBy, Effect, Event};
 use pax_gateway::exchange::Exchange;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::gate::Owed;
 use pax_gateway::pax::Pax;
-use pax_gateway::settle::Admission;
-use pax_gateway::token_cache::Found;
+use pax_gateway::token_cache::{Found, Resolution};
 use pax_gateway::wire::Resolved;
 
 use crate::Fault;

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pax_gateway::active::Active;
-use pax_gateway::cap::{self, Daily};
+use pax_gateway::admission::Admission;
+use pax_gateway::cap;
+use pax_gateway::cap_place::Daily;
 use pax_gateway::clock::{Now, Tick};
 use pax_gateway::digest::Digest;
 use pax_gateway::gate::{self, NotOpened, Orphan, Owed};
 use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Watch};
 use pax_gateway::outbox::{self, Contents, Sender, Writer};
 use pax_gateway::pax::Pax;
-use pax_gateway::settle::Admission;
 use pax_gateway::token_cache::Tokens;
 use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
 
