@@ -34,6 +34,7 @@ pub mod doc;
 pub mod document;
 pub mod estimate;
 pub mod event;
+mod event_data;
 pub mod exchange;
 pub mod exchange_id;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
