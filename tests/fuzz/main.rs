@@ -20,6 +20,7 @@ mod random;
 mod request_check;
 mod stream_check;
 mod tree;
+mod words;
 
 use pax_gateway::usage::Mode;
 use random::Random;
