@@ -16,6 +16,7 @@
 mod answer_check;
 mod json_check;
 mod make;
+mod options_check;
 mod random;
 mod request_check;
 mod stream_check;
