@@ -21,6 +21,7 @@ mod canonical;
 pub mod cap;
 mod cap_place;
 pub mod card;
+pub mod card_file;
 mod card_prices;
 mod charge;
 pub mod choice_text;
