@@ -17,7 +17,7 @@ pub mod bundle;
 mod bytes;
 #[cfg(target_arch = "wasm32")]
 mod callouts;
-mod canonical;
+pub mod canonical;
 pub mod cap;
 mod cap_place;
 pub mod card;
@@ -40,6 +40,7 @@ pub mod exchange;
 pub mod exchange_id;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
 mod faults;
+pub mod field;
 #[cfg(target_arch = "wasm32")]
 pub mod filter;
 pub mod gate;
