@@ -3,8 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::{self, with_table_of_fields};
 use crate::factors::Factors;
+use crate::field::held;
 use crate::pax::Tokens;
+use crate::text::AsText;
 use crate::text_bytes::TextBytes;
 use crate::usage::Usage;
 
@@ -26,18 +29,30 @@ pub enum EstimatedFrom {
     Bytes2(Bytes2),
 }
 
-/// What a `bytes/1` estimate was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bytes1 {
-    /// Bytes of text in the request.
-    pub input_bytes: u64,
-    /// Bytes of text seen in the answer.
-    pub output_bytes: u64,
-    /// The input tokens that were reserved.
-    pub input_limit: Tokens,
-    /// The output tokens that were reserved.
-    pub output_limit: Tokens,
+/// As an object of JSON.
+impl AsText for EstimatedFrom {
+    fn put(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Bytes1(from) => canonical::put(to, Bytes1::FIELDS, from),
+            Self::Bytes2(from) => canonical::put(to, Bytes2::FIELDS, from),
+        }
+    }
+}
+
+with_table_of_fields! {
+    /// What a `bytes/1` estimate was made from.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Bytes1 {
+        /// Bytes of text in the request.
+        1 input_bytes: u64,
+        /// Bytes of text seen in the answer.
+        1 output_bytes: u64,
+        /// The input tokens that were reserved.
+        1 input_limit: Tokens,
+        /// The output tokens that were reserved.
+        1 output_limit: Tokens,
+    }
 }
 
 impl Bytes1 {
@@ -76,34 +91,50 @@ impl Side {
             (false, false) => None,
         }
     }
+
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
 }
 
-/// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bytes2 {
-    /// What is estimated.
-    pub side: Side,
-    /// Bytes of text in the request that are ASCII.
-    pub input_ascii_bytes: u64,
-    /// Its other bytes of text.
-    pub input_other_bytes: u64,
-    /// Whether the request holds parts that are not text: then the input counts as its limit.
-    pub not_text: bool,
-    /// Whether input and output share the context window, so that both together are at most that.
-    pub shares_window: bool,
-    /// Bytes of text seen in the answer that are ASCII.
-    pub output_ascii_bytes: u64,
-    /// Its other bytes of text.
-    pub output_other_bytes: u64,
-    /// [`Factors::bytes_per_token`].
-    pub bytes_per_token: u64,
-    /// [`Factors::bytes_per_token_other`].
-    pub bytes_per_token_other: u64,
-    /// [`Factors::unseen_after_s`].
-    pub unseen_after_s: u64,
-    /// [`Factors::unseen_tokens_per_s`].
-    pub unseen_tokens_per_s: u64,
+held! {
+    Side: Word(|held| held.name());
+}
+
+with_table_of_fields! {
+    /// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Bytes2 {
+        /// What is estimated.
+        2 side: Side,
+        /// Bytes of text in the request that are ASCII.
+        2 input_ascii_bytes: u64,
+        /// Its other bytes of text.
+        2 input_other_bytes: u64,
+        /// Whether the request holds parts that are not text: then the input counts as its limit.
+        2 not_text: bool,
+        /// Whether input and output share the context window, so that both together are at most that.
+        2 shares_window: bool,
+        /// Bytes of text seen in the answer that are ASCII.
+        2 output_ascii_bytes: u64,
+        /// Its other bytes of text.
+        2 output_other_bytes: u64,
+        /// [`Factors::bytes_per_token`].
+        2 bytes_per_token: u64,
+        /// [`Factors::bytes_per_token_other`].
+        2 bytes_per_token_other: u64,
+        /// [`Factors::unseen_after_s`].
+        2 unseen_after_s: u64,
+        /// [`Factors::unseen_tokens_per_s`].
+        2 unseen_tokens_per_s: u64,
+    }
 }
 
 /// What bounds an estimate.

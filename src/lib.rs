@@ -16,10 +16,11 @@ pub mod bounds;
 pub mod bundle;
 mod bytes;
 pub mod callouts;
-mod canonical;
+pub mod canonical;
 pub mod cap;
 pub mod cap_place;
 pub mod card;
+pub mod card_file;
 mod card_prices;
 mod cards_upkeep;
 mod charge;
@@ -36,6 +37,7 @@ pub mod document;
 pub mod driver;
 pub mod estimate;
 pub mod event;
+mod event_data;
 pub mod exchange;
 pub mod exchange_id;
 pub mod factors;
@@ -43,6 +45,7 @@ pub mod factors;
 pub mod fake;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
 mod faults;
+pub mod field;
 #[cfg(target_arch = "wasm32")]
 pub mod filter;
 pub mod gate;

@@ -10,7 +10,7 @@ pub fn steers_terminal(char: char) -> bool {
 
 /// A value with one text, all of it ASCII. Ids, amounts and times are written some twenty times a call, and the
 /// machinery of `Display` took longer than making their digits.
-pub(crate) trait AsText {
+pub trait AsText {
     /// Writes the text at the end of what is there.
     fn put(&self, to: &mut Vec<u8>);
 

@@ -77,6 +77,17 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+        }
+    }
+
     /// The path of its calls.
     #[must_use]
     pub fn path(self) -> &'static str {

@@ -16,10 +16,13 @@
 mod answer_check;
 mod json_check;
 mod make;
+mod options_check;
 mod random;
 mod request_check;
 mod stream_check;
 mod tree;
+mod usage_check;
+mod words;
 
 use pax_gateway::usage::Mode;
 use random::Random;
@@ -100,7 +103,7 @@ fn check(kind: Kind, bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
         Kind::Chat => request_check::check(bytes, Mode::Chat, pieces),
         Kind::Embeddings => request_check::check(bytes, Mode::Embeddings, pieces),
         Kind::Document => answer_check::document(bytes, pieces),
-        Kind::Usage => answer_check::usage(bytes),
+        Kind::Usage => usage_check::usage(bytes),
         Kind::Stream => stream_check::check(bytes, pieces),
     }));
     checked.unwrap_or_else(|_| Err("a panic".to_owned()))
