@@ -20,7 +20,7 @@ use crate::host::{self, Buffer, Half, Map, Shared};
 use crate::open_bodies::{Full, OpenBody};
 use crate::pax::Pax;
 use crate::refusal::Refusal;
-use crate::request::pieces;
+use crate::request_edits::pieces;
 use crate::text::AsText;
 use crate::token_cache::Resolution;
 use crate::vm::{self, Vm};
