@@ -1,42 +1,67 @@
-//! Every question to the ledger goes out and comes back here, so that none fails unheard. wasm32 only.
+//! Every question to the ledger goes out and comes back here, so that none fails unheard.
 
 use std::cell::RefCell;
 
-use log::{error, info, warn};
-
 use crate::clock::Tick;
 use crate::config::Ledger;
-use crate::host::{self, Buffer, Map, Shared};
 use crate::ledger_trouble::{self, Line, Said, Trouble, Troubles, Way};
 use crate::metrics::{Metric, Value};
-use crate::vm;
+use crate::port::{Buffer, Host, Level, Map, Post, Status};
+use crate::vm::SharedVm;
+
+/// A callout that has ended, as the proxy tells its root: what of the answer can be read now.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The callout's number.
+    pub callout: u32,
+    /// How many headers the answer has; none if no answer came.
+    pub headers: usize,
+    /// How many bytes its body has.
+    pub bytes: usize,
+}
 
 /// One worker's questions to its ledger.
 #[derive(Debug)]
 pub struct Callouts {
+    vm: SharedVm,
     troubles: RefCell<Troubles>,
 }
 
 impl Callouts {
     /// A worker's that has asked nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self { troubles: RefCell::default() }
+    pub fn new(vm: SharedVm) -> Self {
+        Self { vm, troubles: RefCell::default() }
     }
 
-    /// Sends a POST to the ledger; its answer comes by the token. None where it could not be sent, which was told.
+    /// Sends a POST to the ledger; its answer comes by the number. None if it could not be sent, which was told.
     pub fn post(
         &self,
+        host: &impl Host,
         now: Tick,
         (ledger, way): (&Ledger, Way),
-        path: &str,
-        content_type: &str,
+        (path, content_type): (&str, &str),
         body: &[u8],
     ) -> Option<u32> {
-        match host::post(way.cluster(ledger), ledger, path, content_type, body) {
+        let post = Post {
+            cluster: way.cluster(ledger),
+            authority: &ledger.authority,
+            path,
+            content_type,
+            body,
+            timeout_ms: ledger.timeout_ms,
+        };
+        match host.post(&post) {
             Ok(callout) => Some(callout),
-            Err(trouble) => {
-                self.failed(now, ledger, way, &trouble);
+            Err(status) => {
+                // Envoy finds nothing else wrong with these arguments.
+                let trouble = match status {
+                    Status::BAD_ARGUMENT => Trouble::UnknownCluster,
+                    _ => Trouble::NoAnswer(
+                        "Envoy has no host for it, or too many questions under way".to_owned(),
+                    ),
+                };
+                self.failed(host, now, ledger, way, &trouble);
                 None
             }
         }
@@ -48,33 +73,35 @@ impl Callouts {
     /// The [`Trouble`] where it is no answer to the question, which was told.
     pub fn answer<T>(
         &self,
+        host: &impl Host,
         now: Tick,
         (ledger, way): (&Ledger, Way),
-        (num_headers, body_size): (usize, usize),
+        ended: Ended,
         take: impl FnOnce(Said) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         // A callout that failed has no headers at all (envoy#26485).
-        let status = if num_headers > 0 { host::header(Map::Callout, ":status") } else { None };
+        let status = if ended.headers > 0 { host.header(Map::Callout, ":status") } else { None };
         let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
-        let answer = ledger_trouble::read(status, host::buffer(Buffer::Callout, 0, body_size)).and_then(take);
+        let body = host.buffer(Buffer::Callout, 0, ended.bytes);
+        let answer = ledger_trouble::read(status, body).and_then(take);
         match &answer {
-            Ok(_) => self.say(|troubles| troubles.answered(&Shared, now, (ledger, way))),
-            Err(trouble) => self.failed(now, ledger, way, trouble),
+            Ok(_) => self.say(host, |troubles| troubles.answered(host, now, (ledger, way))),
+            Err(trouble) => self.failed(host, now, ledger, way, trouble),
         }
         answer
     }
 
-    fn failed(&self, now: Tick, ledger: &Ledger, way: Way, trouble: &Trouble) {
-        vm::tell(Metric::CalloutsFailed, [Value::Word(trouble.kind())], 1);
-        self.say(|troubles| troubles.failed(&Shared, now, (ledger, way), trouble));
+    fn failed(&self, host: &impl Host, now: Tick, ledger: &Ledger, way: Way, trouble: &Trouble) {
+        self.vm.tell(host, Metric::CalloutsFailed, [Value::Word(trouble.kind())], 1);
+        self.say(host, |troubles| troubles.failed(host, now, (ledger, way), trouble));
     }
 
-    fn say(&self, what: impl FnOnce(&mut Troubles) -> Option<Line>) {
+    fn say(&self, host: &impl Host, what: impl FnOnce(&mut Troubles) -> Option<Line>) {
         let Ok(mut troubles) = self.troubles.try_borrow_mut() else { return };
         match what(&mut troubles) {
-            Some(Line::Error(line)) => error!("{line}"),
-            Some(Line::Warning(line)) => warn!("{line}"),
-            Some(Line::Note(line)) => info!("{line}"),
+            Some(Line::Error(line)) => host.log(Level::Error, &line),
+            Some(Line::Warning(line)) => host.log(Level::Warn, &line),
+            Some(Line::Note(line)) => host.log(Level::Info, &line),
             None => {}
         }
     }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cap_place::IDLE_PLACES;
+use crate::fake::Map;
 use crate::shared::Version;
-use crate::shared::fake::Map;
 use std::cell::Cell;
 
 fn pax(text: &str) -> Pax {
@@ -245,7 +245,7 @@ fn a_bucket_is_bounded_and_who_has_something_open_or_unacknowledged_is_not_evict
     let kept = names.iter().filter(|name| daily(&shared, name, day(TODAY)).is_some()).count();
     assert!(kept <= IDLE_PLACES, "{kept}");
     assert!(daily(&shared, names.last().unwrap(), day(TODAY)).is_some(), "the latest stays");
-    let size = shared.0.borrow().get(&key("acme")).unwrap().0.len();
+    let size = shared.read(&key("acme")).unwrap().len();
     assert!(size < 1_200, "{size}");
 }
 

@@ -82,7 +82,7 @@ impl Complaints {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::shared::fake::Map;
+    use crate::fake::Map;
 
     #[test]
     fn each_says_what_callers_get_and_what_to_do_once_for_all_workers() {

@@ -5,6 +5,9 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
+use crate::host::Envoy;
+use crate::port::{Host, Map};
+
 /// The header that asks for a trap: `trap-on-request`, as its head comes, or `trap-on-answer`, as the first bytes of
 /// its answer's body do.
 const HEADER: &str = "x-pax-fault";
@@ -23,14 +26,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Reads a request's head.
+    /// Reads the current request's head.
     #[must_use]
-    pub fn read(headers: &[(String, Vec<u8>)]) -> Self {
-        let asked = headers.iter().find(|(name, _)| name == HEADER).map(|(_, value)| value.as_slice());
-        if asked == Some(b"trap-on-request") {
+    pub fn read() -> Self {
+        let asked = Envoy.header(Map::Request, HEADER).unwrap_or_default();
+        if asked == b"trap-on-request" {
             core::arch::wasm32::unreachable();
         }
-        Self { on_answer: asked == Some(b"trap-on-answer") }
+        Self { on_answer: asked == b"trap-on-answer" }
     }
 
     /// The answer's body begins.
@@ -43,10 +46,10 @@ impl Fault {
 
 /// Takes what is meant for this file out of the plugin's configuration: the strict reader knows none of it.
 #[must_use]
-pub fn configure(text: &str) -> String {
-    let Ok(Value::Object(mut config)) = serde_json::from_str(text) else { return text.to_owned() };
+pub fn configure(text: Vec<u8>) -> Vec<u8> {
+    let Ok(Value::Object(mut config)) = serde_json::from_slice(&text) else { return text };
     OFFSET_MS.set(config.remove(CLOCK).and_then(|ms| ms.as_i64()).unwrap_or(0));
-    Value::Object(config).to_string()
+    Value::Object(config).to_string().into_bytes()
 }
 
 /// The host's clock, moved.

@@ -249,7 +249,7 @@ pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[Debi
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake {
     use super::{Admission, Debit, Lane, NotOpened, Owed, Rc, Tick, Writer};
-    use crate::shared::fake::Map;
+    use crate::fake::Map;
 
     /// The gate itself, for tests of what goes through it: over shared data of its own, and with room for every
     /// reservation.

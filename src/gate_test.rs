@@ -4,11 +4,11 @@ use super::*;
 use crate::account::{Account, Funding, Status, Tier};
 use crate::clock::Moment;
 use crate::exchange_id::ExchangeId;
+use crate::fake::Map;
 use crate::in_flight::{DEAD_MS, Watch};
 use crate::outbox::Sender;
 use crate::pax::Tokens;
 use crate::shared::Version;
-use crate::shared::fake::Map;
 use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Rules};
 use crate::wire::Outcome;
@@ -227,7 +227,7 @@ fn a_vm_may_die_between_any_two_writes() {
                 let lived = live_until(&map, &admission, calls, settles);
                 // Some of what it left may be on its way to the ledger before it is missed.
                 for sends_first in [false, true] {
-                    let map = Map(map.0.clone());
+                    let map = map.clone();
                     let mut sent = if sends_first { send(&map) } else { Vec::new() };
                     let charged = sweep(&map);
                     sent.extend(send(&map));

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 
 use super::*;
-use crate::shared::fake::Map;
+use crate::fake::Map;
 
 fn t(ms: u64) -> Tick {
     Tick::from_ms(1_000_000 + ms)
@@ -146,7 +146,7 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
         assert_eq!(lane.open(), 3);
         assert!(slots.into_iter().all(|slot| lane.clear(&shared, slot)));
     }
-    assert_eq!(shared.0.borrow().len(), 4, "its own key, and three places");
+    assert_eq!(shared.keys(), 4, "its own key, and three places");
     let all: Vec<Slot> = (0..RECORDS).map(|_| lane.put(&shared, b"x", t(0)).unwrap()).collect();
     assert!(lane.put(&shared, b"x", t(0)).is_none(), "full");
     // A place of a lane that was lost is not this lane's to clear.
@@ -154,7 +154,7 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
     let (mut other, slot) = (other, *all.first().unwrap());
     assert!(!other.clear(&shared, slot));
     assert_eq!(lane.open(), RECORDS as usize);
-    assert_eq!(shared.0.borrow().get("pax/2/open/0/0").unwrap().0, b"x");
+    assert_eq!(shared.read("pax/2/open/0/0").unwrap(), b"x");
 }
 
 #[test]

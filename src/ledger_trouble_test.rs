@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::shared::fake::Map;
+use crate::fake::Map;
 
 fn at(ms: u64) -> Tick {
     Tick::from_ms(1_000_000).plus_ms(ms)

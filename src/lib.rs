@@ -10,21 +10,21 @@ pub mod answer;
 pub mod answer_headers;
 mod answer_keys;
 pub mod answer_status;
-#[cfg(target_arch = "wasm32")]
-mod ask;
+pub mod ask;
 pub mod body_watch;
 pub mod bounds;
 pub mod bundle;
 mod bytes;
-#[cfg(target_arch = "wasm32")]
-mod callouts;
+pub mod callouts;
 mod canonical;
 pub mod cap;
 pub mod cap_place;
 pub mod card;
 mod card_prices;
+mod cards_upkeep;
 mod charge;
 pub mod choice_text;
+pub mod chores;
 pub mod clock;
 pub mod complaints;
 pub mod config;
@@ -33,11 +33,14 @@ pub mod debit;
 pub mod digest;
 pub mod doc;
 pub mod document;
+pub mod driver;
 pub mod estimate;
 pub mod event;
 pub mod exchange;
 pub mod exchange_id;
 pub mod factors;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fake;
 #[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
 mod faults;
 #[cfg(target_arch = "wasm32")]
@@ -61,13 +64,17 @@ pub mod nearest;
 pub mod open_bodies;
 mod options;
 pub mod outbox;
+pub mod pairs;
 mod passing;
 pub mod pax;
+pub mod port;
 pub mod price;
+mod properties;
 mod prove;
 pub mod provider;
 pub mod provider_trouble;
 pub mod publish;
+mod random;
 pub mod rarely;
 pub mod readiness;
 mod record;
@@ -87,6 +94,7 @@ pub mod resolves;
 mod ring;
 #[cfg(target_arch = "wasm32")]
 mod root;
+mod sending;
 pub mod settle;
 mod settle_1;
 pub mod shared;
@@ -94,6 +102,7 @@ pub mod skeleton;
 pub mod sse;
 pub mod stopwatch;
 pub mod story;
+mod syncing;
 pub mod tally;
 pub mod text;
 pub mod text_bytes;
@@ -102,13 +111,9 @@ pub mod unready;
 pub mod usable;
 pub mod usage;
 mod usage_fields;
-#[cfg(target_arch = "wasm32")]
-mod vm;
-#[cfg(target_arch = "wasm32")]
-mod waiting;
-#[cfg(target_arch = "wasm32")]
-mod watching;
+pub mod vm;
+pub mod waiting;
+pub mod watching;
 pub mod wire;
-#[cfg(target_arch = "wasm32")]
-mod worker;
+pub mod worker;
 pub mod wrong_path;

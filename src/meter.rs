@@ -11,11 +11,11 @@ pub const SERIES_MAX: usize = 4_096;
 /// Envoy's metrics.
 pub trait Port {
     /// Defines one; none where Envoy does not let it.
-    fn define(&mut self, kind: Kind, name: &str) -> Option<u32>;
+    fn define(&self, kind: Kind, name: &str) -> Option<u32>;
     /// Counts on.
-    fn add(&mut self, id: u32, by: u64);
+    fn add(&self, id: u32, by: u64);
     /// Sets a gauge, or adds a value to a histogram.
-    fn record(&mut self, id: u32, value: u64);
+    fn record(&self, id: u32, value: u64);
 }
 
 /// A VM's metrics.
@@ -38,7 +38,7 @@ impl Meter {
     }
 
     /// Defines the series that every VM has, so that each is there, at zero, before something happens for the first time.
-    pub fn define(&mut self, port: &mut impl Port) {
+    pub fn define(&mut self, port: &impl Port) {
         for metric in Metric::ALL {
             match metric {
                 Metric::Debits => {
@@ -53,12 +53,12 @@ impl Meter {
         }
     }
 
-    fn define_one(&mut self, port: &mut impl Port, metric: Metric, word: &'static str) {
+    fn define_one(&mut self, port: &impl Port, metric: Metric, word: &'static str) {
         self.id(port, Series::new(metric, [Value::Word(word)]));
     }
 
     /// Counts a series on, sets it, or adds a value to it, as its kind is.
-    pub fn tell(&mut self, port: &mut impl Port, series: Series, amount: u64) {
+    pub fn tell(&mut self, port: &impl Port, series: Series, amount: u64) {
         let Some(id) = self.id(port, series) else { return };
         match series.kind() {
             Kind::Counter => port.add(id, amount),
@@ -69,7 +69,7 @@ impl Meter {
     /// The same for a metric with these values of its labels.
     pub fn tell_of<const N: usize>(
         &mut self,
-        port: &mut impl Port,
+        port: &impl Port,
         metric: Metric,
         values: [Value; N],
         amount: u64,
@@ -89,7 +89,7 @@ impl Meter {
         self.ids.len()
     }
 
-    fn id(&mut self, port: &mut impl Port, mut series: Series) -> Option<u32> {
+    fn id(&mut self, port: &impl Port, mut series: Series) -> Option<u32> {
         if let Some(id) = self.ids.get(&series) {
             return *id;
         }
@@ -102,76 +102,6 @@ impl Meter {
         let id = port.define(series.kind(), &series.name(&self.names));
         self.ids.insert(series, id);
         id
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod fake {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-    use super::*;
-
-    /// An Envoy that keeps its metrics by name.
-    #[derive(Debug, Default)]
-    pub(crate) struct Envoy {
-        names: Vec<String>,
-        values: BTreeMap<String, u64>,
-        refuses: bool,
-        asked: usize,
-    }
-
-    impl Envoy {
-        /// One that defines none.
-        pub(crate) fn refusing() -> Self {
-            Self { refuses: true, ..Self::default() }
-        }
-
-        /// The value of the metric of that name.
-        pub(crate) fn of(&self, name: &str) -> Option<u64> {
-            self.values.get(name).copied()
-        }
-
-        /// The sum of a metric's series.
-        pub(crate) fn sum(&self, metric: &str) -> u64 {
-            let of = |name: &String| name.split(';').next() == Some(metric);
-            self.values.iter().filter(|(name, _)| of(name)).map(|(_, value)| value).sum()
-        }
-
-        /// The names of a metric's series, without the metric's own.
-        pub(crate) fn series(&self, metric: &str) -> Vec<&str> {
-            let rest = |name: &'_ str| -> Option<usize> {
-                let rest = name.strip_prefix(metric)?;
-                rest.starts_with(';').then_some(metric.len())
-            };
-            self.values.keys().filter_map(|name| name.get(rest(name)?..)).collect()
-        }
-
-        pub(crate) fn defined(&self) -> usize {
-            self.names.len()
-        }
-
-        pub(crate) fn asked(&self) -> usize {
-            self.asked
-        }
-    }
-
-    impl Port for Envoy {
-        fn define(&mut self, _: Kind, name: &str) -> Option<u32> {
-            self.asked += 1;
-            assert!(!self.names.iter().any(|known| known == name), "{name} is defined twice");
-            if self.refuses {
-                return None;
-            }
-            self.names.push(name.to_owned());
-            u32::try_from(self.names.len() - 1).ok()
-        }
-
-        fn add(&mut self, id: u32, by: u64) {
-            *self.values.entry(self.names[usize::try_from(id).unwrap()].clone()).or_default() += by;
-        }
-
-        fn record(&mut self, id: u32, value: u64) {
-            self.values.insert(self.names[usize::try_from(id).unwrap()].clone(), value);
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::shared::fake::Map;
+use crate::fake::Map;
 
 fn at(ms: u64) -> Tick {
     Tick::from_ms(1_000_000).plus_ms(ms)

@@ -103,7 +103,7 @@ fn read(value: &[u8]) -> Vec<Digest> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::shared::fake::Map;
+    use crate::fake::Map;
 
     fn asked(publishing: &mut Publishing, shared: &Map, ms: u64) -> Option<usize> {
         let body = publishing.ask(shared, Tick::from_ms(ms))?;

@@ -124,7 +124,7 @@ pub fn more(since: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::fake::Map;
+    use crate::fake::Map;
 
     fn at(ms: u64) -> Tick {
         Tick::from_ms(1_000_000).plus_ms(ms)

@@ -80,34 +80,6 @@ pub(crate) fn update<T>(
 }
 
 #[cfg(test)]
-pub(crate) mod fake {
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
-
-    use super::{SharedData, Version};
-
-    /// Shared data in a map, with Envoy's rules.
-    #[derive(Default)]
-    pub(crate) struct Map(pub(crate) RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-    impl SharedData for Map {
-        fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
-            self.0.borrow().get(key).map(|(value, cas)| (value.clone(), Version::new(*cas)))
-        }
-
-        fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
-            let mut map = self.0.borrow_mut();
-            let current = map.get(key).map_or(u32::MAX, |(_, cas)| *cas);
-            let fits = current == expected.cas();
-            if fits {
-                map.insert(key.to_owned(), (value.to_vec(), current.wrapping_add(1).max(1)));
-            }
-            fits
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::numbered;
 

@@ -31,7 +31,7 @@ struct Of {
 /// Counts an exchange that is over.
 pub fn tell(
     meter: &mut Meter,
-    port: &mut impl Port,
+    port: &impl Port,
     (id, story): (Option<ExchangeId>, &Story),
     gateway: &Gateway,
     now: Moment,
@@ -63,7 +63,7 @@ pub fn tell(
 }
 
 /// Counts a call whose VM died, and that is charged by this debit under this card.
-pub fn tell_orphan(meter: &mut Meter, port: &mut impl Port, debit: &Debit, card: Option<&RateCard>) {
+pub fn tell_orphan(meter: &mut Meter, port: &impl Port, debit: &Debit, card: Option<&RateCard>) {
     let of = Of::debit(meter, debit, card);
     let mut counted = Counted { meter, port, of: &of };
     counted.call(ORPHANED);
@@ -160,7 +160,7 @@ fn funding(funding: Funding) -> Value {
 /// Counts for one call.
 struct Counted<'a, P> {
     meter: &'a mut Meter,
-    port: &'a mut P,
+    port: &'a P,
     of: &'a Of,
 }
 

@@ -2,13 +2,13 @@
 
 use super::story::tellings;
 use super::*;
-use crate::meter::fake::Envoy;
+use crate::fake::Metrics as Envoy;
 use crate::meter::{Meter, SERIES_MAX};
 use crate::tally;
 
 const CALLS: &str = "pax_calls_total";
 
-fn told(drive: &Drive, meter: &mut Meter, envoy: &mut Envoy) {
+fn told(drive: &Drive, meter: &mut Meter, envoy: &Envoy) {
     let exchange = (drive.exchange.id(), drive.exchange.story());
     tally::tell(meter, envoy, exchange, &gateway(), now());
 }
@@ -16,10 +16,10 @@ fn told(drive: &Drive, meter: &mut Meter, envoy: &mut Envoy) {
 /// What became of the exchange of that name, as the log's test has it, in an Envoy of its own.
 fn after(name: &str) -> (Drive, Envoy) {
     let (_, happens, _, _) = tellings().into_iter().find(|(told, ..)| *told == name).unwrap();
-    let (mut drive, mut envoy) = (Drive::new(), Envoy::default());
+    let (mut drive, envoy) = (Drive::new(), Envoy::default());
     happens(&mut drive);
     drive.step(Event::Closed(ClosedBy::Caller));
-    told(&drive, &mut Meter::new(), &mut envoy);
+    told(&drive, &mut Meter::new(), &envoy);
     (drive, envoy)
 }
 
@@ -72,12 +72,12 @@ fn each_exchange_is_one_call_with_the_labels_that_are_known_of_it() {
 #[test]
 fn the_money_and_the_tokens_are_the_debits() {
     let (mut picopax, mut input, mut output, mut estimated) = (0, 0, 0, 0);
-    let (mut meter, mut envoy) = (Meter::new(), Envoy::default());
+    let (mut meter, envoy) = (Meter::new(), Envoy::default());
     for (_, happens, _, _) in tellings() {
         let mut drive = Drive::new();
         happens(&mut drive);
         drive.step(Event::Closed(ClosedBy::Caller));
-        told(&drive, &mut meter, &mut envoy);
+        told(&drive, &mut meter, &envoy);
         for debit in &drive.debits {
             picopax += u64::try_from(debit.cost_pax.picopax()).unwrap();
             input += debit.tokens_input.0;
@@ -114,22 +114,22 @@ fn errors_are_counted_by_code_and_how_long_it_took_only_where_it_was_answered() 
 
 #[test]
 fn a_probe_is_not_counted() {
-    let (mut drive, mut envoy) = (Drive::new(), Envoy::default());
+    let (mut drive, envoy) = (Drive::new(), Envoy::default());
     drive.head_of(&[(":method", "GET"), (":path", "/healthz")], true);
-    told(&drive, &mut Meter::new(), &mut envoy);
+    told(&drive, &mut Meter::new(), &envoy);
     assert_eq!(envoy.defined(), 0);
 }
 
 #[test]
 fn ten_thousand_accounts_and_a_thousand_invented_names_make_no_series() {
-    let (mut meter, mut envoy) = (Meter::new(), Envoy::default());
+    let (mut meter, envoy) = (Meter::new(), Envoy::default());
     let stories: Vec<(ExchangeId, Story)> = tellings()
         .into_iter()
         .map(|(_, happens, _, _)| {
             let mut drive = Drive::new();
             happens(&mut drive);
             drive.step(Event::Closed(ClosedBy::Caller));
-            told(&drive, &mut meter, &mut envoy);
+            told(&drive, &mut meter, &envoy);
             (drive.exchange.id().unwrap(), drive.exchange.story().clone())
         })
         .collect();
@@ -153,7 +153,7 @@ fn ten_thousand_accounts_and_a_thousand_invented_names_make_no_series() {
         {
             told.code = format!("code-{number}");
         }
-        tally::tell(&mut meter, &mut envoy, (Some(*id), &story), &gateway, now());
+        tally::tell(&mut meter, &envoy, (Some(*id), &story), &gateway, now());
     }
     assert_eq!(envoy.sum(CALLS), before.0 + 10_000);
     // An invented slot is `other`, and so is a code of Envoy's that nobody knows: a few more, whatever their number.

@@ -1,17 +1,14 @@
-//! Streams that wait for an answer which their root gets: how it reaches them. wasm32 only.
+//! Streams that wait for an answer which their root gets: how it reaches them.
 //!
-//! The SDK owns a stream's callbacks, so a stream is shared between it and those who will wake it.
+//! The proxy owns a stream's callbacks, so a stream is shared between it and those who will wake it.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use log::error;
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
 use crate::clock::Now;
-use crate::filter::Stream;
-use crate::host;
+use crate::driver::Stream;
+use crate::port::{Action, Host, Level};
+use crate::properties::request_bytes;
 use crate::token_cache::Resolution;
 use crate::worker::Worker;
 
@@ -23,45 +20,42 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Tells the stream whose token it is. The host calls after it are still the stream's: see [`host::act_for`].
-    pub fn wake(&self, resolution: Resolution, now: Now) {
+    /// Tells the stream whose token it is. The host calls after it are still the stream's: see [`Host::act_for`].
+    pub fn wake(&self, host: &impl Host, resolution: Resolution, now: Now) {
+        self.at(host, |stream| stream.take_resolution(host, resolution, now));
+    }
+
+    /// Tells the stream that Envoy keeps its body back. The host calls after it are the stream's.
+    pub fn refuse_body(&self, host: &impl Host, now: Now) {
+        self.at(host, |stream| stream.body_kept_back(host, now));
+    }
+
+    /// The bytes that Envoy has counted of the stream's request; none where its body is not waited for any more. The
+    /// host calls after it are the stream's.
+    pub fn counted(&self, host: &impl Host) -> Option<u64> {
+        let stream = self.stream.upgrade()?;
+        let waits = stream.try_borrow().is_ok_and(|stream| stream.reads_body());
+        if waits && host.act_for(self.context).is_ok() { request_bytes(host) } else { None }
+    }
+
+    fn at(&self, host: &impl Host, work: impl FnOnce(&mut Stream)) {
         let Some(stream) = self.stream.upgrade() else { return };
-        if host::act_for(self.context).is_err() {
-            return error!("Envoy does not know a stream that waits");
+        if host.act_for(self.context).is_err() {
+            return host.log(Level::Error, "Envoy does not know a stream that waits");
         }
         // Only callbacks of streams borrow one, and this runs in a root's.
         if let Ok(mut stream) = stream.try_borrow_mut() {
-            stream.take_resolution(resolution, now);
+            work(&mut stream);
         }
     }
 }
 
-impl Waiter {
-    /// The bytes that Envoy has counted of the stream's request; none where its body is not waited for any more. The
-    /// host calls after it are the stream's.
-    pub fn counted(&self) -> Option<u64> {
-        let stream = self.stream.upgrade()?;
-        let waits = stream.try_borrow().is_ok_and(|stream| stream.reads_body());
-        if waits && host::act_for(self.context).is_ok() { host::request_bytes() } else { None }
-    }
-
-    /// Envoy keeps its body back. The host calls after it are the stream's.
-    pub fn refuse_body(&self, now: Now) {
-        let Some(stream) = self.stream.upgrade() else { return };
-        if host::act_for(self.context).is_err() {
-            return error!("Envoy does not know a stream that waits");
-        }
-        if let Ok(mut stream) = stream.try_borrow_mut() {
-            stream.body_kept_back(now);
-        }
-    }
-}
-
-/// A stream, as the SDK has it.
+/// A stream, as the proxy's side has it.
+#[derive(Clone, Debug)]
 pub struct Handle(Rc<RefCell<Stream>>);
 
 impl Handle {
-    /// A stream on a configured gateway.
+    /// A stream of a worker, in this context.
     #[must_use]
     pub fn new(worker: Rc<Worker>, context: u32) -> Self {
         Self(Rc::new_cyclic(|stream| {
@@ -71,41 +65,19 @@ impl Handle {
     }
 
     /// A callback; `Pause` while the stream is at work already, which no callback of Envoy's finds it at.
-    fn at(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
+    pub fn at(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
         self.0.try_borrow_mut().map_or(Action::Pause, |mut stream| callback(&mut stream))
     }
-}
 
-impl Context for Handle {}
-
-impl HttpContext for Handle {
-    fn on_http_request_headers(&mut self, count: usize, end: bool) -> Action {
-        self.at(|stream| stream.on_http_request_headers(count, end))
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
-        self.at(|stream| stream.on_http_request_body(size, end))
-    }
-
-    fn on_http_request_trailers(&mut self, count: usize) -> Action {
-        self.at(|stream| stream.on_http_request_trailers(count))
-    }
-
-    fn on_http_response_headers(&mut self, count: usize, end: bool) -> Action {
-        self.at(|stream| stream.on_http_response_headers(count, end))
-    }
-
-    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        self.at(|stream| stream.on_http_response_body(size, end))
-    }
-
-    fn on_http_response_trailers(&mut self, count: usize) -> Action {
-        self.at(|stream| stream.on_http_response_trailers(count))
-    }
-
-    fn on_log(&mut self) {
+    /// The last callback, for which nothing waits.
+    pub fn over(&self, callback: impl FnOnce(&mut Stream)) {
         if let Ok(mut stream) = self.0.try_borrow_mut() {
-            stream.on_log();
+            callback(&mut stream);
         }
+    }
+
+    /// Looks at the stream; none while it is at work.
+    pub fn look<T>(&self, at: impl FnOnce(&Stream) -> T) -> Option<T> {
+        self.0.try_borrow().ok().map(|stream| at(&stream))
     }
 }

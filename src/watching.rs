@@ -1,12 +1,11 @@
-//! A worker's watch over bodies that Envoy keeps back from the filter: see [`crate::body_watch`]. wasm32 only.
+//! A worker's watch over bodies that Envoy keeps back from the filter: see [`crate::body_watch`].
 
 use std::cell::RefCell;
 
-use log::error;
-
 use crate::body_watch::{Begins, BodyWatch};
 use crate::clock::{Now, Tick};
-use crate::host;
+use crate::port::{Host, Level};
+use crate::properties::request_bytes;
 use crate::waiting::Waiter;
 
 /// A worker's watch.
@@ -15,12 +14,12 @@ pub struct Watching(RefCell<BodyWatch<Waiter>>);
 
 impl Watching {
     /// A stream whose body is still to come; false where it never would.
-    pub fn head(&self, now: Tick, stream: &Waiter) -> bool {
+    pub fn head(&self, host: &impl Host, now: Tick, stream: &Waiter) -> bool {
         let Ok(mut watch) = self.0.try_borrow_mut() else { return true };
         match watch.begins(now) {
             Begins::Comes => true,
             Begins::Watch => {
-                if let Some(head_bytes) = host::request_bytes() {
+                if let Some(head_bytes) = request_bytes(host) {
                     watch.watch(now, stream.clone(), head_bytes);
                 }
                 true
@@ -42,19 +41,19 @@ impl Watching {
     }
 
     /// Refuses the streams whose bodies are kept back; from the root's tick. `root`: its context.
-    pub fn look(&self, now: Now, root: u32) {
+    pub fn look(&self, host: &impl Host, now: Now, root: u32) {
         let Ok(mut watch) = self.0.try_borrow_mut() else { return };
         if !watch.is_watching() {
             return;
         }
-        let kept_back = watch.kept_back(now.tick, Waiter::counted);
+        let kept_back = watch.kept_back(now.tick, |waiter| waiter.counted(host));
         // A stream that is refused ends within that callback.
         drop(watch);
         for stream in kept_back {
-            stream.refuse_body(now);
+            stream.refuse_body(host, now);
         }
-        if host::act_for(root).is_err() {
-            error!("Envoy does not know the root context that watches over bodies");
+        if host.act_for(root).is_err() {
+            host.log(Level::Error, "Envoy does not know the root context that watches over bodies");
         }
     }
 }

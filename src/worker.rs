@@ -1,9 +1,7 @@
-//! What all streams of one root context share. wasm32 only.
+//! What all streams of one root context share.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
-
-use log::{error, warn};
 
 use crate::bundle::Bundle;
 use crate::callouts::Callouts;
@@ -11,11 +9,13 @@ use crate::clock::Tick;
 use crate::complaints::{Complaint, Complaints};
 use crate::config::{Config, Gateway};
 use crate::digest::Digest;
-use crate::host::{self, Random, Shared};
 use crate::key_refusals::KeyRefusals;
+use crate::port::{Host, Level};
 use crate::provider_trouble::{ProviderTroubles, Told, Unreachable};
+use crate::random::Random;
 use crate::resolves::{Question, Resolves};
 use crate::token_cache::Tokens;
+use crate::vm::SharedVm;
 use crate::waiting::Waiter;
 use crate::watching::Watching;
 
@@ -31,6 +31,8 @@ pub const IDLE_MS: u32 = 1_000;
 /// What all streams of one root context share.
 #[derive(Debug)]
 pub struct Worker {
+    /// The VM that its root context and its streams live in.
+    pub vm: SharedVm,
     /// The configuration, which is the root's, and the cards, which are the VM's.
     gateway: RefCell<Rc<Gateway>>,
     /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
@@ -57,7 +59,7 @@ pub struct Worker {
 impl Worker {
     /// A worker that has served nobody yet.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, vm: SharedVm) -> Self {
         Self {
             gateway: RefCell::new(Rc::new(Gateway { config, bundle: Rc::default() })),
             room: Cell::new(false),
@@ -67,7 +69,8 @@ impl Worker {
             tokens: Tokens::default(),
             resolves: RefCell::default(),
             random: Random::default(),
-            callouts: Callouts::new(),
+            callouts: Callouts::new(vm.clone()),
+            vm,
             watching: Watching::default(),
             complaints: RefCell::default(),
             provider_troubles: RefCell::default(),
@@ -76,47 +79,47 @@ impl Worker {
     }
 
     /// A provider refused the platform's key: the operator is told in Envoy's log, not too often.
-    pub fn key_refused(&self, now: Tick, provider: &str, status: u16) {
+    pub fn key_refused(&self, host: &impl Host, now: Tick, provider: &str, status: u16) {
         let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
         if let Some(line) = refusals.tell(now, provider, status) {
-            warn!("{line}");
+            host.log(Level::Warn, &line);
         }
     }
 
     /// Envoy answered in the place of whom a request was marked for: where that could not be reached,
     /// the operator is told in Envoy's log, not too often.
-    pub fn unreachable(&self, now: Tick, mark: &str, told: &Told) {
+    pub fn unreachable(&self, host: &impl Host, now: Tick, mark: &str, told: &Told) {
         let Some(why) = Unreachable::of(told) else { return };
         let Ok(mut troubles) = self.provider_troubles.try_borrow_mut() else { return };
-        if let Some(line) = troubles.tell(&Shared, now, (mark, why), told) {
-            error!("{line}");
+        if let Some(line) = troubles.tell(host, now, (mark, why), told) {
+            host.log(Level::Error, &line);
         }
     }
 
     /// A call is refused for a reason of the gateway's own: the operator is told in Envoy's log, not too often.
-    pub fn complain(&self, now: Tick, complaint: Complaint) {
+    pub fn complain(&self, host: &impl Host, now: Tick, complaint: Complaint) {
         let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
-        if let Some(line) = complaints.tell(&Shared, now, complaint) {
-            error!("{line}");
+        if let Some(line) = complaints.tell(host, now, complaint) {
+            host.log(Level::Error, &line);
         }
     }
 
     /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
-    pub fn tick_quickly(&self, quickly: bool) {
+    pub fn tick_quickly(&self, host: &impl Host, quickly: bool) {
         self.ticks_quickly.set(quickly);
-        self.set_pace();
+        self.set_pace(host);
     }
 
     /// Has the root tick as soon as there is something for it to do.
-    pub fn set_pace(&self) {
+    pub fn set_pace(&self, host: &impl Host) {
         let Ok(resolves) = self.resolves.try_borrow() else { return };
         let tick_ms = match self.ticks_quickly.get() {
             _ if resolves.has_work() => ASK_MS,
             false if resolves.is_empty() => IDLE_MS,
             _ => TICK_MS,
         };
-        if self.tick_ms.replace(tick_ms) != tick_ms && host::tick_every(tick_ms).is_err() {
-            error!("Envoy did not let the filter set the time between two ticks");
+        if self.tick_ms.replace(tick_ms) != tick_ms && host.tick_every(tick_ms).is_err() {
+            host.log(Level::Error, "Envoy did not let the filter set the time between two ticks");
         }
     }
 
@@ -134,12 +137,18 @@ impl Worker {
 
     /// A stream waits until the root has asked the ledger; false where too many wait. `known`: the token was an
     /// account's a moment ago.
-    pub fn wait(&self, question: Question, known: bool, waiter: Waiter, now: Tick) -> bool {
+    pub fn wait(
+        &self,
+        host: &impl Host,
+        (question, known): (Question, bool),
+        waiter: Waiter,
+        now: Tick,
+    ) -> bool {
         let patience_ms = self.gateway().config.ledger.timeout_ms;
         let Some(mut resolves) = self.resolves() else { return false };
         let waits = resolves.wait(question, known, waiter, now, patience_ms).is_ok();
         drop(resolves);
-        self.set_pace();
+        self.set_pace(host);
         waits
     }
 

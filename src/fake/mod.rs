@@ -1,0 +1,21 @@
+//! The one fake of Envoy, for tests: shared data with Envoy's rules ([`Map`]), and a proxy that calls the production driver
+//! as Envoy does ([`Proxy`]). The unit tests, the scenarios, the captures and the simulator all run on it. It is not in
+//! the wasm module.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a fake that is used wrongly stops its test"
+)]
+
+mod metrics;
+mod proxy;
+mod shared;
+mod streams;
+
+pub use metrics::Metrics;
+pub use proxy::{Call, Outside, Proxy, State};
+pub use shared::Map;
+pub use streams::{Ended, Reply, Stream, Upstream};
