@@ -5,7 +5,8 @@ use crate::card::{Model, bytes_per_token};
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
 use crate::provider::{Provider, StopsAt};
-use crate::request::{Request, WrittenMaximum};
+use crate::request::Request;
+use crate::request_edits::WrittenMaximum;
 use crate::text_bytes::TextBytes;
 use crate::usage::Mode;
 

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::gate::{NotOpened, Owed};
 use crate::open_bodies::Full;
 use crate::pax::Pax;
-use crate::request::Edit;
+use crate::request_edits::Edit;
 use crate::token_cache::Resolution;
 
 /// The mark of requests that the ledger answers; no provider can be named so.

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};
 use crate::event::{AnswerHead, Forward};
 use crate::gate::fake::Gatekeeper;
-use crate::request::apply;
+use crate::request_edits::apply;
 use proptest::prelude::*;
 
 const CONFIG: &str = r#"{

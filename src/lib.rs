@@ -88,6 +88,7 @@ mod refusal_words;
 pub mod reported;
 pub mod request;
 pub mod request_body;
+pub mod request_edits;
 pub mod request_error;
 mod request_keys;
 mod request_options;

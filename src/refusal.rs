@@ -1,5 +1,5 @@
-//! Every way to say no: status, stable code and headers. What it says to its caller is in `refusal_words`, how it is
-//! written in `refusal_shape`.
+//! Every way to say no: status, stable code and headers. Its words are in [`crate::refusal_words`], its JSON in
+//! [`crate::refusal_shape`].
 
 use crate::clock::Moment;
 use crate::pax::Pax;

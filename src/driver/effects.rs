@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Stream;
+use crate::admission::Admission;
 use crate::clock::UtcDay;
 use crate::complaints::Complaint;
 use crate::debit::Debit;
@@ -13,8 +14,7 @@ use crate::open_bodies::{Full, OpenBody};
 use crate::outbox;
 use crate::pax::Pax;
 use crate::port::{Buffer, Host, Level, Map, told};
-use crate::request::pieces;
-use crate::admission::Admission;
+use crate::request_edits::pieces;
 use crate::token_cache::Resolution;
 use crate::vm::Vm;
 

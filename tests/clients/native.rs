@@ -11,7 +11,7 @@ use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
 use pax_gateway::event::{Effect, Event};
 use pax_gateway::exchange::Exchange;
-use pax_gateway::request::apply;
+use pax_gateway::request_edits::apply;
 use pax_gateway::token_cache::Resolution;
 use pax_gateway::usage::Mode;
 use pax_stack::{Layout, Place, Upstream};

@@ -4,8 +4,9 @@ use crate::options_check::{MEDIA, asked};
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
 use pax_gateway::provider::OutputMaximum::{self, MaxCompletionTokens, MaxTokens};
-use pax_gateway::request::{Request, Rewrite, WrittenMaximum, WrittenTier, apply, edited_length};
+use pax_gateway::request::Request;
 use pax_gateway::request_body::RequestReader;
+use pax_gateway::request_edits::{Rewrite, WrittenMaximum, WrittenTier, apply, edited_length};
 use pax_gateway::request_error::RequestError;
 use pax_gateway::usage::Mode;
 

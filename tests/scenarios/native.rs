@@ -11,7 +11,7 @@ use pax_gateway::config::{Config, Gateway};
 use pax_gateway::digest::Digest;
 use pax_gateway::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply};
 use pax_gateway::exchange::Exchange;
-use pax_gateway::request::apply;
+use pax_gateway::request_edits::apply;
 use pax_gateway::token_cache::Resolution;
 use std::collections::BTreeMap;
 use std::rc::Rc;
