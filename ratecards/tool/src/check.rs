@@ -8,7 +8,7 @@ use std::fmt;
 
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::RateCard;
-use pax_gateway::card_file::{LOCK, name_of};
+use pax_gateway::card_file::{LOCK, name_of, version_of};
 use pax_gateway::clock::Moment;
 use pax_gateway::doc::Mistake;
 
