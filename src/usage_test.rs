@@ -218,8 +218,8 @@ const ADDITIONAL: &[(&str, &str, &str)] = &[
 #[test]
 fn cached_tokens_that_are_additional_are_added_once() {
     let counts = |raw: &str, mode| counts_by(Rules::Additional1, raw, mode);
-    for (name, raw, expected) in ADDITIONAL.iter().copied() {
-        assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
+    for (name, raw, expected) in ADDITIONAL {
+        assert_eq!(counts(raw, Mode::Chat), *expected, "{name}");
     }
     assert_eq!(counts(r#"{"prompt_tokens":5,"total_tokens":5}"#, Mode::Embeddings), "5 0 0 0");
     assert_eq!(counts(r#"{"total_tokens":5}"#, Mode::Embeddings), "-");
