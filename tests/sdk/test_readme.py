@@ -125,6 +125,19 @@ def test_every_link_leads_to_a_file_and_a_heading():
     assert count > 60 and broken == []
 
 
+def test_every_file_that_the_map_names_is_there():
+    named = {
+        (page, path)
+        for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"]
+        for path in re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w./-]+)`", PAGES[page])
+    }
+    assert len(named) > 80 and sorted(one for one in named if not (ROOT / one[1]).exists()) == []
+    rooms = re.findall(r"^\| `(src/\w+/)` \| (.*)$", PAGES["ARCHITECTURE.md"], re.MULTILINE)
+    modules = [(room, name) for room, about in rooms for name in re.findall(r"`(\w+)`", about)]
+    there = lambda room, name: any(path.suffix in ("", ".rs") for path in (ROOT / room).rglob(f"{name}*") if path.stem == name)
+    assert len(modules) > 70 and [one for one in modules if not there(*one)] == []
+
+
 def test_what_the_demo_prints_is_shown_as_it_is():
     """The demo itself counts what it does; here the steps' titles and the last line."""
     demo = (ROOT / "envoy/demo.sh").read_text()
