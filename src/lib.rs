@@ -9,6 +9,8 @@ pub mod answer;
 pub mod answer_headers;
 mod answer_keys;
 pub mod answer_status;
+mod answering;
+mod arriving;
 #[cfg(target_arch = "wasm32")]
 mod ask;
 pub mod body_watch;
@@ -57,6 +59,7 @@ pub mod metrics;
 pub mod models;
 pub mod nearest;
 pub mod open_bodies;
+mod opening;
 pub mod outbox;
 mod passing;
 pub mod pax;
