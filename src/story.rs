@@ -236,6 +236,11 @@ impl Story {
         });
     }
 
+    /// Where the account's day is now that its debit is in the outbox.
+    pub fn hears(&mut self, daily: Option<Daily>) {
+        self.daily = daily.or(self.daily);
+    }
+
     /// How it ended. An exchange that nobody ended was left by its caller.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
