@@ -191,3 +191,7 @@ fn gauge(host: &impl Host, vm: &SharedVm, now: Moment) {
     vm.tell(host, Metric::RateTableVersion, [], version.unwrap_or(0).into());
     vm.tell(host, Metric::BuildInfo, [VERSION], 1);
 }
+
+#[cfg(test)]
+#[path = "chores_test.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 //! events have no arm for all others. [`state_number`] and [`event_number`] make it ask for a new one here, too.
 
 use super::*;
-use crate::settle::Admission;
+use crate::admission::Admission;
 use std::collections::BTreeSet;
 
 /// An exchange and the gate itself. What the gate says comes back only when the test says so.

@@ -293,3 +293,10 @@ fn take_off_what_stays_here(host: &impl Host, map: Map, headers: &[(String, Vec<
         told(host, host.remove_header(map, name), "take an answer's header off");
     }
 }
+
+#[cfg(test)]
+mod answer_test;
+#[cfg(test)]
+mod host_calls_test;
+#[cfg(test)]
+mod request_test;

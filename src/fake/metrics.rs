@@ -45,6 +45,12 @@ impl Metrics {
         self.values.borrow().keys().filter_map(|name| Some(name.get(rest(name)?..)?.to_owned())).collect()
     }
 
+    /// The name of the metric that Envoy knows by this number.
+    #[must_use]
+    pub fn name(&self, id: u32) -> String {
+        self.names.borrow()[usize::try_from(id).unwrap()].clone()
+    }
+
     /// How many are defined.
     #[must_use]
     pub fn defined(&self) -> usize {
@@ -71,12 +77,12 @@ impl Port for Metrics {
     }
 
     fn add(&self, id: u32, by: u64) {
-        let name = self.names.borrow()[usize::try_from(id).unwrap()].clone();
+        let name = self.name(id);
         *self.values.borrow_mut().entry(name).or_default() += by;
     }
 
     fn record(&self, id: u32, value: u64) {
-        let name = self.names.borrow()[usize::try_from(id).unwrap()].clone();
+        let name = self.name(id);
         self.values.borrow_mut().insert(name, value);
     }
 }

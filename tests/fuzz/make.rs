@@ -301,14 +301,14 @@ fn stream(random: &mut Random) -> String {
 
 /// A case of this kind.
 pub fn make(random: &mut Random, kind: Kind) -> Vec<u8> {
-    let text = match kind {
-        Kind::Json => value(random, 0),
-        Kind::Chat | Kind::Embeddings => request(random),
-        Kind::Document => document(random),
-        Kind::Usage => usage(random),
-        Kind::Stream => stream(random),
+    let mut bytes = match kind {
+        Kind::Json => value(random, 0).into_bytes(),
+        Kind::Chat | Kind::Embeddings => request(random).into_bytes(),
+        Kind::Document => document(random).into_bytes(),
+        Kind::Usage => usage(random).into_bytes(),
+        Kind::Stream => stream(random).into_bytes(),
+        Kind::Pairs => crate::pairs_check::make(random),
     };
-    let mut bytes = text.into_bytes();
     if random.once_in(2) {
         mutate(random, &mut bytes);
     }
