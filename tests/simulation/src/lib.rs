@@ -44,25 +44,34 @@
 //! may still be on its way. A cap that the operator lowers binds from the next call on that has resolved its token anew.
 //! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open.
 
+mod callbacks;
 mod check;
+mod counted;
 mod event;
 mod faults;
 mod ledger;
 mod memory;
+mod network;
+mod outside;
 mod plan;
+mod planted;
 mod provider;
 mod random;
 mod stream;
 mod truth;
 mod vm;
+mod witness;
 mod world;
 
 use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pax_gateway::bundle::Bundle;
+use pax_gateway::card::RateCard;
 use pax_gateway::config::{Config, Gateway};
+use pax_gateway::doc::Mistakes;
 
 use world::World;
 
@@ -80,6 +89,12 @@ pub enum Fault {
     DroppedDebit,
     /// Durations are measured on the wall clock, which is set now and then.
     OneClock,
+    /// A call's record is taken out before its debit is in the outbox.
+    EarlyClear,
+    /// No watcher hears that a VM lives, so it sweeps the lane of one that does.
+    UnheardBeat,
+    /// A root that another took over from ends without being told, and keeps the sender's lease.
+    LostRetirement,
 }
 
 /// What a run came to.
@@ -99,6 +114,16 @@ pub struct Tally {
     pub orphans: u64,
     /// Calls whose VM was taken for dead and lived.
     pub doubted: u64,
+    /// Lanes that were taken from a VM that was dead, or taken for dead.
+    pub taken: u64,
+    /// Roots that another took over from.
+    pub retired: u64,
+    /// Of them: with a batch of debits under way.
+    pub retired_sending: u64,
+    /// Batches of VMs that serve nobody.
+    pub strangers: u64,
+    /// Calls under the card that came while the Envoy ran.
+    pub later_card: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -110,6 +135,11 @@ impl std::ops::AddAssign for Tally {
         self.conflicts += other.conflicts;
         self.orphans += other.orphans;
         self.doubted += other.doubted;
+        self.taken += other.taken;
+        self.retired += other.retired;
+        self.retired_sending += other.retired_sending;
+        self.strangers += other.strangers;
+        self.later_card += other.later_card;
     }
 }
 
@@ -117,8 +147,21 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds: {} steps, {} calls, {} entries; {} calls lost their VM, {} had one that was taken for dead, {} conflicts",
-            self.seeds, self.steps, self.calls, self.entries, self.orphans, self.doubted, self.conflicts
+            "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
+             taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} batches sent by a VM \
+             that served nobody",
+            self.seeds,
+            self.steps,
+            self.calls,
+            self.later_card,
+            self.entries,
+            self.orphans,
+            self.doubted,
+            self.conflicts,
+            self.taken,
+            self.retired,
+            self.retired_sending,
+            self.strangers
         )
     }
 }
@@ -153,8 +196,23 @@ const CONFIG: &str = r#"{
 /// Runs seeds, one after another.
 #[derive(Debug)]
 pub struct Simulator {
-    gateway: Rc<Gateway>,
+    /// The configurations that Envoys get, one after another.
+    gateways: Rc<[Gateway]>,
     fault: Fault,
+}
+
+/// The cards that an Envoy begins with, and with the one that comes later, which is in force at once.
+fn bundles() -> Result<[Rc<Bundle>; 2], Mistakes> {
+    let built_in = Bundle::embedded()?;
+    let mut cards: Vec<(Arc<RateCard>, Arc<str>)> =
+        built_in.files().map(|(card, text)| (Arc::clone(card), Arc::clone(text))).collect();
+    let later = cards.pop();
+    let first = Rc::new(Bundle::of(cards.clone()));
+    if let Some((_, text)) = later {
+        let text = text.replacen("2026-11-27T00:00:00Z", "2026-11-20T00:00:00Z", 1);
+        cards.push((Arc::new(RateCard::parse(&text)?), text.into()));
+    }
+    Ok([first, Rc::new(Bundle::of(cards))])
 }
 
 impl Simulator {
@@ -164,8 +222,9 @@ impl Simulator {
     /// What is wrong with the configuration or the rate cards that are built in.
     pub fn new(fault: Fault) -> Result<Self, String> {
         let config = Config::parse(CONFIG).map_err(|mistakes| mistakes.to_string())?;
-        let bundle = Bundle::embedded().map_err(|mistakes| mistakes.to_string())?;
-        Ok(Self { gateway: Rc::new(Gateway { config, bundle: bundle.into() }), fault })
+        let bundles = bundles().map_err(|mistakes| mistakes.to_string())?;
+        let gateways = bundles.map(|bundle| Gateway { config: config.clone(), bundle });
+        Ok(Self { gateways: Rc::new(gateways), fault })
     }
 
     /// Runs a seed.
@@ -173,7 +232,7 @@ impl Simulator {
     /// # Errors
     /// What did not hold, with all that happened until then.
     pub fn run(&self, seed: u64) -> Result<Tally, Box<Failure>> {
-        let world = World::new(seed, self.fault, &self.gateway, false);
+        let world = World::new(seed, self.fault, &self.gateways, false);
         let tally = play(&world);
         if world.broken.take().is_none() {
             return Ok(tally);
@@ -188,7 +247,7 @@ impl Simulator {
     /// Runs a seed and gives all that happened, and what did not hold after which step.
     #[must_use]
     pub fn trace(&self, seed: u64) -> (Tally, Vec<String>, Option<(u64, String)>) {
-        let world = World::new(seed, self.fault, &self.gateway, true);
+        let world = World::new(seed, self.fault, &self.gateways, true);
         world.say(|| format!("seed {seed}: {:?}", world.plan));
         let tally = play(&world);
         let broken = world.broken.take().map(|broken| (broken.step, broken.why));
@@ -248,13 +307,7 @@ const GAPS: u32 = 10;
 fn play(world: &World) -> Tally {
     world.begin();
     let holds = || world.broken.borrow().is_none();
-    let run_until = |until: u64| {
-        while holds() && world.step(until) {
-            world.check_step();
-            world.steps.set(world.steps.get() + 1);
-        }
-        world.time.set(world.time.get().max(until));
-    };
+    let run_until = |until: u64| world.run_until(until, || false);
     run_until(world.plan.chaos_ms);
     world.calm_down();
     // A thread that stood still at last may have come back long after its time.
@@ -283,6 +336,7 @@ fn play(world: &World) -> Tally {
     }
     if holds() {
         world.check_at_rest();
+        world.check_idle();
     }
     count(world)
 }
@@ -290,6 +344,7 @@ fn play(world: &World) -> Tally {
 fn count(world: &World) -> Tally {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let (ledger, truth) = (world.ledger.borrow(), world.truth.borrow());
+    let later = world.latest_card();
     Tally {
         seeds: 1,
         steps: world.steps.get(),
@@ -298,5 +353,7 @@ fn count(world: &World) -> Tally {
         conflicts: number(ledger.conflicts.len()),
         orphans: number(truth.calls.values().filter(|call| call.orphaned).count()),
         doubted: number(truth.calls.values().filter(|call| call.doubted).count()),
+        later_card: number(truth.calls.values().filter(|call| Some(call.card) == later).count()),
+        ..*world.tally.borrow()
     }
 }
