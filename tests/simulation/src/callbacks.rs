@@ -37,7 +37,7 @@ impl World {
         worker.number.set(number);
         self.say(|| format!("{site}: VM {number} begins"));
         worker.busy.set(true);
-        let shared = Shared::new(self, site, number, false);
+        let shared = Shared::new(self, site, number);
         let made = catch_unwind(AssertUnwindSafe(|| Box::new(Vm::new(&shared))));
         self.came_to_an_end(shared, made);
     }
@@ -46,7 +46,7 @@ impl World {
         let worker = self.worker(site);
         let Some(mut vm) = worker.vm.take() else { return };
         worker.busy.set(true);
-        let shared = Shared::new(self, site, vm.number, vm.serves);
+        let shared = Shared::new(self, site, vm.number);
         let done = catch_unwind(AssertUnwindSafe(|| {
             vm.handle(&shared, what);
             vm
@@ -85,6 +85,7 @@ impl World {
         let worker = self.worker(site);
         worker.vm.replace(None);
         let vm = worker.number.replace(0);
+        worker.serves_since.set(None);
         // What it held is to be looked at again.
         self.envoys[site.envoy].changed.set(true);
         self.truth.borrow_mut().vm_died(vm);

@@ -1,33 +1,52 @@
-//! The core under a seeded simulator: several Envoys with several workers each, callers, providers, an operator and a
-//! ledger, in one thread, by one seed. The exchange, the gate, the cap, the in-flight records, the outbox and the token
-//! cache are the ones that ship; so are the ledger's rules ([`pax_ledger::book`]). What Envoy does for them (its shared
-//! data, its callouts, its callbacks and their order) is played here.
+//! The production driver under a seeded simulator: several Envoys with several workers each and a main thread, callers,
+//! providers, an operator and a ledger, in one thread, by one seed. Streams ([`pax_gateway::driver`]), roots
+//! ([`pax_gateway::chores`]) and all below them are the ones that ship, on the one fake of Envoy
+//! ([`pax_gateway::fake`]); so are the ledger's rules ([`pax_ledger::book`]). Played here is what is around a proxy: the
+//! shared data that others write at the same time, clocks, timers, the network to the ledger, callers and providers.
 //!
 //! # What goes wrong
 //!
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
-//! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two;
+//! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. Before each operation on
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. New configurations come, the first with a rate card that
+//! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
 //! # What must hold
+//!
+//! How far a call has come is told by what is written of it (`witness.rs`), and by what its stream says of itself between two
+//! callbacks. At every write:
+//!
+//! 1. At every admission: what the Envoy knows to be spent, and what its own calls add to it by the simulator's own
+//!    account of them, fit the cap together.
+//! 2. A call's record is taken out only after its debit is in the outbox, or after its reservation was given back, and a
+//!    call that was let go is not charged.
+//! 3. A lane is taken over only if its owner has not said for [`DEAD_MS`] that it lives.
+//! 4. A VM that serves nobody sends debits only if the outbox stood still for [`LEASE_MS`].
+//! 5. Once all has been well for 20 s, no debit waits for longer than 5 s, which is half of the time for which a lease holds;
+//!    where no VM serves anybody, for as long as a lease more.
+//! 6. No token and no key is in a line of a log, in an answer of the filter's or in a question to the ledger.
 //!
 //! After every step:
 //!
 //! 1. Each reservation is of a call that is open in a living VM, or has a record, or has its debit in the outbox; each
 //!    cost that waits for the ledger has its debit in the outbox; each open call has its record.
 //! 2. What an Envoy knows of an account's day is what the account's entries up to that number add up to.
-//! 3. At every admission: what the Envoy knows to be spent, and what its own calls add to it by the simulator's own
-//!    account of them, fit the cap together.
-//! 4. The ledger never hears of an exchange under two different bytes, and what it has acknowledged is never sent under
+//! 3. The ledger never hears of an exchange under two different bytes, and what it has acknowledged is never sent under
 //!    others. Two cases are excused, and counted: a VM that was taken for dead and lives, and one that died while it
 //!    settled a call for which nothing was reserved.
+//! 4. The ledger has heard of each debit's card before the debit.
 //! 5. What is spent on a day never exceeds the fleet's bound, below.
 //!
 //! Once all has been well for a while: the outbox is empty, no record, reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
-//! it, and then its Envoy knows exactly what the ledger knows.
+//! it, under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
+//! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
+//! exactly, but for what a VM may or may not have counted in the callback in which it died.
+//!
+//! [`DEAD_MS`]: pax_gateway::in_flight::DEAD_MS
+//! [`LEASE_MS`]: pax_gateway::outbox::LEASE_MS
 //!
 //! # The bound for a fleet
 //!

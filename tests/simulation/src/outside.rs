@@ -29,8 +29,6 @@ pub(crate) struct Shared<'w> {
     pub(crate) site: Site,
     /// The VM at work.
     pub(crate) vm: u64,
-    /// Whether it ever had a stream.
-    pub(crate) serves: Cell<bool>,
     /// The root whose callback it is, or whose stream's.
     pub(crate) root: Cell<u32>,
     /// What the VM did in the callback.
@@ -51,9 +49,8 @@ pub(crate) struct Seen {
 }
 
 impl<'w> Shared<'w> {
-    pub(crate) fn new(world: &'w World, site: Site, vm: u64, serves: bool) -> Self {
-        let (serves, root) = (Cell::new(serves), Cell::new(0));
-        Self { world, site, vm, serves, root, seen: Seen::default() }
+    pub(crate) fn new(world: &'w World, site: Site, vm: u64) -> Self {
+        Self { world, site, vm, root: Cell::new(0), seen: Seen::default() }
     }
 
     pub(crate) fn memory(&self) -> &Map {
@@ -77,7 +74,7 @@ impl<'w> Shared<'w> {
     /// A VM that serves nobody sends only what nobody else has sent for as long as a lease holds.
     fn check_sender(&self) {
         let (now, since) = (self.world.time.get(), self.seen.still_since.get());
-        if self.serves.get() {
+        if self.world.worker(self.site).serves_since.get().is_some() {
             return;
         }
         self.world.tally.borrow_mut().strangers += 1;

@@ -57,8 +57,8 @@ impl Vm {
         if own_key {
             headers.push(("x-matrix-byo-api-key".to_owned(), OWN_KEY.into()));
         }
-        self.serves = true;
-        shared.serves.set(true);
+        let serves_since = &world.worker(self.site).serves_since;
+        serves_since.set(serves_since.get().or(Some(world.time.get())));
         let at = self.roots.len() - 1;
         let rooted = &self.roots[at];
         shared.root.set(rooted.context);

@@ -52,8 +52,6 @@ pub(crate) struct Vm {
     /// The newest is the last.
     pub(crate) roots: Vec<Rooted>,
     pub(crate) streams: BTreeMap<u32, Stream>,
-    /// Whether it ever had a stream.
-    pub(crate) serves: bool,
 }
 
 impl Vm {
@@ -66,7 +64,6 @@ impl Vm {
             state: State::with_metrics(metrics),
             roots: Vec::new(),
             streams: BTreeMap::new(),
-            serves: false,
         };
         let proxy = Proxy { outside: shared, state: &vm.state };
         let _ = vm.shared.with(|it| it.define_metrics(&proxy));

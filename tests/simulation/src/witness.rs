@@ -3,6 +3,7 @@
 use pax_gateway::clock::UtcDay;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::in_flight::DEAD_MS;
+use pax_gateway::outbox::LEASE_MS;
 use pax_gateway::pax::Pax;
 
 use crate::memory::{
@@ -155,7 +156,11 @@ impl Shared<'_> {
         let Some((_, canonical)) = read_slot(after) else {
             let (Some(since), Some((_, canonical))) = (since.remove(key), read_slot(before)) else { return };
             if let Some(calm) = world.calm_since.get() {
-                let waited = now.saturating_sub(since.max(calm + SETTLED_MS));
+                let workers = world.envoys[self.site.envoy].workers.iter();
+                let serves = workers.filter_map(|worker| worker.serves_since.get()).min();
+                // What nobody sends who serves, others send after a lease's time.
+                let sent_from = serves.unwrap_or(u64::MAX).min(since + LEASE_MS);
+                let waited = now.saturating_sub(since.max(calm + SETTLED_MS).max(sent_from));
                 if waited > WAIT_MS {
                     let id = exchange_of(canonical);
                     world.fail(&format!("{}: the debit of {id} waited for {waited} ms", self.site));

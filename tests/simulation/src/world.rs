@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     pub(crate) vm: RefCell<Option<Box<Vm>>>,
     /// Its VM, of all that ever were; 0 while it has none.
     pub(crate) number: Cell<u64>,
+    /// Since when its VM has had streams.
+    pub(crate) serves_since: Cell<Option<u64>>,
     pub(crate) busy: Cell<bool>,
     pub(crate) asleep_until: Cell<u64>,
 }
@@ -104,6 +106,7 @@ impl World {
         let worker = || Worker {
             vm: RefCell::new(None),
             number: Cell::new(0),
+            serves_since: Cell::new(None),
             busy: Cell::new(false),
             asleep_until: Cell::new(0),
         };

@@ -56,7 +56,16 @@ fn a_lost_compare_and_swap_is_found() {
 fn a_duration_on_a_clock_that_is_set_is_found() {
     is_found(
         Fault::OneClock,
-        &["a small call", "the record of", "never left the outbox", "debits that do not wait"],
+        &[
+            "a small call",
+            "the record of",
+            "never left the outbox",
+            "debits that do not wait",
+            "waited for",
+            "is taken from a VM that beat",
+            "is not priced by",
+            "serves nobody sends",
+        ],
     );
 }
 
