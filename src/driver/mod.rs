@@ -61,6 +61,12 @@ impl Stream {
         }
     }
 
+    /// Where its exchange has come to.
+    #[must_use]
+    pub const fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
     /// The root has the ledger's answer, or none.
     pub(crate) fn take_resolution(&mut self, host: &impl Host, resolution: Resolution, now: Now) {
         self.now = now;

@@ -2,15 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::meter::Port;
 use crate::metrics::Kind;
 
-/// Metrics, kept by their names.
+/// Metrics, kept by their names. Each VM has numbers of its own for them; their values are Envoy's, and outlive a VM.
 #[derive(Debug, Default)]
 pub struct Metrics {
     names: RefCell<Vec<String>>,
-    values: RefCell<BTreeMap<String, u64>>,
+    values: Rc<RefCell<BTreeMap<String, u64>>>,
     refuses: bool,
     asked: Cell<usize>,
 }
@@ -20,6 +21,12 @@ impl Metrics {
     #[must_use]
     pub fn refusing() -> Self {
         Self { refuses: true, ..Self::default() }
+    }
+
+    /// The metrics of another VM of the same Envoy.
+    #[must_use]
+    pub fn of_another_vm(&self) -> Self {
+        Self { values: Rc::clone(&self.values), refuses: self.refuses, ..Self::default() }
     }
 
     /// The value of the metric of that name.
@@ -77,12 +84,21 @@ impl Port for Metrics {
     }
 
     fn add(&self, id: u32, by: u64) {
-        let name = self.name(id);
-        *self.values.borrow_mut().entry(name).or_default() += by;
+        self.change(id, |value| *value += by);
     }
 
     fn record(&self, id: u32, value: u64) {
-        let name = self.name(id);
-        self.values.borrow_mut().insert(name, value);
+        self.change(id, |known| *known = value);
+    }
+}
+
+impl Metrics {
+    fn change(&self, id: u32, with: impl FnOnce(&mut u64)) {
+        let (names, mut values) = (self.names.borrow(), self.values.borrow_mut());
+        let name = &names[usize::try_from(id).unwrap()];
+        match values.get_mut(name) {
+            Some(value) => with(value),
+            None => with(values.entry(name.clone()).or_default()),
+        }
     }
 }

@@ -59,6 +59,12 @@ pub struct State {
 }
 
 impl State {
+    /// What a proxy keeps for a new VM, whose metrics are these.
+    #[must_use]
+    pub fn with_metrics(metrics: Metrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// A number that was not given out before.
     pub fn number(&self) -> u32 {
         self.numbers.set(self.numbers.get() + 1);

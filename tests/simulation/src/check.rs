@@ -5,23 +5,41 @@ use std::collections::BTreeSet;
 use pax_gateway::account::{Status, Tier};
 use pax_gateway::clock::UtcDay;
 use pax_gateway::digest::Digest;
+use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::outbox::Contents;
 use pax_gateway::pax::Pax;
+use pax_gateway::worker::IDLE_MS;
 
 use crate::event::{Site, What};
-use crate::memory::{Still, There, exchange_of};
+use crate::memory::{self, There};
+use crate::provider::secret;
 use crate::truth::{Call, Stage};
+use crate::witness::WAIT_MS;
 use crate::world::World;
 
+/// How long a small call takes at most.
+const SMALL_CALL_MS: u64 = 20_000;
+
 impl World {
+    /// Things happen until that time, or until it is enough; each is checked.
+    pub(crate) fn run_until(&self, until: u64, enough: impl Fn() -> bool) {
+        while self.broken.borrow().is_none() && !enough() {
+            if !self.step(until) {
+                self.time.set(self.time.get().max(until));
+                return;
+            }
+            self.check_step();
+            self.steps.set(self.steps.get() + 1);
+        }
+    }
+
     /// After every step.
     pub(crate) fn check_step(&self) {
         for envoy in 0..self.plan.envoys {
-            let (memory, checked) = (&self.envoys[envoy].memory, &self.envoys[envoy].checked);
-            if checked.replace(memory.writes.get()) == memory.writes.get() {
+            if !self.envoys[envoy].changed.replace(false) {
                 continue;
             }
-            let there = memory.read();
+            let there = memory::read(&self.envoys[envoy].memory);
             self.check_items(envoy, &there);
             self.check_known(envoy, &there);
             self.check_records(envoy, &there);
@@ -34,11 +52,9 @@ impl World {
 
     /// No reservation without an exchange or its end, nothing pending without its debit.
     fn check_items(&self, envoy: usize, there: &There) {
-        let tag_of = |id: &str| id.parse().ok().map(|id: pax_gateway::exchange_id::ExchangeId| id.tag().0);
-        let waiting: BTreeSet<u64> =
-            there.waiting.iter().filter_map(|(_, it)| tag_of(exchange_of(it))).collect();
-        let records: BTreeSet<u64> = there.records.iter().filter_map(|id| tag_of(id)).collect();
-        let living = self.open_tags(envoy);
+        let tags = |ids: &[ExchangeId]| -> BTreeSet<u64> { ids.iter().map(|id| id.tag().0).collect() };
+        let (waiting, records) = (tags(&there.waiting), tags(&there.records));
+        let living = tags(&self.open_calls(envoy));
         let truth = self.truth.borrow();
         for day in &there.days {
             for (tag, amount) in &day.open {
@@ -64,15 +80,16 @@ impl World {
         }
     }
 
-    /// The tags of open exchanges in living VMs.
-    fn open_tags(&self, envoy: usize) -> BTreeSet<u64> {
-        let mut tags = BTreeSet::new();
+    /// Open exchanges in living VMs.
+    fn open_calls(&self, envoy: usize) -> Vec<ExchangeId> {
+        let mut open = Vec::new();
         for worker in &self.envoys[envoy].workers {
             if let Some(vm) = worker.vm.borrow().as_ref() {
-                tags.extend(vm.streams.values().filter_map(crate::stream::Stream::open_tag));
+                let handles = vm.streams.keys().filter_map(|context| vm.state.handle(*context));
+                open.extend(handles.filter_map(|it| it.look(|stream| stream.exchange().owed()).flatten()));
             }
         }
-        tags
+        open
     }
 
     /// What an Envoy knows of a day is what the ledger's entries up to that number add up to.
@@ -92,14 +109,10 @@ impl World {
     /// A call that was sent on has a record until it is settled.
     fn check_records(&self, envoy: usize, there: &There) {
         let truth = self.truth.borrow();
-        for worker in &self.envoys[envoy].workers {
-            let vm = worker.vm.borrow();
-            for stream in vm.iter().flat_map(|vm| vm.streams.values()).filter(|it| it.open_tag().is_some()) {
-                let Some(id) = stream.exchange.id() else { continue };
-                let doubted = truth.calls.get(&id).is_some_and(|call| call.doubted);
-                if !doubted && !there.records.contains(&id.to_string()) {
-                    self.fail(&format!("envoy {envoy}: {id} is open and has no record"));
-                }
+        for id in self.open_calls(envoy) {
+            let doubted = truth.calls.get(&id).is_some_and(|call| call.doubted);
+            if !doubted && !there.records.contains(&id) {
+                self.fail(&format!("envoy {envoy}: {id} is open and has no record"));
             }
         }
     }
@@ -125,17 +138,17 @@ impl World {
         if ledger.rejected > 0 {
             self.fail("the ledger got a debit that it cannot record");
         }
+        if ledger.unproven > 0 {
+            self.fail("the ledger got a debit under a card that it had not heard of");
+        }
     }
 
     /// Once all has been well for long enough.
     pub(crate) fn check_at_rest(&self) {
         for envoy in 0..self.plan.envoys {
-            let there = self.envoys[envoy].memory.read();
-            if let Some((_, debit)) = there.waiting.first() {
-                self.fail(&format!(
-                    "envoy {envoy}: the debit of {} never left the outbox",
-                    exchange_of(debit)
-                ));
+            let there = memory::read(&self.envoys[envoy].memory);
+            if let Some(id) = there.waiting.first() {
+                self.fail(&format!("envoy {envoy}: the debit of {id} never left the outbox"));
             }
             if let Some(id) = there.records.first() {
                 self.fail(&format!("envoy {envoy}: the record of {id} stays"));
@@ -160,6 +173,35 @@ impl World {
         self.check_entries();
     }
 
+    /// At the end nothing waits: each worker's root is alone and looks once a second, and the metrics say what happened.
+    pub(crate) fn check_idle(&self) {
+        for (envoy, it) in self.envoys.iter().enumerate() {
+            for vm in it.workers.iter().filter_map(|worker| worker.vm.try_borrow().ok()) {
+                let roots = vm.iter().flat_map(|vm| &vm.roots);
+                let paces: Vec<u32> = roots.map(|root| root.period_ms).collect();
+                if paces != [IDLE_MS] {
+                    self.fail(&format!(
+                        "envoy {envoy}: the roots of a worker that rests tick every {paces:?} ms"
+                    ));
+                }
+            }
+            let metrics = it.metrics.borrow();
+            for gauge in [
+                "pax_outbox_waiting",
+                "pax_debits_unsupported",
+                "pax_calls_in_flight",
+                "pax_reserved_picopax",
+            ] {
+                if metrics.of(gauge) != Some(0) {
+                    self.fail(&format!("envoy {envoy}: {gauge} is {:?} at rest", metrics.of(gauge)));
+                }
+            }
+            if let Some(differs) = it.counted.borrow().differs(&metrics) {
+                self.fail(&format!("envoy {envoy}: {differs}"));
+            }
+        }
+    }
+
     fn check_entries(&self) {
         let (ledger, truth) = (self.ledger.borrow(), self.truth.borrow());
         for (id, call) in &truth.calls {
@@ -180,30 +222,28 @@ impl World {
 
     /// Whether the outbox of an Envoy has come to its end.
     pub(crate) fn outbox_is_empty(&self, envoy: usize) -> bool {
-        Contents::of(&Still(&self.envoys[envoy].memory)).all() == 0
+        Contents::of(&self.envoys[envoy].memory).all() == 0
     }
 
     /// A small call of an account is served if the ledger says that it may be; then its Envoy knows what it spent.
     pub(crate) fn check_small_call(&self, envoy: usize, token: &str) {
         let site = Site { envoy, worker: 0 };
-        let digest = Digest::of(&[token.as_bytes()]).0;
+        let digest = Digest::of(&[secret(token).as_bytes()]).0;
         let (account, revoked) = match self.ledger.borrow().tokens.get(&digest) {
             Some(token) => (token.account.clone(), token.revoked),
             None => return,
         };
-        let day = self.clock(site).wall.day();
+        let now = self.clock(site).wall;
+        let (day, card) = (now.day(), self.newest(envoy).bundle.in_force(now).map(|card| card.sha256));
         let before = self.ledger.borrow().spent(&account, day);
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
-        self.ended.borrow_mut().clear();
+        self.ended.set(None);
         self.later(1, site, vm, What::SmallCall { token: token.to_owned() });
-        let until = self.time.get() + 20_000;
-        while self.broken.borrow().is_none() && self.step(until) {
-            self.check_step();
-            self.steps.set(self.steps.get() + 1);
-        }
-        let ended = self.ended.borrow_mut().pop_last();
-        let Some((_, (replied, forwarded))) = ended else {
+        let until = self.time.get() + SMALL_CALL_MS;
+        self.run_until(until, || self.ended.get().is_some());
+        self.run_until(self.time.get() + WAIT_MS, || false);
+        let Some((replied, forwarded)) = self.ended.take() else {
             return self.fail(&format!("envoy {envoy}: a small call of {account} never ended"));
         };
         let ledger = self.ledger.borrow();
@@ -230,6 +270,9 @@ impl World {
                 kept.status, kept.daily_cap
             ));
         }
+        if last.is_some_and(|call| Some(call.card) != card) && same_day {
+            self.fail(&format!("envoy {envoy}: a small call is not priced by the card in force: {last:?}"));
+        }
         if forwarded && kept.tier == Tier::Free && same_day {
             self.check_synced(envoy, (&account, day), &ledger);
         }
@@ -237,7 +280,7 @@ impl World {
 
     fn check_synced(&self, envoy: usize, of: (&str, UtcDay), ledger: &crate::ledger::Ledger) {
         let (account, today) = of;
-        let there = self.envoys[envoy].memory.read();
+        let there = memory::read(&self.envoys[envoy].memory);
         let known = there.days.iter().find(|day| day.account == account && day.day == today);
         let spent = ledger.spent(account, today).picopax();
         if known.is_none_or(|day| day.spent != spent || !day.open.is_empty() || !day.pending.is_empty()) {
@@ -250,19 +293,16 @@ impl World {
 
 /// How many entries a call has, by what became of it.
 fn fits(call: &Call, has_entry: bool) -> Result<(), &'static str> {
-    let ended = matches!(call.stage, Stage::Settled | Stage::Open | Stage::Settling);
     let expected = match call.stage {
         _ if call.killed => return Ok(()),
-        Stage::Refused => Some(false),
-        Stage::Opening if call.reservation.is_some() => Some(false),
-        Stage::Opening => None,
-        // Its VM may have died with the reservation still there, or before its caller was sent on.
-        Stage::Releasing => None,
-        Stage::Released if call.doubted => None,
-        Stage::Released => Some(false),
-        Stage::Settled => Some(true),
-        Stage::Open | Stage::Settling if call.forwarded && call.orphaned && ended => Some(true),
-        Stage::Open | Stage::Settling => None,
+        // The sweeper has put one in, and its living VM knew nothing of it.
+        Stage::LetGo if call.doubted => None,
+        Stage::LetGo => Some(false),
+        Stage::Charged | Stage::Settled => Some(true),
+        Stage::Recorded if call.reservation.is_some() && !call.doubted => Some(false),
+        Stage::Recorded | Stage::Reserved if call.forwarded && call.orphaned => Some(true),
+        // Its VM may have died before its caller was sent on.
+        Stage::Recorded | Stage::Reserved => None,
     };
     match expected {
         Some(true) if !has_entry => Err("an entry"),

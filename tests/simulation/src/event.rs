@@ -1,6 +1,7 @@
 //! What can happen in the world, and how a trace tells it.
 
 use std::fmt;
+use std::rc::Rc;
 
 use pax_gateway::clock::UtcDay;
 use pax_gateway::digest::Digest;
@@ -9,7 +10,7 @@ use pax_gateway::wire::{DebitReply, Resolved, Standing, StandingAsk};
 use crate::faults::Happening;
 use crate::memory::exchange_of;
 
-/// A worker of an Envoy.
+/// A worker of an Envoy; the last of them is its main thread, which serves nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Site {
     pub(crate) envoy: usize,
@@ -22,10 +23,15 @@ impl fmt::Display for Site {
     }
 }
 
-/// What happens to a VM.
+/// What happens to a VM. Roots and streams are told by their contexts.
 #[derive(Debug)]
 pub(crate) enum What {
-    Tick,
+    /// A root's timer: `number` is that of its last setting, `due` when it was to go off.
+    Tick {
+        root: u32,
+        number: u64,
+        due: u64,
+    },
     /// A caller comes, with this token and perhaps a key of its own.
     Call {
         token: String,
@@ -36,18 +42,27 @@ pub(crate) enum What {
         token: String,
     },
     /// The next act of a stream.
-    Act(u64),
-    HangUp(u64),
-    /// A callout's answer, or its failure.
-    Reply(u64, Answer),
+    Act(u32),
+    HangUp(u32),
+    /// The end of a root's callout.
+    Reply {
+        root: u32,
+        callout: u32,
+        answer: Answer,
+    },
+    /// A new configuration comes: a new root takes over.
+    Configure,
+    /// A root that another took over from ends.
+    Done(u32),
 }
 
-/// What a VM asks the ledger.
-#[derive(Clone, Debug)]
+/// What a root asks the ledger.
+#[derive(Debug)]
 pub(crate) enum Question {
     Resolve(Digest, UtcDay),
     Standings(Vec<StandingAsk>),
     Debits(Vec<Vec<u8>>),
+    Cards(Vec<String>),
 }
 
 /// What it hears.
@@ -56,7 +71,11 @@ pub(crate) enum Answer {
     Resolved(Option<Resolved>),
     Standings(Vec<Option<Standing>>),
     Debits(Vec<DebitReply>),
-    Failed,
+    Cards(Vec<Digest>),
+    /// Somebody on the way says that the ledger is not there.
+    Away,
+    /// Nothing, until the time was over.
+    Nothing,
 }
 
 /// A question on its way.
@@ -64,8 +83,9 @@ pub(crate) enum Answer {
 pub(crate) struct Message {
     pub(crate) site: Site,
     pub(crate) vm: u64,
-    pub(crate) callout: u64,
-    pub(crate) question: Question,
+    pub(crate) root: u32,
+    pub(crate) callout: u32,
+    pub(crate) question: Rc<Question>,
     pub(crate) answer_lost: bool,
 }
 
@@ -73,8 +93,10 @@ pub(crate) struct Message {
 pub(crate) enum Event {
     /// Something happens to a VM, if it still lives.
     At(Site, u64, What),
-    /// A caller comes to a worker, whichever VM it has.
+    /// A caller comes to a worker, whichever VM it has, and others follow while there are troubles.
     Arrival(Site),
+    /// The same, and nobody follows.
+    Visit(Site),
     /// A worker gets a new VM.
     Reload(Site),
     ToLedger(Box<Message>),
@@ -83,7 +105,9 @@ pub(crate) enum Event {
 
 pub(crate) fn shortly(what: &What) -> String {
     match what {
-        What::Reply(callout, answer) => format!("answer ({callout}): {}", heard(answer)),
+        What::Reply { root, callout, answer } => {
+            format!("answer ({callout}) for root {root}: {}", heard(answer))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -96,6 +120,7 @@ pub(crate) fn told(question: &Question) -> String {
             let ids: Vec<_> = lines.iter().map(|line| exchange_of(line)).collect();
             format!("to record {ids:?}")
         }
+        Question::Cards(cards) => format!("to know {} cards", cards.len()),
     }
 }
 
@@ -106,6 +131,7 @@ pub(crate) fn heard(answer: &Answer) -> String {
                 replies.iter().map(|it| format!("{} {:?} {:?}", it.exchange_id, it.outcome, it.standing));
             short.collect::<Vec<_>>().join(", ")
         }
+        Answer::Cards(known) => format!("{} cards are known", known.len()),
         other => format!("{other:?}"),
     }
 }

@@ -4,8 +4,9 @@ use pax_gateway::account::{Status, Tier};
 use pax_gateway::digest::Digest;
 use pax_gateway::pax::Pax;
 
-use crate::event::{Event, Site};
+use crate::event::{Event, Site, What};
 use crate::ledger::Token;
+use crate::provider::secret;
 use crate::world::World;
 
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +23,12 @@ pub(crate) enum Happening {
     Nap(Site, u64),
     /// The operator changes an account or a token.
     Change,
+    /// An Envoy gets a new configuration: no trouble, but one more thing that may come at any moment.
+    Configure(usize),
 }
 
+/// How long all has been well by then.
+const QUIET_MS: u64 = 25_000;
 const HOUR_MS: i64 = 3_600_000;
 
 fn account_name(number: usize) -> String {
@@ -40,13 +45,15 @@ impl World {
             ledger.open_account(&account_name(number), tier, Some(self.random_cap()));
             for token in 0..2 {
                 let name = format!("token-{number}-{token}");
-                let kept = Token { account: account_name(number), id: name.clone(), revoked: false };
-                ledger.tokens.insert(Digest::of(&[name.as_bytes()]).0, kept);
+                let digest = Digest::of(&[secret(&name).as_bytes()]).0;
+                ledger
+                    .tokens
+                    .insert(digest, Token { account: account_name(number), id: name, revoked: false });
             }
         }
         drop(ledger);
-        for site in self.sites() {
-            self.load(site);
+        self.sites().for_each(|site| self.load(site));
+        for site in self.serving_sites() {
             self.push(self.random.between(1, 2 * self.plan.call_ms), Event::Arrival(site));
         }
         self.plan_troubles();
@@ -84,6 +91,9 @@ impl World {
             let nap = Happening::Nap(*random.pick(&sites), random.between(2_000, 16_000));
             self.push(some_time(), Event::Happens(nap));
         }
+        for _ in 0..plan.configurations {
+            self.push(some_time(), Event::Happens(Happening::Configure(envoy())));
+        }
         for _ in 0..plan.changes {
             self.push(some_time(), Event::Happens(Happening::Change));
         }
@@ -103,7 +113,7 @@ impl World {
     }
 
     pub(crate) fn happens(&self, happening: Happening) {
-        if self.calm.get() && !matches!(happening, Happening::LedgerUp) {
+        if self.calm.get() && !matches!(happening, Happening::LedgerUp | Happening::Configure(_)) {
             return;
         }
         self.say(|| format!("{happening:?}"));
@@ -118,15 +128,31 @@ impl World {
             }
             Happening::Nap(site, ms) => self.worker(site).asleep_until.set(self.time.get() + ms),
             Happening::Change => self.operator_changes_something(),
+            Happening::Configure(envoy) => self.configure(envoy),
+        }
+    }
+
+    /// The workers get it one after another. A VM that begins has it at once.
+    fn configure(&self, envoy: usize) {
+        let configurations = &self.envoys[envoy].configurations;
+        configurations.set(configurations.get() + 1);
+        for site in self.sites().filter(|site| site.envoy == envoy) {
+            let vm = self.worker(site).number.get();
+            self.later(self.random.between(1, 300), site, vm, What::Configure);
         }
     }
 
     fn kill(&self, envoy: usize) {
         let killed = &self.envoys[envoy];
-        for worker in 0..self.plan.workers {
+        for worker in 0..=self.plan.workers {
             self.vm_is_gone(Site { envoy, worker });
         }
         killed.memory.forget();
+        killed.metrics.take();
+        killed.counted.take();
+        killed.lanes.take();
+        killed.waits_since.take();
+        killed.moved.set(self.time.get());
         self.truth.borrow_mut().envoy_was_killed(killed.life.get(), &self.ledger.borrow());
         killed.life.set(self.number());
     }
@@ -148,24 +174,36 @@ impl World {
                     it.status = if it.status == Status::Active { Status::Disabled } else { Status::Active };
                 });
             }
-            2 => {
-                ledger.accounts.entry(account).and_modify(|it| it.daily_cap = Some(Pax::ZERO));
-            }
-            _ => {
-                ledger.accounts.entry(account).and_modify(|it| it.daily_cap = Some(cap));
-            }
+            2 => ledger.set_cap(&account, Pax::ZERO),
+            _ => ledger.set_cap(&account, cap),
         }
     }
 
-    /// From now on all is well: the ledger is there, and nobody comes, dies or stands still.
+    /// From now on all is well: the ledger is there, and nobody dies or stands still. A few callers still come, and some
+    /// configurations.
     pub(crate) fn calm_down(&self) {
         self.say(|| "all is well from here on".to_owned());
         self.calm.set(true);
+        self.calm_since.set(Some(self.time.get()));
         let mut ledger = self.ledger.borrow_mut();
         (ledger.down, ledger.behind) = (false, false);
         drop(ledger);
         for site in self.sites() {
             self.worker(site).asleep_until.set(0);
+        }
+        self.plan_visits();
+    }
+
+    /// Once all has been well for a while, callers come around the moment of a configuration.
+    fn plan_visits(&self) {
+        for envoy in (0..self.plan.envoys).filter(|_| self.random.chance(1, 2)) {
+            let at = self.random.between(QUIET_MS, QUIET_MS + 4_000);
+            self.push(at, Event::Happens(Happening::Configure(envoy)));
+            for site in self.serving_sites().filter(|site| site.envoy == envoy) {
+                for _ in 0..self.random.between(0, 4) {
+                    self.push(at - 3_000 + self.random.between(0, 4_000), Event::Visit(site));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A ledger in memory around the book's own rules: what it answers, and every total that it ever had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::{Moment, UtcDay};
@@ -14,10 +14,7 @@ use pax_ledger::book::{self, Page};
 /// An entry.
 pub(crate) struct Entry {
     pub(crate) canonical: Vec<u8>,
-    pub(crate) account: String,
     pub(crate) account_seq: u64,
-    pub(crate) day: UtcDay,
-    pub(crate) cost: Pax,
 }
 
 /// A token: whose it is, and whether it still is.
@@ -32,7 +29,11 @@ pub(crate) struct Kept {
     pub(crate) tier: Tier,
     pub(crate) status: Status,
     pub(crate) daily_cap: Option<Pax>,
+    /// The highest that it ever was.
+    pub(crate) highest_cap: Pax,
     page: Page,
+    /// Of each day, every total that it had, by the number of its last entry.
+    totals: BTreeMap<UtcDay, BTreeMap<u64, Pax>>,
 }
 
 #[derive(Default)]
@@ -42,18 +43,36 @@ pub(crate) struct Ledger {
     pub(crate) behind: bool,
     pub(crate) accounts: BTreeMap<String, Kept>,
     pub(crate) tokens: BTreeMap<[u8; 32], Token>,
+    /// The rate cards that it was told of.
+    cards: BTreeSet<Digest>,
     pub(crate) entries: BTreeMap<ExchangeId, Entry>,
     /// Exchanges of which other bytes came than those of their entry.
     pub(crate) conflicts: Vec<ExchangeId>,
     pub(crate) rejected: u64,
+    /// Debits under a card that it had not heard of.
+    pub(crate) unproven: u64,
     /// How many debits came.
     pub(crate) posted: u64,
 }
 
 impl Ledger {
     pub(crate) fn open_account(&mut self, name: &str, tier: Tier, daily_cap: Option<Pax>) {
-        let kept = Kept { tier, status: Status::Active, daily_cap, page: Page::empty(name) };
+        let (status, highest_cap) = (Status::Active, daily_cap.unwrap_or_default());
+        let kept =
+            Kept { tier, status, daily_cap, highest_cap, page: Page::empty(name), totals: BTreeMap::new() };
         self.accounts.insert(name.to_owned(), kept);
+    }
+
+    pub(crate) fn set_cap(&mut self, account: &str, cap: Pax) {
+        if let Some(kept) = self.accounts.get_mut(account) {
+            (kept.daily_cap, kept.highest_cap) = (Some(cap), kept.highest_cap.max(cap));
+        }
+    }
+
+    pub(crate) fn learn_cards(&mut self, texts: &[String]) -> Vec<Digest> {
+        let cards: Vec<Digest> = texts.iter().map(|text| Digest::of(&[text.as_bytes()])).collect();
+        self.cards.extend(&cards);
+        cards
     }
 
     pub(crate) fn resolve(&self, token: &Digest, utc_day: UtcDay) -> Option<Resolved> {
@@ -81,11 +100,12 @@ impl Ledger {
         kept.and_then(|kept| kept.page.days.get(&day).copied()).unwrap_or_default().nearest()
     }
 
-    /// The same, by the account's entries up to a number, added up one by one.
+    /// The same, by the account's entries up to a number: what these cost was added up one by one.
     pub(crate) fn spent_up_to(&self, account: &str, day: UtcDay, account_seq: u64) -> Pax {
-        let entries = self.entries.values().filter(|entry| entry.account == account && entry.day == day);
-        let costs = entries.filter(|entry| entry.account_seq <= account_seq).map(|entry| entry.cost);
-        costs.fold(Pax::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(Pax::MAX))
+        let Some(totals) = self.accounts.get(account).and_then(|kept| kept.totals.get(&day)) else {
+            return Pax::ZERO;
+        };
+        totals.range(..=account_seq).next_back().map_or(Pax::ZERO, |(_, total)| *total)
     }
 
     pub(crate) fn post(&mut self, line: &[u8], now: Moment) -> DebitReply {
@@ -99,6 +119,7 @@ impl Ledger {
             }
         };
         let id = received.debit.exchange_id;
+        self.unproven += u64::from(!self.cards.contains(&received.debit.card_sha256));
         if self.behind && id.tag().0 % 2 == 1 {
             return reply(id.to_string(), Outcome::Unsupported, None, None);
         }
@@ -126,13 +147,10 @@ impl Ledger {
         };
         let account_seq = u64::try_from(link.account_seq).unwrap_or(0);
         let now_standing = standing(&kept.page, day);
-        let entry = Entry {
-            canonical: received.canonical,
-            account: received.debit.account,
-            account_seq,
-            day,
-            cost: received.debit.cost_pax,
-        };
+        let totals = kept.totals.entry(day).or_default();
+        let before = totals.last_key_value().map_or(Pax::ZERO, |(_, total)| *total);
+        totals.insert(account_seq, before.checked_add(received.debit.cost_pax).unwrap_or(Pax::MAX));
+        let entry = Entry { canonical: received.canonical, account_seq };
         self.entries.insert(id, entry);
         reply(id.to_string(), Outcome::Recorded, Some(account_seq), Some(now_standing))
     }

@@ -1,33 +1,52 @@
-//! The core under a seeded simulator: several Envoys with several workers each, callers, providers, an operator and a
-//! ledger, in one thread, by one seed. The exchange, the gate, the cap, the in-flight records, the outbox and the token
-//! cache are the ones that ship; so are the ledger's rules ([`pax_ledger::book`]). What Envoy does for them (its shared
-//! data, its callouts, its callbacks and their order) is played here.
+//! The production driver under a seeded simulator: several Envoys with several workers each and a main thread, callers,
+//! providers, an operator and a ledger, in one thread, by one seed. Streams ([`pax_gateway::driver`]), roots
+//! ([`pax_gateway::chores`]) and all below them are the ones that ship, on the one fake of Envoy
+//! ([`pax_gateway::fake`]); so are the ledger's rules ([`pax_ledger::book`]). Played here is what is around a proxy: the
+//! shared data that others write at the same time, clocks, timers, the network to the ledger, callers and providers.
 //!
 //! # What goes wrong
 //!
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
-//! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two;
+//! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. Before each operation on
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. New configurations come, the first with a rate card that
+//! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
 //! # What must hold
+//!
+//! How far a call has come is told by what is written of it (`witness.rs`), and by what its stream says of itself between two
+//! callbacks. At every write:
+//!
+//! 1. At every admission: what the Envoy knows to be spent, and what its own calls add to it by the simulator's own
+//!    account of them, fit the cap together.
+//! 2. A call's record is taken out only after its debit is in the outbox, or after its reservation was given back, and a
+//!    call that was let go is not charged.
+//! 3. A lane is taken over only if its owner has not said for [`DEAD_MS`] that it lives.
+//! 4. A VM that serves nobody sends debits only if the outbox stood still for [`LEASE_MS`].
+//! 5. Once all has been well for 20 s, no debit waits for longer than 5 s, which is half of the time for which a lease holds;
+//!    where no VM serves anybody, for as long as a lease more.
+//! 6. No token and no key is in a line of a log, in an answer of the filter's or in a question to the ledger.
 //!
 //! After every step:
 //!
 //! 1. Each reservation is of a call that is open in a living VM, or has a record, or has its debit in the outbox; each
 //!    cost that waits for the ledger has its debit in the outbox; each open call has its record.
 //! 2. What an Envoy knows of an account's day is what the account's entries up to that number add up to.
-//! 3. At every admission: what the Envoy knows to be spent, and what its own calls add to it by the simulator's own
-//!    account of them, fit the cap together.
-//! 4. The ledger never hears of an exchange under two different bytes, and what it has acknowledged is never sent under
+//! 3. The ledger never hears of an exchange under two different bytes, and what it has acknowledged is never sent under
 //!    others. Two cases are excused, and counted: a VM that was taken for dead and lives, and one that died while it
 //!    settled a call for which nothing was reserved.
+//! 4. The ledger has heard of each debit's card before the debit.
 //! 5. What is spent on a day never exceeds the fleet's bound, below.
 //!
 //! Once all has been well for a while: the outbox is empty, no record, reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
-//! it, and then its Envoy knows exactly what the ledger knows.
+//! it, under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
+//! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
+//! exactly, but for what a VM may or may not have counted in the callback in which it died.
+//!
+//! [`DEAD_MS`]: pax_gateway::in_flight::DEAD_MS
+//! [`LEASE_MS`]: pax_gateway::outbox::LEASE_MS
 //!
 //! # The bound for a fleet
 //!
@@ -44,25 +63,34 @@
 //! may still be on its way. A cap that the operator lowers binds from the next call on that has resolved its token anew.
 //! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open.
 
+mod callbacks;
 mod check;
+mod counted;
 mod event;
 mod faults;
 mod ledger;
 mod memory;
+mod network;
+mod outside;
 mod plan;
+mod planted;
 mod provider;
 mod random;
 mod stream;
 mod truth;
 mod vm;
+mod witness;
 mod world;
 
 use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pax_gateway::bundle::Bundle;
+use pax_gateway::card::RateCard;
 use pax_gateway::config::{Config, Gateway};
+use pax_gateway::doc::Mistakes;
 
 use world::World;
 
@@ -80,6 +108,12 @@ pub enum Fault {
     DroppedDebit,
     /// Durations are measured on the wall clock, which is set now and then.
     OneClock,
+    /// A call's record is taken out before its debit is in the outbox.
+    EarlyClear,
+    /// No watcher hears that a VM lives, so it sweeps the lane of one that does.
+    UnheardBeat,
+    /// A root that another took over from ends without being told, and keeps the sender's lease.
+    LostRetirement,
 }
 
 /// What a run came to.
@@ -99,6 +133,16 @@ pub struct Tally {
     pub orphans: u64,
     /// Calls whose VM was taken for dead and lived.
     pub doubted: u64,
+    /// Lanes that were taken from a VM that was dead, or taken for dead.
+    pub taken: u64,
+    /// Roots that another took over from.
+    pub retired: u64,
+    /// Of them: with a batch of debits under way.
+    pub retired_sending: u64,
+    /// Batches of VMs that serve nobody.
+    pub strangers: u64,
+    /// Calls under the card that came while the Envoy ran.
+    pub later_card: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -110,6 +154,11 @@ impl std::ops::AddAssign for Tally {
         self.conflicts += other.conflicts;
         self.orphans += other.orphans;
         self.doubted += other.doubted;
+        self.taken += other.taken;
+        self.retired += other.retired;
+        self.retired_sending += other.retired_sending;
+        self.strangers += other.strangers;
+        self.later_card += other.later_card;
     }
 }
 
@@ -117,8 +166,21 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds: {} steps, {} calls, {} entries; {} calls lost their VM, {} had one that was taken for dead, {} conflicts",
-            self.seeds, self.steps, self.calls, self.entries, self.orphans, self.doubted, self.conflicts
+            "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
+             taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} batches sent by a VM \
+             that served nobody",
+            self.seeds,
+            self.steps,
+            self.calls,
+            self.later_card,
+            self.entries,
+            self.orphans,
+            self.doubted,
+            self.conflicts,
+            self.taken,
+            self.retired,
+            self.retired_sending,
+            self.strangers
         )
     }
 }
@@ -153,8 +215,23 @@ const CONFIG: &str = r#"{
 /// Runs seeds, one after another.
 #[derive(Debug)]
 pub struct Simulator {
-    gateway: Rc<Gateway>,
+    /// The configurations that Envoys get, one after another.
+    gateways: Rc<[Gateway]>,
     fault: Fault,
+}
+
+/// The cards that an Envoy begins with, and with the one that comes later, which is in force at once.
+fn bundles() -> Result<[Rc<Bundle>; 2], Mistakes> {
+    let built_in = Bundle::embedded()?;
+    let mut cards: Vec<(Arc<RateCard>, Arc<str>)> =
+        built_in.files().map(|(card, text)| (Arc::clone(card), Arc::clone(text))).collect();
+    let later = cards.pop();
+    let first = Rc::new(Bundle::of(cards.clone()));
+    if let Some((_, text)) = later {
+        let text = text.replacen("2026-11-27T00:00:00Z", "2026-11-20T00:00:00Z", 1);
+        cards.push((Arc::new(RateCard::parse(&text)?), text.into()));
+    }
+    Ok([first, Rc::new(Bundle::of(cards))])
 }
 
 impl Simulator {
@@ -164,8 +241,9 @@ impl Simulator {
     /// What is wrong with the configuration or the rate cards that are built in.
     pub fn new(fault: Fault) -> Result<Self, String> {
         let config = Config::parse(CONFIG).map_err(|mistakes| mistakes.to_string())?;
-        let bundle = Bundle::embedded().map_err(|mistakes| mistakes.to_string())?;
-        Ok(Self { gateway: Rc::new(Gateway { config, bundle: bundle.into() }), fault })
+        let bundles = bundles().map_err(|mistakes| mistakes.to_string())?;
+        let gateways = bundles.map(|bundle| Gateway { config: config.clone(), bundle });
+        Ok(Self { gateways: Rc::new(gateways), fault })
     }
 
     /// Runs a seed.
@@ -173,7 +251,7 @@ impl Simulator {
     /// # Errors
     /// What did not hold, with all that happened until then.
     pub fn run(&self, seed: u64) -> Result<Tally, Box<Failure>> {
-        let world = World::new(seed, self.fault, &self.gateway, false);
+        let world = World::new(seed, self.fault, &self.gateways, false);
         let tally = play(&world);
         if world.broken.take().is_none() {
             return Ok(tally);
@@ -188,7 +266,7 @@ impl Simulator {
     /// Runs a seed and gives all that happened, and what did not hold after which step.
     #[must_use]
     pub fn trace(&self, seed: u64) -> (Tally, Vec<String>, Option<(u64, String)>) {
-        let world = World::new(seed, self.fault, &self.gateway, true);
+        let world = World::new(seed, self.fault, &self.gateways, true);
         world.say(|| format!("seed {seed}: {:?}", world.plan));
         let tally = play(&world);
         let broken = world.broken.take().map(|broken| (broken.step, broken.why));
@@ -248,13 +326,7 @@ const GAPS: u32 = 10;
 fn play(world: &World) -> Tally {
     world.begin();
     let holds = || world.broken.borrow().is_none();
-    let run_until = |until: u64| {
-        while holds() && world.step(until) {
-            world.check_step();
-            world.steps.set(world.steps.get() + 1);
-        }
-        world.time.set(world.time.get().max(until));
-    };
+    let run_until = |until: u64| world.run_until(until, || false);
     run_until(world.plan.chaos_ms);
     world.calm_down();
     // A thread that stood still at last may have come back long after its time.
@@ -283,6 +355,7 @@ fn play(world: &World) -> Tally {
     }
     if holds() {
         world.check_at_rest();
+        world.check_idle();
     }
     count(world)
 }
@@ -290,6 +363,7 @@ fn play(world: &World) -> Tally {
 fn count(world: &World) -> Tally {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let (ledger, truth) = (world.ledger.borrow(), world.truth.borrow());
+    let later = world.latest_card();
     Tally {
         seeds: 1,
         steps: world.steps.get(),
@@ -298,5 +372,7 @@ fn count(world: &World) -> Tally {
         conflicts: number(ledger.conflicts.len()),
         orphans: number(truth.calls.values().filter(|call| call.orphaned).count()),
         doubted: number(truth.calls.values().filter(|call| call.doubted).count()),
+        later_card: number(truth.calls.values().filter(|call| Some(call.card) == later).count()),
+        ..*world.tally.borrow()
     }
 }

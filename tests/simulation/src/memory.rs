@@ -1,102 +1,19 @@
-//! An Envoy's shared data, with Envoy's rules; what the core has written there, read by the formats that it documents.
+//! What the core has written into an Envoy's shared data, read by the formats that it documents.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-
-use pax_gateway::clock::UtcDay;
+use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::shared::{SharedData, Version};
+use pax_gateway::fake::Map;
+use pax_gateway::pax::Pax;
 
-use crate::Fault;
-use crate::event::Site;
-use crate::world::World;
-
-/// Host memory: it outlives a VM, and dies with its Envoy.
-#[derive(Default)]
-pub(crate) struct Memory {
-    map: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
-    last_cas: Cell<u32>,
-    /// How often something was written.
-    pub(crate) writes: Cell<u64>,
-}
-
-impl Memory {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
-        self.map.borrow().get(key).map(|(value, cas)| (value.clone(), Version::new(*cas)))
-    }
-
-    /// As Envoy does it: a CAS of 0 overwrites, an absent key is made whatever the CAS.
-    fn set(&self, key: &str, value: &[u8], cas: u32) -> bool {
-        let mut map = self.map.borrow_mut();
-        if cas != 0 && map.get(key).is_some_and(|(_, current)| *current != cas) {
-            return false;
-        }
-        let next = self.last_cas.get().wrapping_add(1).max(1);
-        self.last_cas.set(next);
-        self.writes.set(self.writes.get() + 1);
-        map.insert(key.to_owned(), (value.to_vec(), next));
-        true
-    }
-
-    /// All of it is gone.
-    pub(crate) fn forget(&self) {
-        self.map.borrow_mut().clear();
-        self.writes.set(self.writes.get() + 1);
-    }
-
-    fn each(&self, prefix: &str, mut with: impl FnMut(&str, &[u8])) {
-        let map = self.map.borrow();
-        let from = map.range(prefix.to_owned()..);
-        for (key, (value, _)) in from.take_while(|(key, _)| key.starts_with(prefix)) {
-            with(&key[prefix.len()..], value);
-        }
-    }
-}
-
-/// Shared data as one worker sees it: before every operation others may run, and its VM may die.
-pub(crate) struct Shared<'w> {
-    pub(crate) world: &'w World,
-    pub(crate) site: Site,
-}
-
-impl Shared<'_> {
-    fn memory(&self) -> &Memory {
-        self.world.before_an_operation(self.site);
-        &self.world.envoys[self.site.envoy].memory
-    }
-}
-
-impl SharedData for Shared<'_> {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
-        self.memory().get(key)
-    }
-
-    fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
-        let cas = if self.world.fault == Fault::LostSwap { 0 } else { expected.cas() };
-        self.memory().set(key, value, cas)
-    }
-
-    fn set(&self, key: &str, value: &[u8]) -> bool {
-        self.memory().set(key, value, 0)
-    }
-}
-
-/// Shared data as the simulator reads it: nothing happens in between.
-pub(crate) struct Still<'a>(pub(crate) &'a Memory);
-
-impl SharedData for Still<'_> {
-    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
-        self.0.get(key)
-    }
-
-    fn swap(&self, _: &str, _: &[u8], _: Version) -> bool {
-        false
-    }
-
-    fn set(&self, _: &str, _: &[u8]) -> bool {
-        false
-    }
-}
+/// The keys of accounts' days.
+pub(crate) const CAPS: &str = "pax/cap/";
+/// The keys of in-flight records.
+pub(crate) const RECORDS: &str = "pax/2/open/";
+/// The keys of lanes.
+pub(crate) const LANES: &str = "pax/2/lane/";
+/// The keys of the outbox's two rings.
+pub(crate) const RINGS: [&str; 2] = ["pax/outbox/", "pax/aside/"];
 
 /// An account's day, as its place says (`cap_place.rs`).
 #[derive(Debug)]
@@ -113,61 +30,136 @@ pub(crate) struct DayThere {
 #[derive(Debug, Default)]
 pub(crate) struct There {
     pub(crate) days: Vec<DayThere>,
-    /// In-flight records: the exchange's id.
-    pub(crate) records: Vec<String>,
-    /// The canonical bytes of debits that wait, by number.
-    pub(crate) waiting: Vec<(u64, Vec<u8>)>,
+    /// The exchanges that have an in-flight record.
+    pub(crate) records: Vec<ExchangeId>,
+    /// The exchanges whose debit waits.
+    pub(crate) waiting: Vec<ExchangeId>,
+}
+
+/// What an in-flight record says of its call (`record.rs`).
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) id: ExchangeId,
+    pub(crate) day: UtcDay,
+    pub(crate) account: String,
+    pub(crate) card: Digest,
+    pub(crate) reservation: Option<Pax>,
 }
 
 struct Read<'a>(&'a [u8]);
 
 impl<'a> Read<'a> {
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(count);
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        taken
+        Some(taken)
     }
 
-    fn number(&mut self, bytes: usize) -> u64 {
-        self.take(bytes).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    fn number(&mut self, bytes: usize) -> Option<u64> {
+        Some(self.take(bytes)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn length(&mut self, bytes: usize) -> usize {
-        usize::try_from(self.number(bytes)).unwrap_or(usize::MAX)
+    fn length(&mut self, bytes: usize) -> Option<usize> {
+        usize::try_from(self.number(bytes)?).ok()
     }
 
-    fn amount(&mut self) -> i64 {
-        self.number(8).cast_signed()
+    fn amount(&mut self) -> Option<i64> {
+        self.number(8).map(u64::cast_signed)
     }
 
-    fn items(&mut self, count: usize) -> Vec<(u64, i64)> {
-        (0..count).map(|_| (self.number(8), self.amount())).collect()
+    fn items(&mut self, count: usize) -> Option<Vec<(u64, i64)>> {
+        (0..count).map(|_| Some((self.number(8)?, self.amount()?))).collect()
     }
-}
 
-fn read_place(place: &[u8], into: &mut Vec<DayThere>) {
-    let mut read = Read(place);
-    read.take(8);
-    let length = read.length(1);
-    let account = String::from_utf8_lossy(read.take(length)).into_owned();
-    while !read.0.is_empty() {
-        let day = u32::try_from(read.number(4)).unwrap_or(0);
-        let (spent, account_seq) = (read.amount(), read.number(8));
-        // The highest bit says that an epoch follows; the ledger of the simulation has but one.
-        if day >> 31 == 1 {
-            read.number(8);
+    fn text(&mut self) -> Option<String> {
+        let length = self.length(2)?;
+        Some(String::from_utf8_lossy(self.take(length)?).into_owned())
+    }
+
+    fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.number(1)? == 0 { Some(None) } else { read(self).map(Some) }
+    }
+
+    fn place(&mut self, into: &mut Vec<DayThere>) -> Option<()> {
+        self.take(8)?;
+        let length = self.length(1)?;
+        let account = String::from_utf8_lossy(self.take(length)?).into_owned();
+        while !self.0.is_empty() {
+            let day = u32::try_from(self.number(4)?).ok()?;
+            let (spent, account_seq) = (self.amount()?, self.number(8)?);
+            // The highest bit says that an epoch follows; the ledger of the simulation has but one.
+            if day >> 31 == 1 {
+                self.number(8)?;
+            }
+            let day = UtcDay::from_days(day & (u32::MAX >> 1));
+            let (open, pending) = (self.length(2)?, self.length(2)?);
+            let (open, pending) = (self.items(open)?, self.items(pending)?);
+            into.push(DayThere { account: account.clone(), day, spent, account_seq, open, pending });
         }
-        let day = UtcDay::from_days(day & (u32::MAX >> 1));
-        let (open, pending) = (read.length(2), read.length(2));
-        let (open, pending) = (read.items(open), read.items(pending));
-        into.push(DayThere { account: account.clone(), day, spent, account_seq, open, pending });
+        Some(())
+    }
+
+    fn record(&mut self) -> Option<Recorded> {
+        self.take(1)?;
+        let id = ExchangeId::from_bytes(*self.take(16)?.first_chunk()?)?;
+        let day = Moment::from_ms(self.number(8)?).day();
+        let account = self.text()?;
+        // Tier and status.
+        self.take(2)?;
+        self.text()?;
+        self.optional(Self::amount)?;
+        // The version of the debit's form, and whose key pays.
+        self.take(5)?;
+        // The slot, what the call is for, and how it is made.
+        self.text()?;
+        self.optional(Self::text)?;
+        self.optional(Self::text)?;
+        self.take(2)?;
+        let card = Digest(*self.take(32)?.first_chunk()?);
+        self.text()?;
+        self.text()?;
+        self.optional(Self::text)?;
+        // Five numbers of tokens and answers.
+        self.take(40)?;
+        let reservation = self.optional(Self::amount)?.map(Pax::from_picopax);
+        Some(Recorded { id, day, account, card, reservation })
     }
 }
 
-/// The exchange that a record is of: after the byte of its form.
-pub(crate) fn recorded(record: &[u8]) -> String {
-    let id = record.get(1..17).and_then(|id| id.first_chunk().copied()).and_then(ExchangeId::from_bytes);
-    id.map_or_else(|| "no exchange".to_owned(), |id| id.to_string())
+/// All days of a bucket.
+pub(crate) fn read_bucket(bucket: &[u8]) -> Vec<DayThere> {
+    let (mut read, mut days) = (Read(bucket), Vec::new());
+    while let Some(place) = read.length(4).and_then(|length| read.take(length)) {
+        let _ = Read(place).place(&mut days);
+    }
+    days
+}
+
+/// An in-flight record; none where it cannot be read.
+pub(crate) fn read_record(record: &[u8]) -> Option<Recorded> {
+    Read(record).record()
+}
+
+/// The exchange that a record is of.
+pub(crate) fn recorded(record: &[u8]) -> Option<ExchangeId> {
+    record.get(1..17).and_then(|id| id.first_chunk().copied()).and_then(ExchangeId::from_bytes)
+}
+
+/// A slot of the outbox with a debit that waits: its number, and the canonical bytes.
+pub(crate) fn read_slot(slot: &[u8]) -> Option<(u64, &[u8])> {
+    let mut read = Read(slot);
+    let number = read.number(8)?;
+    let claim = read.length(1)?;
+    if claim > 0 {
+        read.take(claim + 12)?;
+    }
+    Some((number, read.0))
+}
+
+/// Whether a key is one of the outbox's slots, and not a counter.
+pub(crate) fn is_slot(key: &str) -> bool {
+    let number = RINGS.iter().find_map(|ring| key.strip_prefix(ring));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 /// The exchange that canonical bytes are of: an id of 36 characters after its name.
@@ -177,39 +169,30 @@ pub(crate) fn exchange_of(bytes: &[u8]) -> &str {
     bytes.get(at..at + 36).and_then(|id| str::from_utf8(id).ok()).unwrap_or("no exchange")
 }
 
-impl Memory {
-    pub(crate) fn read(&self) -> There {
-        let mut there = There::default();
-        self.each("pax/cap/", |_, bucket| {
-            let mut read = Read(bucket);
-            while !read.0.is_empty() {
-                let length = read.length(4);
-                read_place(read.take(length), &mut there.days);
+/// What a debit costs, by its canonical bytes; none where they do not say.
+pub(crate) fn cost_of(canonical: &[u8]) -> Option<Pax> {
+    let (_, rest) = str::from_utf8(canonical).ok()?.split_once("\"cost_pax\":\"")?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+/// All of an Envoy's memory.
+pub(crate) fn read(map: &Map) -> There {
+    let mut there = There::default();
+    map.each(CAPS, |_, bucket| there.days.append(&mut read_bucket(bucket)));
+    map.each(RECORDS, |_, record| {
+        there.records.extend(recorded(record));
+    });
+    for ring in RINGS {
+        // What stands below the head was given up, and is in again under a new number.
+        let head = map.read(&format!("{ring}head")).and_then(|value| Read(&value).number(8)).unwrap_or(0);
+        map.each(ring, |key, slot| {
+            if key.parse::<u64>().is_ok()
+                && let Some((number, canonical)) = read_slot(slot)
+                && number >= head
+            {
+                there.waiting.extend(exchange_of(canonical).parse::<ExchangeId>());
             }
         });
-        self.each("pax/2/open/", |_, record| {
-            if !record.is_empty() {
-                there.records.push(recorded(record));
-            }
-        });
-        for ring in ["pax/outbox/", "pax/aside/"] {
-            // What stands below the head was given up, and is in again under a new number.
-            let head = self.get(&format!("{ring}head")).map_or(0, |(value, _)| Read(&value).number(8));
-            self.each(ring, |key, slot| {
-                if slot.len() <= 8 || key.parse::<u64>().is_err() {
-                    return;
-                }
-                let mut read = Read(slot);
-                let number = read.number(8);
-                let claim = read.length(1);
-                if claim > 0 {
-                    read.take(claim + 12);
-                }
-                if number >= head {
-                    there.waiting.push((number, read.0.to_vec()));
-                }
-            });
-        }
-        there
     }
+    there
 }

@@ -37,6 +37,10 @@ pub(crate) struct Plan {
     pub(crate) hang_ups: u64,
     /// How often the ledger does not read the version of some debits for a while.
     pub(crate) behind: u64,
+    /// How late a tick is at most.
+    pub(crate) ticks_late: u64,
+    /// How often an Envoy gets a new configuration, while there are troubles.
+    pub(crate) configurations: u64,
 }
 
 impl Plan {
@@ -63,6 +67,8 @@ impl Plan {
             twice: *random.pick(&[0, 0, 50, 200]),
             hang_ups: *random.pick(&[0, 50, 300]),
             behind: sometimes(3, 2),
+            ticks_late: *random.pick(&[50, 200, 400, 700, 700]),
+            configurations: sometimes(2, 3),
         }
     }
 }

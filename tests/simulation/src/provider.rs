@@ -9,6 +9,16 @@ const MODELS: [&str; 2] =
     ["accounts/fireworks/models/gpt-oss-120b", "accounts/fireworks/models/deepseek-v4-flash"];
 const NOT_FREE: &str = "accounts/fireworks/models/gpt-oss-20b";
 
+/// The secret that comes with an account's token: nobody else ever sees it.
+pub(crate) fn secret(token: &str) -> String {
+    format!("secret-{token}")
+}
+
+/// A caller's own key at its provider.
+pub(crate) const OWN_KEY: &str = "sk-own-secret-key";
+/// What all of these hold, and no name of anything else.
+pub(crate) const SECRET: &str = "secret-";
+
 /// What happens next to a stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {

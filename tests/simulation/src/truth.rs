@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use pax_gateway::clock::UtcDay;
+use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
 
 use crate::ledger::Ledger;
+use crate::memory::Recorded;
 
-/// How far a call came.
+/// How far a call came, by what was written of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its record and its reservation are being made.
-    Opening,
-    /// They were not.
-    Refused,
-    /// They stand.
-    Open,
-    /// Its debit is being put into the outbox, or is there.
-    Settling,
+    /// Its record is there.
+    Recorded,
+    /// Its reservation, too.
+    Reserved,
+    /// A debit of it was put into the outbox.
+    Charged,
+    /// And its record was taken out after that.
     Settled,
-    /// Its reservation is being given back, or was.
-    Releasing,
-    Released,
+    /// Nothing is owed: its reservation was refused, or given back.
+    LetGo,
 }
 
 /// A call that asked for a reservation.
@@ -34,8 +34,12 @@ pub(crate) struct Call {
     pub(crate) vm: u64,
     pub(crate) account: String,
     pub(crate) day: UtcDay,
+    /// The card that prices it.
+    pub(crate) card: Digest,
     pub(crate) reservation: Option<Pax>,
     pub(crate) cost: Pax,
+    /// What its own VM charged for it.
+    pub(crate) own_cost: Pax,
     pub(crate) stage: Stage,
     pub(crate) forwarded: bool,
     /// Its VM died while something was owed for it.
@@ -44,13 +48,37 @@ pub(crate) struct Call {
     pub(crate) killed: bool,
     /// Its VM was taken for dead and lives.
     pub(crate) doubted: bool,
-    /// The bytes that its VM put into the outbox.
+    /// The bytes that were put into the outbox: its own VM's, if that came to it.
     pub(crate) canonical: Option<Vec<u8>>,
+}
+
+impl Call {
+    /// A call whose record was just written.
+    pub(crate) fn of(record: Recorded, life: u64, vm: u64) -> Self {
+        Self {
+            life,
+            vm,
+            account: record.account,
+            day: record.day,
+            card: record.card,
+            reservation: record.reservation,
+            cost: Pax::ZERO,
+            own_cost: Pax::ZERO,
+            stage: Stage::Recorded,
+            forwarded: false,
+            orphaned: false,
+            killed: false,
+            doubted: false,
+            canonical: None,
+        }
+    }
 }
 
 /// An Envoy's last admission on an account's day: what it knew then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admitted {
+    /// Which of all admissions.
+    pub(crate) number: u64,
     pub(crate) account_seq: u64,
     pub(crate) spent: Pax,
     pub(crate) cap: Pax,
@@ -74,6 +102,14 @@ fn plus(sum: Pax, amount: Pax) -> Pax {
 }
 
 impl Truth {
+    /// An Envoy's last admission, unless a later one is known.
+    pub(crate) fn admitted(&mut self, life: u64, of: (String, UtcDay), last: Admitted) {
+        let known = self.admitted.entry(of).or_default().entry(life).or_insert(last);
+        if known.number < last.number {
+            *known = last;
+        }
+    }
+
     pub(crate) fn call(&mut self, id: &ExchangeId) -> Option<&mut Call> {
         self.calls.get_mut(id)
     }
@@ -84,7 +120,7 @@ impl Truth {
 
     pub(crate) fn vm_died(&mut self, vm: u64) {
         for call in self.calls.values_mut().filter(|call| call.vm == vm) {
-            let over = matches!(call.stage, Stage::Settled | Stage::Released | Stage::Refused);
+            let over = matches!(call.stage, Stage::Settled | Stage::LetGo);
             call.orphaned |= !over;
         }
     }
@@ -104,9 +140,9 @@ impl Truth {
         let unknown =
             calls.filter(|(id, _)| ledger.entries.get(id).is_none_or(|entry| entry.account_seq > up_to));
         unknown.fold(Pax::ZERO, |sum, (_, call)| match call.stage {
-            Stage::Open => plus(sum, call.reservation.unwrap_or_default()),
-            Stage::Settling | Stage::Settled => plus(sum, call.cost),
-            Stage::Opening | Stage::Refused | Stage::Releasing | Stage::Released => sum,
+            Stage::Reserved => plus(sum, call.reservation.unwrap_or_default()),
+            Stage::Charged | Stage::Settled => plus(sum, call.cost),
+            Stage::Recorded | Stage::LetGo => sum,
         })
     }
 

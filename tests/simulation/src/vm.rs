@@ -1,40 +1,45 @@
-//! A worker's VM: its lane, its watch and its outbox's sender, and what `src/root.rs` and `src/vm.rs` do with them.
+//! A worker's VM: the production driver on the fake of Envoy, one root for each configuration that it has, and the
+//! callbacks that Envoy makes.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pax_gateway::active::Active;
-use pax_gateway::admission::Admission;
-use pax_gateway::cap;
-use pax_gateway::cap_place::Daily;
-use pax_gateway::clock::{Now, Tick};
-use pax_gateway::digest::Digest;
-use pax_gateway::gate::{self, NotOpened, Orphan, Owed};
-use pax_gateway::in_flight::{BEAT_MS, Dead, Lane, Watch};
-use pax_gateway::outbox::{self, Contents, Sender, Writer};
+use pax_gateway::chores::Root;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::fake::{Proxy, State};
 use pax_gateway::pax::Pax;
-use pax_gateway::token_cache::Tokens;
-use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
+use pax_gateway::vm::SharedVm;
+use pax_gateway::wire::{DebitReply, Outcome};
 
 use crate::Fault;
 use crate::event::{Answer, Question, Site, What};
-use crate::memory::{Shared, recorded};
-use crate::provider::Ask;
+use crate::network::ended;
+use crate::outside::Shared;
 use crate::stream::Stream;
-use crate::truth::Stage;
 
-/// No tick is longer after the one before it.
-pub(crate) const TICK_MS: u64 = 900;
+/// The VM's log has no line with one of these: each says that the driver or its proxy did what it never does here.
+const NEVER_SAID: [&str; 8] = [
+    "did not let",
+    "is given up",
+    "in the place of",
+    "Envoy does not know",
+    "no random bytes",
+    "gives no ticks",
+    "every lane",
+    "the outbox is full",
+];
 
-/// How long a sweep takes over one place.
-const LOOK_MS: u64 = 2;
-
-/// Who waits for a callout.
-pub(crate) enum Waits {
-    Stream(u64, Digest),
-    Sync(Vec<StandingAsk>),
-    Debits,
+/// A root context, as its Envoy has it.
+pub(crate) struct Rooted {
+    pub(crate) context: u32,
+    pub(crate) root: Root,
+    callouts: BTreeMap<u32, Rc<Question>>,
+    /// The time from one tick to the next, as the driver asked for.
+    pub(crate) period_ms: u32,
+    /// How often its timer was set.
+    set: u64,
+    /// Whether its end is planned.
+    ends: bool,
 }
 
 /// A VM, from its start to its death.
@@ -42,290 +47,185 @@ pub(crate) struct Vm {
     pub(crate) site: Site,
     /// Which of all VMs that ever were.
     pub(crate) number: u64,
-    id: u64,
-    lane: Option<Lane>,
-    watch: Watch,
-    sweeping: Option<Dead>,
-    sender: Sender,
-    outbox: Writer,
-    pub(crate) tokens: Tokens,
-    beaten: Tick,
-    syncing: bool,
-    pub(crate) room: bool,
-    pub(crate) active: Active,
-    pub(crate) streams: BTreeMap<u64, Stream>,
-    callouts: BTreeMap<u64, Waits>,
+    shared: SharedVm,
+    pub(crate) state: State,
+    /// The newest is the last.
+    pub(crate) roots: Vec<Rooted>,
+    pub(crate) streams: BTreeMap<u32, Stream>,
 }
 
 impl Vm {
-    pub(crate) fn new(shared: &Shared<'_>, number: u64) -> Self {
-        let random = &shared.world.random;
+    pub(crate) fn new(shared: &Shared<'_>) -> Self {
+        let metrics = shared.world.envoys[shared.site.envoy].metrics.borrow().of_another_vm();
         let mut vm = Self {
             site: shared.site,
-            number,
-            id: random.next(),
-            lane: None,
-            watch: Watch::new(),
-            sweeping: None,
-            sender: Sender::new(random.next()),
-            outbox: Writer::default(),
-            tokens: Tokens::default(),
-            beaten: Tick::default(),
-            syncing: false,
-            room: false,
-            active: Active::new(),
+            number: shared.vm,
+            shared: SharedVm::default(),
+            state: State::with_metrics(metrics),
+            roots: Vec::new(),
             streams: BTreeMap::new(),
-            callouts: BTreeMap::new(),
         };
-        vm.look_into_outbox(shared);
+        let proxy = Proxy { outside: shared, state: &vm.state };
+        let _ = vm.shared.with(|it| it.define_metrics(&proxy));
+        vm.configure(shared);
         vm
     }
 
     /// Does what an event says.
     pub(crate) fn handle(&mut self, shared: &Shared<'_>, what: What) {
         match what {
-            What::Tick => self.tick(shared),
-            What::Call { token, own_key } => {
-                let ask = Ask::random(&shared.world.random);
-                let number = self.arrives(shared, &token, own_key, ask);
-                let random = &shared.world.random;
-                if random.chance(shared.world.plan.hang_ups, 1_000) {
-                    shared.world.later(
-                        random.between(0, 3_000),
-                        self.site,
-                        self.number,
-                        What::HangUp(number),
-                    );
+            What::Tick { root, number, .. } => {
+                let Some(at) = self.at(root).filter(|at| self.roots[*at].set == number) else { return };
+                self.as_root(shared, at, |proxy, root| root.on_tick(proxy));
+                // Envoy sets the timer again after each tick.
+                self.set_timer(shared, at);
+            }
+            What::Call { token, own_key } => self.call(shared, &token, own_key),
+            What::SmallCall { token } => self.small_call(shared, &token),
+            What::Act(stream) => self.act(shared, stream),
+            What::HangUp(stream) => self.close(shared, stream),
+            What::Reply { root, callout, answer } => {
+                if let Some(at) = self.at(root) {
+                    self.take_reply(shared, at, callout, answer);
                 }
             }
-            What::SmallCall { token } => {
-                self.arrives(shared, &token, false, Ask::small());
-            }
-            What::Act(stream) => {
-                if let Some(mut it) = self.streams.remove(&stream)
-                    && self.act(shared, &mut it)
-                {
-                    self.streams.insert(stream, it);
-                }
-            }
-            What::HangUp(stream) => {
-                if let Some(mut it) = self.streams.remove(&stream) {
-                    self.close(shared, &mut it);
-                }
-            }
-            What::Reply(callout, answer) => self.take_reply(shared, callout, answer),
+            What::Configure => self.configure(shared),
+            What::Done(root) => self.end(shared, root),
         }
+        self.end_idle_roots(shared);
     }
 
-    fn arrives(&mut self, shared: &Shared<'_>, token: &str, own_key: bool, ask: Ask) -> u64 {
-        let number = shared.world.number();
-        shared.world.say(|| format!("  stream {number} arrives with {token}, own key {own_key}"));
-        let mut stream = Stream::new(shared, number, ask);
-        self.head(shared, &mut stream, (token, own_key));
-        self.streams.insert(number, stream);
-        number
-    }
-
-    pub(crate) fn call_out(&mut self, shared: &Shared<'_>, question: Question, waits: Waits) {
-        let callout = shared.world.number();
-        self.callouts.insert(callout, waits);
-        shared.world.call_out(self.site, self.number, callout, question);
-    }
-
-    fn take_reply(&mut self, shared: &Shared<'_>, callout: u64, answer: Answer) {
-        match (self.callouts.remove(&callout), answer) {
-            (Some(Waits::Stream(stream, token)), answer) => {
-                let Some(mut it) = self.streams.remove(&stream) else { return };
-                let answer = if let Answer::Resolved(resolved) = answer { Some(resolved) } else { None };
-                self.take_resolved(shared, &mut it, token, answer);
-                self.streams.insert(stream, it);
-            }
-            (Some(Waits::Sync(asks)), answer) => {
-                self.syncing = false;
-                let Answer::Standings(standings) = answer else { return };
-                let now = shared.world.tick(self.site);
-                for (ask, standing) in asks.iter().zip(&standings) {
-                    if let Some(standing) = standing {
-                        cap::learn(shared, &ask.account, standing, now);
-                    }
-                }
-            }
-            (Some(Waits::Debits), answer) => {
-                self.take_debit_replies(shared, answer);
-                if self.sender.has_more() {
-                    self.send(shared);
-                }
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn take_debit_replies(&mut self, shared: &Shared<'_>, answer: Answer) {
-        let world = shared.world;
-        match answer {
-            Answer::Debits(replies) if replies.len() == self.sender.in_flight().len() => {
-                self.remember_acknowledged(shared, &replies);
-                gate::acknowledged(shared, self.sender.in_flight(), &replies);
-                let outcomes: Vec<Outcome> = replies.iter().map(|reply| reply.outcome).collect();
-                self.sender.answered(shared, &outcomes, || world.tick(self.site));
-            }
-            // A planted bug: what did not arrive is forgotten.
-            _ if world.fault == Fault::DroppedDebit => {
-                let outcomes = vec![Outcome::Recorded; self.sender.in_flight().len()];
-                self.sender.answered(shared, &outcomes, || world.tick(self.site));
-            }
-            _ => self.sender.failed(world.tick(self.site)),
-        }
-    }
-
-    fn remember_acknowledged(&self, shared: &Shared<'_>, replies: &[DebitReply]) {
-        let mut truth = shared.world.truth.borrow_mut();
-        for (debit, reply) in self.sender.in_flight().iter().zip(replies) {
-            if matches!(reply.outcome, Outcome::Recorded | Outcome::Duplicate)
-                && let Ok(id) = reply.exchange_id.parse()
-            {
-                truth.acknowledged.insert(id, debit.canonical.clone());
-            }
-        }
-    }
-
-    fn look_into_outbox(&mut self, shared: &Shared<'_>) -> bool {
-        let contents = Contents::of(shared);
-        self.room = contents.has_room();
-        contents.all() > 0
-    }
-
-    fn send(&mut self, shared: &Shared<'_>) {
-        let now = shared.world.tick(self.site);
-        let Some(batch) = self.sender.next_batch(shared, now) else { return };
-        let lines: Vec<Vec<u8>> = batch.iter().map(|debit| debit.canonical.clone()).collect();
-        self.call_out(shared, Question::Debits(lines), Waits::Debits);
-    }
-
-    fn tick(&mut self, shared: &Shared<'_>) {
-        if self.look_into_outbox(shared) {
-            self.send(shared);
-        }
-        let now = shared.world.clock(self.site);
-        self.beat(shared, now.tick);
-        self.sweep(shared);
-        self.sync(shared, now);
-    }
-
-    fn lane(&mut self, shared: &Shared<'_>, now: Tick) -> Option<&mut Lane> {
-        if self.lane.is_none() {
-            self.lane = Lane::take(shared, self.id, now);
-        }
-        self.lane.as_mut()
-    }
-
-    fn beat(&mut self, shared: &Shared<'_>, now: Tick) {
-        if now.since_ms(self.beaten) < BEAT_MS {
-            return;
-        }
-        self.beaten = now;
-        if self.lane.as_ref().is_some_and(|lane| !lane.beat(shared, now)) {
-            shared.world.say(|| format!("  {} was taken for dead", self.site));
-            (self.lane, self.id, self.sweeping) = (None, shared.world.random.next(), None);
-        }
-        if self.lane(shared, now).is_none() {
-            return;
-        }
-        if self.sweeping.is_none() {
-            self.sweeping = self.watch.look(shared, self.id, now);
-        }
-    }
-
-    /// One pass. Looking at a record takes its time, so that many are more than one pass.
-    fn sweep(&mut self, shared: &Shared<'_>) {
-        let Some(mut dead) = self.sweeping.take() else { return };
-        shared.world.say(|| format!("  {} sweeps {dead:?}", self.site));
-        let looks = Cell::new(0);
-        let clock = || {
-            looks.set(looks.get() + 1);
-            shared.world.tick(self.site).plus_ms(looks.get() * LOOK_MS)
+    /// The cap that a call was held to.
+    pub(crate) fn cap_of(&self, id: ExchangeId) -> Option<Pax> {
+        let cap = |context: &u32| {
+            let look = |stream: &pax_gateway::driver::Stream| {
+                let exchange = stream.exchange();
+                (exchange.id() == Some(id)).then(|| exchange.story().cap)
+            };
+            self.state.handle(*context)?.look(look).flatten().flatten()
         };
-        if !dead.sweep(shared, clock, |record| self.core_orphan(shared, record)) {
-            self.sweeping = Some(dead);
-        }
+        self.streams.keys().find_map(cap)
     }
 
-    fn sync(&mut self, shared: &Shared<'_>, now: Now) {
-        let config = &shared.world.gateway.config;
-        if self.syncing || !self.active.due(now.tick, config.gate.sync_ms, TICK_MS) {
-            return;
-        }
-        let asks = self.active.next(now, config.tokens.ttl_ms);
-        if !asks.is_empty() {
-            self.syncing = true;
-            self.call_out(shared, Question::Standings(asks.clone()), Waits::Sync(asks));
-        }
+    fn at(&self, context: u32) -> Option<usize> {
+        self.roots.iter().position(|root| root.context == context)
     }
 
-    pub(crate) fn core_open(
+    /// A callback of a root.
+    fn as_root<T>(
         &mut self,
         shared: &Shared<'_>,
-        admission: &Rc<Admission>,
-        cap: Option<Pax>,
-        now: Tick,
-    ) -> Result<Owed, NotOpened> {
-        let lane = self.lane(shared, now).ok_or(NotOpened::Busy)?;
-        gate::open(shared, lane, admission, cap, now)
+        at: usize,
+        callback: impl FnOnce(&Proxy<'_, Shared<'_>>, &mut Root) -> T,
+    ) -> T {
+        let rooted = &mut self.roots[at];
+        shared.root.set(rooted.context);
+        let proxy = Proxy { outside: shared, state: &self.state };
+        let result = proxy.as_root(&mut rooted.root, rooted.context, |root| callback(&proxy, root));
+        self.after_callback(shared, at);
+        result
     }
 
-    pub(crate) fn core_settle(
-        &mut self,
-        shared: &Shared<'_>,
-        owed: Owed,
-        charged: (&[u8], Pax),
-        now: Tick,
-    ) -> Result<Option<Daily>, outbox::Full> {
-        self.lane(shared, now).ok_or(outbox::Full)?;
-        let lane = self.lane.as_mut().ok_or(outbox::Full)?;
-        let clock = || shared.world.tick(shared.site);
-        gate::settle(shared, lane, (&self.outbox, now, clock), owed, charged)
+    /// What came of a callback, of a root or of one of its streams.
+    pub(crate) fn after_callback(&mut self, shared: &Shared<'_>, at: usize) {
+        let posted = shared.seen.posted.take();
+        self.roots[at].callouts.extend(posted);
+        if let Some(period_ms) = self.state.tick_ms.take() {
+            self.roots[at].period_ms = period_ms;
+            self.set_timer(shared, at);
+        }
+        for (level, line) in self.state.log.take() {
+            shared.world.say(|| format!("  {} logs {level:?}: {line}", self.site));
+            shared.world.check_secrets("a line of the log", &line);
+            if NEVER_SAID.iter().any(|never| line.contains(never)) {
+                shared.world.fail(&format!("{} logs: {line}", self.site));
+            }
+        }
+        self.look_at_streams(shared);
     }
 
-    pub(crate) fn core_release(&mut self, shared: &Shared<'_>, owed: Owed) {
-        let now = shared.world.tick(self.site);
-        if let Some(lane) = self.lane(shared, now) {
-            gate::release(shared, lane, owed);
+    /// A root's next tick: at the time that it asked for, or later.
+    fn set_timer(&mut self, shared: &Shared<'_>, at: usize) {
+        let root = &mut self.roots[at];
+        root.set += 1;
+        let (world, after) = (shared.world, u64::from(root.period_ms));
+        let what = What::Tick { root: root.context, number: root.set, due: world.time.get() + after };
+        world.later(after + world.lateness(), self.site, self.number, what);
+    }
+
+    /// A configuration comes: a new root takes over.
+    fn configure(&mut self, shared: &Shared<'_>) {
+        let context = self.state.number();
+        let root = Root::new(context, self.shared.clone());
+        let (callouts, gateway) = (BTreeMap::new(), shared.world.configuration(self.site.envoy));
+        self.roots.push(Rooted { context, root, callouts, period_ms: 0, set: 0, ends: false });
+        shared.world.say(|| format!("  {} root {context} begins", self.site));
+        let at = self.roots.len() - 1;
+        if !self.as_root(shared, at, |proxy, root| root.configure(proxy, gateway)) {
+            shared.world.fail("a root does not take its configuration");
         }
     }
 
-    pub(crate) fn core_put(&self, shared: &Shared<'_>, canonical: &[u8]) {
-        let now = shared.world.tick(self.site);
-        let _ = self.outbox.put(shared, None, canonical, now, || now);
+    /// A root that another took over from ends a moment after its last stream.
+    fn end_idle_roots(&mut self, shared: &Shared<'_>) {
+        let newest = self.roots.len().saturating_sub(1);
+        for root in &mut self.roots[..newest] {
+            let is_busy = self.streams.values().any(|stream| stream.root == root.context);
+            if !is_busy && !std::mem::replace(&mut root.ends, true) {
+                let after = shared.world.random.between(0, 100);
+                shared.world.later(after, self.site, self.number, What::Done(root.context));
+            }
+        }
     }
 
-    fn core_orphan(&self, shared: &Shared<'_>, record: &[u8]) -> bool {
-        let world = shared.world;
-        let id = recorded(record).parse();
-        if let Ok(id) = id
-            && let Some(call) = world.truth.borrow_mut().call(&id)
+    fn end(&mut self, shared: &Shared<'_>, context: u32) {
+        let Some(at) = self.at(context) else { return };
         {
-            // Its VM lives: the one case in which a call can be charged by an estimate and by its answer.
-            call.doubted |= world.lives(call.vm) && !call.orphaned;
+            let mut tally = shared.world.tally.borrow_mut();
+            tally.retired += 1;
+            let is_debits = |question: &Rc<Question>| matches!(**question, Question::Debits(_));
+            tally.retired_sending += u64::from(self.roots[at].callouts.values().any(is_debits));
         }
-        let clock = || world.tick(shared.site);
-        let outbox = (&self.outbox, clock(), clock);
-        let orphan = gate::orphan(shared, &world.gateway.bundle, outbox, record);
-        world.say(|| format!("  {} finds {id:?}: {orphan:?}", self.site));
-        match orphan {
-            Orphan::Charged(debit) => {
-                if let Some(call) = world.truth.borrow_mut().call(&debit.exchange_id)
-                    && !call.doubted
-                {
-                    (call.stage, call.cost) = (Stage::Settled, debit.cost_pax);
-                }
-                true
-            }
-            Orphan::Kept | Orphan::Nothing => true,
-            Orphan::Later => false,
-            Orphan::Unreadable(problem) => {
-                world.fail(&format!("a record cannot be read: {problem}"));
-                true
-            }
+        // A planted bug: nobody tells the root.
+        if shared.world.fault != Fault::LostRetirement {
+            self.as_root(shared, at, |proxy, root| root.on_done(proxy));
         }
+        self.roots.remove(at);
+    }
+
+    /// A callout ends, once.
+    fn take_reply(&mut self, shared: &Shared<'_>, at: usize, callout: u32, answer: Answer) {
+        let Some(question) = self.roots[at].callouts.remove(&callout) else { return };
+        let world = shared.world;
+        let answer = match (&*question, answer) {
+            // A planted bug: what did not arrive is forgotten.
+            (Question::Debits(lines), Answer::Away | Answer::Nothing)
+                if world.fault == Fault::DroppedDebit =>
+            {
+                Answer::Debits(lines.iter().map(|line| forged(line)).collect())
+            }
+            (Question::Debits(lines), Answer::Debits(replies)) => {
+                shared.seen.count.borrow_mut().replies(&replies);
+                world.remember_acknowledged(lines, &replies);
+                Answer::Debits(replies)
+            }
+            (_, answer) => answer,
+        };
+        let rooted = &mut self.roots[at];
+        shared.root.set(rooted.context);
+        let proxy = Proxy { outside: shared, state: &self.state };
+        proxy.callout_ends(&mut rooted.root, rooted.context, callout, ended(answer));
+        self.after_callback(shared, at);
+    }
+}
+
+/// A reply that no ledger gave.
+fn forged(line: &[u8]) -> DebitReply {
+    DebitReply {
+        exchange_id: crate::memory::exchange_of(line).to_owned(),
+        outcome: Outcome::Recorded,
+        account_seq: None,
+        standing: None,
+        message: None,
     }
 }

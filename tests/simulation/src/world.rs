@@ -6,39 +6,55 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use pax_gateway::clock::{Moment, Now, Tick};
 use pax_gateway::config::Gateway;
-use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::digest::Digest;
+use pax_gateway::fake::{Map, Metrics};
+use pax_gateway::wire::{DebitReply, Outcome};
 
-use crate::Fault;
-use crate::event::{Answer, Event, Message, Question, Site, What, heard, shortly, told};
+use crate::counted::Counted;
+use crate::event::{Answer, Event, Site, What, shortly};
 use crate::faults::Happening;
 use crate::ledger::Ledger;
-use crate::memory::{Memory, Shared, exchange_of};
 use crate::plan::Plan;
+use crate::provider::SECRET;
 use crate::random::Random;
 use crate::truth::Truth;
-use crate::vm::{TICK_MS, Vm};
+use crate::vm::Vm;
+use crate::{Fault, Tally};
 
 pub(crate) struct Worker {
     pub(crate) vm: RefCell<Option<Box<Vm>>>,
     /// Its VM, of all that ever were; 0 while it has none.
     pub(crate) number: Cell<u64>,
+    /// Since when its VM has had streams.
+    pub(crate) serves_since: Cell<Option<u64>>,
     pub(crate) busy: Cell<bool>,
     pub(crate) asleep_until: Cell<u64>,
 }
 
 pub(crate) struct Envoy {
-    pub(crate) memory: Memory,
-    /// How often it had been written to when it was last looked at.
-    pub(crate) checked: Cell<u64>,
+    pub(crate) memory: Map,
+    /// Whether what is checked there was written to since it was last looked at.
+    pub(crate) changed: Cell<bool>,
+    pub(crate) metrics: RefCell<Metrics>,
+    /// What they must have counted.
+    pub(crate) counted: RefCell<Counted>,
+    /// Each lane's owner, and when that last said that it lives.
+    pub(crate) lanes: RefCell<BTreeMap<String, (u64, u64)>>,
+    /// Since when each debit waits, by its slot.
+    pub(crate) waits_since: RefCell<BTreeMap<String, u64>>,
+    /// When the outbox last moved on.
+    pub(crate) moved: Cell<u64>,
+    /// How many configurations came after the first.
+    pub(crate) configurations: Cell<usize>,
     /// From one start to the next.
     pub(crate) life: Cell<u64>,
     /// How far its wall clock is off, in milliseconds.
     pub(crate) clock_off: Cell<i64>,
+    /// The last of them is the main thread.
     pub(crate) workers: Vec<Worker>,
 }
 
@@ -53,7 +69,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) fault: Fault,
     pub(crate) random: Random,
-    pub(crate) gateway: Rc<Gateway>,
+    /// The configurations of all Envoys, one after another.
+    gateways: Rc<[Gateway]>,
     pub(crate) start_ms: u64,
     pub(crate) time: Cell<u64>,
     pub(crate) envoys: Vec<Envoy>,
@@ -61,10 +78,12 @@ pub(crate) struct World {
     pub(crate) truth: RefCell<Truth>,
     /// No more troubles come.
     pub(crate) calm: Cell<bool>,
+    pub(crate) calm_since: Cell<Option<u64>>,
     pub(crate) steps: Cell<u64>,
     pub(crate) broken: RefCell<Option<Broken>>,
-    /// How the small calls ended: what was replied, and whether they went on.
-    pub(crate) ended: RefCell<BTreeMap<u64, (Option<u16>, bool)>>,
+    /// How the last small call ended: what was replied, and whether it went on.
+    pub(crate) ended: Cell<Option<(Option<u16>, bool)>>,
+    pub(crate) tally: RefCell<Tally>,
     queue: RefCell<BTreeMap<(u64, u64), Event>>,
     numbers: Cell<u64>,
     depth: Cell<u32>,
@@ -72,9 +91,6 @@ pub(crate) struct World {
     pub(crate) posted: Cell<u64>,
     trace: Option<RefCell<Vec<String>>>,
 }
-
-/// A VM dies.
-struct Trap;
 
 /// How far the monotonic clocks of two lives of an Envoy, or of two Envoys, are apart: on whatever machines they ran, no
 /// tick of one means anything to another.
@@ -84,21 +100,28 @@ const LIFE_MS: u64 = 7_000_000;
 const SOON_MS: u64 = 400;
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Fault, gateway: &Rc<Gateway>, traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, fault: Fault, gateways: &Rc<[Gateway]>, traced: bool) -> Self {
         let random = Random::new(seed);
         let plan = Plan::of(&random);
         let worker = || Worker {
             vm: RefCell::new(None),
             number: Cell::new(0),
+            serves_since: Cell::new(None),
             busy: Cell::new(false),
             asleep_until: Cell::new(0),
         };
         let envoy = |life: u64| Envoy {
-            memory: Memory::default(),
-            checked: Cell::new(0),
+            memory: Map::default(),
+            changed: Cell::new(false),
+            metrics: RefCell::default(),
+            counted: RefCell::default(),
+            lanes: RefCell::default(),
+            waits_since: RefCell::default(),
+            moved: Cell::new(0),
+            configurations: Cell::new(0),
             life: Cell::new(life),
             clock_off: Cell::new(0),
-            workers: (0..plan.workers).map(|_| worker()).collect(),
+            workers: (0..=plan.workers).map(|_| worker()).collect(),
         };
         let envoys = (1..).take(plan.envoys).map(envoy).collect();
         // The second rate card comes into force at the first midnight.
@@ -107,15 +130,17 @@ impl World {
             start_ms: midnight.ms() - plan.before_midnight_ms,
             fault,
             random,
-            gateway: Rc::clone(gateway),
+            gateways: Rc::clone(gateways),
             time: Cell::new(0),
             envoys,
             ledger: RefCell::default(),
             truth: RefCell::default(),
             calm: Cell::new(false),
+            calm_since: Cell::new(None),
             steps: Cell::new(0),
             broken: RefCell::new(None),
-            ended: RefCell::default(),
+            ended: Cell::new(None),
+            tally: RefCell::default(),
             queue: RefCell::default(),
             numbers: Cell::new(100),
             depth: Cell::new(0),
@@ -145,6 +170,11 @@ impl World {
         }
     }
 
+    /// The card that only later configurations have.
+    pub(crate) fn latest_card(&self) -> Option<Digest> {
+        Some(self.gateways.last()?.bundle.cards().last()?.sha256)
+    }
+
     fn is_broken(&self) -> bool {
         self.broken.borrow().is_some()
     }
@@ -161,7 +191,24 @@ impl World {
 
     pub(crate) fn sites(&self) -> impl Iterator<Item = Site> + use<> {
         let workers = self.plan.workers;
-        (0..self.plan.envoys).flat_map(move |envoy| (0..workers).map(move |worker| Site { envoy, worker }))
+        (0..self.plan.envoys).flat_map(move |envoy| (0..=workers).map(move |worker| Site { envoy, worker }))
+    }
+
+    /// Where callers come.
+    pub(crate) fn serving_sites(&self) -> impl Iterator<Item = Site> + use<> {
+        let workers = self.plan.workers;
+        self.sites().filter(move |site| site.worker < workers)
+    }
+
+    /// The configuration that an Envoy has now.
+    pub(crate) fn configuration(&self, envoy: usize) -> Gateway {
+        let Gateway { config, bundle } = self.newest(envoy);
+        Gateway { config: config.clone(), bundle: Rc::clone(bundle) }
+    }
+
+    /// The same, to look at.
+    pub(crate) fn newest(&self, envoy: usize) -> &Gateway {
+        &self.gateways[self.envoys[envoy].configurations.get().min(self.gateways.len() - 1)]
     }
 
     /// What an Envoy's clocks say: the wall clock may be off; the other goes on evenly, from wherever it was when that
@@ -177,11 +224,6 @@ impl World {
         Now { wall, tick: Tick::from_ms(tick) }
     }
 
-    /// What the one of them says that is never set.
-    pub(crate) fn tick(&self, site: Site) -> Tick {
-        self.clock(site).tick
-    }
-
     pub(crate) fn lives(&self, vm: u64) -> bool {
         self.sites().any(|site| self.worker(site).number.get() == vm)
     }
@@ -195,63 +237,28 @@ impl World {
         self.push(after, Event::At(site, vm, what));
     }
 
-    /// A VM asks the ledger: what it hears comes once, or a failure after the time-out.
-    pub(crate) fn call_out(&self, site: Site, vm: u64, callout: u64, question: Question) {
-        if let Question::Debits(lines) = &question {
-            self.check_bytes(lines);
-        }
-        self.say(|| format!("  {site} asks ({callout}) {}", told(&question)));
-        let timeout = self.gateway.config.ledger.timeout_ms;
-        self.later(timeout, site, vm, What::Reply(callout, Answer::Failed));
-        let (troubled, plan) = (!self.calm.get(), &self.plan);
-        let delay = || {
-            let late = troubled && self.random.chance(plan.late, 1_000);
-            if late { self.random.between(500, 8_000) } else { self.random.between(1, 120) }
-        };
-        let twice =
-            matches!(question, Question::Debits(_)) && troubled && self.random.chance(plan.twice, 1_000);
-        for _ in 0..=u64::from(twice) {
-            let answer_lost = troubled && self.random.chance(plan.lost, 1_000);
-            let message = Message { site, vm, callout, question: question.clone(), answer_lost };
-            if !(troubled && self.random.chance(plan.lost, 1_000)) {
-                self.push(delay(), Event::ToLedger(Box::new(message)));
-            }
+    /// How much later than it was to a timer goes off.
+    pub(crate) fn lateness(&self) -> u64 {
+        let late = self.plan.ticks_late;
+        self.random.between(0, if self.calm.get() { late.min(300) } else { late })
+    }
+
+    /// No secret is in what others read.
+    pub(crate) fn check_secrets(&self, place: &str, text: &str) {
+        if text.contains(SECRET) {
+            self.fail(&format!("a secret is in {place}: {text}"));
         }
     }
 
-    /// What was acknowledged is never sent under other bytes.
-    fn check_bytes(&self, lines: &[Vec<u8>]) {
-        let truth = self.truth.borrow();
-        for line in lines {
-            let Ok(id) = exchange_of(line).parse::<ExchangeId>() else { continue };
-            let other = truth.acknowledged.get(&id).is_some_and(|bytes| bytes != line);
-            let excused = truth.calls.get(&id).is_some_and(|call| call.doubted || call.reservation.is_none());
-            if other && !excused {
-                self.fail(&format!("the acknowledged debit of {id} was sent under other bytes"));
+    /// What the ledger has acknowledged.
+    pub(crate) fn remember_acknowledged(&self, lines: &[Vec<u8>], replies: &[DebitReply]) {
+        let mut truth = self.truth.borrow_mut();
+        for (line, reply) in lines.iter().zip(replies) {
+            if matches!(reply.outcome, Outcome::Recorded | Outcome::Duplicate)
+                && let Ok(id) = reply.exchange_id.parse()
+            {
+                truth.acknowledged.insert(id, line.clone());
             }
-        }
-    }
-
-    fn deliver(&self, message: &Message) {
-        let Message { site, vm, callout, question, answer_lost } = message;
-        let mut ledger = self.ledger.borrow_mut();
-        let answer = match question {
-            _ if ledger.down => Answer::Failed,
-            Question::Resolve(token, day) => Answer::Resolved(ledger.resolve(token, *day)),
-            Question::Standings(asks) => {
-                Answer::Standings(asks.iter().map(|ask| ledger.standing(ask)).collect())
-            }
-            Question::Debits(lines) => {
-                let now = Moment::from_ms(self.start_ms + self.time.get());
-                Answer::Debits(lines.iter().map(|line| ledger.post(line, now)).collect())
-            }
-        };
-        drop(ledger);
-        self.say(|| format!("the ledger hears ({callout}): {}", heard(&answer)));
-        if !answer_lost {
-            let late = !self.calm.get() && self.random.chance(self.plan.late, 1_000);
-            let delay = if late { self.random.between(500, 3_000) } else { self.random.between(1, 60) };
-            self.later(delay, *site, *vm, What::Reply(*callout, answer));
         }
     }
 
@@ -262,8 +269,7 @@ impl World {
         }
         if !self.calm.get() {
             if self.random.chance(self.plan.deaths, 100_000) {
-                self.say(|| format!("  {site}: its VM dies"));
-                resume_unwind(Box::new(Trap));
+                self.vm_dies(site);
             }
             if self.depth.get() == 0 && self.random.chance(self.plan.stalls, 100_000) {
                 let until = self.time.get() + self.random.between(11_000, 14_000);
@@ -288,7 +294,9 @@ impl World {
         let queue = self.queue.borrow();
         let may = |event: &Event| match event {
             // A time-out that comes before its time is a failure, and there are none any more.
-            Event::At(_, _, What::Reply(_, Answer::Failed)) if self.calm.get() => false,
+            Event::At(_, _, What::Reply { answer: Answer::Nothing, .. }) if self.calm.get() => false,
+            // No timer goes off before its time.
+            Event::At(_, _, What::Tick { due, .. }) if *due > self.time.get() => false,
             Event::At(other, vm, _) => {
                 let worker = self.worker(*other);
                 other.envoy == site.envoy
@@ -297,7 +305,7 @@ impl World {
                     && worker.asleep_until.get() <= self.time.get()
             }
             Event::ToLedger(_) => true,
-            Event::Arrival(_) | Event::Reload(_) | Event::Happens(_) => false,
+            Event::Arrival(_) | Event::Visit(_) | Event::Reload(_) | Event::Happens(_) => false,
         };
         let soon = self.time.get() + SOON_MS;
         let may_run: Vec<_> = queue.range(..(soon, 0)).filter(|(_, it)| may(it)).map(|(at, _)| *at).collect();
@@ -321,7 +329,7 @@ impl World {
             }
             self.time.set(self.time.get().max(at.0));
             let wait = match &event {
-                Event::At(site, ..) | Event::Arrival(site) | Event::Reload(site) => {
+                Event::At(site, ..) | Event::Arrival(site) | Event::Visit(site) | Event::Reload(site) => {
                     let worker = self.worker(*site);
                     let asleep = worker.asleep_until.get().saturating_sub(self.time.get());
                     if worker.busy.get() { 500 } else { asleep }
@@ -345,78 +353,19 @@ impl World {
         match event {
             Event::At(site, vm, what) if self.worker(site).number.get() == vm => {
                 self.say(|| format!("{site}: {}", shortly(&what)));
-                if matches!(what, What::Tick) {
-                    let next = self.random.between(150, if self.calm.get() { TICK_MS } else { 700 });
-                    self.later(next, site, vm, What::Tick);
-                }
                 self.on(site, what);
             }
             Event::At(..) => {}
             Event::Arrival(site) => {
                 if !self.calm.get() {
                     self.push(self.random.between(1, 2 * self.plan.call_ms), Event::Arrival(site));
-                    let vm = self.worker(site).number.get();
-                    if vm != 0 {
-                        let token = self.random_token();
-                        self.on(site, What::Call { token, own_key: self.random.chance(1, 15) });
-                    }
+                    self.somebody_calls(site);
                 }
             }
+            Event::Visit(site) => self.somebody_calls(site),
             Event::Reload(site) => self.load(site),
             Event::ToLedger(message) => self.deliver(&message),
             Event::Happens(happening) => self.happens(happening),
         }
-    }
-
-    /// A worker without a VM gets one.
-    pub(crate) fn load(&self, site: Site) {
-        let worker = self.worker(site);
-        if worker.number.get() != 0 {
-            return;
-        }
-        let number = self.number();
-        worker.number.set(number);
-        self.say(|| format!("{site}: VM {number} begins"));
-        worker.busy.set(true);
-        let shared = Shared { world: self, site };
-        let made = catch_unwind(AssertUnwindSafe(|| Box::new(Vm::new(&shared, number))));
-        self.came_to_an_end(site, made);
-        self.later(self.random.between(1, 200), site, number, What::Tick);
-    }
-
-    fn on(&self, site: Site, what: What) {
-        let worker = self.worker(site);
-        let Some(mut vm) = worker.vm.take() else { return };
-        worker.busy.set(true);
-        let shared = Shared { world: self, site };
-        let done = catch_unwind(AssertUnwindSafe(move || {
-            vm.handle(&shared, what);
-            vm
-        }));
-        self.came_to_an_end(site, done);
-    }
-
-    /// A callback returned, or its VM died in it: a wasm trap, of which the host tells nobody.
-    fn came_to_an_end(&self, site: Site, vm: std::thread::Result<Box<Vm>>) {
-        let worker = self.worker(site);
-        worker.busy.set(false);
-        match vm {
-            Ok(vm) => {
-                worker.vm.replace(Some(vm));
-            }
-            Err(payload) if payload.is::<Trap>() => self.vm_is_gone(site),
-            Err(payload) => resume_unwind(payload),
-        }
-    }
-
-    /// A worker's VM is no more: its streams are cut without a word.
-    pub(crate) fn vm_is_gone(&self, site: Site) {
-        let worker = self.worker(site);
-        worker.vm.replace(None);
-        let vm = worker.number.replace(0);
-        // What it held is to be looked at again.
-        self.envoys[site.envoy].checked.set(0);
-        self.truth.borrow_mut().vm_died(vm);
-        self.push(self.random.between(1, 3_000), Event::Reload(site));
     }
 }

@@ -10,7 +10,20 @@ const PLANTED_SEEDS: u64 = 300;
 #[test]
 fn what_must_hold_holds_in_thousands_of_runs() {
     match run_all(1, SEEDS, Fault::None) {
-        Ok(tally) => println!("{tally}"),
+        Ok(tally) => {
+            println!("{tally}");
+            // What a run is about has happened in it.
+            let happened = [
+                tally.later_card,
+                tally.orphans,
+                tally.doubted,
+                tally.taken,
+                tally.retired,
+                tally.retired_sending,
+                tally.strangers,
+            ];
+            assert!(happened.iter().all(|times| *times > 0), "{tally}");
+        }
         Err(failure) => {
             let tail = failure.trace.len().saturating_sub(60);
             let trace = failure.trace[tail..].join("\n");
@@ -43,11 +56,36 @@ fn a_lost_compare_and_swap_is_found() {
 fn a_duration_on_a_clock_that_is_set_is_found() {
     is_found(
         Fault::OneClock,
-        &["a small call", "the record of", "never left the outbox", "debits that do not wait"],
+        &[
+            "a small call",
+            "the record of",
+            "never left the outbox",
+            "debits that do not wait",
+            "waited for",
+            "is taken from a VM that beat",
+            "is not priced by",
+            "serves nobody sends",
+        ],
     );
 }
 
 #[test]
 fn a_debit_that_is_dropped_is_found() {
     is_found(Fault::DroppedDebit, &["no debit waits", "should have an entry"]);
+}
+
+#[test]
+fn a_record_that_is_taken_out_too_early_is_found() {
+    is_found(Fault::EarlyClear, &["taken out before", "without an exchange", "has no record"]);
+}
+
+#[test]
+fn a_sweep_of_a_living_vms_lane_is_found() {
+    is_found(Fault::UnheardBeat, &["is taken from a VM that beat"]);
+}
+
+/// The lease of a root that is gone holds for ten seconds: what waits so long is in the ledger in the end, but too late.
+#[test]
+fn a_lost_retirement_is_found() {
+    is_found(Fault::LostRetirement, &["waited for"]);
 }

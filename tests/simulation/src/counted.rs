@@ -1,0 +1,73 @@
+//! What the metrics must have counted.
+
+use std::ops::AddAssign;
+
+use pax_gateway::fake::Metrics;
+use pax_gateway::metrics::DEBIT_RESULTS;
+use pax_gateway::wire::DebitReply;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    /// Calls that are over, and dead VMs' calls that were charged.
+    pub(crate) calls: u64,
+    /// What they cost, in picopax.
+    pub(crate) charged: u64,
+    /// What the ledger made of debits, in the order of [`DEBIT_RESULTS`].
+    results: [u64; DEBIT_RESULTS.len()],
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.charged += other.charged;
+        self.results.iter_mut().zip(other.results).for_each(|(sum, count)| *sum += count);
+    }
+}
+
+impl Count {
+    /// A call.
+    pub(crate) fn call(&mut self, cost: i64) {
+        self.calls += 1;
+        self.charged += u64::try_from(cost).unwrap_or(0);
+    }
+
+    /// What the ledger answered.
+    pub(crate) fn replies(&mut self, replies: &[DebitReply]) {
+        for (result, (outcome, _)) in self.results.iter_mut().zip(DEBIT_RESULTS) {
+            let of = replies.iter().filter(|reply| reply.outcome == outcome);
+            *result += u64::try_from(of.count()).unwrap_or(0);
+        }
+    }
+}
+
+/// What one life of an Envoy must have counted: its metrics live as long as it does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// In callbacks that returned.
+    pub(crate) surely: Count,
+    /// In callbacks in which a VM died, before or after it counted.
+    pub(crate) perhaps: Count,
+}
+
+impl Counted {
+    /// What does not fit the metrics.
+    pub(crate) fn differs(&self, metrics: &Metrics) -> Option<String> {
+        let (surely, perhaps) = (&self.surely, &self.perhaps);
+        let calls = (metrics.sum("pax_calls_total"), surely.calls, perhaps.calls);
+        let charged = (metrics.sum("pax_charged_picopax_total"), surely.charged, perhaps.charged);
+        let results = DEBIT_RESULTS.iter().zip(surely.results.into_iter().zip(perhaps.results)).map(
+            |((_, word), (surely, perhaps))| {
+                let series = format!("pax_debits_total;result={word}");
+                let is = metrics.of(&series).unwrap_or(0);
+                (series, (is, surely, perhaps))
+            },
+        );
+        let all = [("pax_calls_total".to_owned(), calls), ("pax_charged_picopax_total".to_owned(), charged)];
+        let mut all = all.into_iter().chain(results);
+        let found = all.find(|(_, (is, surely, perhaps))| is < surely || *is > surely + perhaps);
+        found.map(|(name, (is, surely, perhaps))| {
+            format!("{name} is {is}, but it was {surely}, and {perhaps} in callbacks in which a VM died")
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The network to the ledger: questions of roots on their way, as the driver wrote them, and the answers as bytes.
+
+use std::rc::Rc;
+
+use pax_gateway::clock::Moment;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::fake::Ended;
+use pax_gateway::port::Post;
+use pax_gateway::wire::{
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest,
+    STANDINGS_PATH, StandingsReply, StandingsRequest, UNKNOWN_TOKEN,
+};
+
+use crate::event::{Answer, Event, Message, Question, What, heard, told};
+use crate::memory::exchange_of;
+use crate::outside::Shared;
+use crate::world::World;
+
+impl Question {
+    /// What a root asks; none where it is no question that a ledger knows.
+    pub(crate) fn read(post: &Post<'_>) -> Option<Self> {
+        match post.path {
+            RESOLVE_PATH => {
+                let asked: ResolveRequest = serde_json::from_slice(post.body).ok()?;
+                Some(Self::Resolve(asked.token_sha256, asked.utc_day))
+            }
+            STANDINGS_PATH => {
+                let asked: StandingsRequest = serde_json::from_slice(post.body).ok()?;
+                Some(Self::Standings(asked.asks))
+            }
+            CARDS_PATH => {
+                let asked: CardsRequest<'_> = serde_json::from_slice(post.body).ok()?;
+                Some(Self::Cards(asked.cards.into_iter().map(std::borrow::Cow::into_owned).collect()))
+            }
+            DEBITS_PATH => {
+                let lines = post.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                Some(Self::Debits(lines.map(<[u8]>::to_vec).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An answer as its root's callout ends with it.
+pub(crate) fn ended(answer: Answer) -> Ended {
+    let json = |body: serde_json::Result<Vec<u8>>| Ended::with(200, body.unwrap_or_default());
+    match answer {
+        Answer::Resolved(Some(resolved)) => json(serde_json::to_vec(&resolved)),
+        Answer::Resolved(None) => {
+            Ended::with(404, format!(r#"{{"error":{{"code":"{UNKNOWN_TOKEN}","message":"nobody's"}}}}"#))
+        }
+        Answer::Standings(standings) => json(serde_json::to_vec(&StandingsReply { standings })),
+        Answer::Debits(results) => json(serde_json::to_vec(&DebitReplies { results })),
+        Answer::Cards(known) => json(serde_json::to_vec(&CardsReply { known })),
+        Answer::Away => Ended::with(503, "no healthy upstream"),
+        Answer::Nothing => Ended::none(),
+    }
+}
+
+impl World {
+    /// A root asks the ledger: what it hears comes once, or nothing until the time is over.
+    pub(crate) fn ask(&self, of: &Shared<'_>, callout: u32, question: &Rc<Question>, timeout_ms: u64) {
+        if let Question::Debits(lines) = &**question {
+            self.check_bytes(lines);
+        }
+        let (site, vm, root) = (of.site, of.vm, of.root.get());
+        self.say(|| format!("  {site} root {root} asks ({callout}) {}", told(question)));
+        self.later(timeout_ms, site, vm, What::Reply { root, callout, answer: Answer::Nothing });
+        let (troubled, plan) = (!self.calm.get(), &self.plan);
+        let delay = || {
+            let late = troubled && self.random.chance(plan.late, 1_000);
+            if late { self.random.between(500, 8_000) } else { self.random.between(1, 120) }
+        };
+        let twice =
+            matches!(**question, Question::Debits(_)) && troubled && self.random.chance(plan.twice, 1_000);
+        for _ in 0..=u64::from(twice) {
+            let answer_lost = troubled && self.random.chance(plan.lost, 1_000);
+            let message = Message { site, vm, root, callout, question: Rc::clone(question), answer_lost };
+            if !(troubled && self.random.chance(plan.lost, 1_000)) {
+                self.push(delay(), Event::ToLedger(Box::new(message)));
+            }
+        }
+    }
+
+    /// What was acknowledged is never sent under other bytes.
+    fn check_bytes(&self, lines: &[Vec<u8>]) {
+        let truth = self.truth.borrow();
+        for line in lines {
+            let Ok(id) = exchange_of(line).parse::<ExchangeId>() else { continue };
+            let other = truth.acknowledged.get(&id).is_some_and(|bytes| bytes != line);
+            let excused = truth.calls.get(&id).is_some_and(|call| call.doubted || call.reservation.is_none());
+            if other && !excused {
+                self.fail(&format!("the acknowledged debit of {id} was sent under other bytes"));
+            }
+        }
+    }
+
+    pub(crate) fn deliver(&self, message: &Message) {
+        let Message { site, vm, root, callout, question, answer_lost } = message;
+        let mut ledger = self.ledger.borrow_mut();
+        let answer = match &**question {
+            _ if ledger.down => Answer::Away,
+            Question::Resolve(token, day) => Answer::Resolved(ledger.resolve(token, *day)),
+            Question::Standings(asks) => {
+                Answer::Standings(asks.iter().map(|ask| ledger.standing(ask)).collect())
+            }
+            Question::Debits(lines) => {
+                let now = Moment::from_ms(self.start_ms + self.time.get());
+                Answer::Debits(lines.iter().map(|line| ledger.post(line, now)).collect())
+            }
+            Question::Cards(cards) => Answer::Cards(ledger.learn_cards(cards)),
+        };
+        drop(ledger);
+        self.say(|| format!("the ledger hears ({callout}): {}", heard(&answer)));
+        if !answer_lost {
+            let late = !self.calm.get() && self.random.chance(self.plan.late, 1_000);
+            let delay = if late { self.random.between(500, 3_000) } else { self.random.between(1, 60) };
+            self.later(delay, *site, *vm, What::Reply { root: *root, callout: *callout, answer });
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What is around a VM in one of its callbacks: the shared data of its Envoy, the clocks, random bytes and the network.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use pax_gateway::clock::Now;
+use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::fake::{Map, Outside};
+use pax_gateway::outbox::LEASE_MS;
+use pax_gateway::port::{Post, Status};
+use pax_gateway::shared::{SharedData, Version};
+
+use crate::Fault;
+use crate::counted::Count;
+use crate::event::{Question, Site};
+use crate::memory::RECORDS;
+use crate::witness::Admission;
+use crate::world::World;
+
+/// How long a look at an in-flight record takes, so that many records are more than one pass of a sweep.
+const LOOK_MS: u64 = 2;
+/// What Envoy answers if it finds no host for a callout.
+const NO_HOST: Status = Status(10);
+
+/// A VM's outside for one callback: before every operation on shared data others may run, and the VM may die.
+pub(crate) struct Shared<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) site: Site,
+    /// The VM at work.
+    pub(crate) vm: u64,
+    /// The root whose callback it is, or whose stream's.
+    pub(crate) root: Cell<u32>,
+    /// What the VM did in the callback.
+    pub(crate) seen: Seen,
+}
+
+/// What a VM did in one callback.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) posted: RefCell<Vec<(u32, Rc<Question>)>>,
+    pub(crate) admissions: RefCell<Vec<Admission>>,
+    /// What the metrics have counted, once the callback has returned.
+    pub(crate) count: RefCell<Count>,
+    /// Dead VMs' calls that were charged.
+    pub(crate) orphans: RefCell<BTreeSet<ExchangeId>>,
+    /// Since when the outbox stood still, when the VM looked first.
+    still_since: Cell<Option<u64>>,
+}
+
+impl<'w> Shared<'w> {
+    pub(crate) fn new(world: &'w World, site: Site, vm: u64) -> Self {
+        Self { world, site, vm, root: Cell::new(0), seen: Seen::default() }
+    }
+
+    pub(crate) fn memory(&self) -> &Map {
+        &self.world.envoys[self.site.envoy].memory
+    }
+
+    /// A value is written; whatever came of it is told to the [`crate::witness`].
+    fn write(&self, key: &str, value: &[u8], cas: u32) -> bool {
+        self.world.before_an_operation(self.site);
+        self.clear_too_early(key, value);
+        let cas = if self.world.fault == Fault::LostSwap { 0 } else { cas };
+        let before = self.watched(key);
+        let written = self.is_unheard_beat(key, value) || self.memory().write(key, value, cas);
+        if let Some(before) = before.filter(|_| written) {
+            self.wrote(key, &before, value);
+            self.settle_twice(key, value);
+        }
+        written
+    }
+
+    /// A VM that serves nobody sends only what nobody else has sent for as long as a lease holds.
+    fn check_sender(&self) {
+        let (now, since) = (self.world.time.get(), self.seen.still_since.get());
+        if self.world.worker(self.site).serves_since.get().is_some() {
+            return;
+        }
+        self.world.tally.borrow_mut().strangers += 1;
+        if since.is_none_or(|since| now - since < LEASE_MS) {
+            self.world.fail(&format!(
+                "{}: a VM that serves nobody sends debits, though the outbox stands still only since {since:?}",
+                self.site
+            ));
+        }
+    }
+}
+
+impl SharedData for Shared<'_> {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
+        self.world.before_an_operation(self.site);
+        let found = self.memory().get(key);
+        if key == "pax/outbox/head" && self.seen.still_since.get().is_none() {
+            self.seen.still_since.set(Some(self.world.envoys[self.site.envoy].moved.get()));
+        }
+        if let Some((record, _)) = found.as_ref().filter(|_| key.starts_with(RECORDS)) {
+            self.world.time.set(self.world.time.get() + LOOK_MS);
+            self.looked_at(record);
+        }
+        found
+    }
+
+    fn swap(&self, key: &str, value: &[u8], expected: Version) -> bool {
+        self.write(key, value, expected.cas())
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> bool {
+        self.write(key, value, 0)
+    }
+}
+
+impl Outside for Shared<'_> {
+    fn now(&self) -> Now {
+        self.world.clock(self.site)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> bool {
+        for chunk in bytes.chunks_mut(8) {
+            let random = self.world.random.next().to_le_bytes();
+            chunk.iter_mut().zip(random).for_each(|(place, byte)| *place = byte);
+        }
+        true
+    }
+
+    fn post(&self, callout: u32, post: &Post<'_>) -> Result<(), Status> {
+        let world = self.world;
+        world.check_secrets("a question to the ledger", &String::from_utf8_lossy(post.body));
+        let Some(question) = Question::read(post).map(Rc::new) else {
+            world.fail(&format!("no ledger knows the question {}", post.path));
+            return Err(NO_HOST);
+        };
+        if world.ledger.borrow().down && world.random.chance(1, 4) {
+            return Err(NO_HOST);
+        }
+        if matches!(*question, Question::Debits(_)) {
+            self.check_sender();
+        }
+        world.ask(self, callout, &question, post.timeout_ms);
+        self.seen.posted.borrow_mut().push((callout, question));
+        Ok(())
+    }
+}
