@@ -34,7 +34,7 @@ fn calls_are_priced_by_cards_from_the_moment_on_in_which_the_ledger_has_them() {
     let ended = native.ledger.borrow_mut().answer(&resolve.path, &resolve.body);
     native.answer(&resolve, ended);
     assert_eq!(refusal(&native, early), "503 gateway_disabled", "no card is in force yet");
-    native.told();
+    let _ = native.told();
     accepted(&mut native);
     let lines = told(&native, Level::Info);
     assert_eq!(lines, ["configured with rate cards v1, v2, v3"]);

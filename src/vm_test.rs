@@ -18,7 +18,7 @@ fn beside(native: &Native) -> Native {
     assert!(other.configure(gateway()));
     other.settle();
     other.tick_after(1_000);
-    other.told();
+    let _ = other.told();
     other
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn serving_by(change: impl FnOnce(&mut Value)) -> Native {
     let gateway = Gateway::parse(&config(change)).unwrap();
     let native = Native::serving(Rc::default(), now(), &gateway);
     open_accounts(&native);
-    native.told();
+    let _ = native.told();
     native
 }
 
