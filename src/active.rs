@@ -38,7 +38,8 @@ impl Active {
         }
     }
 
-    /// Whether it is time to ask. Who looks every `tick_ms` asks now what it could only ask too late at the next tick.
+    /// Whether it is time to ask. The worker looks every `tick_ms`: if the interval ends before its next look, it asks now,
+    /// since that look would be too late.
     #[must_use]
     pub fn due(&self, now: Tick, interval_ms: u64, tick_ms: u64) -> bool {
         self.asked.is_some() || now.since_ms(self.asked_all).saturating_add(tick_ms) > interval_ms

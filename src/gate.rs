@@ -105,7 +105,8 @@ pub fn open(
 /// stands then.
 ///
 /// # Errors
-/// [`outbox::Full`], if the outbox is full and this VM has lost its lane: who has it now charges the call by estimate.
+/// [`outbox::Full`], if the outbox is full and this VM has lost its lane: the worker that swept the lane
+/// charges the call by estimate.
 pub fn settle(
     shared: &impl SharedData,
     lane: &mut Lane,
@@ -208,8 +209,9 @@ pub fn orphan(
         Err(problem) => return Orphan::Unreadable(problem),
     };
     let claim = claim(&admission);
-    // Its VM may have died just after it put the true debit in: that one stands. This is asked first, for where it was
-    // acknowledged since, it is its reservation that is gone before its place in the outbox.
+    // The VM may have died just after it put the call's true debit into the outbox: then nothing is left to charge. The
+    // outbox is looked at first: an acknowledgement takes the reservation away before it takes the debit out, so a debit
+    // that is gone from the outbox has no reservation left either.
     let settled = outbox::holds(shared, &admission.exchange_id);
     if settled || claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
         return Orphan::Nothing;

@@ -1,4 +1,4 @@
-//! Settlement: from what was admitted and what was answered to the one debit, or to none.
+//! From what was admitted and what was answered to the one debit, or to none.
 
 use crate::account::Funding;
 use crate::admission::{Admission, Answered};

@@ -1,4 +1,4 @@
-//! Settlement into version 1 of a debit, for a ledger that does not read a later one yet: counted by `bytes/1` and by
+//! The debit in version 1, for a ledger that does not read a later one yet: counted by `bytes/1` and by
 //! the first set of its usage rules, as ledgers of that time prove it.
 
 use crate::account::Funding;

@@ -1,5 +1,6 @@
-//! What the chunks of a stream have in common: all but the text in some of their strings. A chunk that differs from one
-//! that was read in nothing else says nothing else, and need not be read byte by byte: most of most streams.
+//! What the chunks of a stream have in common. Most chunks of a stream are the same but for the text that the model wrote:
+//! the first of them is read byte by byte and learned, and each later one is compared with it. If only that text differs,
+//! the chunk means what the first one meant, and no more of it is read than the length of its text.
 
 use crate::choice_text::{ChoiceText, Field};
 use crate::json_text::{Text, line_run, plain_run};
