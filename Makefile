@@ -62,7 +62,7 @@ fuzz: .tools/toolchain ## Random bytes against every reader, compared with serde
 	@$(RUST) PAX_FUZZ_MINUTES='$(or $(MINUTES),1)' PAX_FUZZ_SEED='$(SEED)' PAX_FUZZ_CASE='$(abspath $(CASE))' \
 	    "$$CARGO" test --profile tools --locked --quiet --package pax-gateway --test fuzz
 
-simulate: .tools/toolchain ## The core among failing workers, Envoys and ledgers: SEEDS=1000 [FROM=n], or SEED=n with its trace
+simulate: .tools/toolchain ## The driver among failing workers, Envoys and ledgers: SEEDS=1000 [FROM=n], or SEED=n with its trace
 	@$(RUST) $(QUIETLY) 'building the simulator' "$$CARGO" build --profile tools --locked --package pax-simulate
 	@SEEDS='$(SEEDS)' FROM='$(FROM)' SEED='$(SEED)' $(TARGET_DIR)/tools/pax-simulate
 
