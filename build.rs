@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 #[allow(dead_code, reason = "the build asks for less than others")]
-#[path = "src/card_file.rs"]
+#[path = "src/price/card_file.rs"]
 mod card_file;
 
 use card_file::{LOCK, is_card};

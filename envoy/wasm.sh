@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
 # `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way; `faults` the
-# filter that traps when a request asks it to (src/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm.
+# filter that traps when a request asks it to (src/wasm/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm.
 # With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead, faults included.
 set -eu
 cd "$(dirname "$0")/.."

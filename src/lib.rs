@@ -1,125 +1,35 @@
-//! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map.
+//! pax-gateway: the filter's pure core, and on wasm32 the filter itself. ARCHITECTURE.md is the map. Ten rooms, one above
+//! the other; none imports a higher one:
+//!
+//! [`base`] words and units · [`dialect`] how providers speak · [`price`] from counts to PAX · [`reading`] from bytes to
+//! meaning · [`debit`] from admitted and answered to the frozen debit · [`memory`] what all workers of an Envoy know ·
+//! [`call`] one call, as a value · [`told`] what the operator is told · [`worker`] the driver behind the port, and a
+//! worker's chores · `wasm` the proxy-wasm side of the port
+//!
+//! What a call costs under the card in force, exactly:
+//!
+//! ```
+//! use pax_gateway::base::clock::Moment;
+//! use pax_gateway::dialect::usage::{Mode, Rules};
+//! use pax_gateway::price::bundle::Bundle;
+//!
+//! let bundle = Bundle::embedded().map_err(|mistakes| mistakes.to_string())?;
+//! let card = bundle.in_force(Moment::from_ms(1_800_000_000_000)).ok_or("no card is in force")?;
+//! let model = &card.models["accounts/fireworks/models/gpt-oss-120b"];
+//! let raw = br#"{"prompt_tokens": 1000, "completion_tokens": 200}"#;
+//! let read = Rules::OpenAi2.read(raw, Mode::Chat).ok_or("no usage")?;
+//! let cost = model.price(&read.usage, None).ok_or("out of range")?;
+//! assert_eq!(cost.to_string(), "EXAMPLE");
+//! # Ok::<(), String>(())
+//! ```
 
-pub mod account;
-pub mod active;
-pub mod admission;
-pub mod admit;
-#[cfg(any(target_arch = "wasm32", test))]
-mod allocator;
-pub mod answer;
-pub mod answer_headers;
-mod answer_keys;
-pub mod answer_status;
-mod answering;
-mod arriving;
-pub mod ask;
-pub mod body_watch;
-pub mod bounds;
-pub mod bundle;
-mod bytes;
-pub mod callouts;
-pub mod canonical;
-pub mod cap;
-pub mod cap_place;
-pub mod card;
-pub mod card_file;
-mod card_prices;
-mod cards_upkeep;
-mod charge;
-pub mod choice_text;
-pub mod chores;
-pub mod clock;
-pub mod complaints;
-pub mod config;
-mod counting;
+pub mod base;
+pub mod call;
 pub mod debit;
-pub mod digest;
-pub mod doc;
-pub mod document;
-pub mod driver;
-pub mod estimate;
-pub mod event;
-mod event_data;
-pub mod exchange;
-pub mod exchange_id;
-pub mod factors;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod fake;
-#[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
-mod faults;
-pub mod field;
-#[cfg(target_arch = "wasm32")]
-pub mod filter;
-pub mod gate;
-pub mod head;
-#[cfg(target_arch = "wasm32")]
-pub mod host;
-pub mod hosts;
-pub mod in_flight;
-pub mod json;
-mod json_text;
-mod kept;
-pub mod key_refusals;
-pub mod ledger_trouble;
-pub mod log_line;
-pub mod meter;
-pub mod metrics;
-pub mod models;
-pub mod nearest;
-pub mod open_bodies;
-mod opening;
-mod options;
-pub mod outbox;
-pub mod pairs;
-mod passing;
-pub mod pax;
-pub mod port;
+pub mod dialect;
+pub mod memory;
 pub mod price;
-mod properties;
-mod prove;
-pub mod provider;
-pub mod provider_trouble;
-pub mod publish;
-mod random;
-pub mod rarely;
-pub mod readiness;
-mod record;
-pub mod refusal;
-pub mod refusal_codes;
-mod refusal_shape;
-mod refusal_words;
-pub mod reported;
-pub mod request;
-pub mod request_body;
-pub mod request_edits;
-pub mod request_error;
-mod request_keys;
-mod request_options;
-mod request_reading;
-pub mod resolves;
-mod ring;
-#[cfg(target_arch = "wasm32")]
-mod root;
-mod sending;
-pub mod settle;
-mod settle_1;
-pub mod shared;
-pub mod skeleton;
-pub mod sse;
-pub mod stopwatch;
-pub mod story;
-mod syncing;
-pub mod tally;
-pub mod text;
-pub mod text_bytes;
-pub mod token_cache;
-pub mod unready;
-pub mod usable;
-pub mod usage;
-mod usage_fields;
-pub mod vm;
-pub mod waiting;
-pub mod watching;
-pub mod wire;
+pub mod reading;
+pub mod told;
+pub mod wasm;
 pub mod worker;
-pub mod wrong_path;

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateCard;
-use pax_gateway::digest::Digest;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateCard;
 use tokio::sync::watch;
 
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pax_gateway::wire::{IDENTITY_HEADER, UNKNOWN_TOKEN};
+use pax_gateway::base::wire::{IDENTITY_HEADER, UNKNOWN_TOKEN};
 use serde_json::json;
 
 /// What went wrong.

@@ -30,7 +30,7 @@ pub mod secret;
 pub mod server;
 pub mod store;
 
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 
 /// The ledger's clock, read nowhere else.
 #[must_use]

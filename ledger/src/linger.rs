@@ -1,7 +1,7 @@
 //! An end that waits for those who still have something to say: an Envoy whose debits are on their way.
 //!
 //! Who stops ledger and Envoy together (docker compose, a node that is drained) may stop the ledger first. Every worker of
-//! an Envoy asks something at least every three seconds ([`pax_gateway::readiness`]), so silence means that none is left.
+//! an Envoy asks something at least every three seconds ([`pax_gateway::worker::chores::readiness`]), so silence means that none is left.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

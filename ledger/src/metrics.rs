@@ -6,11 +6,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::card::RateTableVersion;
-use pax_gateway::clock::Moment;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::Outcome;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::DebitOutcome;
+use pax_gateway::price::card::RateTableVersion;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::{Atomic, Counter};
 use prometheus_client::metrics::family::Family;
@@ -22,12 +22,12 @@ use prometheus_client::registry::Registry;
 use crate::store::Figures;
 
 /// What became of a debit, by its name.
-const OUTCOMES: [(Outcome, &str); 5] = [
-    (Outcome::Recorded, "recorded"),
-    (Outcome::Duplicate, "duplicate"),
-    (Outcome::Conflict, "conflict"),
-    (Outcome::Rejected, "rejected"),
-    (Outcome::Unsupported, "unsupported"),
+const OUTCOMES: [(DebitOutcome, &str); 5] = [
+    (DebitOutcome::Recorded, "recorded"),
+    (DebitOutcome::Duplicate, "duplicate"),
+    (DebitOutcome::Conflict, "conflict"),
+    (DebitOutcome::Rejected, "rejected"),
+    (DebitOutcome::Unsupported, "unsupported"),
 ];
 
 const TIERS: [(Tier, &str); 2] = [(Tier::Free, "free"), (Tier::Credit, "credit")];
@@ -202,9 +202,9 @@ impl Metrics {
     }
 
     /// Counts what became of one debit; `cost` is what it was charged.
-    pub fn debit(&self, outcome: Outcome, cost: Pax) {
+    pub fn debit(&self, outcome: DebitOutcome, cost: Pax) {
         self.debits.get_or_create(&[("outcome", name_of(&OUTCOMES, &outcome))]).inc();
-        if outcome == Outcome::Recorded {
+        if outcome == DebitOutcome::Recorded {
             self.charged.inc_by(u64::try_from(cost.picopax()).unwrap_or(0));
         }
     }

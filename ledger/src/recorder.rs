@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{DebitOutcome, DebitReply};
+use pax_gateway::price::bundle::Bundle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -135,17 +135,17 @@ fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle, metrics: &Metri
         let cost = line.as_ref().map_or(Pax::ZERO, |received| received.debit.cost_pax);
         metrics.debit(reply.outcome, cost);
         let (what, why) = match (reply.outcome, line) {
-            (Outcome::Recorded, Ok(received)) => match received.debit.prove(bundle) {
+            (DebitOutcome::Recorded, Ok(received)) => match received.debit.prove(bundle) {
                 Ok(()) => continue,
                 Err(why) => {
                     metrics.unproven();
                     ("recorded an entry that does not prove itself", why.to_string())
                 }
             },
-            (Outcome::Conflict, _) => {
+            (DebitOutcome::Conflict, _) => {
                 ("a conflict went to quarantine", reply.message.clone().unwrap_or_default())
             }
-            (Outcome::Rejected, _) => {
+            (DebitOutcome::Rejected, _) => {
                 ("a rejected line went to quarantine", reply.message.clone().unwrap_or_default())
             }
             _ => continue,

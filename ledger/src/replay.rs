@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateTableVersion;
-use pax_gateway::debit::Debit;
-use pax_gateway::digest::Digest;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateTableVersion;
 
 use crate::book::{self, COLUMNS, Page, Sum, Value};
 use crate::cards;

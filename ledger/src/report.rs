@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use pax_gateway::bundle::Bundle;
+use pax_gateway::price::bundle::Bundle;
 
 use crate::book::Sum;
 use crate::cards;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pax_gateway::digest::Digest;
+use pax_gateway::base::digest::Digest;
 
 use crate::error::Error;
 

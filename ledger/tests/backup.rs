@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::debits::reported;
 use common::{Folder, SECRET, Service, bytes, http, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
-use pax_gateway::wire::DEBITS_PATH;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::wire::DEBITS_PATH;
 
 fn entries(db: &std::path::Path) -> usize {
     stdout(&run(db, &["entries"])).lines().count()

@@ -9,10 +9,10 @@ use std::process::Stdio;
 
 use common::debits::{exchange, reported};
 use common::{Folder, bytes, program, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
-use pax_gateway::log_line;
-use pax_gateway::refusal_codes;
-use pax_gateway::story::{Outcome, Story};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::refusal::codes;
+use pax_gateway::call::story::{Outcome, Story};
+use pax_gateway::told::log_line;
 use pax_ledger::calls_log::{Line, OUTCOMES, words};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn local_replies() -> BTreeSet<String> {
 
 #[test]
 fn every_code_has_words_and_no_word_is_for_a_code_that_there_is_not() {
-    let given = refusal_codes::CODES.into_iter().chain(PROMISED).map(str::to_owned);
+    let given = codes::CODES.into_iter().chain(PROMISED).map(str::to_owned);
     let all: BTreeSet<String> = given.chain(local_replies()).collect();
     let with_words: Vec<&str> = words::CODES.iter().map(|words| words.code).collect();
     assert_eq!(with_words, all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -131,7 +131,7 @@ fn refused(code: &str, status: u16, message: &str) -> Value {
 
 /// A line with the code, as likely a one as there is.
 fn line_of(code: &str) -> Value {
-    let is_local_only = !refusal_codes::CODES.contains(&code) && local_replies().contains(code);
+    let is_local_only = !codes::CODES.contains(&code) && local_replies().contains(code);
     if is_local_only {
         // Envoy's own reply to a call that the filter saw has no words of its own; to what it did not see, no story.
         return match code {
@@ -281,7 +281,7 @@ fn a_line_of_another_version_is_told_as_far_as_it_goes() {
 fn the_lines_that_the_filter_writes_are_read() {
     let mut story = Story::default();
     story.begin(Default::default(), b"POST", b"/v1/chat/completions?key=secret");
-    story.refuse(&pax_gateway::refusal::Refusal::AccountDisabled, Outcome::Refused);
+    story.refuse(&pax_gateway::base::refusal::refusals::Refusal::AccountDisabled, Outcome::Refused);
     let written = log_line::write(Some(exchange(7)), &story, Default::default()).unwrap();
     let line = Line::read(format!("{{\"status\":403,\"pax\":{written}}}").as_bytes()).unwrap();
     assert!(line.is_of(&exchange(7).to_string()) && line.is_told());

@@ -4,11 +4,11 @@ mod common;
 
 use common::debits::reported;
 use common::{Folder, SECRET, Service, bytes, http, record, replayed, run, stderr, stdout};
-use pax_gateway::account::Tier;
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateCard;
-use pax_gateway::debit::Debit;
-use pax_gateway::wire::{CARDS_PATH, CardsReply, CardsRequest, Outcome};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::wire::{CARDS_PATH, CardsReply, CardsRequest, DebitOutcome};
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateCard;
 use pax_ledger::cards::learn;
 
 /// The newest card that is built in under the next version.
@@ -92,7 +92,7 @@ async fn an_entry_under_an_unknown_card_is_kept_and_named_until_the_card_is_lear
     let store = folder.store_with_accounts().await;
     let card = next();
     let replies = record(&store, &[bytes(&reported(1, "free", Tier::Free)), bytes(&under(&card, 2))]).await;
-    assert!(replies.iter().all(|reply| reply.outcome == Outcome::Recorded), "{replies:?}");
+    assert!(replies.iter().all(|reply| reply.outcome == DebitOutcome::Recorded), "{replies:?}");
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, found.len()), (2, 1), "{found:?}");
     let sha256 = RateCard::parse(&card).unwrap().sha256;

@@ -4,12 +4,12 @@ mod common;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{Answer, BEARER, Folder, SECRET, ask, bytes, get, get_as, record, serve};
-use pax_gateway::account::Tier;
-use pax_gateway::bundle::Bundle;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::debit::Debit;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::IDENTITY_HEADER;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::IDENTITY_HEADER;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::bundle::Bundle;
 use pax_ledger::api::public::{CREDITS_PATH, ENTRIES_PATH};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn today_and_tomorrow(debit: &Debit) -> [Vec<u8>; 2] {
         .map(|(utc_day, more)| bytes(&Debit { utc_day, exchange_id: on_other(debit, more), ..debit.clone() }))
 }
 
-fn on_other(debit: &Debit, more: u64) -> pax_gateway::exchange_id::ExchangeId {
+fn on_other(debit: &Debit, more: u64) -> pax_gateway::base::exchange_id::ExchangeId {
     exchange(debit.occurred_at.ms() - common::debits::DAY_0 + more)
 }
 
@@ -73,7 +73,7 @@ fn a_caller_sees_what_it_may_spend_has_spent_and_when_that_begins_anew() {
     assert_eq!(answer["balance_pax"], format!("-{}", paid.cost_pax));
     assert_eq!((&answer["daily_cap_pax"], &answer["remaining_today_pax"]), (&Value::Null, &Value::Null));
     assert_eq!(answer["tier"], "credit");
-    runtime.block_on(store.set_status("credit", pax_gateway::account::Status::Disabled)).unwrap();
+    runtime.block_on(store.set_status("credit", pax_gateway::base::account::Status::Disabled)).unwrap();
     assert_eq!(get(&service, "credit", CREDITS_PATH).json()["status"], "disabled");
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{BEARER, Folder, Service, bytes, get, get_as, record, serve};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::Moment;
-use pax_gateway::debit::{Debit, Flag};
-use pax_gateway::wire::IDENTITY_HEADER;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::wire::IDENTITY_HEADER;
+use pax_gateway::debit::frozen::{Debit, Flag};
 use pax_ledger::api::public::ENTRIES_PATH;
 use serde_json::{Value, json};
 

@@ -5,13 +5,13 @@ mod common;
 
 use common::debits::{estimated, exchange, reported};
 use common::{Folder, bytes, replayed, run, stderr, stdout};
-use pax_gateway::account::{Funding, Tier};
-use pax_gateway::card::RateCard;
-use pax_gateway::clock::Moment;
-use pax_gateway::debit::{Debit, Ending, Flag};
-use pax_gateway::estimate::{Bytes2, EstimatedFrom, Limits, Side};
-use pax_gateway::pax::{Pax, Tokens};
-use pax_gateway::usage::{Mode, Rules, Usage};
+use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::{Pax, Tokens};
+use pax_gateway::debit::estimate::{Bytes2, EstimatedFrom, Side, TokenLimits};
+use pax_gateway::debit::frozen::{Debit, Ending, Flag};
+use pax_gateway::dialect::usage::{Mode, Rules, Usage};
+use pax_gateway::price::card::RateCard;
 use pax_ledger::{book, cards};
 
 /// The card of the golden charges, as the third one: the first two are built in.
@@ -84,7 +84,7 @@ impl Case {
             Some(EstimatedFrom::Bytes1(from)) => from.usage(model.unwrap().factors.bytes_per_token),
             Some(EstimatedFrom::Bytes2(from)) => {
                 let limits =
-                    Limits { input: debit.input_limit.unwrap(), output: debit.output_limit.unwrap() };
+                    TokenLimits { input: debit.input_limit.unwrap(), output: debit.output_limit.unwrap() };
                 let reported = if from.side == Side::Both { Usage::default() } else { Self::read(&debit) };
                 from.usage(limits, debit.unseen_ms, &reported)
             }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use common::debits::{byo, reported, version_in_force};
 use common::{Answer, BEARER, Folder, SECRET, Service, ask, bytes, get, http, program, run};
-use pax_gateway::account::Tier;
-use pax_gateway::wire::{DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::wire::{DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
 
 const METRICS_SECRET: &str = "a-secret-for-figures";
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use common::debits::{exchange, reported};
 use common::{Folder, bytes, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
-use pax_gateway::digest::Digest;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::digest::Digest;
 use serde_json::{Value, json};
 
 /// Runs, and gives exit code, standard output and standard error.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use common::debits::{byo, estimated, on_day, reported};
 use common::{Folder, Service, bytes, record, replayed, run, stderr, stdout};
-use pax_gateway::account::{Funding, Tier};
-use pax_gateway::debit::{Debit, Provenance};
-use pax_gateway::digest::Digest;
-use pax_gateway::pax::{Pax, Tokens};
+use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::{Pax, Tokens};
+use pax_gateway::debit::frozen::{Debit, Provenance};
 use pax_ledger::report::{Dimension, Line, report};
 use pax_ledger::server::embedded_bundle;
 use pax_ledger::store::{EntryFilter, Store};

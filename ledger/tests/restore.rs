@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use common::debits::reported;
 use common::{Folder, SECRET, Service, bytes, http, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::Moment;
-use pax_gateway::wire::{STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::wire::{STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
 use pax_ledger::store::{Began, Location, restore};
 
 fn runtime() -> tokio::runtime::Runtime {

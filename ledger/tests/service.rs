@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use common::debits::{exchange, reported};
 use common::{Folder, SECRET, Service, bytes, http, program, run, stderr, stdout};
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::debit::CANON_MAX;
-use pax_gateway::digest::Digest;
-use pax_gateway::outbox::{BATCH, BATCH_BYTES};
-use pax_gateway::wire::{DEBITS_PATH, DebitReplies, Outcome, RESOLVE_PATH, Resolved, STANDINGS_PATH};
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::wire::{
+    DEBITS_PATH, DebitOutcome, DebitReplies, RESOLVE_PATH, Resolved, STANDINGS_PATH,
+};
+use pax_gateway::debit::frozen::CANON_MAX;
+use pax_gateway::memory::outbox::{BATCH, BATCH_BYTES};
 use pax_ledger::api::internal::{BODY_MAX, LINES_MAX};
 
 /// A filter's fullest batch is let in.
@@ -37,13 +39,13 @@ fn resolve(service: &Service, token: &str) -> (u16, String) {
     http(service.internal, "POST", RESOLVE_PATH, Some(SECRET), body.as_bytes())
 }
 
-fn send(service: &Service, numbers: impl Iterator<Item = u64>) -> Vec<(String, Outcome)> {
+fn send(service: &Service, numbers: impl Iterator<Item = u64>) -> Vec<(String, DebitOutcome)> {
     let lines: Vec<_> = numbers.map(|n| bytes(&reported(n, "free", Tier::Free))).collect();
     outcomes(service, &lines)
 }
 
 /// Sends lines and gives what became of each, by its exchange.
-fn outcomes(service: &Service, lines: &[Vec<u8>]) -> Vec<(String, Outcome)> {
+fn outcomes(service: &Service, lines: &[Vec<u8>]) -> Vec<(String, DebitOutcome)> {
     let (status, body) = http(service.internal, "POST", DEBITS_PATH, Some(SECRET), &lines.join(&b'\n'));
     assert_eq!(status, 200, "{body}");
     let replies: DebitReplies = serde_json::from_str(&body).unwrap();
@@ -80,10 +82,10 @@ fn of_version_3(n: u64) -> Vec<u8> {
 
 #[test]
 fn a_debit_of_a_version_that_is_not_read_is_answered_in_its_place_and_leaves_nothing() {
-    use Outcome::{Duplicate, Recorded, Unsupported};
+    use DebitOutcome::{Duplicate, Recorded, Unsupported};
     let folder = ledger();
     let of = |n| bytes(&reported(n, "free", Tier::Free));
-    let said = |what: &[(u64, Outcome)]| -> Vec<_> {
+    let said = |what: &[(u64, DebitOutcome)]| -> Vec<_> {
         what.iter().map(|(n, outcome)| (exchange(*n).to_string(), *outcome)).collect()
     };
     let left = |entries: usize| {
@@ -171,7 +173,7 @@ fn what_was_acknowledged_survives_a_kill() {
     let listed = stdout(&run(&folder.database(), &["entries"]));
     assert_eq!((acknowledged.len(), listed.lines().count()), (63, 63));
     for (id, outcome) in &acknowledged {
-        assert!(*outcome == Outcome::Recorded && listed.contains(id), "{id}");
+        assert!(*outcome == DebitOutcome::Recorded && listed.contains(id), "{id}");
     }
     let replay = run(&folder.database(), &["replay"]);
     assert!(replay.status.success(), "{}", stderr(&replay));
@@ -195,7 +197,7 @@ fn many_senders_at_once_are_each_answered_for_their_own_lines() {
                         replies.iter().map(|(id, _)| id).collect::<Vec<_>>(),
                         ids.iter().collect::<Vec<_>>()
                     );
-                    let fine = |outcome| matches!(outcome, Outcome::Recorded | Outcome::Duplicate);
+                    let fine = |outcome| matches!(outcome, DebitOutcome::Recorded | DebitOutcome::Duplicate);
                     assert!(replies.iter().all(|(_, outcome)| fine(*outcome)), "{replies:?}");
                 }
             });
@@ -253,7 +255,7 @@ fn a_store_that_fails_answers_503_and_keeps_nothing() {
     assert_eq!(status, 503);
     assert!(body.contains("send it again") && !body.contains("day_totals"), "{body}");
     sql("ALTER TABLE elsewhere RENAME TO day_totals");
-    assert_eq!(send(&service, 1..2), [(exchange(1).to_string(), Outcome::Recorded)]);
+    assert_eq!(send(&service, 1..2), [(exchange(1).to_string(), DebitOutcome::Recorded)]);
 }
 
 #[test]

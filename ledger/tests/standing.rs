@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::debits::{byo, estimated, on_day, reported};
 use common::{Folder, SECRET, Service, bytes, http, record, replayed};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::debit::Debit;
-use pax_gateway::digest::Digest;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::{
-    DEBITS_PATH, DebitReplies, DebitReply, Outcome, RESOLVE_PATH, ResolveRequest, Resolved, STANDINGS_MAX,
-    STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest,
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{
+    DEBITS_PATH, DebitOutcome, DebitReplies, DebitReply, RESOLVE_PATH, ResolveRequest, Resolved,
+    STANDINGS_MAX, STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest,
 };
+use pax_gateway::debit::frozen::Debit;
 use pax_ledger::store::{EntryFilter, NewToken, Store};
 use serde::Serialize;
 
@@ -74,16 +74,16 @@ async fn each_debit_of_a_batch_hears_of_its_own_day_with_itself_and_all_before_i
         replies.iter().map(|reply| (reply.outcome, reply.account_seq, reply.standing)).collect();
     let at = present(&store).await;
     let expected = [
-        (Outcome::Recorded, Some(1), Some(at(0, &[&a], 1))),
-        (Outcome::Recorded, Some(2), Some(at(1, &[&b], 2))),
-        (Outcome::Recorded, Some(3), Some(at(0, &[&a, &c], 3))),
+        (DebitOutcome::Recorded, Some(1), Some(at(0, &[&a], 1))),
+        (DebitOutcome::Recorded, Some(2), Some(at(1, &[&b], 2))),
+        (DebitOutcome::Recorded, Some(3), Some(at(0, &[&a, &c], 3))),
         // What it was then is of no use to a filter: the standing is today's, the number that of its entry.
-        (Outcome::Duplicate, Some(1), Some(at(0, &[&a, &c], 3))),
-        (Outcome::Recorded, Some(4), Some(at(0, &[&a, &c], 4))),
-        (Outcome::Recorded, Some(5), Some(at(2, &[], 5))),
-        (Outcome::Duplicate, Some(2), Some(at(1, &[&b], 5))),
-        (Outcome::Conflict, None, None),
-        (Outcome::Recorded, Some(1), Some(at(0, &[&paid], 1))),
+        (DebitOutcome::Duplicate, Some(1), Some(at(0, &[&a, &c], 3))),
+        (DebitOutcome::Recorded, Some(4), Some(at(0, &[&a, &c], 4))),
+        (DebitOutcome::Recorded, Some(5), Some(at(2, &[], 5))),
+        (DebitOutcome::Duplicate, Some(2), Some(at(1, &[&b], 5))),
+        (DebitOutcome::Conflict, None, None),
+        (DebitOutcome::Recorded, Some(1), Some(at(0, &[&paid], 1))),
     ];
     assert_eq!(told, expected);
 
@@ -111,7 +111,7 @@ async fn a_debit_that_is_told_again_after_damage_is_a_duplicate_without_a_standi
     let mut shell = folder.shell().await;
     sqlx::query("UPDATE accounts SET head_hash = 'gone'").execute(&mut shell).await.unwrap();
     let [reply] = record(&store, &line).await.try_into().unwrap();
-    assert_eq!((reply.outcome, reply.account_seq, reply.standing), (Outcome::Duplicate, Some(1), None));
+    assert_eq!((reply.outcome, reply.account_seq, reply.standing), (DebitOutcome::Duplicate, Some(1), None));
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ fn no_standing_that_is_ever_seen_has_a_sum_of_other_entries_than_its_number_says
                             let standing = reply.standing.unwrap();
                             assert_eq!(standing.utc_day, debit.utc_day);
                             assert!(standing.account_seq >= reply.account_seq.unwrap());
-                            let is_new = reply.outcome == Outcome::Recorded;
+                            let is_new = reply.outcome == DebitOutcome::Recorded;
                             assert!(!is_new || Some(standing.account_seq) == reply.account_seq);
                             saw(&debit.account, standing);
                         }

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::Moment;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{DebitOutcome, DebitReply, StandingAsk};
 use pax_ledger::book::{COLUMNS, Sum};
 use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
 use proptest::prelude::*;
 use sqlx::Row;
 
-fn outcomes(replies: &[DebitReply]) -> Vec<(Outcome, Option<u64>)> {
+fn outcomes(replies: &[DebitReply]) -> Vec<(DebitOutcome, Option<u64>)> {
     replies.iter().map(|reply| (reply.outcome, reply.account_seq)).collect()
 }
 
@@ -53,27 +53,27 @@ async fn a_batch_is_answered_line_by_line_and_one_bad_line_blocks_no_other() {
     ];
     let replies = record(&store, &lines).await;
     let expected = [
-        (Outcome::Recorded, Some(1)),
-        (Outcome::Duplicate, Some(1)),
-        (Outcome::Conflict, None),
-        (Outcome::Rejected, None),
-        (Outcome::Rejected, None),
-        (Outcome::Rejected, None),
-        (Outcome::Recorded, Some(2)),
-        (Outcome::Recorded, Some(1)),
-        (Outcome::Recorded, Some(2)),
+        (DebitOutcome::Recorded, Some(1)),
+        (DebitOutcome::Duplicate, Some(1)),
+        (DebitOutcome::Conflict, None),
+        (DebitOutcome::Rejected, None),
+        (DebitOutcome::Rejected, None),
+        (DebitOutcome::Rejected, None),
+        (DebitOutcome::Recorded, Some(2)),
+        (DebitOutcome::Recorded, Some(1)),
+        (DebitOutcome::Recorded, Some(2)),
     ];
     assert_eq!(outcomes(&replies), expected);
     let named: Vec<_> = replies.iter().map(|reply| reply.exchange_id.as_str()).collect();
     let ids = [1, 2, 3, 4, 5, 9].map(|n| exchange(n).to_string());
     assert_eq!(named, [&ids[0], &ids[0], &ids[0], "", &ids[1], &ids[5], &ids[2], &ids[3], &ids[4]]);
-    let silent = |outcome| matches!(outcome, Outcome::Recorded | Outcome::Duplicate);
+    let silent = |outcome| matches!(outcome, DebitOutcome::Recorded | DebitOutcome::Duplicate);
     assert!(replies.iter().all(|reply| reply.message.is_none() == silent(reply.outcome)), "{replies:?}");
 
     // The same batch again: nothing is recorded twice, and nothing is quarantined twice.
     let again = record(&store, &lines).await;
     let expected = expected.map(|(outcome, seq)| match outcome {
-        Outcome::Recorded => (Outcome::Duplicate, seq),
+        DebitOutcome::Recorded => (DebitOutcome::Duplicate, seq),
         other => (other, seq),
     });
     assert_eq!(outcomes(&again), expected);
@@ -92,8 +92,8 @@ async fn a_batch_is_answered_line_by_line_and_one_bad_line_blocks_no_other() {
     let bad = [&lines[2], &lines[3], &lines[4], &lines[5]];
     for ((row, line), reason) in kept.iter().zip(bad).zip(["conflict", "rejected", "rejected", "rejected"]) {
         assert_eq!(row.1, reason);
-        assert_eq!(row.2, line[..line.len().min(pax_gateway::debit::CANON_MAX)]);
-        assert_eq!(row.3, pax_gateway::digest::Digest::of(&[line]).to_string());
+        assert_eq!(row.2, line[..line.len().min(pax_gateway::debit::frozen::CANON_MAX)]);
+        assert_eq!(row.3, pax_gateway::base::digest::Digest::of(&[line]).to_string());
     }
 }
 
@@ -104,7 +104,7 @@ async fn an_entry_that_does_not_prove_itself_is_recorded_and_named_by_replay() {
     let mut dear = reported(1, "free", Tier::Free);
     dear.cost_pax = Pax::from_picopax(dear.cost_pax.picopax() + 1);
     let replies = record(&store, &[bytes(&dear)]).await;
-    assert_eq!(outcomes(&replies), [(Outcome::Recorded, Some(1))]);
+    assert_eq!(outcomes(&replies), [(DebitOutcome::Recorded, Some(1))]);
     let (_, differences) = replayed(&store).await;
     let [difference] = differences.as_slice() else { panic!("{differences:?}") };
     let text = difference.to_string();
@@ -123,7 +123,7 @@ async fn free_debits_count_on_days_only_and_credit_debits_on_the_balance_too() {
     let balance = store.account("credit").await.unwrap().unwrap().balance;
     assert_eq!(balance, Sum::ZERO.minus(credit.cost_pax));
     let mut snapshot = store.snapshot().await.unwrap();
-    let spent = |debit: &pax_gateway::debit::Debit| Sum::from(debit.cost_pax);
+    let spent = |debit: &pax_gateway::debit::frozen::Debit| Sum::from(debit.cost_pax);
     let days = [("2026-11-23".to_owned(), spent(&free)), ("2026-11-24".to_owned(), spent(lines[1]))];
     assert_eq!(snapshot.day_totals("free").await.unwrap(), days);
     assert_eq!(snapshot.day_totals("credit").await.unwrap(), [("2026-11-23".to_owned(), spent(&credit))]);
@@ -173,8 +173,8 @@ async fn a_damaged_head_blocks_its_own_account_only() {
         let n = if damage.starts_with('a') { 10 } else { 20 };
         let lines = [reported(n, "free", Tier::Free), reported(n + 1, "credit", Tier::Credit)];
         let replies = record(&store, &lines.map(|debit| bytes(&debit))).await;
-        assert_eq!(replies[0].outcome, Outcome::Rejected, "{damage}");
-        assert_eq!(replies[1].outcome, Outcome::Recorded, "{damage}");
+        assert_eq!(replies[0].outcome, DebitOutcome::Rejected, "{damage}");
+        assert_eq!(replies[1].outcome, DebitOutcome::Recorded, "{damage}");
         assert!(replies[0].message.as_ref().is_some_and(|message| message.contains("replay")), "{replies:?}");
     }
 }
@@ -195,7 +195,8 @@ async fn no_debit_is_refused_because_a_sum_is_large_and_replay_says_that_it_is()
         [(&first, 1, "4986876"), (&second, 2, "9223372.036854775807"), (&third, 3, "9223372.036854775807")]
     {
         let replies = record(&store, &[bytes(debit)]).await;
-        let [DebitReply { outcome: Outcome::Recorded, standing: Some(standing), .. }] = replies.as_slice()
+        let [DebitReply { outcome: DebitOutcome::Recorded, standing: Some(standing), .. }] =
+            replies.as_slice()
         else {
             panic!("{replies:?}")
         };
@@ -227,7 +228,7 @@ async fn a_token_resolves_until_it_expires_or_is_revoked() {
     let folder = Folder::new();
     let store = folder.store_with_accounts().await;
     let now = pax_ledger::now();
-    let sha256 = pax_gateway::digest::Digest::of(&[b"mtx-test"]);
+    let sha256 = pax_gateway::base::digest::Digest::of(&[b"mtx-test"]);
     let token = NewToken {
         token_id: "tok_1".to_owned(),
         account: "free",
@@ -338,7 +339,7 @@ proptest! {
                 let replies = record(&store, &debits.iter().map(bytes).collect::<Vec<_>>()).await;
                 for (debit, reply) in debits.into_iter().zip(replies) {
                     let known = seen.insert(debit.exchange_id, debit).is_some();
-                    prop_assert_eq!(reply.outcome, if known { Outcome::Duplicate } else { Outcome::Recorded });
+                    prop_assert_eq!(reply.outcome, if known { DebitOutcome::Duplicate } else { DebitOutcome::Recorded });
                 }
             }
             let (report, differences) = replayed(&store).await;

@@ -4,7 +4,7 @@ mod common;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 use pax_ledger::replay::{Difference, Report, Subject};
 use sqlx::{Connection, Row};
 

@@ -1,8 +1,8 @@
 //! Answers of providers, and a reading of them that knows nothing of the gateway's: whole bytes, `serde_json`.
 
 use crate::common::prices::Counts;
-use pax_gateway::card::RateCard;
-use pax_gateway::usage::Mode;
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::price::card::RateCard;
 use serde_json::Value;
 use std::path::Path;
 

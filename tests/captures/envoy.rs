@@ -4,8 +4,8 @@ use crate::answers::{Answer, counts};
 use crate::common::http::request;
 use crate::common::prices::{card_text, now, price};
 use crate::common::world::{TOKEN, World};
-use pax_gateway::bundle::Bundle;
-use pax_gateway::usage::Mode;
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::price::bundle::Bundle;
 use pax_standin::Behaviour;
 use serde_json::Value;
 

@@ -8,10 +8,10 @@
 use crate::answers::{Answer, counts};
 use crate::common::native::{credit_account, end_of_body};
 use crate::common::prices::{card_text, first_two_cards, price};
-use pax_gateway::clock::Now;
-use pax_gateway::config::{Config, Gateway};
-use pax_gateway::fake::Native;
-use pax_gateway::usage::Mode;
+use pax_gateway::base::clock::Now;
+use pax_gateway::call::config::{Config, Gateway};
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::worker::fake::Native;
 use serde_json::Value;
 use std::rc::Rc;
 

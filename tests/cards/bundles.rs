@@ -3,7 +3,7 @@
 use crate::common::http::{Answer, chat};
 use crate::common::prices::{Counts, card_text, price};
 use crate::common::world::{MODEL, TOKEN, World};
-use pax_gateway::digest::Digest;
+use pax_gateway::base::digest::Digest;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ use crate::Case;
 use crate::bundles::{Cards, body, call, cards_in_use, version, wait_for};
 use crate::common::http::{Connection, chat};
 use crate::common::world::{TOKEN, World};
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
 //! The recorded bodies.
 
-use pax_gateway::usage::Mode;
+use pax_gateway::dialect::usage::Mode;
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! What the drivers without an Envoy share: they run the production driver on the fake of one.
 
-use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::fake::Native;
+use pax_gateway::base::account::{Account, Status, Tier};
+use pax_gateway::worker::fake::Native;
 
 /// An account of tier credit.
 pub fn credit_account(name: &str) -> Account {

@@ -1,10 +1,10 @@
 //! What a call costs, twice: by the core, and by decimals from the card's text that know nothing of the core.
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::clock::Moment;
-use pax_gateway::pax::Tokens;
-use pax_gateway::price::Served;
-use pax_gateway::usage::Usage;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Tokens;
+use pax_gateway::dialect::usage::Usage;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::rates::ServedTier;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -49,9 +49,9 @@ pub fn reprice(entry: &Value) -> String {
     };
     let flagged = |flag: &str| entry["flags"].as_array().unwrap().iter().any(|name| name == flag);
     let served = match entry["service_tier"].as_str() {
-        None => Served::Standard,
-        Some(_) if flagged("service_tier_unpriced") => Served::Unpriced,
-        Some(name) => Served::Tier(name),
+        None => ServedTier::Standard,
+        Some(_) if flagged("service_tier_unpriced") => ServedTier::Unpriced,
+        Some(name) => ServedTier::Tier(name),
     };
     let says = |name: &str| entry["usage"].get(name).is_some();
     let writes_cost = says("cache_creation") || says("cache_creation_input_tokens");

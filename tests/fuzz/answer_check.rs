@@ -3,9 +3,9 @@
 use crate::tree::{Node, Value, read};
 use crate::usage_check::{counted, holds_a_count, second};
 use crate::{Pieces, equal};
-use pax_gateway::document::{Choices, Document, Found};
-use pax_gateway::reported::{At, Judge, RawUsage, Reported};
-use pax_gateway::usage::{Mode, RAW_MAX, Rules, Worth};
+use pax_gateway::dialect::usage::{Mode, RAW_MAX, Rules, Worth};
+use pax_gateway::reading::answer::document::{Choices, Document, Found};
+use pax_gateway::reading::answer::reported::{At, Judge, RawUsage, Reported};
 
 /// How a usage is judged in these checks.
 pub const JUDGE: Judge = Judge { rules: Rules::OpenAi2, mode: Mode::Chat, one_answer: true };
@@ -201,7 +201,8 @@ pub fn document(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
         equal("the document, however it is cut", &tell(&cut), &told)?;
     }
     let (whole, _, found) = told;
-    let Some(tree) = read(bytes).filter(|tree| tree.depth() <= pax_gateway::json::MAX_DEPTH) else {
+    let Some(tree) = read(bytes).filter(|tree| tree.depth() <= pax_gateway::base::json::reader::MAX_DEPTH)
+    else {
         return Ok(());
     };
     let Node::Object(_) = tree.node else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
-use pax_gateway::json::{JsonError, KEY_KEPT, Kind, MAX_DEPTH, Reader, Sink};
+use pax_gateway::base::json::reader::{JsonError, KEY_KEPT, Kind, MAX_DEPTH, Reader, Sink};
 
 /// What a reader told, pieces joined, offsets included.
 #[derive(Clone, Debug, PartialEq)]

@@ -25,7 +25,7 @@ mod tree;
 mod usage_check;
 mod words;
 
-use pax_gateway::usage::Mode;
+use pax_gateway::dialect::usage::Mode;
 use random::Random;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,9 +2,9 @@
 
 use crate::equal;
 use crate::tree::{Node, Value};
-use pax_gateway::price::ServiceTier;
-use pax_gateway::request::{Buys, Request};
-use pax_gateway::usage::Mode;
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::price::rates::ServiceTier;
+use pax_gateway::reading::request::parsed::{Buys, Request};
 
 /// What every provider is sent, beside those of the keys above that are not its own.
 const COMMON: &str = "model messages stream stream_options max_tokens max_completion_tokens n temperature top_p stop seed \

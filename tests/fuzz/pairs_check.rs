@@ -4,7 +4,7 @@
 use crate::equal;
 use crate::random::Random;
 use crate::words::BYTES;
-use pax_gateway::pairs;
+use pax_gateway::wasm::pairs;
 
 /// A map by the ABI's words: a number of pairs, their sizes, then their texts, each with a zero behind it. None where
 /// something is missing.

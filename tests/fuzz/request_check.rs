@@ -3,12 +3,12 @@
 use crate::options_check::{MEDIA, asked};
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
-use pax_gateway::provider::OutputMaximum::{self, MaxCompletionTokens, MaxTokens};
-use pax_gateway::request::Request;
-use pax_gateway::request_body::RequestReader;
-use pax_gateway::request_edits::{Rewrite, WrittenMaximum, WrittenTier, apply, edited_length};
-use pax_gateway::request_error::RequestError;
-use pax_gateway::usage::Mode;
+use pax_gateway::base::refusal::request_error::RequestError;
+use pax_gateway::dialect::provider::OutputMaximum::{self, MaxCompletionTokens, MaxTokens};
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::reading::request::body::RequestReader;
+use pax_gateway::reading::request::edits::{Rewrite, WrittenMaximum, WrittenTier, apply, edited_length};
+use pax_gateway::reading::request::parsed::Request;
 
 type Told = Result<Request, RequestError>;
 
@@ -49,7 +49,11 @@ pub fn check(bytes: &[u8], mode: Mode, pieces: &Pieces) -> Result<(), String> {
         let lone_surrogate = crate::serde_json_accepts(bytes);
         return if told.is_err() || lone_surrogate { Ok(()) } else { Err(format!("not refused: {told:?}")) };
     };
-    let problem = if tree.depth() > pax_gateway::json::MAX_DEPTH { Some("too deep") } else { refused(&tree) };
+    let problem = if tree.depth() > pax_gateway::base::json::reader::MAX_DEPTH {
+        Some("too deep")
+    } else {
+        refused(&tree)
+    };
     match (&told, problem) {
         (Err(_), Some(_)) => Ok(()),
         (Ok(request), None) => {

@@ -3,12 +3,12 @@
 use crate::answer_check::{self, JUDGE, has_choices, has_usage};
 use crate::tree::{Node, Value, read};
 use crate::{Pieces, equal};
-use pax_gateway::sse::{HELD_MAX, Passed, Scanner, Stream};
+use pax_gateway::reading::answer::stream::{EventStream, HELD_MAX, Passed, Scanner};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What passed of a stream, and what was said.
-fn pass(cut: &[&[u8]], takes_out: bool) -> (Vec<u8>, Stream) {
+fn pass(cut: &[&[u8]], takes_out: bool) -> (Vec<u8>, EventStream) {
     let mut scanner = Scanner::new(takes_out, JUDGE);
     let mut passed = Vec::new();
     for piece in cut {
@@ -35,7 +35,9 @@ pub fn check(bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
         equal("nothing is taken out, however it is cut", &text(&pass(&cut, false).0), &text(bytes))?;
     }
     // Of depths that the reader does not take nothing is said here; json_check knows them.
-    if bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() >= pax_gateway::json::MAX_DEPTH {
+    if bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count()
+        >= pax_gateway::base::json::reader::MAX_DEPTH
+    {
         return Ok(());
     }
     let (mark, rest) = bytes.split_at(if bytes.starts_with(MARK) { MARK.len() } else { 0 });
@@ -82,7 +84,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(stream: &Stream) -> Self {
+    fn of(stream: &EventStream) -> Self {
         let usage = answer_check::Told::read(&stream.usage);
         Self {
             id: stream.id.clone(),

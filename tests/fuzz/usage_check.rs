@@ -2,7 +2,7 @@
 
 use crate::equal;
 use crate::tree::{Node, Value, read};
-use pax_gateway::usage::{Mode, Rules};
+use pax_gateway::dialect::usage::{Mode, Rules};
 
 /// Whether any of the counts that the rules know is there, even one that cannot be.
 pub fn holds_a_count(usage: &Value) -> bool {
@@ -41,7 +41,7 @@ pub fn usage(bytes: &[u8]) -> Result<(), String> {
             return if told.is_none() || reads { Ok(()) } else { Err(format!("no JSON, and yet {told:?}")) };
         };
         // Of keys that stand twice in a provider's own usage nothing is said.
-        if tree.has_twice() || tree.depth() > pax_gateway::json::MAX_DEPTH {
+        if tree.has_twice() || tree.depth() > pax_gateway::base::json::reader::MAX_DEPTH {
             return Ok(());
         }
         let told = told.map(|reading| {

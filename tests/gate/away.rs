@@ -13,7 +13,7 @@ pub const CASES: &[OwnCase] = &[
 ];
 
 const TTL: Duration = Duration::from_secs(1);
-const GRACE: Duration = Duration::from_millis(pax_gateway::token_cache::GRACE_MS);
+const GRACE: Duration = Duration::from_millis(pax_gateway::memory::token_cache::GRACE_MS);
 /// For the question that was under way, and for a busy machine.
 const LITTLE: Duration = Duration::from_millis(900);
 /// Longer than three graces.

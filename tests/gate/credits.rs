@@ -5,7 +5,7 @@ use crate::common::http::{Answer, request};
 use crate::common::world::World;
 use crate::frames;
 use crate::play::{Caller, OUTPUT_TOKENS, costs_all, reservation, room_for, sum};
-use pax_gateway::clock::UtcDay;
+use pax_gateway::base::clock::UtcDay;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::BTreeSet;

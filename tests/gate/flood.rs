@@ -5,7 +5,7 @@
 use crate::OwnCase;
 use crate::common::http::{Answer, Connection, chat, request};
 use crate::common::world::{MODEL, TOKEN, World};
-use pax_gateway::wire::RESOLVE_PATH;
+use pax_gateway::base::wire::RESOLVE_PATH;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

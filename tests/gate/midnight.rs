@@ -5,7 +5,7 @@ use crate::common::http::Connection;
 use crate::common::prices::now;
 use crate::play::{Caller, OUTPUT_TOKENS, costs_all, reservation, room_for, sum};
 use crate::trapped::with_faults;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use pax_standin::Behaviour;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ fn midnight() {
     let left_ms = |at: Moment| at.since_ms(now());
     assert!(left_ms(midnight) > 3_000, "Envoy took too long to start: {} ms are left", left_ms(midnight));
     let today = now().day();
-    let yesterday = pax_gateway::clock::UtcDay::from_days(today.days() - 1);
+    let yesterday = pax_gateway::base::clock::UtcDay::from_days(today.days() - 1);
 
     let cap = room_for(3);
     let caller = Caller::new(&world, "midnight", Some(cap));

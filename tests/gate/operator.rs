@@ -108,7 +108,7 @@ fn clamp(world: &mut World) {
     {
         let bytes = stating("", MODEL, states).1;
         let counts = Counts { input: bytes + 1_024, cached: 0, output: reserved };
-        let version = pax_gateway::bundle::Bundle::embedded().unwrap();
+        let version = pax_gateway::price::bundle::Bundle::embedded().unwrap();
         let version = version.in_force(crate::common::prices::now()).unwrap().version.0;
         let needed = price(&crate::common::prices::card_text(version), MODEL, counts);
         let least = needed.parse::<Decimal>().unwrap();

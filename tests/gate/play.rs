@@ -3,7 +3,7 @@
 use crate::common::http::{Answer, Connection, chat};
 use crate::common::prices::{Counts, card_text, now, price};
 use crate::common::world::World;
-use pax_gateway::bundle::Bundle;
+use pax_gateway::price::bundle::Bundle;
 use pax_standin::Behaviour;
 use rust_decimal::Decimal;
 use serde_json::Value;

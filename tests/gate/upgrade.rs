@@ -5,7 +5,7 @@ use crate::OwnCase;
 use crate::common::load::{Load, Tally};
 use crate::common::prices::now;
 use crate::common::world::{TOKEN, World};
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use crate::common::http::request;
 use crate::common::prices::{now, reprice};
 use crate::common::world::World;
 use crate::format::{Provider, Scenario};
-use pax_gateway::bundle::Bundle;
+use pax_gateway::price::bundle::Bundle;
 use pax_standin::Behaviour;
 use std::collections::BTreeSet;
 

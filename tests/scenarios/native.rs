@@ -5,10 +5,10 @@ use crate::check::{Request, Seen};
 use crate::common::native::{end_of_body, pieces, upstream_reset};
 use crate::common::prices::first_two_cards;
 use crate::format::{Provider, Scenario};
-use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::Now;
-use pax_gateway::config::{Config, Gateway};
-use pax_gateway::fake::{self, Map, Native};
+use pax_gateway::base::account::{Account, Status, Tier};
+use pax_gateway::base::clock::Now;
+use pax_gateway::call::config::{Config, Gateway};
+use pax_gateway::worker::fake::{self, Map, Native};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

@@ -1,7 +1,7 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
 use clap::{Args, Parser, Subcommand};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 use pax_stack::{
     CallsLog, DemoAccount, Drained, Keys, Layout, Level, Place, Stack, StackError, Upstream, render,
 };

@@ -2,10 +2,10 @@
 
 use crate::folder::run_filter;
 use crate::{Layout, StackError, http, render};
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card_file::{LOCK, is_card};
-use pax_gateway::config::Gateway;
-use pax_gateway::doc::{self, Mistakes};
+use pax_gateway::base::strict_json::{self, Mistakes};
+use pax_gateway::call::config::Gateway;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card_file::{LOCK, is_card};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<Value>, StackError> {
 pub fn rate_cards(layout: &Layout) -> Result<Value, StackError> {
     let no_cards = || StackError::Config(format!("no ratecards/LOCK in {}", layout.root.display()));
     let cards = read(layout)?.ok_or_else(no_cards)?;
-    let node = doc::parse(&cards.to_string()).map_err(|mistakes| StackError::Config(mistakes.to_string()))?;
+    let node = strict_json::parse(&cards.to_string())
+        .map_err(|mistakes| StackError::Config(mistakes.to_string()))?;
     let mut mistakes = Mistakes::default();
     let bundle = Bundle::read(node, "rate_cards", &mut mistakes);
     mistakes.or(bundle).map_err(|mistakes| StackError::Config(mistakes.to_string()))?;

@@ -2,7 +2,7 @@
 
 use crate::providers::{self, Provider, Upstream, split_authority};
 use crate::{CallsLog, Layout, StackError, rate_cards, replies};
-use pax_gateway::hosts::Authority;
+use pax_gateway::reading::request::hosts::Authority;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,11 +2,11 @@
 //! call it.
 
 use crate::{StackError, rate_cards};
-use pax_gateway::account::{Account, Funding, Status, Tier};
-use pax_gateway::clock::Moment;
-use pax_gateway::config::Gateway;
-use pax_gateway::usable::Asker;
-use pax_gateway::usage::Mode;
+use pax_gateway::base::account::{Account, Funding, Status, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::call::config::Gateway;
+use pax_gateway::call::usable::Asker;
+use pax_gateway::dialect::usage::Mode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A call that can be made.

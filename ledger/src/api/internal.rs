@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::{
-    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, DebitReply, Outcome, RESOLVE_PATH,
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitOutcome, DebitReplies, DebitReply, RESOLVE_PATH,
     ResolveRequest, Resolved, STANDINGS_MAX, STANDINGS_PATH, StandingsReply, StandingsRequest,
 };
 use serde::de::DeserializeOwned;
@@ -140,7 +140,7 @@ async fn debits(
     let unsupported: Vec<Option<DebitReply>> =
         lines.iter().map(|line| book::unsupported(line, internal.canon_v)).collect();
     for _ in unsupported.iter().flatten() {
-        internal.metrics.debit(Outcome::Unsupported, Pax::ZERO);
+        internal.metrics.debit(DebitOutcome::Unsupported, Pax::ZERO);
     }
     let read = lines.iter().zip(&unsupported).filter(|(_, reply)| reply.is_none());
     let read = read.map(|(line, _)| book::read(line)).collect();

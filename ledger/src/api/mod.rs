@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
-use pax_gateway::wire::{CARDS_PATH, DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
+use pax_gateway::base::wire::{CARDS_PATH, DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
 use serde_json::json;
 
 use self::public::{CREDITS_PATH, ENTRIES_PATH};

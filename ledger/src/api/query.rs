@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header};
-use pax_gateway::clock::UtcDay;
+use pax_gateway::base::clock::UtcDay;
 
 use super::public::ENTRIES_PATH;
 use crate::error::Error;

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use pax_gateway::canonical::Field;
-use pax_gateway::debit::Debit;
-use pax_gateway::field;
-use pax_gateway::text::AsText;
+use pax_gateway::base::text::AsText;
+use pax_gateway::debit::canonical::Field;
+use pax_gateway::debit::field;
+use pax_gateway::debit::frozen::Debit;
 
 /// The fields in the order of their columns: those of version 1 in its order, then what each later version added.
 static FIELDS: LazyLock<Vec<&Field<Debit>>> = LazyLock::new(|| {

@@ -15,14 +15,13 @@ pub use columns::{COLUMNS, Value, columns};
 pub use page::{Link, Page};
 pub use sum::Sum;
 
-use pax_gateway::account::{Funding, Tier};
-use pax_gateway::clock::UtcDay;
-use pax_gateway::debit::{CANON_MAX, Debit};
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::CANON_VERSIONS;
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply};
+use pax_gateway::debit::frozen::{CANON_MAX, Debit};
 
 /// The hash that stands before an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
 #[must_use]
@@ -124,7 +123,7 @@ pub fn unsupported(line: &[u8], canon_v: u32) -> Option<DebitReply> {
     );
     (!is_read).then(|| DebitReply {
         exchange_id: versioned.exchange_id.unwrap_or_default(),
-        outcome: Outcome::Unsupported,
+        outcome: DebitOutcome::Unsupported,
         account_seq: None,
         standing: None,
         message: Some(message),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::debit::Debit;
-use pax_gateway::digest::Digest;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::debit::frozen::Debit;
 
 use super::{Effect, Sum, effect, entry_hash, genesis};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pax_gateway::pax::{PAX_DECIMALS, Pax};
+use pax_gateway::base::pax::{PAX_DECIMALS, Pax};
 use serde::{Serialize, Serializer};
 
 /// What one of the carry is worth, in picopax: a million PAX.

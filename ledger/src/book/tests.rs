@@ -1,5 +1,5 @@
 use super::*;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 
 #[path = "../../tests/common/debits.rs"]
 #[allow(dead_code)]
@@ -38,7 +38,7 @@ fn each_field_of_a_debit_is_a_column() {
 #[test]
 fn columns_hold_what_the_debit_says() {
     let mut debit = estimated(1, "free", Tier::Free);
-    debit.flags = vec![pax_gateway::debit::Flag::UsageUnreadable];
+    debit.flags = vec![pax_gateway::debit::frozen::Flag::UsageUnreadable];
     let columns = columns(&debit).unwrap();
     let column = |name| columns[COLUMNS.iter().position(|column| *column == name).unwrap()].to_string();
     for (name, expected) in [
@@ -62,7 +62,8 @@ fn columns_hold_what_the_debit_says() {
 #[test]
 fn columns_are_what_the_canonical_bytes_say_in_either_version() {
     let mut flagged = estimated(3, "free", Tier::Credit);
-    flagged.flags = vec![pax_gateway::debit::Flag::UsageZero, pax_gateway::debit::Flag::PartUnpriced];
+    flagged.flags =
+        vec![pax_gateway::debit::frozen::Flag::UsageZero, pax_gateway::debit::frozen::Flag::PartUnpriced];
     let mut debits = vec![reported(1, "free", Tier::Free), byo(2, "free", Tier::Free), flagged];
     let golden = include_str!("../../../tests/golden/debit_v2.json");
     debits.extend(golden.lines().map(|line| Debit::from_canonical(line.as_bytes()).unwrap()));

@@ -3,7 +3,7 @@
 //! Its form is told in envoy/README.md. What a line lacks, or has in another type, is not known: a line of a newer or an
 //! older version is read as far as it goes.
 
-use pax_gateway::pax::Pax;
+use pax_gateway::base::pax::Pax;
 use serde_json::Value;
 
 /// A line, and whether it is a call's.

@@ -8,7 +8,7 @@ pub mod words;
 pub use line::Line;
 pub use search::{Found, Looked, search};
 
-use pax_gateway::pax::Pax;
+use pax_gateway::base::pax::Pax;
 
 use crate::book::Sum;
 use crate::explain::{on_one_line, row};

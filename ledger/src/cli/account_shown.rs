@@ -1,9 +1,9 @@
 //! One account with all that an operator asks about it, of one moment.
 
-use pax_gateway::account::Tier;
-use pax_gateway::card::RateTableVersion;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::pax::Pax;
+use pax_gateway::price::card::RateTableVersion;
 use serde::Serialize;
 
 use super::accounts::{AccountJson, no_account, status_text};

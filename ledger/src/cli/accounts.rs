@@ -3,9 +3,9 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::clock::Moment;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
 use serde::Serialize;
 
 use super::args::{Account, Cap, CapAmount};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
-use pax_gateway::account::Tier;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
 
 use crate::calls_log::words::{self, Words};
 use crate::error::Error;

@@ -3,8 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use pax_gateway::card::RateCard;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::price::card::RateCard;
 use serde::Serialize;
 
 use super::args::Cards;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use pax_gateway::clock::Moment;
-use pax_gateway::exchange_id::ExchangeId;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::exchange_id::ExchangeId;
 use serde_json::{Value, json};
 
 use super::args::{Asked, Explain};

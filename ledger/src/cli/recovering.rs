@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use pax_gateway::wire::Outcome;
+use pax_gateway::base::wire::DebitOutcome;
 
 use super::print;
 use crate::book;
@@ -91,8 +91,8 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
         };
         for reply in writer.record(&lines, now()).await? {
             match reply.outcome {
-                Outcome::Recorded => recovered.recorded += 1,
-                Outcome::Duplicate => recovered.known += 1,
+                DebitOutcome::Recorded => recovered.recorded += 1,
+                DebitOutcome::Duplicate => recovered.known += 1,
                 _ => recovered.quarantined += 1,
             }
         }

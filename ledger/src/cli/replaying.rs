@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use pax_gateway::pax::Pax;
+use pax_gateway::base::pax::Pax;
 
 use super::print;
 use crate::error::Error;

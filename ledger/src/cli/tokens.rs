@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use serde::Serialize;
 
 use super::accounts::no_account;

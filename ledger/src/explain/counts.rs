@@ -1,12 +1,12 @@
 //! Where an entry's tokens come from: the provider's report, or an estimate with each of its factors.
 
-use pax_gateway::card::Model;
-use pax_gateway::debit::{Debit, Flag, Provenance};
-use pax_gateway::estimate::{Bytes1, Bytes2, EstimatedFrom, LIMIT_SLACK, Side};
-use pax_gateway::pax::Tokens;
-use pax_gateway::price::{INPUT_PARTS, OUTPUT_PARTS, Part};
-use pax_gateway::text_bytes::TextBytes;
-use pax_gateway::usage::{Mode, Rules};
+use pax_gateway::base::pax::Tokens;
+use pax_gateway::base::text_bytes::TextBytes;
+use pax_gateway::debit::estimate::{Bytes1, Bytes2, EstimatedFrom, LIMIT_SLACK, Side};
+use pax_gateway::debit::frozen::{Debit, Flag, Provenance};
+use pax_gateway::dialect::usage::{Mode, Rules};
+use pax_gateway::price::card::Model;
+use pax_gateway::price::rates::{INPUT_PARTS, OUTPUT_PARTS, Part};
 
 use super::{on_one_line, row};
 
@@ -101,7 +101,7 @@ fn whole(debit: &Debit, whole: Part, parts: &[Part]) -> Vec<String> {
 
 fn bytes_1(debit: &Debit, from: &Bytes1, model: Option<&Model>) -> [String; 2] {
     let Bytes1 { input_bytes, output_bytes, input_limit, output_limit } = from;
-    let divisor = pax_gateway::card::bytes_per_token(model);
+    let divisor = pax_gateway::price::card::bytes_per_token(model);
     let line = |name: &str, bytes: &u64, what: &str, limit: &Tokens, tokens: Tokens| {
         let all = bytes.div_ceil(divisor);
         row(name, format!("{bytes} bytes {what} ÷ {divisor}, rounded up: {all}; at most {limit}: {tokens}"))

@@ -1,7 +1,7 @@
 //! The dollars of a model, as its card's file states them: what its rates were made from.
 
-use pax_gateway::pax::{Pax, Rate, Usd};
-use pax_gateway::price::Part;
+use pax_gateway::base::pax::{Pax, Rate, Usd};
+use pax_gateway::price::rates::Part;
 use serde_json::Value;
 
 /// A price in US dollars per million tokens, and where it stands in the card's model.

@@ -6,9 +6,9 @@ mod dollars;
 mod price;
 mod words;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::debit::Debit;
-use pax_gateway::text::steers_terminal;
+use pax_gateway::base::text::steers_terminal;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::bundle::Bundle;
 
 use crate::book;
 use crate::store::StoredEntry;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use pax_gateway::account::Funding;
-use pax_gateway::card::{Model, RateCard};
-use pax_gateway::debit::Debit;
-use pax_gateway::pax::Tokens;
-use pax_gateway::price::{INPUT_PARTS, Line, OUTPUT_PARTS, Part, Prices, Served};
+use pax_gateway::base::account::Funding;
+use pax_gateway::base::pax::Tokens;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::card::{Model, RateCard};
+use pax_gateway::price::rates::{BillLine, INPUT_PARTS, OUTPUT_PARTS, Part, Prices, ServedTier};
 
 use super::dollars::{Dollars, Price};
 use super::row;
@@ -39,8 +39,8 @@ pub(super) fn lines(
         }
     };
     let (prices, place) = match served {
-        Served::Standard | Served::Unpriced => (&model.prices, String::new()),
-        Served::Tier(name) => {
+        ServedTier::Standard | ServedTier::Unpriced => (&model.prices, String::new()),
+        ServedTier::Tier(name) => {
             (model.service_tiers.get(name).unwrap_or(&model.prices), format!("service_tiers.{name}."))
         }
     };
@@ -63,11 +63,11 @@ pub(super) fn lines(
 }
 
 /// Which of the model's prices are for the call, and why.
-fn tier_and_band(debit: &Debit, served: Served<'_>, prices: &Prices) -> String {
+fn tier_and_band(debit: &Debit, served: ServedTier<'_>, prices: &Prices) -> String {
     let tier = match served {
-        Served::Standard => "standard".to_owned(),
-        Served::Tier(name) => format!("service tier {name}"),
-        Served::Unpriced => {
+        ServedTier::Standard => "standard".to_owned(),
+        ServedTier::Tier(name) => format!("service tier {name}"),
+        ServedTier::Unpriced => {
             return format!(
                 "the model's dearest of each side, since the card has none for the service tier {}",
                 super::on_one_line(debit.service_tier.as_deref().unwrap_or_default())
@@ -95,8 +95,8 @@ fn band_place(debit: &Debit, prices: &Prices) -> String {
 }
 
 /// The lines, and their sum.
-fn bill(items: &[Line]) -> Vec<String> {
-    let widest = |text: fn(&Line) -> String| items.iter().map(|line| text(line).len()).max().unwrap_or(0);
+fn bill(items: &[BillLine]) -> Vec<String> {
+    let widest = |text: fn(&BillLine) -> String| items.iter().map(|line| text(line).len()).max().unwrap_or(0);
     let (of_tokens, of_rates) =
         (widest(|line| line.tokens.to_string()), widest(|line| line.rate.to_string()));
     let sum = fifteen_decimals(items.iter().map(femtopax).fold(0, u128::saturating_add));
@@ -113,7 +113,7 @@ fn bill(items: &[Line]) -> Vec<String> {
 }
 
 /// Which parts are charged otherwise than in full at a price of their own, and why.
-fn notes(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> Vec<String> {
+fn notes(debit: &Debit, items: &[BillLine], prices: &Prices, served: ServedTier<'_>) -> Vec<String> {
     let usage = debit.usage();
     let rates = prices.rates_of(usage.input);
     let mut lines = Vec::new();
@@ -133,7 +133,7 @@ fn notes(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> 
                 );
                 lines.push(row("note", what));
             }
-            if charged > Tokens::ZERO && rates.of(*part).is_none() && served != Served::Unpriced {
+            if charged > Tokens::ZERO && rates.of(*part).is_none() && served != ServedTier::Unpriced {
                 let what =
                     format!("the card has no price for {name}: the model's dearest {side} price counts");
                 lines.push(row("note", what));
@@ -145,7 +145,7 @@ fn notes(debit: &Debit, items: &[Line], prices: &Prices, served: Served<'_>) -> 
 }
 
 /// What each rate was made from.
-fn rates(items: &[Line], dollars: &Dollars, place: &str) -> Vec<String> {
+fn rates(items: &[BillLine], dollars: &Dollars, place: &str) -> Vec<String> {
     let made: Vec<_> =
         items.iter().filter_map(|line| Some((line, dollars.price(place, line.part, line.rate)?))).collect();
     if made.is_empty() {
@@ -156,14 +156,14 @@ fn rates(items: &[Line], dollars: &Dollars, place: &str) -> Vec<String> {
         "  in PAX per million tokens, from the card's US dollars: ÷ {pax_usd} (what 1 PAX costs), rounded half up to 9 decimals"
     )];
     let width = made.iter().map(|(_, price)| price.usd.len()).max().unwrap_or(0);
-    lines.extend(made.iter().map(|(Line { part, rate, .. }, Price { path, usd })| {
+    lines.extend(made.iter().map(|(BillLine { part, rate, .. }, Price { path, usd })| {
         row(part.name(), format!("{usd:>width$} ÷ {pax_usd} = {rate}  {path}"))
     }));
     lines
 }
 
 /// Thousandths of a picopax: a rate has 9 decimals and is for a million tokens, so this is exact.
-fn femtopax(line: &Line) -> u128 {
+fn femtopax(line: &BillLine) -> u128 {
     u128::from(line.tokens.0).saturating_mul(u128::from(line.rate.nanopax()))
 }
 

@@ -1,7 +1,7 @@
 //! What the words of an entry mean, for its reader.
 
-use pax_gateway::debit::{Ending, Flag};
-use pax_gateway::usage::Mode;
+use pax_gateway::debit::frozen::{Ending, Flag};
+use pax_gateway::dialect::usage::Mode;
 
 pub(super) const fn mode(mode: Mode) -> &'static str {
     match mode {

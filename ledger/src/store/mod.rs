@@ -10,11 +10,11 @@ pub mod sqlite;
 pub use location::{Location, Open};
 pub use sqlite::{BackedUp, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::card::RateTableVersion;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::digest::Digest;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::price::card::RateTableVersion;
 
 use crate::book::{Received, Rejected, Sum, Value};
 use crate::report::Counts;

@@ -3,7 +3,7 @@
 use super::{fill, json_lines, said};
 use crate::common::debits::{reported, version_in_force};
 use crate::common::{Folder, Service, run, stdout};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 use serde_json::Value;
 
 #[test]
@@ -110,13 +110,13 @@ fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
     let mut today = reported(2, "free", Tier::Free);
     let now = pax_ledger::now();
     (today.occurred_at, today.settled_at, today.utc_day) = (now, now, now.day());
-    today.exchange_id = pax_gateway::exchange_id::ExchangeId::new(now, [7; 10]);
+    today.exchange_id = pax_gateway::base::exchange_id::ExchangeId::new(now, [7; 10]);
     fill(&folder, &[reported(1, "free", Tier::Free), today.clone()]);
     said(&db, &["token", "add", "free", "--name", "laptop"]);
     drop(Service::start(&db));
     let (code, text, error) = said(&db, &["account", "show", "free"]);
     assert_eq!((code, error.as_str()), (Some(0), ""));
-    let cap: pax_gateway::pax::Pax = "10".parse().unwrap();
+    let cap: pax_gateway::base::pax::Pax = "10".parse().unwrap();
     let left = cap.checked_sub(today.cost_pax).unwrap();
     for part in [
         "account free\n  tier              free\n  status            active\n".to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{fill, said};
 use crate::common::debits::{exchange, reported};
 use crate::common::{Folder, Service, bytes, program, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 
 #[test]
 fn replay_says_what_it_replayed_and_fails_where_anything_differs() {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::{fill, said};
 use crate::common::debits::{byo, estimated, exchange, reported};
 use crate::common::{Folder, program, run, stderr, stdout};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 use serde_json::Value;
 
 #[test]

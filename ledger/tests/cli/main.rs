@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::debits::reported;
 use common::{Folder, Service, bytes, program, record, run, stderr, stdout};
-use pax_gateway::account::Tier;
+use pax_gateway::base::account::Tier;
 use serde_json::Value;
 
 /// Runs, and gives exit code, standard output and standard error.
@@ -20,7 +20,7 @@ fn said(database: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), stdout(&output), stderr(&output))
 }
 
-fn fill(folder: &Folder, debits: &[pax_gateway::debit::Debit]) {
+fn fill(folder: &Folder, debits: &[pax_gateway::debit::frozen::Debit]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = folder.store_with_accounts().await;

@@ -1,15 +1,17 @@
 //! Debits to test with: real ones, which prove themselves under the built-in cards. Those of exchanges with an odd number
 //! are of version 1, the others of version 2: ledgers hold both.
 
-use pax_gateway::account::{Funding, Tier};
-use pax_gateway::bundle::Bundle;
-use pax_gateway::clock::Moment;
-use pax_gateway::debit::{Debit, Ending, Kind, Provenance};
-use pax_gateway::estimate::{Bytes1, Bytes2, ESTIMATOR, ESTIMATOR_1, EstimatedFrom, Limits, Side};
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::{Pax, Tokens};
-use pax_gateway::price::Served;
-use pax_gateway::usage::{Mode, Rules, Usage};
+use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::{Pax, Tokens};
+use pax_gateway::debit::estimate::{
+    Bytes1, Bytes2, ESTIMATOR, ESTIMATOR_1, EstimatedFrom, Side, TokenLimits,
+};
+use pax_gateway::debit::frozen::{Debit, Ending, EntryKind, Provenance};
+use pax_gateway::dialect::usage::{Mode, Rules, Usage};
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::rates::ServedTier;
 
 pub const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
 /// 2026-11-23T00:00:00Z
@@ -44,7 +46,7 @@ pub fn estimated(n: u64, account: &str, tier: Tier) -> Debit {
     debit.provenance = Provenance::Estimated;
     let bundle = Bundle::embedded().unwrap();
     let factors = bundle.by_sha256(&debit.card_sha256).unwrap().models[MODEL].factors;
-    let limits = Limits { input: Tokens(100_000), output: Tokens(32_768) };
+    let limits = TokenLimits { input: Tokens(100_000), output: Tokens(32_768) };
     let usage = if debit.canon_v == 1 {
         let from = Bytes1 {
             input_bytes: 4_000 + n,
@@ -101,7 +103,7 @@ fn priced(mut debit: Debit, usage: &Usage) -> Debit {
     debit.cost_pax = if debit.canon_v == 1 {
         model.price(usage, None).unwrap()
     } else {
-        model.charge(usage, false, Served::Standard, &mut |_| {}).unwrap().cost
+        model.charge(usage, false, ServedTier::Standard, &mut |_| {}).unwrap().cost
     };
     debit.prove(&bundle).unwrap();
     debit
@@ -115,7 +117,7 @@ fn plain(n: u64, account: &str, tier: Tier) -> Debit {
     let only_2 = |value: u64| (!is_1).then_some(value);
     Debit {
         canon_v: if is_1 { 1 } else { 2 },
-        kind: Kind::Debit,
+        kind: EntryKind::Debit,
         exchange_id: exchange(n),
         account: account.to_owned(),
         tier,

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use pax_gateway::account::Tier;
-use pax_gateway::debit::Debit;
-use pax_gateway::wire::{DebitReply, IDENTITY_HEADER};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::wire::{DebitReply, IDENTITY_HEADER};
+use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book;
 use pax_ledger::replay::{Difference, Report, replay};
 use pax_ledger::store::{Location, Open, Store};

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateCard;
-use pax_gateway::card_file::{LOCK, name_of, version_of};
-use pax_gateway::clock::Moment;
-use pax_gateway::doc::Mistake;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::strict_json::Mistake;
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateCard;
+use pax_gateway::price::card_file::{LOCK, name_of, version_of};
 
 use crate::decimal::dollars;
 use crate::folder::{CardFile, Folder, lock_entry};
@@ -282,7 +282,7 @@ fn unknown_providers(folder: &Folder, known: &BTreeSet<String>, now: Moment) -> 
         for model in models.map(spans::Value::members).unwrap_or_default() {
             let provider = model.value.get("provider").and_then(spans::Value::text);
             if let Some(provider) = provider.filter(|name| !name.is_empty() && !known.contains(*name)) {
-                let path = pax_gateway::doc::join("models", &model.key) + ".provider";
+                let path = pax_gateway::base::strict_json::join("models", &model.key) + ".provider";
                 let all: Vec<&str> = known.iter().map(String::as_str).collect();
                 let what =
                     format!("{provider:?} is no provider of the gateway; known are: {}", all.join(", "));

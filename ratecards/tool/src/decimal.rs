@@ -1,6 +1,6 @@
 //! Decimal texts: the point moves, zeros come and go, and no float is ever made.
 
-use pax_gateway::pax::{AmountError, Usd};
+use pax_gateway::base::pax::{AmountError, Usd};
 
 /// Dollars a token, as a JSON number is written, as dollars a million tokens: the point moves six places.
 ///

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pax_gateway::card::{Model, RateCard};
-use pax_gateway::pax::{Pax, Rate, Usd};
-use pax_gateway::usage::Mode;
+use pax_gateway::base::pax::{Pax, Rate, Usd};
+use pax_gateway::dialect::usage::Mode;
+use pax_gateway::price::card::{Model, RateCard};
 use serde::Serialize;
 
 use crate::Failed;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use pax_gateway::card::RateCard;
-use pax_gateway::card_file::name_of;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::price::card::RateCard;
+use pax_gateway::price::card_file::name_of;
 
 use crate::Failed;
 use crate::folder::{CardFile, Folder};

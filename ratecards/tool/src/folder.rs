@@ -7,8 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pax_gateway::card_file::{LOCK, is_card, version_of};
-use pax_gateway::digest::Digest;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::price::card_file::{LOCK, is_card, version_of};
 
 use crate::Failed;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use pax_gateway::card::RateCard;
-use pax_gateway::doc;
+use pax_gateway::base::strict_json;
+use pax_gateway::price::card::RateCard;
 
 use crate::Failed;
 use crate::draft::{Edits, quoted};
@@ -180,8 +180,8 @@ impl Draft<'_> {
             quoted(pax_usd),
             quoted(id)
         );
-        let path = doc::join("models", id);
-        let said = |mistakes: doc::Mistakes| -> Vec<String> {
+        let path = strict_json::join("models", id);
+        let said = |mistakes: strict_json::Mistakes| -> Vec<String> {
             let of_model = mistakes.0.into_iter().filter(|mistake| mistake.path.starts_with(&path));
             let short = |path: &str, whole: &str| {
                 whole.strip_prefix(path).unwrap_or_default().trim_start_matches('.').to_owned()

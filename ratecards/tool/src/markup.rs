@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use pax_gateway::pax::Usd;
+use pax_gateway::base::pax::Usd;
 
 use crate::Failed;
 use crate::decimal::{cents, picodollars};
@@ -156,7 +156,7 @@ impl Markup {
 
 /// Every price of a model, with its path for a message.
 fn prices(model: &Member) -> Vec<(String, &Value)> {
-    let path = pax_gateway::doc::join("models", &model.key);
+    let path = pax_gateway::base::strict_json::join("models", &model.key);
     let tiers = model.value.get("service_tiers").map(Value::members).unwrap_or_default();
     let scopes = [&model.value].into_iter().chain(tiers.iter().map(|tier| &tier.value));
     let mut found = Vec::new();

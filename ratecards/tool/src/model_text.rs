@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pax_gateway::pax::Usd;
+use pax_gateway::base::pax::Usd;
 
 use crate::decimal::dollars;
 use crate::draft::{Edits, quoted};

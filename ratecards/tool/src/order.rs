@@ -4,8 +4,8 @@
 //! would be in force for ever: the other card has the lower version. Such a card is *overtaken*, and its prices come
 //! into force only under a version behind the correction's.
 
-use pax_gateway::card::RateCard;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::price::card::RateCard;
 
 use crate::folder::{CardFile, Folder};
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::pax::Usd;
+use pax_gateway::base::pax::Usd;
 
 use crate::spans::{self, Value};
 
@@ -73,7 +73,7 @@ pub fn of_card(text: &str) -> BTreeMap<String, Prices> {
 }
 
 fn of_model(id: &str, model: &Value) -> Prices {
-    let path = pax_gateway::doc::join("models", id);
+    let path = pax_gateway::base::strict_json::join("models", id);
     let mut prices = Prices::new();
     scope(model, &path, None, &mut prices);
     if let Some(usd) = usd(model.get("usd_per_request_minimum")) {
@@ -81,7 +81,7 @@ fn of_model(id: &str, model: &Value) -> Prices {
         prices.insert(Which::Minimum, Price { usd, path });
     }
     for tier in model.get("service_tiers").map(Value::members).unwrap_or_default() {
-        let path = pax_gateway::doc::join(&format!("{path}.service_tiers"), &tier.key);
+        let path = pax_gateway::base::strict_json::join(&format!("{path}.service_tiers"), &tier.key);
         scope(&tier.value, &path, Some(&tier.key), &mut prices);
     }
     prices

@@ -3,9 +3,9 @@
 //! A correction that begins before a card which is published already would keep that card from ever coming into force.
 //! So publishing it publishes the later card once more, behind the correction, in the same step.
 
-use pax_gateway::card::RateCard;
-use pax_gateway::card_file::LOCK;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::price::card::RateCard;
+use pax_gateway::price::card_file::LOCK;
 
 use crate::Failed;
 use crate::check::{self, Checked, Level, Rules, with_line};

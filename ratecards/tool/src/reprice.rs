@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::account::Funding;
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateCard;
-use pax_gateway::clock::UtcDay;
-use pax_gateway::debit::{Debit, Flag};
-use pax_gateway::pax::{Pax, Usd};
+use pax_gateway::base::account::Funding;
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::pax::{Pax, Usd};
+use pax_gateway::debit::frozen::{Debit, Flag};
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateCard;
 use pax_ledger::store::{EntryFilter, Location, Open, Store, StoredEntry};
 use serde::Serialize;
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use pax_gateway::doc;
+use pax_gateway::base::strict_json;
 
 /// A value and its bytes.
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ impl Places {
 
     fn walk(&mut self, path: &str, value: &Value) {
         for member in value.members() {
-            let path = doc::join(path, &member.key);
+            let path = strict_json::join(path, &member.key);
             self.known.push((path.clone(), member.at));
             self.walk(&path, &member.value);
         }

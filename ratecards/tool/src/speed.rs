@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::card::RateCard;
+use pax_gateway::price::card::RateCard;
 use serde::Deserialize;
 
 use crate::Failed;
@@ -86,7 +86,7 @@ fn median(seen: &mut [u128]) -> u128 {
 }
 
 fn warning(card: &CardFile, id: &str, stated: u64, median: u128, calls: usize) -> Finding {
-    let model = pax_gateway::doc::join("models", id);
+    let model = pax_gateway::base::strict_json::join("models", id);
     let path = format!("{model}.unseen_tokens_per_s");
     let wrote = median / 1_000;
     let calls = if calls == 1 { "1 reported call".to_owned() } else { format!("{calls} reported calls") };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::pax::Usd;
+use pax_gateway::base::pax::Usd;
 
 use crate::decimal::per_million;
 use crate::source::{Field, Listed, Place, field};

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::{Temp, tests};
-use pax_gateway::bundle::Bundle;
+use pax_gateway::price::bundle::Bundle;
 
 const DECEMBER: &str = "2026-12-01T00:00:00Z";
 

@@ -63,7 +63,7 @@ fn nothing_of_what_was_published_may_be_gone() {
     let before = before.to_str().unwrap();
     cards.ok(&["check", "--published", before]);
     cards.write("v1.json", &cards.text("v1.json").replace("the first card", "The first card"));
-    let hash = pax_gateway::digest::Digest::of(&[cards.text("v1.json").as_bytes()]);
+    let hash = pax_gateway::base::digest::Digest::of(&[cards.text("v1.json").as_bytes()]);
     cards.write("LOCK", &format!("{hash}  v1.json\n"));
     cards.ok(&["check"]);
     let said = cards.fails(&["check", "--published", before]);

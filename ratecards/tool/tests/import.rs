@@ -8,9 +8,9 @@ use std::process::Command;
 use std::{env, fs};
 
 use common::{Temp, golden, published, tests};
-use pax_gateway::card::{Model, RateCard};
-use pax_gateway::pax::Tokens;
-use pax_gateway::usage::{Mode, Usage};
+use pax_gateway::base::pax::Tokens;
+use pax_gateway::dialect::usage::{Mode, Usage};
+use pax_gateway::price::card::{Model, RateCard};
 
 const EFFECTIVE: &str = "2027-01-01T00:00:00Z";
 
@@ -197,6 +197,6 @@ fn the_real_list_is_priced_as_pythons_decimal_does() {
 fn newest(cards: &Temp) -> String {
     let names =
         fs::read_dir(&cards.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let versions = names.filter_map(|name| pax_gateway::card_file::version_of(&name));
+    let versions = names.filter_map(|name| pax_gateway::price::card_file::version_of(&name));
     format!("v{}.json", versions.max().unwrap())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use jsonschema::Validator;
-use pax_gateway::card::RateCard;
+use pax_gateway::price::card::RateCard;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")

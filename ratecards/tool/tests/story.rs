@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use common::{Temp, golden, published, tests};
-use pax_gateway::account::{Funding, Tier};
-use pax_gateway::bundle::Bundle;
-use pax_gateway::clock::Moment;
-use pax_gateway::debit::{Debit, Ending, Kind, Provenance};
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::{Pax, Tokens};
-use pax_gateway::usage::{Mode, Rules};
+use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::{Pax, Tokens};
+use pax_gateway::debit::frozen::{Debit, Ending, EntryKind, Provenance};
+use pax_gateway::dialect::usage::{Mode, Rules};
+use pax_gateway::price::bundle::Bundle;
 use pax_ledger::store::{Location, Open, Store};
 
 /// 2026-11-23T12:00:00Z
@@ -33,7 +33,7 @@ fn debit(n: u8, account: &str, model: &str, counts: (u64, u64, u64)) -> Debit {
     let usage = Rules::OpenAi1.read(raw.as_bytes(), Mode::Chat).unwrap().usage;
     let mut debit = Debit {
         canon_v: 1,
-        kind: Kind::Debit,
+        kind: EntryKind::Debit,
         exchange_id: ExchangeId::new(occurred_at, [0, 0, 0, 0, 0, 0, 0, 0, 0, n]),
         account: account.to_owned(),
         tier: Tier::Free,
@@ -130,7 +130,7 @@ fn bundle_of(folder: &Path, last: u32) -> Bundle {
 fn first_two(cards: &Temp) {
     for entry in fs::read_dir(&cards.0).unwrap() {
         let path = entry.unwrap().path();
-        let version = pax_gateway::card_file::version_of(&path.file_name().unwrap().to_string_lossy());
+        let version = pax_gateway::price::card_file::version_of(&path.file_name().unwrap().to_string_lossy());
         if version.is_some_and(|version| version > 2) {
             fs::remove_file(path).unwrap();
         }

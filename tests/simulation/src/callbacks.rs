@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use pax_gateway::pax::Pax;
+use pax_gateway::base::pax::Pax;
 
 use crate::event::{Event, Site, What};
 use crate::outside::Shared;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::clock::UtcDay;
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::outbox::Contents;
-use pax_gateway::pax::Pax;
-use pax_gateway::worker::IDLE_MS;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::memory::outbox::Contents;
+use pax_gateway::worker::root_share::IDLE_MS;
 
 use crate::event::{Site, What};
 use crate::memory::{self, There};

@@ -2,9 +2,9 @@
 
 use std::ops::AddAssign;
 
-use pax_gateway::fake::Metrics;
-use pax_gateway::metrics::DEBIT_RESULTS;
-use pax_gateway::wire::DebitReply;
+use pax_gateway::base::wire::DebitReply;
+use pax_gateway::told::metrics::DEBIT_RESULTS;
+use pax_gateway::worker::fake::Metrics;
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::rc::Rc;
 
-use pax_gateway::clock::UtcDay;
-use pax_gateway::digest::Digest;
-use pax_gateway::wire::{DebitReply, Resolved, Standing, StandingAsk};
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::wire::{DebitReply, Resolved, Standing, StandingAsk};
 
 use crate::faults::Happening;
 use crate::memory::exchange_of;

@@ -1,8 +1,8 @@
 //! Troubles that come from outside: planned when a run begins, all over when it gets calm.
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::digest::Digest;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
 
 use crate::event::{Event, Site, What};
 use crate::ledger::Token;

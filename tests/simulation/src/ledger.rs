@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pax_gateway::account::{Account, Status, Tier};
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
-use pax_gateway::wire::CANON_VERSIONS;
-use pax_gateway::wire::{DebitReply, Outcome, Resolved, Standing, StandingAsk};
+use pax_gateway::base::account::{Account, Status, Tier};
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply, Resolved, Standing, StandingAsk};
 use pax_ledger::book::{self, Page};
 
 /// An entry.
@@ -115,35 +114,35 @@ impl Ledger {
             Err(rejected) => {
                 self.rejected += 1;
                 let id = rejected.exchange_id.map(|id| id.to_string()).unwrap_or_default();
-                return reply(id, Outcome::Rejected, None, None);
+                return reply(id, DebitOutcome::Rejected, None, None);
             }
         };
         let id = received.debit.exchange_id;
         self.unproven += u64::from(!self.cards.contains(&received.debit.card_sha256));
         if self.behind && id.tag().0 % 2 == 1 {
-            return reply(id.to_string(), Outcome::Unsupported, None, None);
+            return reply(id.to_string(), DebitOutcome::Unsupported, None, None);
         }
         let day = received.debit.utc_day;
         let Some(kept) = self.accounts.get_mut(&received.debit.account) else {
             self.rejected += 1;
-            return reply(id.to_string(), Outcome::Rejected, None, None);
+            return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };
         if let Some(entry) = self.entries.get(&id) {
             if entry.canonical == line {
                 let now_standing = standing(&kept.page, day);
                 return reply(
                     id.to_string(),
-                    Outcome::Duplicate,
+                    DebitOutcome::Duplicate,
                     Some(entry.account_seq),
                     Some(now_standing),
                 );
             }
             self.conflicts.push(id);
-            return reply(id.to_string(), Outcome::Conflict, None, None);
+            return reply(id.to_string(), DebitOutcome::Conflict, None, None);
         }
         let Ok(link) = kept.page.post(&received.debit, line, now) else {
             self.rejected += 1;
-            return reply(id.to_string(), Outcome::Rejected, None, None);
+            return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };
         let account_seq = u64::try_from(link.account_seq).unwrap_or(0);
         let now_standing = standing(&kept.page, day);
@@ -152,7 +151,7 @@ impl Ledger {
         totals.insert(account_seq, before.checked_add(received.debit.cost_pax).unwrap_or(Pax::MAX));
         let entry = Entry { canonical: received.canonical, account_seq };
         self.entries.insert(id, entry);
-        reply(id.to_string(), Outcome::Recorded, Some(account_seq), Some(now_standing))
+        reply(id.to_string(), DebitOutcome::Recorded, Some(account_seq), Some(now_standing))
     }
 }
 
@@ -163,7 +162,7 @@ fn standing(page: &Page, utc_day: UtcDay) -> Standing {
 
 fn reply(
     exchange_id: String,
-    outcome: Outcome,
+    outcome: DebitOutcome,
     account_seq: Option<u64>,
     standing: Option<Standing>,
 ) -> DebitReply {

@@ -1,7 +1,7 @@
 //! The production driver under a seeded simulator: several Envoys with several workers each and a main thread, callers,
-//! providers, an operator and a ledger, in one thread, by one seed. Streams ([`pax_gateway::driver`]), roots
-//! ([`pax_gateway::chores`]) and all below them are the ones that ship, on the one fake of Envoy
-//! ([`pax_gateway::fake`]); so are the ledger's rules ([`pax_ledger::book`]). Played here is what is around a proxy: the
+//! providers, an operator and a ledger, in one thread, by one seed. Streams ([`pax_gateway::worker::driver`]), roots
+//! ([`pax_gateway::worker::chores::root`]) and all below them are the ones that ship, on the one fake of Envoy
+//! ([`pax_gateway::worker::fake`]); so are the ledger's rules ([`pax_ledger::book`]). Played here is what is around a proxy: the
 //! shared data that others write at the same time, clocks, timers, the network to the ledger, callers and providers.
 //!
 //! # What goes wrong
@@ -45,8 +45,8 @@
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
 //! exactly, but for what a VM may or may not have counted in the callback in which it died.
 //!
-//! [`DEAD_MS`]: pax_gateway::in_flight::DEAD_MS
-//! [`LEASE_MS`]: pax_gateway::outbox::LEASE_MS
+//! [`DEAD_MS`]: pax_gateway::memory::in_flight::DEAD_MS
+//! [`LEASE_MS`]: pax_gateway::memory::outbox::LEASE_MS
 //!
 //! # The bound for a fleet
 //!
@@ -87,10 +87,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::card::RateCard;
-use pax_gateway::config::{Config, Gateway};
-use pax_gateway::doc::Mistakes;
+use pax_gateway::base::strict_json::Mistakes;
+use pax_gateway::call::config::{Config, Gateway};
+use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::RateCard;
 
 use world::World;
 

@@ -1,10 +1,10 @@
 //! What the core has written into an Envoy's shared data, read by the formats that it documents.
 
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::fake::Map;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::worker::fake::Map;
 
 /// The keys of accounts' days.
 pub(crate) const CAPS: &str = "pax/cap/";

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use pax_gateway::clock::Moment;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::fake::Ended;
-use pax_gateway::port::Post;
-use pax_gateway::wire::{
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::wire::{
     CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest,
     STANDINGS_PATH, StandingsReply, StandingsRequest, UNKNOWN_TOKEN,
 };
+use pax_gateway::worker::fake::Ended;
+use pax_gateway::worker::host::Post;
 
 use crate::event::{Answer, Event, Message, Question, What, heard, told};
 use crate::memory::exchange_of;

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use pax_gateway::clock::Now;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::fake::{Map, Outside};
-use pax_gateway::outbox::LEASE_MS;
-use pax_gateway::port::{Post, Status};
-use pax_gateway::shared::{SharedData, Version};
+use pax_gateway::base::clock::Now;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::memory::outbox::LEASE_MS;
+use pax_gateway::memory::shared::{SharedData, Version};
+use pax_gateway::worker::fake::{Map, Outside};
+use pax_gateway::worker::host::{HostStatus, Post};
 
 use crate::Fault;
 use crate::counted::Count;
@@ -21,7 +21,7 @@ use crate::world::World;
 /// How long a look at an in-flight record takes, so that many records are more than one pass of a sweep.
 const LOOK_MS: u64 = 2;
 /// What Envoy answers if it finds no host for a callout.
-const NO_HOST: Status = Status(10);
+const NO_HOST: HostStatus = HostStatus(10);
 
 /// A VM's outside for one callback: before every operation on shared data others may run, and the VM may die.
 pub(crate) struct Shared<'w> {
@@ -123,7 +123,7 @@ impl Outside for Shared<'_> {
         true
     }
 
-    fn post(&self, callout: u32, post: &Post<'_>) -> Result<(), Status> {
+    fn post(&self, callout: u32, post: &Post<'_>) -> Result<(), HostStatus> {
         let world = self.world;
         world.check_secrets("a question to the ledger", &String::from_utf8_lossy(post.body));
         let Some(question) = Question::read(post).map(Rc::new) else {

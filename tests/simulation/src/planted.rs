@@ -1,7 +1,7 @@
 //! The planted bugs of the port: what a VM writes comes to shared data in another order, twice or not at all.
 
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::outbox::Writer;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::memory::outbox::Writer;
 
 use crate::Fault;
 use crate::memory::{LANES, RECORDS, exchange_of, is_slot, read_slot, recorded};

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::fake::Proxy;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::worker::fake::Proxy;
 
 use crate::event::What;
 use crate::outside::Shared;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pax_gateway::clock::UtcDay;
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
 
 use crate::ledger::Ledger;
 use crate::memory::Recorded;

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pax_gateway::chores::Root;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::fake::{Proxy, State};
-use pax_gateway::pax::Pax;
-use pax_gateway::vm::SharedVm;
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::{DebitOutcome, DebitReply};
+use pax_gateway::worker::chores::root::Root;
+use pax_gateway::worker::fake::{Proxy, State};
+use pax_gateway::worker::vm::SharedVm;
 
 use crate::Fault;
 use crate::event::{Answer, Question, Site, What};
@@ -98,7 +98,7 @@ impl Vm {
     /// The cap that a call was held to.
     pub(crate) fn cap_of(&self, id: ExchangeId) -> Option<Pax> {
         let cap = |context: &u32| {
-            let look = |stream: &pax_gateway::driver::Stream| {
+            let look = |stream: &pax_gateway::worker::driver::Stream| {
                 let exchange = stream.exchange();
                 (exchange.id() == Some(id)).then(|| exchange.story().cap)
             };
@@ -223,7 +223,7 @@ impl Vm {
 fn forged(line: &[u8]) -> DebitReply {
     DebitReply {
         exchange_id: crate::memory::exchange_of(line).to_owned(),
-        outcome: Outcome::Recorded,
+        outcome: DebitOutcome::Recorded,
         account_seq: None,
         standing: None,
         message: None,

@@ -1,10 +1,10 @@
 //! What a VM's reads and writes of shared data tell of its calls: how far each has come, and what each write must fit.
 
-use pax_gateway::clock::UtcDay;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::in_flight::DEAD_MS;
-use pax_gateway::outbox::LEASE_MS;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::memory::in_flight::DEAD_MS;
+use pax_gateway::memory::outbox::LEASE_MS;
 
 use crate::memory::{
     CAPS, DayThere, LANES, RECORDS, cost_of, exchange_of, is_slot, read_bucket, read_record, read_slot,

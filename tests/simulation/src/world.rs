@@ -8,11 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pax_gateway::clock::{Moment, Now, Tick};
-use pax_gateway::config::Gateway;
-use pax_gateway::digest::Digest;
-use pax_gateway::fake::{Map, Metrics};
-use pax_gateway::wire::{DebitReply, Outcome};
+use pax_gateway::base::clock::{Moment, Now, Tick};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::wire::{DebitOutcome, DebitReply};
+use pax_gateway::call::config::Gateway;
+use pax_gateway::worker::fake::{Map, Metrics};
 
 use crate::counted::Counted;
 use crate::event::{Answer, Event, Site, What, shortly};
@@ -254,7 +254,7 @@ impl World {
     pub(crate) fn remember_acknowledged(&self, lines: &[Vec<u8>], replies: &[DebitReply]) {
         let mut truth = self.truth.borrow_mut();
         for (line, reply) in lines.iter().zip(replies) {
-            if matches!(reply.outcome, Outcome::Recorded | Outcome::Duplicate)
+            if matches!(reply.outcome, DebitOutcome::Recorded | DebitOutcome::Duplicate)
                 && let Ok(id) = reply.exchange_id.parse()
             {
                 truth.acknowledged.insert(id, line.clone());

@@ -4,7 +4,7 @@ use super::at::At;
 use super::finding::Findings;
 use super::gateway::Gateway;
 use super::settings::Settings;
-use pax_gateway::config::Provider;
+use pax_gateway::call::config::Provider;
 
 /// Envoy's own limit of a connection's buffer, in bytes.
 const DEFAULT_BUFFER: u64 = 1_048_576;

@@ -3,7 +3,7 @@
 use super::at::At;
 use super::finding::Findings;
 use super::gateway::Gateway;
-use pax_gateway::config::{self, Config};
+use pax_gateway::call::config::{self, Config};
 
 /// The sum of open request bodies where `limits.open_bytes` is not stated, as the filter has it.
 const OPEN_BYTES: u64 = 768 * 1024 * 1024;

@@ -1,9 +1,9 @@
 //! Accounts and tokens.
 
-use pax_gateway::account::{Status, Tier};
-use pax_gateway::clock::Moment;
-use pax_gateway::digest::Digest;
-use pax_gateway::pax::Pax;
+use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 

@@ -1,6 +1,6 @@
 //! Rate cards: learned once, read by whoever prices an entry again.
 
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Executor, Row};
 

@@ -1,6 +1,6 @@
 //! The ledger's epochs: what tells a filter that lower numbers come from a restored file and not too late.
 
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use sqlx::SqliteExecutor;
 
 use super::admin::to_ms;

@@ -46,7 +46,7 @@ impl Store {
     }
 }
 
-type OfAccounts = (pax_gateway::account::Tier, pax_gateway::account::Status, i64);
+type OfAccounts = (pax_gateway::base::account::Tier, pax_gateway::base::account::Status, i64);
 
 fn account_figures(row: &SqliteRow) -> Result<(OfAccounts, i64), sqlx::Error> {
     Ok(((read_tier(row.try_get(0)?)?, read_status(row.try_get(1)?)?, row.try_get(2)?), row.try_get(3)?))

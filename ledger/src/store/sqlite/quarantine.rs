@@ -1,7 +1,7 @@
 //! The quarantine, for operators: what is in it, and who has looked at what. Its lines never change; that somebody has
 //! seen one is a row of another table.
 
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use pax_gateway::clock::UtcDay;
+use pax_gateway::base::clock::UtcDay;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 

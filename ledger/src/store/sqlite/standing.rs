@@ -1,11 +1,10 @@
 //! Where accounts stand. What is read together is of one moment, because a standing whose sum does not belong
 //! to its number would let a filter overspend a cap.
 
-use pax_gateway::account::Account;
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::digest::Digest;
-use pax_gateway::wire::CANON_VERSIONS;
-use pax_gateway::wire::{Resolved, Standing, StandingAsk};
+use pax_gateway::base::account::Account;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::wire::{CANON_VERSIONS, Resolved, Standing, StandingAsk};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 

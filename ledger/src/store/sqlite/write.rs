@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::digest::Digest;
-use pax_gateway::exchange_id::ExchangeId;
-use pax_gateway::wire::{DebitReply, Outcome, Standing};
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::wire::{DebitOutcome, DebitReply, Standing};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Row, Sqlite, Transaction};
 
@@ -90,7 +90,7 @@ async fn record(
     for line in lines {
         replies.push(match line {
             Ok(received) => record_debit(&mut tx, &mut desk, received, now).await?,
-            Err(rejected) => quarantine(&mut tx, rejected, Outcome::Rejected, now).await?,
+            Err(rejected) => quarantine(&mut tx, rejected, DebitOutcome::Rejected, now).await?,
         });
     }
     for (account, page) in &desk.pages {
@@ -115,32 +115,32 @@ async fn record_debit(
             // Where the account's page cannot be read, what it spent is not known either.
             let open = desk.open(tx, &received.debit.account, received.debit.utc_day).await?;
             let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day, epoch));
-            return Ok(reply(&exchange_id, Outcome::Duplicate, account_seq, standing));
+            return Ok(reply(&exchange_id, DebitOutcome::Duplicate, account_seq, standing));
         }
         let conflict =
             reject(format!("entry {account_seq} of the account has other bytes for this exchange"));
-        return quarantine(tx, &conflict, Outcome::Conflict, now).await;
+        return quarantine(tx, &conflict, DebitOutcome::Conflict, now).await;
     }
     let open = match desk.open(tx, &received.debit.account, received.debit.utc_day).await? {
         Ok(open) => open,
-        Err(why) => return quarantine(tx, &reject(why), Outcome::Rejected, now).await,
+        Err(why) => return quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await,
     };
     let mut after = open.page.clone();
     let link = match after.post(&received.debit, &received.canonical, now) {
         Ok(link) => link,
-        Err(why) => return quarantine(tx, &reject(why), Outcome::Rejected, now).await,
+        Err(why) => return quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await,
     };
     match insert(tx, received, &link).await {
         Ok(()) => {
             open.page = after;
             open.touched = true;
             let standing = standing(&open.page, received.debit.utc_day, epoch);
-            Ok(reply(&exchange_id, Outcome::Recorded, link.account_seq, standing))
+            Ok(reply(&exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
         }
         // Only a database that was changed by hand refuses. The batch's other lines are not to wait for that.
         Err(error) if is_refused(&error) => {
             let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
-            quarantine(tx, &reject(why), Outcome::Rejected, now).await
+            quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await
         }
         Err(error) => Err(error),
     }
@@ -260,10 +260,10 @@ async fn save(tx: &mut Transaction<'_, Sqlite>, account: &str, page: &Page) -> R
 async fn quarantine(
     tx: &mut Transaction<'_, Sqlite>,
     line: &Rejected,
-    outcome: Outcome,
+    outcome: DebitOutcome,
     now: Moment,
 ) -> Result<DebitReply, sqlx::Error> {
-    let reason = if outcome == Outcome::Conflict { "conflict" } else { "rejected" };
+    let reason = if outcome == DebitOutcome::Conflict { "conflict" } else { "rejected" };
     let exchange_id = line.exchange_id.map(|id| id.to_string());
     sqlx::query(
         "INSERT INTO quarantine (exchange_id, reason, message, bytes, received_at, sha256) \
@@ -292,7 +292,7 @@ fn standing(page: &Page, utc_day: UtcDay, epoch: u64) -> Option<Standing> {
 
 fn reply(
     exchange_id: &ExchangeId,
-    outcome: Outcome,
+    outcome: DebitOutcome,
     account_seq: i64,
     standing: Option<Standing>,
 ) -> DebitReply {

@@ -6,8 +6,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pax_gateway::bundle::Bundle;
-use pax_gateway::clock::Moment;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::price::bundle::Bundle;
 
 use clap::CommandFactory as _;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use pax_gateway::clock::{Moment, UtcDay};
+use pax_gateway::base::clock::{Moment, UtcDay};
 
 use crate::Failed;
 use crate::markup::Percent;

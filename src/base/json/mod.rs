@@ -1,0 +1,4 @@
+//! JSON that is pushed in pieces, cut anywhere: the reader, and the inside of its strings.
+
+pub mod reader;
+pub(crate) mod text;

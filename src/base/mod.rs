@@ -1,0 +1,17 @@
+//! Words and units that everything else speaks in: money, time, ids, text, JSON, and every way to say no.
+//!
+//! Floor 1: imports nothing of this crate but itself.
+
+pub mod account;
+pub(crate) mod bytes;
+pub mod clock;
+pub mod digest;
+pub mod exchange_id;
+pub mod json;
+pub mod pax;
+pub mod refusal;
+pub mod stopwatch;
+pub mod strict_json;
+pub mod text;
+pub mod text_bytes;
+pub mod wire;

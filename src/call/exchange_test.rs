@@ -1,0 +1,500 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+use super::*;
+use crate::base::account::{Funding, Status, Tier};
+use crate::base::clock::Moment;
+use crate::base::pax::Pax;
+use crate::call::config::Config;
+use crate::call::event::{AnswerHead, Forward, Reply};
+use crate::call::open_bodies::Full;
+use crate::call::opening::OpeningStep;
+use crate::debit::frozen::{Debit, Ending, Provenance};
+use crate::memory::cap_bytes::Daily;
+use crate::memory::gate::NotOpened;
+use crate::memory::gate::fake::Gatekeeper;
+use crate::memory::token_cache::Resolution;
+use crate::price::bundle::Bundle;
+use crate::reading::request::edits::apply;
+use proptest::prelude::*;
+
+const CONFIG: &str = r#"{
+    "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["gateway.test"],
+    "limits": {"request_bytes": 4096, "held_answer_bytes": 200},
+    "providers": {
+        "fireworks": {"cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask", "stops_at": "model_maximum", "own_keys": true},
+        "mistral": {"cluster": "mistral", "authority": "mistral.test", "base_path": "/v1", "stream_usage": "always", "stops_at": "model_maximum", "own_keys": true}
+    }
+}"#;
+const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
+/// In force: v1, whose gpt-oss-20b costs USD 0.20 and 0.40 per million tokens.
+const NOW: &str = "2026-06-01T12:00:00Z";
+
+fn gateway() -> Rc<Gateway> {
+    Rc::new(Gateway { config: Config::parse(CONFIG).unwrap(), bundle: Bundle::embedded().unwrap().into() })
+}
+
+fn now() -> Moment {
+    NOW.parse().unwrap()
+}
+
+/// Where the account's day stands after every settlement.
+const DAILY: Daily = Daily { spent: Pax::from_picopax(9_000_000_000_000), reserved: Pax::from_picopax(7) };
+
+/// A driver of one exchange: does the effects that matter and keeps what they were.
+struct Drive {
+    exchange: Exchange,
+    /// What comes of the next [`Effect::Open`].
+    opens: Result<(), NotOpened>,
+    gate: Gatekeeper,
+    asked: Vec<bool>,
+    tier: Tier,
+    debits: Vec<Debit>,
+    reply: Option<Reply>,
+    forward: Option<Forward>,
+    head: Option<AnswerHead>,
+    replaced: Option<Vec<u8>>,
+    key_refused: Vec<(String, u16)>,
+}
+
+impl Drive {
+    fn new() -> Self {
+        let exchange = Exchange::new(gateway());
+        Self {
+            exchange,
+            opens: Ok(()),
+            gate: Gatekeeper::new(),
+            asked: Vec::new(),
+            tier: Tier::Credit,
+            debits: Vec::new(),
+            reply: None,
+            forward: None,
+            head: None,
+            replaced: None,
+            key_refused: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, event: Event<'_>) -> &mut Self {
+        self.replaced = None;
+        self.effects(event);
+        self
+    }
+
+    fn effects(&mut self, event: Event<'_>) {
+        for effect in self.exchange.step(Now::at(now()), event) {
+            match effect {
+                Effect::Resolve { fresh, utc_day, .. } => {
+                    assert_eq!(utc_day, now().day());
+                    self.asked.push(fresh);
+                }
+                Effect::Open { admission, .. } => {
+                    let opened = self.opens.and_then(|()| self.gate.open(&admission));
+                    self.effects(Event::Opened(opened));
+                }
+                Effect::Settle { owed, debit } => {
+                    self.gate.settle(owed, &debit);
+                    self.debits.push(*debit);
+                    let daily = (self.tier == Tier::Free).then_some(DAILY);
+                    self.effects(Event::Settled(daily));
+                }
+                Effect::Release(owed) => self.gate.release(owed),
+                Effect::Reply(reply) => {
+                    assert!(self.reply.replace(reply).is_none(), "one reply is enough");
+                }
+                Effect::Forward(forward) => {
+                    assert!(self.forward.replace(*forward).is_none(), "forwarded twice");
+                }
+                Effect::KeyRefused { provider, status } => self.key_refused.push((provider, status)),
+                Effect::AnswerHead(head) => self.head = Some(head),
+                Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
+            }
+        }
+    }
+
+    fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
+        let named = headers.iter().any(|(name, _)| *name == ":authority");
+        let host = (!named).then_some((":authority", "gateway.test"));
+        let headers: Vec<(String, Vec<u8>)> = host
+            .iter()
+            .chain(headers)
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        self.step(Event::Head {
+            headers: &headers,
+            end,
+            random: [7; 10],
+            outbox_has_room: true,
+            ledger_answers: true,
+        })
+    }
+
+    fn chat(&mut self) -> &mut Self {
+        self.head_of(
+            &[
+                (":method", "POST"),
+                (":path", "/v1/chat/completions"),
+                ("authorization", "Bearer t"),
+                ("cookie", "c"),
+            ],
+            false,
+        )
+    }
+
+    fn resolved(&mut self, status: Status) -> &mut Self {
+        let account = Account {
+            account: "acme".to_owned(),
+            tier: self.tier,
+            status,
+            token_id: "tok_1".to_owned(),
+            daily_cap_pax: None,
+            canon_v: 2,
+        };
+        self.step(Event::Resolved(Resolution::Account(Arc::new(account))))
+    }
+
+    fn body(&mut self, text: &str) -> &mut Self {
+        self.step(Event::Body { bytes: text.as_bytes(), end: true })
+    }
+
+    /// A call that was forwarded.
+    fn forwarded(body: &str) -> Self {
+        let mut drive = Self::new();
+        drive.chat().resolved(Status::Active).body(body);
+        assert!(drive.forward.is_some(), "{:?}", drive.reply);
+        assert!(!drive.exchange.request_waits());
+        drive
+    }
+
+    fn answer_head(&mut self, status: u16, content_type: &str) -> &mut Self {
+        let content_type = content_type.as_bytes();
+        self.step(Event::AnswerHead {
+            status,
+            content_type,
+            content_encoding: b"",
+            provider_request_id: None,
+            envoys_code: None,
+            end: false,
+        })
+    }
+
+    fn answer(&mut self, text: &str, end: bool) -> &mut Self {
+        self.step(Event::AnswerBody { bytes: text.as_bytes(), end })
+    }
+
+    /// How many calls were opened and neither settled nor released.
+    fn owed(&self) -> usize {
+        self.gate.owed()
+    }
+
+    fn code(&self) -> String {
+        let body: serde_json::Value =
+            serde_json::from_slice(&self.reply.as_ref().expect("no reply").body).unwrap();
+        format!("{} {}", self.reply.as_ref().unwrap().status, body["error"]["code"].as_str().unwrap())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let head = self.head.as_ref()?;
+        head.add.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn debit(&self) -> &Debit {
+        assert_eq!(self.debits.len(), 1, "{:?}", self.debits);
+        self.debits[0].prove(&gateway().bundle).expect("a debit proves itself");
+        &self.debits[0]
+    }
+}
+
+fn hello() -> String {
+    format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":"Hello"}}]}}"#)
+}
+
+fn stream() -> String {
+    format!(
+        r#"{{"model":"{MODEL}","stream":true,"max_tokens":50,"messages":[{{"role":"user","content":"Hello"}}]}}"#
+    )
+}
+
+const USAGE: &str = r#""usage":{"prompt_tokens":100000,"completion_tokens":30000}"#;
+
+#[test]
+fn a_call_whose_body_envoy_keeps_back_is_refused_before_and_after_its_token_is_known() {
+    for known in [false, true] {
+        let mut drive = Drive::new();
+        drive.chat();
+        if known {
+            drive.resolved(Status::Active);
+        }
+        assert!(drive.exchange.request_waits() && drive.exchange.reads_body());
+        drive.step(Event::BodyKeptBack);
+        let reply = drive.reply.take().expect("an answer");
+        let text = String::from_utf8(reply.body).unwrap();
+        assert_eq!(reply.status, 503);
+        assert!(
+            text.contains("gateway_disabled") && text.contains("allow_on_headers_stop_iteration"),
+            "{text}"
+        );
+        assert!(drive.exchange.request_waits() && !drive.exchange.reads_body());
+        assert_eq!(drive.owed(), 0);
+    }
+}
+
+#[test]
+fn a_json_call_is_held_priced_and_debited() {
+    let mut drive = Drive::forwarded(&hello());
+    let forward = drive.forward.clone().unwrap();
+    assert_eq!(forward.mark, "fireworks");
+    assert_eq!(forward.edits, []);
+    assert_eq!(forward.content_length, Some(hello().len() as u64));
+    let names: Vec<&str> = forward.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [":method", ":path", ":authority", "content-type", "accept-encoding"], "an allow-list");
+    assert!(forward.headers.contains(&(":path".to_owned(), b"/inference/v1/chat/completions".to_vec())));
+
+    drive.answer_head(200, "application/json");
+    assert!(drive.exchange.answer_waits() && drive.head.is_none());
+    drive.answer(r#"{"id":"r1","choices":[{"message":{"content":"Hi"}}],"#, false);
+    assert!(drive.exchange.answer_waits() && drive.debits.is_empty());
+    drive.answer(&format!("{USAGE}}}"), true);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-cost-pax"), Some("0.002799650080"));
+    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
+    let debit = drive.debit();
+    assert_eq!(drive.header("x-matrix-exchange-id"), Some(debit.exchange_id.to_string().as_str()));
+    assert_eq!(debit.cost_pax.to_string(), "0.002799650080");
+    assert_eq!(
+        (debit.account.as_str(), debit.slot.as_str(), debit.token_id.as_str()),
+        ("acme", "default", "tok_1")
+    );
+    assert_eq!(debit.response_id.as_deref(), Some("r1"));
+    assert_eq!(debit.usage.as_deref(), Some(r#"{"prompt_tokens":100000,"completion_tokens":30000}"#));
+    assert_eq!((debit.provenance, debit.ending), (Provenance::Reported, Ending::Complete));
+    drive.step(Event::Closed(ClosedBy::Caller));
+    assert_eq!(drive.debits.len(), 1, "closing settles nothing twice");
+}
+
+#[test]
+fn a_stream_reports_usage_and_the_caller_does_not_see_it() {
+    let mut drive = Drive::forwarded(&stream());
+    assert_eq!(drive.forward.as_ref().unwrap().edits.len(), 1);
+    drive.answer_head(200, "text/event-stream; charset=utf-8");
+    assert!(!drive.exchange.answer_waits(), "a stream does not wait");
+    assert!(drive.head.as_ref().unwrap().length_changes);
+    assert_eq!(drive.header("x-matrix-cost-pax"), None);
+    drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n", false);
+    assert_eq!(drive.replaced, None);
+    drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), false);
+    assert_eq!(drive.replaced.as_deref(), Some(&b""[..]));
+    drive.answer("data: [DONE]\n\n", true);
+    assert_eq!(drive.debit().tokens_output.0, 30_000);
+    assert!(drive.debit().stream);
+}
+
+#[test]
+fn usage_that_the_caller_asked_for_stays() {
+    let asked =
+        stream().replace("\"stream\":true", "\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    let mut drive = Drive::forwarded(&asked);
+    assert_eq!(drive.forward.as_ref().unwrap().edits, []);
+    drive.answer_head(200, "text/event-stream");
+    assert!(!drive.head.as_ref().unwrap().length_changes);
+    drive.answer(&format!("data: {{\"choices\":[],{USAGE}}}\n\n"), true);
+    assert_eq!(drive.replaced, None);
+    assert_eq!(drive.debit().tokens_input.0, 100_000);
+}
+
+#[test]
+fn an_answer_too_large_to_hold_passes_and_is_debited() {
+    let mut drive = Drive::forwarded(&hello());
+    drive.answer_head(200, "application/json");
+    drive.answer(r#"{"choices":[{"message":{"content":""#, false);
+    drive.answer(&"x".repeat(300), false);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
+    drive.answer(&format!(r#""}}}}],{USAGE}}}"#), true);
+    assert_eq!(drive.header("x-matrix-cost-pax"), None);
+    assert_eq!(drive.debit().cost_pax.to_string(), "0.002799650080");
+}
+
+#[test]
+fn no_number_of_a_callers_makes_an_entry_that_a_ledger_cannot_hold() {
+    for stated in ["9223372036854775808", "18446744073709551615"] {
+        let body = hello().replacen('{', &format!("{{\"max_tokens\":{stated},"), 1);
+        let mut drive = Drive::forwarded(&body);
+        drive.answer_head(200, "application/json").answer(&format!("{{\"choices\":[{{}}],{USAGE}}}"), true);
+        let debit: serde_json::Value = serde_json::from_slice(&drive.debit().to_canonical()).unwrap();
+        let numbers = debit.as_object().unwrap().iter().filter(|(_, value)| value.is_number());
+        for (name, number) in numbers {
+            assert!(number.as_i64().is_some(), "{name} is {number}: no column of a ledger holds it");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_forwarded_and_not_debited() {
+    let call = |headers: &[(&str, &str)]| {
+        let mut drive = Drive::new();
+        drive.head_of(headers, false);
+        drive
+    };
+    let chat = [(":method", "POST"), (":path", "/v1/chat/completions")];
+    assert_eq!(call(&chat).code(), "401 invalid_api_key");
+    assert_eq!(call(&[(":method", "POST"), (":path", "/v1/completions")]).code(), "404 unknown_route");
+    assert_eq!(
+        call(&[(":method", "GET"), (":path", "/v1/chat/completions")]).code(),
+        "405 method_not_allowed"
+    );
+    assert_eq!(call(&[]).code(), "404 unknown_route");
+    assert_eq!(Drive::new().chat().step(Event::Resolved(Resolution::Unknown)).code(), "401 invalid_api_key");
+    assert_eq!(
+        Drive::new().chat().step(Event::Resolved(Resolution::Unavailable)).code(),
+        "503 ledger_unavailable"
+    );
+    assert_eq!(Drive::new().chat().resolved(Status::Disabled).code(), "403 account_disabled");
+    let body = |text: &str| Drive::new().chat().resolved(Status::Active).body(text).code();
+    assert_eq!(body(""), "400 invalid_json");
+    assert_eq!(body("{"), "400 invalid_json");
+    assert_eq!(body("{}"), "400 missing_model");
+    assert_eq!(body(r#"{"model":"nobody/knows"}"#), "404 model_not_found");
+    assert_eq!(body(r#"{"model":"nomic-ai/nomic-embed-text-v1.5"}"#), "404 model_not_found");
+    assert_eq!(
+        body(&hello().replace("{\"model", "{\"service_tier\":\"flex\",\"model")),
+        "400 unpriced_option"
+    );
+    assert_eq!(body(&format!("{}{}", hello(), " ".repeat(4096))), "413 request_too_large");
+    let refused = Drive::new().chat().body("{").resolved(Status::Active).code();
+    assert_eq!(refused, "400 invalid_json", "the body may come before the account");
+}
+
+#[test]
+fn at_the_outboxes_bound_new_calls_are_refused() {
+    let mut drive = Drive::new();
+    let headers = [
+        (":method", "POST"),
+        (":authority", "gateway.test"),
+        (":path", "/v1/embeddings"),
+        ("authorization", "Bearer t"),
+    ];
+    let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+    drive.step(Event::Head {
+        headers: &headers,
+        end: true,
+        random: [0; 10],
+        outbox_has_room: false,
+        ledger_answers: true,
+    });
+    assert_eq!(drive.code(), "503 ledger_unavailable");
+}
+
+#[test]
+fn health_needs_no_token() {
+    for path in ["/healthz", "/readyz"] {
+        let mut drive = Drive::new();
+        drive.head_of(&[(":method", "GET"), (":path", path), (":authority", "10.0.0.7:10000")], true);
+        assert_eq!(drive.reply.as_ref().unwrap().body, br#"{"status":"ok"}"#, "nor a host that is listed");
+    }
+}
+
+#[test]
+fn for_another_host_nobody_is_asked_whose_token_it_is() {
+    for (method, path) in [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/embeddings"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/credits"),
+        ("GET", "/v1/credits/ledger"),
+        ("GET", "/v1/nowhere"),
+        ("POST", "/healthz"),
+    ] {
+        let mut drive = Drive::new();
+        let head = [
+            (":method", method),
+            (":path", path),
+            (":authority", "evil.test"),
+            ("authorization", "Bearer t"),
+        ];
+        drive.head_of(&head, false);
+        assert_eq!(drive.code(), "421 unknown_host", "{path}");
+        assert!(drive.asked.is_empty() && drive.exchange.request_waits(), "{path}");
+        drive.resolved(Status::Active).body(&hello());
+        assert!(drive.forward.is_none(), "{path}");
+    }
+}
+
+#[test]
+fn a_provider_that_reports_unasked_is_not_asked() {
+    let body = stream().replace(MODEL, "mistral-small-latest");
+    let mut drive = Drive::new();
+    drive.chat().resolved(Status::Active);
+    let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
+    let opened = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    let [Effect::Open { admission, .. }] = opened.as_slice() else { panic!("{opened:?}") };
+    let effects = drive.exchange.step(now, Event::Opened(drive.gate.open(admission)));
+    let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
+}
+
+proptest! {
+    /// Whatever happens in whatever order: never two debits, none without a forward, and one for each call that
+    /// was answered with 2xx.
+    #[test]
+    fn in_any_order_of_events_a_call_is_settled_exactly_once(steps in prop::collection::vec(0u8..17, 1..14)) {
+        let mut drive = Drive::new();
+        let mut answered = false;
+        for step in steps {
+            let was_forwarded = drive.exchange.is_forwarded();
+            match step {
+                0 => { if drive.exchange.id.is_none() { drive.chat(); } }
+                1 => { drive.resolved(Status::Active); }
+                2 => { drive.body(&stream()); }
+                3 => { drive.step(Event::Body { bytes: b"{", end: false }); }
+                4 => { drive.answer_head(200, "application/json"); answered |= was_forwarded; }
+                5 => { drive.answer_head(200, "text/event-stream"); answered |= was_forwarded; }
+                6 => { drive.answer_head(503, "text/plain"); }
+                15 => { drive.answer_head(401, "application/json"); }
+                16 => { drive.answer_head(101, ""); }
+                7 => { drive.answer(&format!("{{\"choices\":[{{}}],{USAGE}}}"), false); }
+                8 => { drive.answer("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", false); }
+                9 => { drive.answer("", true); }
+                10 => { drive.step(Event::Resolved(Resolution::Unknown)); }
+                11 => drive.opens = Err(NotOpened::Unknown),
+                12 => drive.opens = Err(NotOpened::Busy),
+                13 => drive.opens = Ok(()),
+                _ => { drive.step(Event::Closed(ClosedBy::Caller)); }
+            }
+            prop_assert!(drive.owed() <= 1, "settled or released twice, or opened twice");
+            prop_assert!(drive.debits.len() <= 1);
+            prop_assert!(drive.debits.is_empty() || drive.forward.is_some());
+            let replaced = drive.forward.is_some() && drive.reply.is_some();
+            prop_assert!(!replaced || drive.debits.is_empty() && drive.owed() == 0, "a replaced answer is free");
+            prop_assert!(!replaced || drive.reply.as_ref().is_some_and(|reply| reply.status == 502));
+            prop_assert!(
+                drive.reply.is_none() || replaced || drive.exchange.request_waits(),
+                "a refused request stays"
+            );
+        }
+        drive.step(Event::Closed(ClosedBy::Caller));
+        prop_assert!(!answered || drive.debits.len() == 1, "a call that was answered is recorded");
+        prop_assert!(!drive.exchange.answer_waits());
+        prop_assert_eq!(drive.owed(), 0, "a record or a reservation is left behind");
+    }
+}
+
+#[path = "exchange/endings_test.rs"]
+mod endings;
+#[path = "exchange/gate_test.rs"]
+mod gate;
+#[path = "exchange/models_test.rs"]
+mod models_of_a_caller;
+#[path = "exchange/pairs_test.rs"]
+mod pairs;
+#[path = "exchange/prices_test.rs"]
+mod prices;
+#[path = "exchange/story_test.rs"]
+mod story;
+#[path = "exchange/tally_test.rs"]
+mod tally;

@@ -1,0 +1,16 @@
+//! The proxy-wasm side of the port, which decides nothing. Only the parser of header maps and the allocator are
+//! compiled for another target than wasm32, where they are tested.
+//!
+//! Floor 10: imports any floor; nothing imports it.
+
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) mod allocator;
+#[cfg(all(target_arch = "wasm32", feature = "test-faults"))]
+pub(crate) mod faults;
+#[cfg(target_arch = "wasm32")]
+pub mod filter;
+#[cfg(target_arch = "wasm32")]
+pub mod host;
+pub mod pairs;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod root;

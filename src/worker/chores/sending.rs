@@ -1,0 +1,172 @@
+//! A root sends what waits in the outbox to the ledger, a batch at a time, and takes in what the ledger says of it.
+
+use crate::base::clock::Tick;
+use crate::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies};
+use crate::memory::gate;
+use crate::memory::outbox::{self, Contents, Sender};
+use crate::told::ledger_trouble::{Trouble, Way};
+use crate::told::metrics::{DEBIT_RESULTS, Metric, Value};
+use crate::told::rarely::Rarely;
+use crate::worker::chores::callouts::Ended;
+use crate::worker::host::{Host, Level};
+use crate::worker::root_share::Worker;
+
+/// One root's part in emptying the outbox.
+#[derive(Debug)]
+pub struct Sending {
+    sender: Sender,
+    /// The callout of the batch under way.
+    under_way: Option<u32>,
+    /// What the outbox held when it was last looked into.
+    contents: Contents,
+    /// How far the outbox has come, and since when it is no further, if other roots should have sent what waits.
+    stuck: Option<(u64, Tick)>,
+    tells_of_unsupported: Rarely,
+}
+
+impl Sending {
+    /// A root that has sent nothing yet. `id`: random, other than every other root's.
+    #[must_use]
+    pub fn new(id: u64) -> Self {
+        Self {
+            sender: Sender::new(id),
+            under_way: None,
+            contents: Contents::default(),
+            stuck: None,
+            tells_of_unsupported: Rarely::new(),
+        }
+    }
+
+    /// Looks into the outbox: is there room for new calls, and something for this root to send? Sends it then.
+    pub fn tick(&mut self, host: &impl Host, worker: &Worker) {
+        if self.look(host, worker) {
+            self.send(host, worker);
+        }
+    }
+
+    /// Whether this root has something to send.
+    pub fn look(&mut self, host: &impl Host, worker: &Worker) -> bool {
+        self.contents = Contents::of(host);
+        worker.room.set(self.contents.has_room());
+        worker.vm.tell(host, Metric::OutboxWaiting, [], self.contents.all());
+        worker.vm.tell(host, Metric::Unsupported, [], self.contents.aside);
+        if self.contents.all() == 0 {
+            self.stuck = None;
+            return false;
+        }
+        if worker.serves.get() {
+            return true;
+        }
+        // Workers that make calls send what comes of them, on their own threads. If none of them is left, and the last
+        // one's lease is over, any root sends.
+        let now = host.tick();
+        match self.stuck {
+            Some((stuck_at, since)) if stuck_at == self.contents.passed => {
+                now.since_ms(since) >= outbox::LEASE_MS
+            }
+            _ => {
+                self.stuck = Some((self.contents.passed, now));
+                false
+            }
+        }
+    }
+
+    /// How many debits waited to be sent when the outbox was last looked into. What is aside is not among them: it is
+    /// tried again after seconds.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.contents.waiting
+    }
+
+    /// Gives the sender's lease up: the worker with the next debit must not wait for a root that looks once a second.
+    pub fn rest(&self, host: &impl Host) {
+        self.sender.release(host);
+    }
+
+    /// The root ends, and will not hear what the ledger says of the batch under way.
+    pub fn retire(self, host: &impl Host) {
+        self.sender.retire(host);
+    }
+
+    /// Sends the next batch, one debit a line.
+    fn send(&mut self, host: &impl Host, worker: &Worker) {
+        let now = host.tick();
+        let Some(batch) = self.sender.next_batch(host, now) else { return };
+        let mut body =
+            Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
+        for debit in batch {
+            body.extend_from_slice(&debit.canonical);
+            body.push(b'\n');
+        }
+        let gateway = worker.gateway();
+        let to = (&gateway.config.ledger, Way::Main);
+        self.under_way = worker.callouts.post(host, now, to, (DEBITS_PATH, "application/x-ndjson"), &body);
+        if self.under_way.is_none() {
+            self.sender.failed(now);
+        }
+    }
+
+    /// A callout has ended; false if it is not the batch under way.
+    pub fn take_answer(&mut self, host: &impl Host, worker: &Worker, ended: Ended) -> bool {
+        if self.under_way.take_if(|callout| *callout == ended.callout).is_none() {
+            return false;
+        }
+        self.take_replies(host, worker, ended);
+        // A full batch is followed by the next at once; what else came meanwhile waits for the tick. A batch
+        // costs Envoy as much as a call does, so one for every few debits would be the dearest part of them.
+        if self.sender.has_more() {
+            self.send(host, worker);
+        }
+        true
+    }
+
+    /// What the ledger said of the batch under way: all of it, or it is sent again.
+    fn take_replies(&mut self, host: &impl Host, worker: &Worker, ended: Ended) {
+        let gateway = worker.gateway();
+        let from = (&gateway.config.ledger, Way::Main);
+        let expected = self.sender.in_flight().len();
+        let replies = worker.callouts.answer(host, host.tick(), from, ended, |said| {
+            let replies: DebitReplies = said.done()?;
+            match replies.results.len() {
+                answers if answers == expected => Ok(replies),
+                answers => Err(Trouble::Unreadable(format!("{answers} answers to {expected} debits"))),
+            }
+        });
+        match replies {
+            Ok(replies) => self.acknowledge(host, worker, &replies),
+            // They are sent again.
+            Err(_) => self.sender.failed(host.tick()),
+        }
+    }
+
+    fn acknowledge(&mut self, host: &impl Host, worker: &Worker, replies: &DebitReplies) {
+        for reply in &replies.results {
+            if matches!(reply.outcome, DebitOutcome::Conflict | DebitOutcome::Rejected) {
+                let why = reply.message.as_deref().unwrap_or("no reason given");
+                let line = format!("the ledger quarantined the debit of {}: {why}", reply.exchange_id);
+                host.log(Level::Error, &line);
+            }
+        }
+        for (outcome, word) in DEBIT_RESULTS {
+            let of = replies.results.iter().filter(|reply| reply.outcome == outcome).count();
+            if of > 0 {
+                let of = u64::try_from(of).unwrap_or(0);
+                worker.vm.tell(host, Metric::Debits, [Value::Word(word)], of);
+            }
+        }
+        gate::acknowledged(host, self.sender.in_flight(), &replies.results);
+        let outcomes: Vec<DebitOutcome> = replies.results.iter().map(|reply| reply.outcome).collect();
+        let unread = self.sender.answered(host, &outcomes, || host.tick());
+        if unread > 0 && self.tells_of_unsupported.tell(host.tick()).is_some() {
+            let line = format!(
+                "the ledger does not read the version of {unread} debits that it got just now: they wait, and are \
+                 sent again. Upgrade the ledger before its Envoys"
+            );
+            host.log(Level::Warn, &line);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sending_test.rs"]
+mod tests;

@@ -1,0 +1,173 @@
+//! What all streams of one root context share.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+
+use crate::base::clock::Tick;
+use crate::base::digest::Digest;
+use crate::call::config::{Config, Gateway};
+use crate::memory::token_cache::TokenCache;
+use crate::price::bundle::Bundle;
+use crate::told::complaints::{Complaint, Complaints};
+use crate::told::key_refusals::KeyRefusals;
+use crate::told::provider_trouble::{LocalReply, ProviderTroubles, Unreachable};
+use crate::worker::chores::callouts::Callouts;
+use crate::worker::chores::resolves::{Question, Resolves};
+use crate::worker::host::{Host, Level};
+use crate::worker::random::Random;
+use crate::worker::vm::SharedVm;
+use crate::worker::waiting::Waiter;
+use crate::worker::watching::Watching;
+
+/// How soon the root asks the ledger whose token it is. A stream cannot ask itself: its question would end with it,
+/// whoever else waits for the answer.
+const ASK_MS: u32 = 1;
+/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
+/// call, and the ledger syncs once for all that came meanwhile.
+pub const TICK_MS: u32 = 20;
+/// How often it looks while nothing waits there: each tick wakes a thread.
+pub const IDLE_MS: u32 = 1_000;
+
+/// What all streams of one root context share.
+#[derive(Debug)]
+pub struct Worker {
+    /// The VM that its root context and its streams live in.
+    pub vm: SharedVm,
+    /// The configuration, which is the root's, and the cards, which are the VM's.
+    gateway: RefCell<Rc<Gateway>>,
+    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
+    /// the calls of a tick and those in flight.
+    pub room: Cell<bool>,
+    /// Whether there ever was a stream: the main thread's root has none.
+    pub serves: Cell<bool>,
+    /// Whether the root looks into the outbox every few milliseconds, or once a second.
+    pub ticks_quickly: Cell<bool>,
+    /// The milliseconds from one tick to the next, as Envoy was last told.
+    tick_ms: Cell<u32>,
+    pub(crate) tokens: TokenCache,
+    /// The streams that wait to know whose token it is.
+    resolves: RefCell<Resolves<Waiter>>,
+    pub(crate) random: Random,
+    pub(crate) callouts: Callouts,
+    /// Whether Envoy gives the filter bodies.
+    pub(crate) watching: Watching,
+    complaints: RefCell<Complaints>,
+    provider_troubles: RefCell<ProviderTroubles>,
+    key_refusals: RefCell<KeyRefusals>,
+}
+
+impl Worker {
+    /// A worker that has served nobody yet.
+    #[must_use]
+    pub fn new(config: Config, vm: SharedVm) -> Self {
+        Self {
+            gateway: RefCell::new(Rc::new(Gateway { config, bundle: Rc::default() })),
+            room: Cell::new(false),
+            serves: Cell::new(false),
+            ticks_quickly: Cell::new(false),
+            tick_ms: Cell::new(IDLE_MS),
+            tokens: TokenCache::default(),
+            resolves: RefCell::default(),
+            random: Random::default(),
+            callouts: Callouts::new(vm.clone()),
+            vm,
+            watching: Watching::default(),
+            complaints: RefCell::default(),
+            provider_troubles: RefCell::default(),
+            key_refusals: RefCell::default(),
+        }
+    }
+
+    /// A provider refused the platform's key: the operator is told in Envoy's log, not too often.
+    pub fn key_refused(&self, host: &impl Host, now: Tick, provider: &str, status: u16) {
+        let Ok(mut refusals) = self.key_refusals.try_borrow_mut() else { return };
+        if let Some(line) = refusals.tell(now, provider, status) {
+            host.log(Level::Warn, &line);
+        }
+    }
+
+    /// Envoy answered in the place of whom a request was marked for: where that could not be reached,
+    /// the operator is told in Envoy's log, not too often.
+    pub fn unreachable(&self, host: &impl Host, now: Tick, mark: &str, told: &LocalReply) {
+        let Some(why) = Unreachable::of(told) else { return };
+        let Ok(mut troubles) = self.provider_troubles.try_borrow_mut() else { return };
+        if let Some(line) = troubles.tell(host, now, (mark, why), told) {
+            host.log(Level::Error, &line);
+        }
+    }
+
+    /// A call is refused for a reason of the gateway's own: the operator is told in Envoy's log, not too often.
+    pub fn complain(&self, host: &impl Host, now: Tick, complaint: Complaint) {
+        let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
+        if let Some(line) = complaints.tell(host, now, complaint) {
+            host.log(Level::Error, &line);
+        }
+    }
+
+    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
+    pub fn tick_quickly(&self, host: &impl Host, quickly: bool) {
+        self.ticks_quickly.set(quickly);
+        self.set_pace(host);
+    }
+
+    /// Has the root tick as soon as there is something for it to do.
+    pub fn set_pace(&self, host: &impl Host) {
+        let Ok(resolves) = self.resolves.try_borrow() else { return };
+        let tick_ms = match self.ticks_quickly.get() {
+            _ if resolves.has_work() => ASK_MS,
+            false if resolves.is_empty() => IDLE_MS,
+            _ => TICK_MS,
+        };
+        if self.tick_ms.replace(tick_ms) != tick_ms && host.tick_every(tick_ms).is_err() {
+            host.log(Level::Error, "Envoy did not let the filter set the time between two ticks");
+        }
+    }
+
+    /// How long it is from one look of the root into the outbox to the next.
+    #[must_use]
+    pub fn tick_ms(&self) -> u32 {
+        if self.ticks_quickly.get() { TICK_MS } else { IDLE_MS }
+    }
+
+    /// Whether this worker asks the ledger about a token already.
+    #[must_use]
+    pub fn is_asking(&self, token: &Digest) -> bool {
+        self.resolves.try_borrow().is_ok_and(|resolves| resolves.is_asking(token))
+    }
+
+    /// A stream waits until the root has asked the ledger; false where too many wait. `known`: the token was an
+    /// account's a moment ago.
+    pub fn wait(
+        &self,
+        host: &impl Host,
+        (question, known): (Question, bool),
+        waiter: Waiter,
+        now: Tick,
+    ) -> bool {
+        let patience_ms = self.gateway().config.ledger.timeout_ms;
+        let Some(mut resolves) = self.resolves() else { return false };
+        let waits = resolves.wait(question, known, waiter, now, patience_ms).is_ok();
+        drop(resolves);
+        self.set_pace(host);
+        waits
+    }
+
+    /// The questions to the ledger. No stream may be woken while they are borrowed: it could ask again.
+    pub fn resolves(&self) -> Option<RefMut<'_, Resolves<Waiter>>> {
+        self.resolves.try_borrow_mut().ok()
+    }
+
+    /// The configuration and the cards, as they are now. A stream keeps what it began with.
+    #[must_use]
+    pub fn gateway(&self) -> Rc<Gateway> {
+        Rc::clone(&self.gateway.borrow())
+    }
+
+    /// The cards of new streams from now on.
+    pub fn use_cards(&self, bundle: &Rc<Bundle>) {
+        let Ok(mut gateway) = self.gateway.try_borrow_mut() else { return };
+        if !Rc::ptr_eq(&gateway.bundle, bundle) {
+            *gateway = Rc::new(Gateway { config: gateway.config.clone(), bundle: Rc::clone(bundle) });
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What belongs to this VM, whichever of its root contexts or streams is at work: its lane of in-flight records, its
+//! watch over the lanes of others, the cards that the ledger knows, whether that answers, and the accounts that it will
+//! be asked about.
+//!
+//! A changed configuration makes a new root context in the same VM, and the old one lives on as long as a stream of it:
+//! so the cards are the VM's, and every root of it changes them at the same moment.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::base::clock::{Moment, Tick};
+use crate::base::exchange_id::ExchangeId;
+use crate::call::config::Gateway;
+use crate::call::open_bodies::OpenBodies;
+use crate::call::story::Story;
+use crate::memory::active::Active;
+use crate::memory::gate::{self, Orphan};
+use crate::memory::in_flight::{BEAT_MS, Dead, Lane, Watch};
+use crate::memory::outbox::Writer;
+use crate::price::bundle::Bundle;
+use crate::told::meter::Meter;
+use crate::told::metrics::{Metric, Value};
+use crate::told::rarely::Rarely;
+use crate::told::tally;
+use crate::worker::chores::readiness::Probe;
+use crate::worker::host::{Host, Level, random};
+
+/// This VM.
+#[derive(Debug, Default)]
+pub struct Vm {
+    /// Random, other than every other VM's; none before the first root context was configured.
+    id: Option<u64>,
+    lane: Option<Lane>,
+    watch: Watch,
+    /// The dead VM's lane that is being swept, and how many of its calls were charged.
+    sweeping: Option<Dead>,
+    charged: u32,
+    outbox: Writer,
+    tells_of_kept: Rarely,
+    tells_of_lanes: Rarely,
+    beaten: Tick,
+    active: Active,
+    /// What it knows of the ledger: a new root need not ask anew.
+    probe: Probe,
+    /// None until the ledger knows some.
+    bundle: Option<Rc<Bundle>>,
+    /// Whether any of its roots ever had a stream: the main thread's VM has none.
+    serves: bool,
+    /// The request bodies of its streams, of whatever configuration.
+    bodies: OpenBodies,
+    /// Envoy numbers its metrics for each VM.
+    meter: Meter,
+}
+
+/// A VM, as its root contexts and streams share it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedVm(Rc<RefCell<Vm>>);
+
+impl SharedVm {
+    /// Works with the VM's state; none where that is being worked with already, which no callback of Envoy's does.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Vm) -> T) -> Option<T> {
+        self.0.try_borrow_mut().ok().map(|mut vm| work(&mut vm))
+    }
+
+    /// Counts a metric on, or sets it, with these values of its labels.
+    pub fn tell<const N: usize>(&self, host: &impl Host, metric: Metric, values: [Value; N], amount: u64) {
+        let _ = self.with(|vm| vm.meter.tell_of(host, metric, values, amount));
+    }
+}
+
+impl Vm {
+    /// Defines the metrics that are there before something happens.
+    pub fn define_metrics(&mut self, host: &impl Host) {
+        self.meter.define(host);
+    }
+
+    /// Counts an exchange that is over.
+    pub fn count_exchange(
+        &mut self,
+        host: &impl Host,
+        exchange: (Option<ExchangeId>, &Story),
+        gateway: &Gateway,
+        now: Moment,
+    ) {
+        tally::tell(&mut self.meter, host, exchange, gateway, now);
+    }
+
+    /// Where this VM's calls are recorded; none where the host gives no random bytes, or all lanes are taken.
+    pub fn lane(&mut self, host: &impl Host, now: Tick) -> Option<&mut Lane> {
+        if self.lane.is_none() {
+            let id = match self.id {
+                Some(id) => id,
+                None => u64::from_le_bytes(random(host).ok()?),
+            };
+            self.id = Some(id);
+            self.lane = Lane::take(host, id, now);
+            if self.lane.is_none() && self.tells_of_lanes.tell(now).is_some() {
+                host.log(
+                    Level::Error,
+                    "every lane of in-flight records is taken, so this worker's calls are refused with 503 \
+                     ledger_unavailable: Envoy has more workers than there are lanes. Start it with fewer (--concurrency)",
+                );
+            }
+        }
+        self.lane.as_mut()
+    }
+
+    /// The same, and how its debits are put into the outbox.
+    pub fn lane_and_outbox(&mut self, host: &impl Host, now: Tick) -> Option<(&mut Lane, &Writer)> {
+        self.lane(host, now)?;
+        Some((self.lane.as_mut()?, &self.outbox))
+    }
+
+    /// On every tick: puts debits into the outbox that found no room there, and settles what a dead VM has left behind, a
+    /// pass at a time. Once a [`BEAT_MS`]: says that this VM lives, and looks for dead ones.
+    pub fn tick(&mut self, host: &impl Host, now: Tick) {
+        if now.since_ms(self.beaten) >= BEAT_MS {
+            self.beaten = now;
+            self.beat(host, now);
+        }
+        self.settle_kept(host, now);
+        let Some(mut dead) = self.sweeping.take() else { return };
+        if !self.sweep(host, &mut dead) {
+            self.sweeping = Some(dead);
+        }
+    }
+
+    fn beat(&mut self, host: &impl Host, now: Tick) {
+        if self.lane.as_ref().is_some_and(|lane| !lane.beat(host, now)) {
+            host.log(Level::Warn, "this VM was taken for dead: its open calls are charged by estimate");
+            // As another VM from now on: its old records are the taker's, also where it gets the same lane again. So is
+            // what it was sweeping.
+            (self.lane, self.id, self.sweeping) = (None, None, None);
+        }
+        let Some(id) = self.lane(host, now).is_some().then_some(self.id).flatten() else { return };
+        if self.sweeping.is_none() && self.bundle.is_some() {
+            self.sweeping = self.watch.look(host, id, now);
+            self.charged = 0;
+        }
+    }
+
+    fn settle_kept(&mut self, host: &impl Host, now: Tick) {
+        let Some(lane) = &mut self.lane else { return };
+        let left = gate::settle_kept(host, lane, (&self.outbox, || host.tick()));
+        if left > 0 && self.tells_of_kept.tell(now).is_some() {
+            host.log(
+                Level::Error,
+                &format!(
+                    "the outbox is full: {left} debits of this VM wait in the records of their calls. Mend the ledger, and \
+                     do not stop Envoy before they are in it"
+                ),
+            );
+        }
+    }
+
+    /// One pass; says whether it was the last.
+    fn sweep(&mut self, host: &impl Host, dead: &mut Dead) -> bool {
+        let Some(bundle) = self.bundle.clone() else { return true };
+        let (charged, outbox, meter) = (&mut self.charged, &self.outbox, &mut self.meter);
+        let clock = || host.tick();
+        let ends = dead.sweep(host, clock, |record| {
+            match gate::orphan(host, &bundle, (outbox, host.tick(), clock), record) {
+                Orphan::Charged(debit) => {
+                    *charged = charged.saturating_add(1);
+                    let id = debit.exchange_id;
+                    host.log(Level::Warn, &format!("exchange {id} lost its VM: charged by estimate"));
+                    let card = bundle.by_sha256(&debit.card_sha256);
+                    tally::tell_orphan(meter, host, &debit, card.map(AsRef::as_ref));
+                    true
+                }
+                Orphan::Kept | Orphan::Nothing => true,
+                Orphan::Later => false,
+                Orphan::Unreadable(problem) => {
+                    let line = format!("an in-flight record of a dead VM is given up: {problem}");
+                    host.log(Level::Error, &line);
+                    true
+                }
+            }
+        });
+        if ends && !dead.is_again() {
+            let charged = self.charged;
+            host.log(Level::Warn, &format!("a VM died: {charged} of its calls were charged by estimate"));
+        }
+        ends
+    }
+
+    /// The cards that the ledger knows; none until it knows some.
+    #[must_use]
+    pub fn bundle(&self) -> Option<&Rc<Bundle>> {
+        self.bundle.as_ref()
+    }
+
+    /// The accounts that the ledger is asked about.
+    pub fn active(&mut self) -> &mut Active {
+        &mut self.active
+    }
+
+    /// What it knows of the ledger.
+    pub fn probe(&mut self) -> &mut Probe {
+        &mut self.probe
+    }
+
+    /// The request bodies of its streams.
+    pub fn bodies(&mut self) -> &mut OpenBodies {
+        &mut self.bodies
+    }
+
+    /// Whether it makes calls, and so sends what comes of them.
+    pub fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// A stream begins. Gives the cards of new calls.
+    pub fn begin_stream(&mut self) -> Option<Rc<Bundle>> {
+        self.serves = true;
+        self.bundle.clone()
+    }
+
+    /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
+    /// again once it was published, so the larger bundle is the later one. Gives how many cards the VM has now.
+    pub fn adopt(&mut self, bundle: &Rc<Bundle>) -> usize {
+        let has = self.bundle.as_ref().map_or(0, |bundle| bundle.cards().len());
+        if bundle.cards().len() > has {
+            self.bundle = Some(Rc::clone(bundle));
+        }
+        bundle.cards().len().max(has)
+    }
+}
+
+#[cfg(test)]
+#[path = "vm_test.rs"]
+mod tests;
