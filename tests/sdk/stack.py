@@ -116,10 +116,10 @@ class Stack:
 
 
 class Provider:
-    """A stand-in provider that can be told what to answer (tests/standin/README.md)."""
+    """A stand-in provider that can be told what to answer (envoy/standin/README.md)."""
 
     def __init__(self):
-        command = [binary("pax-standin", "PAX_STANDIN_BIN"), "--answers", ROOT / "tests/standin/answers"]
+        command = [binary("pax-standin", "PAX_STANDIN_BIN"), "--answers", ROOT / "envoy/standin/answers"]
         self.program = Program(command, r"listening on (\S+:\d+)")
         self.address = self.program.match[1]
 
