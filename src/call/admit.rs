@@ -144,12 +144,7 @@ pub fn admit(
         check_options(&request, &served)?;
     }
     let streams = request.stream && mode == Mode::Chat;
-    let bounds = match (funding, served.model) {
-        (Funding::Platform, Some(model)) => {
-            Bounds::of(&request, model, served.provider, config.gate.clamp_output_tokens)
-        }
-        (_, model) => Bounds::of_own_key(&request, model, served.provider),
-    };
+    let bounds = bounds(&request, &served, funding, config);
     let rewrite = Rewrite {
         upstream_model: served.model.and_then(|model| model.upstream_model.as_deref()),
         asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
@@ -157,11 +152,7 @@ pub fn admit(
         service_tier: written_tier(&request, served.provider, funding, mode),
     };
     let edits = request.edits(&rewrite);
-    let asked = match rewrite.service_tier {
-        Some(WrittenTier::Standard(_)) => &ServiceTier::Plain,
-        Some(WrittenTier::TakenOut) => &ServiceTier::Auto,
-        None => &request.service_tier,
-    };
+    let asked = upstream_tier(&request, rewrite.service_tier.as_ref());
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
     let reservation = cap.and(served.model).map(|model| bounds.ceiling(model, asked));
     let usage_rules = served.provider.usage_rules;
@@ -204,6 +195,25 @@ pub fn admit(
     let watch = Stopwatch::start(now.tick);
     let own_keys = served.provider.own_keys;
     Ok((InFlight { admission: Rc::new(admission), cap, asked: asked_for, own_keys, watch }, forward))
+}
+
+/// What the call can cost at most.
+fn bounds(request: &Request, served: &Served<'_>, funding: Funding, config: &Config) -> Bounds {
+    match (funding, served.model) {
+        (Funding::Platform, Some(model)) => {
+            Bounds::of(request, model, served.provider, config.gate.clamp_output_tokens)
+        }
+        (_, model) => Bounds::of_own_key(request, model, served.provider),
+    }
+}
+
+/// The service tier that the provider is asked for.
+fn upstream_tier<'a>(request: &'a Request, written: Option<&WrittenTier<'_>>) -> &'a ServiceTier {
+    match written {
+        Some(WrittenTier::Standard(_)) => &ServiceTier::Plain,
+        Some(WrittenTier::TakenOut) => &ServiceTier::Auto,
+        None => &request.service_tier,
+    }
 }
 
 /// What the platform pays for has options that the card prices, or that the provider may be sent.

@@ -309,3 +309,17 @@ fn the_list_of_models_says_all_that_has_a_price() {
         assert_eq!(plain.get(absent), None, "{absent}");
     }
 }
+
+#[test]
+fn no_number_of_a_callers_makes_an_entry_that_a_ledger_cannot_hold() {
+    for stated in ["9223372036854775808", "18446744073709551615"] {
+        let body = hello().replacen('{', &format!("{{\"max_tokens\":{stated},"), 1);
+        let mut drive = Drive::forwarded(&body);
+        drive.answer_head(200, "application/json").answer(&format!("{{\"choices\":[{{}}],{USAGE}}}"), true);
+        let debit: serde_json::Value = serde_json::from_slice(&drive.debit().to_canonical()).unwrap();
+        let numbers = debit.as_object().unwrap().iter().filter(|(_, value)| value.is_number());
+        for (name, number) in numbers {
+            assert!(number.as_i64().is_some(), "{name} is {number}: no column of a ledger holds it");
+        }
+    }
+}
