@@ -14,6 +14,17 @@ pub enum Tier {
     Credit,
 }
 
+impl Tier {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Credit => "credit",
+        }
+    }
+}
+
 /// Whether an account may call at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,6 +43,17 @@ pub enum Funding {
     Platform,
     /// The caller's own: the call is recorded and costs nothing.
     Byo,
+}
+
+impl Funding {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Byo => "byo",
+        }
+    }
 }
 
 /// An account, as a token resolves to it.

@@ -1,10 +1,10 @@
 //! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
 
 use crate::document::{Choices, Document};
-use crate::estimate::TextBytes;
 use crate::price::ServiceTier;
 use crate::reported::{Judge, RawUsage};
 use crate::sse::{Passed, Scanner};
+use crate::text_bytes::TextBytes;
 use crate::usage::Worth;
 
 /// Reads an answer of any kind, by its bytes: what its content type says is a hint, until they tell.

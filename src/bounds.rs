@@ -2,11 +2,12 @@
 //! request so that it can cost no more.
 
 use crate::card::{Model, bytes_per_token};
-use crate::estimate::TextBytes;
 use crate::pax::{Pax, Tokens};
 use crate::price::ServiceTier;
 use crate::provider::{Provider, StopsAt};
-use crate::request::{Request, WrittenMaximum};
+use crate::request::Request;
+use crate::request_edits::WrittenMaximum;
+use crate::text_bytes::TextBytes;
 use crate::usage::Mode;
 
 /// Tokens of output where nothing bounds them: for a call that costs nothing, and for an estimate of text that is

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::card::RateCard;
+use crate::card_file;
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes};
@@ -111,7 +112,7 @@ impl Bundle {
         let mut mistakes = Mistakes::default();
         for card in earlier.cards() {
             if self.by_sha256(&card.sha256).is_none() {
-                let name = format!("v{}.json", card.version);
+                let name = card_file::name_of(card.version.0);
                 let what = "is not the card that is built into the filter; a published card never changes and stays in \
                             the bundle for ever";
                 mistakes.add(&name, what);
@@ -170,8 +171,9 @@ fn read_lock<'a>(lock: &'a str, mistakes: &mut Mistakes) -> Vec<(&'a str, Digest
 }
 
 fn check_card(name: &str, card: &RateCard, locked: &[(&str, Digest)], mistakes: &mut Mistakes) {
-    if name != format!("v{}.json", card.version) {
-        mistakes.add(name, format!("has rate_table_v {}, so its name must be v{0}.json", card.version));
+    let right = card_file::name_of(card.version.0);
+    if name != right {
+        mistakes.add(name, format!("has rate_table_v {}, so its name must be {right}", card.version));
     }
     match locked.iter().find(|(file, _)| *file == name) {
         Some((_, hash)) if *hash == card.sha256 => {}

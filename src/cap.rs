@@ -11,32 +11,21 @@
 //! midnight it is asked first ([`Reserved::Unknown`]). A place with open reservations or unacknowledged debits
 //! is never evicted; others make room, the longest unused first.
 
-use crate::cap_place::{Bucket, Day, Item, Place};
+use crate::cap_place::{Bucket, Daily, Day, Item, Place};
 use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
 use crate::shared::{SharedData, numbered, update};
 use crate::wire::Standing;
 
-/// How many buckets there are. With [`IDLE_PLACES`] each, about 130,000 idle accounts are remembered, in at most
+/// How many buckets there are. With [`crate::cap_place::IDLE_PLACES`] each, about 130,000 idle accounts are remembered, in at most
 /// 16 MiB; an account that is not is asked for again.
 pub const BUCKETS: u32 = 16_384;
-/// How many places of accounts without open or unacknowledged exchanges a bucket keeps.
-pub const IDLE_PLACES: usize = 8;
 /// How many exchanges of one account may be open or unacknowledged in one Envoy. Beyond it its calls are refused
 /// until the ledger catches up: every change copies the list.
 pub const ITEMS_MAX: usize = 1_024;
 /// A settlement must not be lost to a race: it is tried this many times as often as a reservation.
 const PERSISTENCE: u32 = 64;
-
-/// An account's day, as far as this Envoy knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Daily {
-    /// What was spent: what the ledger says, and what it has not acknowledged yet.
-    pub spent: Pax,
-    /// What is reserved by calls in flight.
-    pub reserved: Pax,
-}
 
 /// What stands for an exchange in its account's day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

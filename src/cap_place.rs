@@ -11,17 +11,27 @@
 //! | per item: 8, 8 | tag, amount (picopax) |
 
 use crate::bytes::Bytes;
-use crate::cap::IDLE_PLACES;
 use crate::clock::{Tick, UtcDay};
 use crate::exchange_id::Tag;
 use crate::pax::Pax;
 use crate::wire::Standing;
 
+/// How many places of accounts without open or unacknowledged exchanges a bucket keeps.
+pub const IDLE_PLACES: usize = 8;
 /// How many days a place knows: yesterday's calls may still be under way.
 const DAYS: usize = 2;
 /// Marks a day whose epoch is in the bytes. Modules before this one wrote days without it, and what they had reserved is
 /// read by the module that takes their place in the same Envoy. The days since 1970 need no more than half of the bits.
 const HAS_EPOCH: u32 = 1 << 31;
+
+/// An account's day, as far as this Envoy knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Daily {
+    /// What was spent: what the ledger says, and what it has not acknowledged yet.
+    pub spent: Pax,
+    /// What is reserved by calls in flight.
+    pub reserved: Pax,
+}
 
 /// A reservation, or a cost that the ledger has not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +78,12 @@ impl Day {
         later
     }
 
-    pub(crate) fn daily(&self) -> crate::cap::Daily {
+    pub(crate) fn daily(&self) -> Daily {
         // A sum beyond the range of an amount is beyond every cap.
         let sum = |items: &[Item], from: Pax| {
             items.iter().try_fold(from, |sum, item| sum.checked_add(item.amount)).unwrap_or(Pax::MAX)
         };
-        crate::cap::Daily { spent: sum(&self.pending, self.spent), reserved: sum(&self.open, Pax::ZERO) }
+        Daily { spent: sum(&self.pending, self.spent), reserved: sum(&self.open, Pax::ZERO) }
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 
 use super::*;
+use crate::cap_place::IDLE_PLACES;
 use crate::fake::Map;
 use crate::shared::Version;
 use std::cell::Cell;

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
-use crate::card_prices::{self, Cost, Known};
+use crate::card_prices::{self, CONTEXT_MAX, Cost, Known, amount};
 use crate::clock::Moment;
 use crate::digest::Digest;
 use crate::doc::{self, Fields, Mistakes, Node};
-use crate::estimate::Factors;
-use crate::pax::{AmountError, Pax, Tokens, Usd};
+use crate::factors::Factors;
+use crate::pax::{Pax, Tokens, Usd};
 use crate::price::{Prices, ServiceTier};
+use crate::text::is_slot_name;
 use crate::usage::{Mode, Usage};
 
-/// No context is larger: a bound that keeps every price in range.
-pub(crate) const CONTEXT_MAX: u64 = 1_000_000_000;
 /// Nobody waits in line for longer than a day.
 const UNSEEN_AFTER_MAX_S: u64 = 86_400;
 /// No model writes faster, in tokens a second.
@@ -176,13 +174,6 @@ fn read_free_tier(mut fields: Fields, mistakes: &mut Mistakes) -> (Option<Pax>, 
     (daily_cap, slots)
 }
 
-/// Whether a text can name a slot.
-#[must_use]
-pub fn is_slot_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    (1..=64).contains(&name.len()) && name.bytes().all(fits)
-}
-
 fn read_list(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {
     let Node::List(nodes) = node else {
         mistakes.add(path, "must be a list of model ids");
@@ -306,19 +297,6 @@ fn read_estimates(
         })
     })();
     (hidden_reasoning, factors)
-}
-
-/// An amount as a decimal string; `range` is what its type takes.
-pub(crate) fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
-where
-    T: FromStr<Err = AmountError>,
-{
-    let parsed = doc::text(node, path, mistakes)?.parse();
-    let what = |error| match error {
-        AmountError::OutOfRange => format!("must be {range}"),
-        other => other.to_string(),
-    };
-    parsed.map_err(|error| mistakes.add(path, what(error))).ok()
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! Reads what a model of a rate card costs: its prices, bands, service tiers and minimum, each mistake with its path.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use crate::card::{CONTEXT_MAX, amount, is_slot_name};
-use crate::doc::{Fields, Mistakes, Node};
-use crate::pax::{Pax, Rate, Tokens, Usd};
+use crate::doc::{self, Fields, Mistakes, Node};
+use crate::pax::{AmountError, Pax, Rate, Tokens, Usd};
 use crate::price::{Band, Prices, Rates, ServiceTier};
+use crate::text::is_slot_name;
 use crate::usage::Mode;
+
+/// No context is larger: a bound that keeps every price in range.
+pub(crate) const CONTEXT_MAX: u64 = 1_000_000_000;
 
 /// What the prices of a model are read by. Where one of these has a mistake of its own it is absent, and reading goes
 /// on to name those of the prices.
@@ -223,4 +227,17 @@ fn read_rate(usd: Usd, pax_usd: Usd, path: &str, mistakes: &mut Mistakes) -> Opt
         Err(_) => mistakes.add(path, "makes a rate above 18 billion PAX: are it and pax_usd dollars?"),
     }
     None
+}
+
+/// An amount as a decimal string; `range` is what its type takes.
+pub(crate) fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
+where
+    T: FromStr<Err = AmountError>,
+{
+    let parsed = doc::text(node, path, mistakes)?.parse();
+    let what = |error| match error {
+        AmountError::OutOfRange => format!("must be {range}"),
+        other => other.to_string(),
+    };
+    parsed.map_err(|error| mistakes.add(path, what(error))).ok()
 }

@@ -110,3 +110,7 @@ fn tell(host: &impl Host, worker: &Worker, refused: bool, why: &str) {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "cards_upkeep_test.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the model wrote in one choice of an answer: which of its strings are text, and which say again what another
 //! says. Providers put the same text under several names, and each must be counted once.
 
-use crate::estimate::TextBytes;
+use crate::text_bytes::TextBytes;
 
 /// How much of a text counts that stands under a name that no list here knows, for each choice. More than a stream's
 /// chunk holds of text; little of a picture.

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use crate::ask;
 use crate::callouts::Ended;
 use crate::cards_upkeep::CardsUpkeep;
 use crate::clock::{Moment, Tick};
@@ -11,13 +10,13 @@ use crate::config::Gateway;
 use crate::doc::Mistakes;
 use crate::in_flight::{BEAT_MS, Open};
 use crate::metrics::{Metric, Value};
-use crate::outbox;
 use crate::port::{Buffer, Host, Level, random};
 use crate::sending::Sending;
 use crate::syncing::Syncing;
 use crate::vm::{SharedVm, Vm};
 use crate::waiting::Handle;
 use crate::worker::{IDLE_MS, TICK_MS, Worker};
+use crate::{ask, outbox};
 
 const VERSION: Value = Value::Word(env!("CARGO_PKG_VERSION"));
 
@@ -192,3 +191,7 @@ fn gauge(host: &impl Host, vm: &SharedVm, now: Moment) {
     vm.tell(host, Metric::RateTableVersion, [], version.unwrap_or(0).into());
     vm.tell(host, Metric::BuildInfo, [VERSION], 1);
 }
+
+#[cfg(test)]
+#[path = "chores_test.rs"]
+mod tests;

@@ -5,15 +5,17 @@
 //! what the card's limits allow, is estimated, and the other one stays as reported.
 
 use crate::account::Funding;
+use crate::admission::Admission;
 use crate::answer::Said;
 use crate::bounds::UNBOUNDED;
 use crate::card::Model;
 use crate::debit::Flag;
-use crate::estimate::{Bytes2, Factors, Limits, Side, TextBytes};
+use crate::estimate::{Bytes2, Limits, Side};
+use crate::factors::Factors;
 use crate::pax::{Pax, Tokens};
 use crate::price::Served;
 use crate::reported::RawUsage;
-use crate::settle::Admission;
+use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Reading, Rules, Usage};
 
 /// What is billed.

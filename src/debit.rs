@@ -9,16 +9,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Funding, Tier};
+use crate::canonical::{self, Field, with_table_of_fields};
 use crate::card::RateTableVersion;
 use crate::clock::{Moment, UtcDay};
 use crate::digest::Digest;
 use crate::estimate::EstimatedFrom;
 use crate::exchange_id::ExchangeId;
+use crate::field::held;
 use crate::pax::{Pax, Tokens};
+use crate::text::AsText;
 use crate::usage::{Mode, Usage};
+use crate::wire::CANON_VERSIONS;
 
-/// The versions of the canonical form that this program reads, and the newest of which it writes where it may.
-pub const CANON_VERSIONS: [u32; 2] = [1, 2];
 /// The longest canonical form. All that strangers send into it is bounded: raw usage, labels, ids.
 pub const CANON_MAX: usize = 16 * 1024;
 
@@ -30,6 +32,16 @@ pub enum Kind {
     Debit,
 }
 
+impl Kind {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debit => "debit",
+        }
+    }
+}
+
 /// Where the token counts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +50,17 @@ pub enum Provenance {
     Reported,
     /// The provider said nothing, or nothing that can be read.
     Estimated,
+}
+
+impl Provenance {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Estimated => "estimated",
+        }
+    }
 }
 
 /// How an exchange ended.
@@ -58,6 +81,22 @@ pub enum Ending {
     Orphaned,
     /// An operator charges a hold whose Envoy is gone: nothing else is known of the call.
     Lost,
+}
+
+impl Ending {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Cut => "cut",
+            Self::CallerGone => "caller_gone",
+            Self::ProviderBrokeOff => "provider_broke_off",
+            Self::NoAnswer => "no_answer",
+            Self::Orphaned => "orphaned",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 /// What was odd about an exchange, in the order in which a debit lists it.
@@ -108,127 +147,136 @@ impl Flag {
     }
 }
 
-/// A debit of either version. Fields stand in the canonical order of version 2; those that say so are absent in
-/// version 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Debit {
-    /// One of [`CANON_VERSIONS`].
-    pub canon_v: u32,
-    /// Always [`Kind::Debit`].
-    pub kind: Kind,
-    /// The idempotency key.
-    pub exchange_id: ExchangeId,
-    /// Whom it debits.
-    pub account: String,
-    /// The account's tier at admission: a free account's debits draw on its daily cap, not on a balance.
-    pub tier: Tier,
-    /// The token the call came with.
-    pub token_id: String,
-    /// Whose provider key paid.
-    pub funding: Funding,
-    /// The caller's role.
-    pub slot: String,
-    /// `X-Matrix-Intent-ID`.
-    pub intent_id: Option<String>,
-    /// `X-Matrix-Goal-ID`.
-    pub goal_id: Option<String>,
-    /// Which of the metered calls.
-    pub mode: Mode,
-    /// The model that the caller asked for, where that is another name of `model`. Not in version 1.
-    #[serde(default)]
-    pub asked_model: Option<String>,
-    /// The public model id, as the card prices it.
-    pub model: String,
-    /// Who served it.
-    pub provider: String,
-    /// Whether the answer was a stream.
-    pub stream: bool,
-    /// The provider's status; none where the caller was gone before it came.
-    pub upstream_status: Option<u16>,
-    /// The provider's own id of the request, from the answer's head. Not in version 1.
-    #[serde(default)]
-    pub provider_request_id: Option<String>,
-    /// The provider's `id` of the answer.
-    pub response_id: Option<String>,
-    /// The hold that it posts. Not in version 1.
-    #[serde(default)]
-    pub hold_id: Option<String>,
-    /// The service tier that was priced, or with [`Flag::ServiceTierUnpriced`] the one that has no price; none for the
-    /// standard one.
-    pub service_tier: Option<String>,
-    /// How it ended.
-    pub ending: Ending,
-    /// What was odd.
-    pub flags: Vec<Flag>,
-    /// Reported or estimated.
-    pub provenance: Provenance,
-    /// The rules that read `usage` ([`Rules::name`]).
-    pub usage_rules: Option<String>,
-    /// The raw usage, byte for byte as received.
-    pub usage: Option<String>,
-    /// How many answers were asked for. Not in version 1, like the next four.
-    #[serde(default)]
-    pub n: Option<u64>,
-    /// The maximum of each answer that the caller stated to the provider.
-    #[serde(default)]
-    pub stated_maximum: Option<Tokens>,
-    /// The input tokens that were reserved.
-    #[serde(default)]
-    pub input_limit: Option<Tokens>,
-    /// The output tokens that were reserved, all answers together.
-    #[serde(default)]
-    pub output_limit: Option<Tokens>,
-    /// Milliseconds from forwarding the request to the first visible text, or to the end where none came. None where
-    /// nothing can be written unseen: a stream of a model that hides no reasoning.
-    #[serde(default)]
-    pub unseen_ms: Option<u64>,
-    /// The estimator's version ([`crate::estimate::ESTIMATOR`]).
-    pub estimator: Option<String>,
-    /// What the estimate was made from.
-    pub estimated_from: Option<EstimatedFrom>,
-    /// All input, cached included.
-    pub tokens_input: Tokens,
-    /// Of the input: cached.
-    pub tokens_cached_input: Tokens,
-    /// Of the input: written to the provider's cache.
-    pub tokens_cache_write_input: Tokens,
-    /// Of the input: written to the provider's cache for an hour. Not in version 1.
-    #[serde(default)]
-    pub tokens_cache_write_1h_input: Tokens,
-    /// Of the input: audio.
-    pub tokens_audio_input: Tokens,
-    /// Of the input: images. Not in version 1.
-    #[serde(default)]
-    pub tokens_image_input: Tokens,
-    /// All output, reasoning included.
-    pub tokens_output: Tokens,
-    /// Of the output: audio.
-    pub tokens_audio_output: Tokens,
-    /// Of the output: images. Not in version 1.
-    #[serde(default)]
-    pub tokens_image_output: Tokens,
-    /// Of the output: reasoning.
-    pub tokens_reasoning_output: Tokens,
-    /// What it cost.
-    pub cost_pax: Pax,
-    /// The card that priced it.
-    pub rate_table_v: RateTableVersion,
-    /// That card's hash.
-    pub card_sha256: Digest,
-    /// Admission, on the filter's clock.
-    pub occurred_at: Moment,
-    /// Settlement, on the filter's clock.
-    pub settled_at: Moment,
-    /// Milliseconds from forwarding the request to the answer's first byte, on the monotonic clock. Not in version 1,
-    /// like the next one.
-    #[serde(default)]
-    pub first_byte_ms: Option<u64>,
-    /// Milliseconds from forwarding the request to settlement, on the monotonic clock.
-    #[serde(default)]
-    pub duration_ms: Option<u64>,
-    /// The UTC date of admission: the day whose cap it counts against.
-    pub utc_day: UtcDay,
+/// As a list of JSON.
+impl AsText for Vec<Flag> {
+    fn put(&self, to: &mut Vec<u8>) {
+        to.push(b'[');
+        for (index, flag) in self.iter().enumerate() {
+            to.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+            to.extend_from_slice(flag.name().as_bytes());
+            to.push(b'"');
+        }
+        to.push(b']');
+    }
+}
+
+held! {
+    Kind, Provenance, Ending, Mode: Word(|held| held.name());
+    RateTableVersion: Number(|held| u64::from(held.0));
+    Vec<Flag>, EstimatedFrom: Json(|held| held);
+}
+
+with_table_of_fields! {
+    /// A debit of either version, its fields in the canonical order.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Debit {
+        /// One of [`CANON_VERSIONS`].
+        1 canon_v: u32,
+        /// Always [`Kind::Debit`].
+        1 kind: Kind,
+        /// The idempotency key.
+        1 exchange_id: ExchangeId,
+        /// Whom it debits.
+        1 account: String,
+        /// The account's tier at admission: a free account's debits draw on its daily cap, not on a balance.
+        1 tier: Tier,
+        /// The token the call came with.
+        1 token_id: String,
+        /// Whose provider key paid.
+        1 funding: Funding,
+        /// The caller's role.
+        1 slot: String,
+        /// `X-Matrix-Intent-ID`.
+        1 intent_id: Option<String>,
+        /// `X-Matrix-Goal-ID`.
+        1 goal_id: Option<String>,
+        /// Which of the metered calls.
+        1 mode: Mode,
+        /// The model that the caller asked for, where that is another name of `model`.
+        2 asked_model: Option<String>,
+        /// The public model id, as the card prices it.
+        1 model: String,
+        /// Who served it.
+        1 provider: String,
+        /// Whether the answer was a stream.
+        1 stream: bool,
+        /// The provider's status; none where the caller was gone before it came.
+        1 upstream_status: Option<u16>,
+        /// The provider's own id of the request, from the answer's head.
+        2 provider_request_id: Option<String>,
+        /// The provider's `id` of the answer.
+        1 response_id: Option<String>,
+        /// The hold that it posts.
+        2 hold_id: Option<String>,
+        /// The service tier that was priced, or with [`Flag::ServiceTierUnpriced`] the one that has no price; none for the
+        /// standard one.
+        1 service_tier: Option<String>,
+        /// How it ended.
+        1 ending: Ending,
+        /// What was odd.
+        1 flags: Vec<Flag>,
+        /// Reported or estimated.
+        1 provenance: Provenance,
+        /// The rules that read `usage` ([`Rules::name`]).
+        1 usage_rules: Option<String>,
+        /// The raw usage, byte for byte as received.
+        1 usage: Option<String>,
+        /// How many answers were asked for.
+        2 n: Option<u64>,
+        /// The maximum of each answer that the caller stated to the provider.
+        2 stated_maximum: Option<Tokens>,
+        /// The input tokens that were reserved.
+        2 input_limit: Option<Tokens>,
+        /// The output tokens that were reserved, all answers together.
+        2 output_limit: Option<Tokens>,
+        /// Milliseconds from forwarding the request to the first visible text, or to the end where none came. None where
+        /// nothing can be written unseen: a stream of a model that hides no reasoning.
+        2 unseen_ms: Option<u64>,
+        /// The estimator's version ([`crate::estimate::ESTIMATOR`]).
+        1 estimator: Option<String>,
+        /// What the estimate was made from.
+        1 estimated_from: Option<EstimatedFrom>,
+        /// All input, cached included.
+        1 tokens_input: Tokens,
+        /// Of the input: cached.
+        1 tokens_cached_input: Tokens,
+        /// Of the input: written to the provider's cache.
+        1 tokens_cache_write_input: Tokens,
+        /// Of the input: written to the provider's cache for an hour.
+        #[serde(default)]
+        2 tokens_cache_write_1h_input: Tokens,
+        /// Of the input: audio.
+        1 tokens_audio_input: Tokens,
+        /// Of the input: images.
+        #[serde(default)]
+        2 tokens_image_input: Tokens,
+        /// All output, reasoning included.
+        1 tokens_output: Tokens,
+        /// Of the output: audio.
+        1 tokens_audio_output: Tokens,
+        /// Of the output: images.
+        #[serde(default)]
+        2 tokens_image_output: Tokens,
+        /// Of the output: reasoning.
+        1 tokens_reasoning_output: Tokens,
+        /// What it cost.
+        1 cost_pax: Pax,
+        /// The card that priced it.
+        1 rate_table_v: RateTableVersion,
+        /// That card's hash.
+        1 card_sha256: Digest,
+        /// Admission, on the filter's clock.
+        1 occurred_at: Moment,
+        /// Settlement, on the filter's clock.
+        1 settled_at: Moment,
+        /// Milliseconds from forwarding the request to the answer's first byte, on the monotonic clock.
+        2 first_byte_ms: Option<u64>,
+        /// Milliseconds from forwarding the request to settlement, on the monotonic clock.
+        2 duration_ms: Option<u64>,
+        /// The UTC date of admission: the day whose cap it counts against.
+        1 utc_day: UtcDay,
+    }
 }
 
 /// Why bytes are no debit, or a debit does not prove itself.
@@ -260,7 +308,13 @@ impl Debit {
     /// The canonical bytes.
     #[must_use]
     pub fn to_canonical(&self) -> Vec<u8> {
-        crate::canonical::write(self)
+        canonical::bytes(Self::FIELDS.iter().filter(|field| self.has(field)), self)
+    }
+
+    /// Whether its version has a field.
+    #[must_use]
+    pub const fn has(&self, field: &Field<Self>) -> bool {
+        field.since <= self.canon_v
     }
 
     /// Reads canonical bytes.

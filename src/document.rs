@@ -3,10 +3,10 @@
 
 use crate::answer_keys::{Name, field, name};
 use crate::choice_text::{ChoiceText, Field};
-use crate::estimate::TextBytes;
 use crate::json::{Kind, Reader, Sink};
 use crate::reported::{At, Judge, RawUsage, Reported};
 use crate::skeleton::{HOLES_MAX, Hole};
+use crate::text_bytes::TextBytes;
 use crate::usage::{RAW_MAX, Worth};
 use crate::usage_fields::TIER_KEPT;
 

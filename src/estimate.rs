@@ -3,8 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json_text::not_ascii;
+use crate::canonical::{self, with_table_of_fields};
+use crate::factors::Factors;
+use crate::field::held;
 use crate::pax::Tokens;
+use crate::text::AsText;
+use crate::text_bytes::TextBytes;
 use crate::usage::Usage;
 
 /// The estimator of version 1 of a debit: tokens = ⌈bytes of text ÷ the card's bytes per token⌉, at most the limit.
@@ -14,98 +18,6 @@ pub const ESTIMATOR: &str = "bytes/2";
 /// So many tokens above twice a limit are still taken for text that is short a token, and not for a limit that was not
 /// kept.
 pub const LIMIT_SLACK: u64 = 16;
-
-/// Bytes of text as UTF-8: unescaped, without JSON's framing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TextBytes {
-    /// Bytes that are ASCII.
-    pub ascii: u64,
-    /// All other bytes: a Chinese character has three of them, and is about one token.
-    pub other: u64,
-}
-
-impl TextBytes {
-    /// Counts these bytes in.
-    #[inline]
-    pub fn add(&mut self, bytes: &[u8]) {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let other = not_ascii(bytes);
-        self.ascii = self.ascii.saturating_add(length.saturating_sub(other));
-        self.other = self.other.saturating_add(other);
-    }
-
-    /// So many bytes of which nothing is known: they count as ASCII.
-    #[must_use]
-    pub const fn unread(bytes: u64) -> Self {
-        Self { ascii: bytes, other: 0 }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.ascii == 0 && self.other == 0
-    }
-
-    /// The longer of two texts.
-    #[must_use]
-    pub const fn or_longer(self, other: Self) -> Self {
-        if self.all() < other.all() { other } else { self }
-    }
-
-    /// At most so many bytes of each kind.
-    #[must_use]
-    pub fn at_most(self, bytes: u64) -> Self {
-        Self { ascii: self.ascii.min(bytes), other: self.other.min(bytes) }
-    }
-
-    /// Adds other text.
-    #[must_use]
-    pub const fn plus(self, more: Self) -> Self {
-        Self { ascii: self.ascii.saturating_add(more.ascii), other: self.other.saturating_add(more.other) }
-    }
-
-    /// All of them.
-    #[must_use]
-    pub const fn all(self) -> u64 {
-        self.ascii.saturating_add(self.other)
-    }
-}
-
-/// What a card says of a model for estimates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Factors {
-    /// Bytes of ASCII text a token.
-    pub bytes_per_token: u64,
-    /// Bytes of other text a token.
-    pub bytes_per_token_other: u64,
-    /// Seconds of silence that are waiting in line, and no writing.
-    pub unseen_after_s: u64,
-    /// Tokens a second that may be written unseen after that; 0 where none are.
-    pub unseen_tokens_per_s: u64,
-}
-
-impl Default for Factors {
-    fn default() -> Self {
-        Self { bytes_per_token: 4, bytes_per_token_other: 3, unseen_after_s: 5, unseen_tokens_per_s: 40 }
-    }
-}
-
-impl Factors {
-    /// Tokens of so much text: each kind of bytes rounded up.
-    #[must_use]
-    pub fn tokens(&self, text: TextBytes) -> Tokens {
-        let ascii = text.ascii.div_ceil(self.bytes_per_token.max(1));
-        let other = text.other.div_ceil(self.bytes_per_token_other.max(1));
-        Tokens(ascii.saturating_add(other))
-    }
-
-    /// Tokens that may have been written in so many milliseconds of silence, rounded up.
-    #[must_use]
-    pub const fn unseen(&self, unseen_ms: u64) -> Tokens {
-        let writing_ms = unseen_ms.saturating_sub(self.unseen_after_s.saturating_mul(1_000));
-        Tokens(writing_ms.saturating_mul(self.unseen_tokens_per_s).div_ceil(1_000))
-    }
-}
 
 /// What an estimate was made from, as it stands on the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,18 +29,30 @@ pub enum EstimatedFrom {
     Bytes2(Bytes2),
 }
 
-/// What a `bytes/1` estimate was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bytes1 {
-    /// Bytes of text in the request.
-    pub input_bytes: u64,
-    /// Bytes of text seen in the answer.
-    pub output_bytes: u64,
-    /// The input tokens that were reserved.
-    pub input_limit: Tokens,
-    /// The output tokens that were reserved.
-    pub output_limit: Tokens,
+/// As an object of JSON.
+impl AsText for EstimatedFrom {
+    fn put(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Bytes1(from) => canonical::put(to, Bytes1::FIELDS, from),
+            Self::Bytes2(from) => canonical::put(to, Bytes2::FIELDS, from),
+        }
+    }
+}
+
+with_table_of_fields! {
+    /// What a `bytes/1` estimate was made from.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Bytes1 {
+        /// Bytes of text in the request.
+        1 input_bytes: u64,
+        /// Bytes of text seen in the answer.
+        1 output_bytes: u64,
+        /// The input tokens that were reserved.
+        1 input_limit: Tokens,
+        /// The output tokens that were reserved.
+        1 output_limit: Tokens,
+    }
 }
 
 impl Bytes1 {
@@ -167,34 +91,50 @@ impl Side {
             (false, false) => None,
         }
     }
+
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
 }
 
-/// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bytes2 {
-    /// What is estimated.
-    pub side: Side,
-    /// Bytes of text in the request that are ASCII.
-    pub input_ascii_bytes: u64,
-    /// Its other bytes of text.
-    pub input_other_bytes: u64,
-    /// Whether the request holds parts that are not text: then the input counts as its limit.
-    pub not_text: bool,
-    /// Whether input and output share the context window, so that both together are at most that.
-    pub shares_window: bool,
-    /// Bytes of text seen in the answer that are ASCII.
-    pub output_ascii_bytes: u64,
-    /// Its other bytes of text.
-    pub output_other_bytes: u64,
-    /// [`Factors::bytes_per_token`].
-    pub bytes_per_token: u64,
-    /// [`Factors::bytes_per_token_other`].
-    pub bytes_per_token_other: u64,
-    /// [`Factors::unseen_after_s`].
-    pub unseen_after_s: u64,
-    /// [`Factors::unseen_tokens_per_s`].
-    pub unseen_tokens_per_s: u64,
+held! {
+    Side: Word(|held| held.name());
+}
+
+with_table_of_fields! {
+    /// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Bytes2 {
+        /// What is estimated.
+        2 side: Side,
+        /// Bytes of text in the request that are ASCII.
+        2 input_ascii_bytes: u64,
+        /// Its other bytes of text.
+        2 input_other_bytes: u64,
+        /// Whether the request holds parts that are not text: then the input counts as its limit.
+        2 not_text: bool,
+        /// Whether input and output share the context window, so that both together are at most that.
+        2 shares_window: bool,
+        /// Bytes of text seen in the answer that are ASCII.
+        2 output_ascii_bytes: u64,
+        /// Its other bytes of text.
+        2 output_other_bytes: u64,
+        /// [`Factors::bytes_per_token`].
+        2 bytes_per_token: u64,
+        /// [`Factors::bytes_per_token_other`].
+        2 bytes_per_token_other: u64,
+        /// [`Factors::unseen_after_s`].
+        2 unseen_after_s: u64,
+        /// [`Factors::unseen_tokens_per_s`].
+        2 unseen_tokens_per_s: u64,
+    }
 }
 
 /// What bounds an estimate.

@@ -1,19 +1,17 @@
 //! The words between an exchange and the adapter: what happened, and what is to be done.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::account::{Account, Status};
-use crate::cap::Daily;
+use crate::admission::Admission;
+use crate::cap_place::Daily;
 use crate::clock::UtcDay;
 use crate::debit::Debit;
 use crate::digest::Digest;
 use crate::gate::{NotOpened, Owed};
 use crate::open_bodies::Full;
 use crate::pax::Pax;
-use crate::refusal::Refusal;
-use crate::request::Edit;
-use crate::settle::Admission;
+use crate::request_edits::Edit;
+use crate::token_cache::Resolution;
 
 /// The mark of requests that the ledger answers; no provider can be named so.
 pub const CREDITS_MARK: &str = "pax/credits";
@@ -107,32 +105,6 @@ impl ClosedBy {
             | DURATION_TIMEOUT
             | UPSTREAM_PROTOCOL_ERROR;
         if flags & PROVIDER == 0 { Self::Caller } else { Self::Provider }
-    }
-}
-
-/// Whose token it is.
-#[derive(Clone, Debug)]
-pub enum Resolution {
-    /// This account's.
-    Account(Arc<Account>),
-    /// Nobody's.
-    Unknown,
-    /// The ledger did not say.
-    Unavailable,
-}
-
-impl Resolution {
-    /// The account, where it may call.
-    ///
-    /// # Errors
-    /// [`Refusal::AccountDisabled`], [`Refusal::InvalidApiKey`], [`Refusal::LedgerUnavailable`].
-    pub fn active(self) -> Result<Arc<Account>, Refusal> {
-        match self {
-            Self::Account(account) if account.status == Status::Active => Ok(account),
-            Self::Account(_) => Err(Refusal::AccountDisabled),
-            Self::Unknown => Err(Refusal::InvalidApiKey),
-            Self::Unavailable => Err(Refusal::LedgerUnavailable),
-        }
     }
 }
 

@@ -161,7 +161,7 @@ fn a_provider_is_asked_for_the_standard_tier_in_its_own_word() {
         drive.chat().resolved(Status::Active).body(&body);
         let forward = drive.forward.expect("not refused");
         let sent: serde_json::Value =
-            serde_json::from_slice(&crate::request::apply(body.as_bytes(), &forward.edits)).unwrap();
+            serde_json::from_slice(&crate::request_edits::apply(body.as_bytes(), &forward.edits)).unwrap();
         sent.get("service_tier").cloned()
     };
     let word = r#""standard_tier": "on_demand", "#;

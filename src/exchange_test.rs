@@ -7,16 +7,20 @@
 )]
 
 use super::*;
-use crate::account::Funding;
-use crate::account::{Status, Tier};
+use crate::account::{Funding, Status, Tier};
 use crate::bundle::Bundle;
-use crate::cap::Daily;
+use crate::cap_place::Daily;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::debit::{Debit, Ending, Provenance};
-use crate::event::{AnswerHead, Forward};
+use crate::event::{AnswerHead, Forward, Reply};
+use crate::gate::NotOpened;
 use crate::gate::fake::Gatekeeper;
-use crate::request::apply;
+use crate::open_bodies::Full;
+use crate::opening::OpeningStep;
+use crate::pax::Pax;
+use crate::request_edits::apply;
+use crate::token_cache::Resolution;
 use proptest::prelude::*;
 
 const CONFIG: &str = r#"{
@@ -486,6 +490,8 @@ mod endings;
 mod gate;
 #[path = "exchange_models_test.rs"]
 mod models_of_a_caller;
+#[path = "exchange_pairs_test.rs"]
+mod pairs;
 #[path = "exchange_prices_test.rs"]
 mod prices;
 #[path = "exchange_story_test.rs"]

@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use crate::host::Envoy;
 use crate::port::{Host, Map};
 
 /// The header that asks for a trap: `trap-on-request`, as its head comes, or `trap-on-answer`, as the first bytes of
@@ -28,8 +27,8 @@ pub struct Fault {
 impl Fault {
     /// Reads the current request's head.
     #[must_use]
-    pub fn read() -> Self {
-        let asked = Envoy.header(Map::Request, HEADER).unwrap_or_default();
+    pub fn read(host: &impl Host) -> Self {
+        let asked = host.header(Map::Request, HEADER).unwrap_or_default();
         if asked == b"trap-on-request" {
             core::arch::wasm32::unreachable();
         }

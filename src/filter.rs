@@ -40,7 +40,7 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> types::Action {
         #[cfg(feature = "test-faults")]
         {
-            self.fault = crate::faults::Fault::read();
+            self.fault = crate::faults::Fault::read(&Envoy);
         }
         envoys(self.stream.at(|stream| stream.on_request_headers(&Envoy, end)))
     }

@@ -15,8 +15,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::admission::{Admission, Answered};
 use crate::bundle::Bundle;
-use crate::cap::{self, Acknowledged, Claim, Daily, Reserved};
+use crate::cap::{self, Acknowledged, Claim, Reserved};
+use crate::cap_place::Daily;
 use crate::clock::Tick;
 use crate::debit::{BadDebit, Debit, Ending};
 use crate::in_flight::{self, Lane, Slot};
@@ -24,8 +26,9 @@ use crate::kept::{self, Kept};
 use crate::outbox::{self, Waiting, Writer};
 use crate::pax::Pax;
 use crate::record;
-use crate::settle::{Admission, Answered, Lasted, settle as settle_debit};
+use crate::settle::settle as settle_debit;
 use crate::shared::SharedData;
+use crate::stopwatch::Lasted;
 use crate::wire::{DebitReply, Outcome, Standing};
 
 /// What stands for a call in its account's day; none where nothing was reserved.

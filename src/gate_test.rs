@@ -3,13 +3,13 @@
 use super::*;
 use crate::account::{Account, Funding, Status, Tier};
 use crate::clock::Moment;
-use crate::estimate::TextBytes;
 use crate::exchange_id::ExchangeId;
 use crate::fake::Map;
 use crate::in_flight::{DEAD_MS, Watch};
 use crate::outbox::Sender;
 use crate::pax::Tokens;
 use crate::shared::Version;
+use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Rules};
 use crate::wire::Outcome;
 use std::cell::Cell;

@@ -1,9 +1,9 @@
 //! The request's head: where it wants to go, who calls, and the headers that matter.
 
 use crate::account::Funding;
-use crate::card::is_slot_name;
 use crate::digest::Digest;
 use crate::refusal::Refusal;
+use crate::text::is_slot_name;
 use crate::usage::Mode;
 use crate::wrong_path::{WrongPath, percent_decoded};
 

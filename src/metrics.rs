@@ -1,4 +1,4 @@
-//! The filter's metrics, all of them: one table, which README.md repeats and `envoy/envoy.yaml` unpacks.
+//! The filter's metrics, all of them: one table, which docs/metrics.md repeats and `envoy/envoy.yaml` unpacks.
 //!
 //! An Envoy metric of a filter has a name and no labels, so the labels are packed into the name, and `stats_tags` of Envoy's
 //! bootstrap cut them out of it again. Metrics never expire: a label's values come from the rate cards, the configuration

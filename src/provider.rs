@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::doc::{self, Fields, Mistakes, Node};
-use crate::request_options::may_be_listed;
+use crate::options::may_be_listed;
 use crate::usage::Rules;
 
 /// The longest pattern of model ids, in bytes: the longest model id of a request.

@@ -1,4 +1,5 @@
-//! Whether calls can be served, as `/readyz` says it: what a worker knows of its ledger, and every reason to say no.
+//! Whether the ledger answers, by questions of the worker's own: `/readyz` says so. What else it may say is
+//! [`crate::unready::Unready`].
 
 use crate::clock::Tick;
 
@@ -6,38 +7,6 @@ use crate::clock::Tick;
 const ASK_MS: u64 = 2_000;
 /// How long it is waited after an answer that failed.
 const ASK_AGAIN_MS: u64 = 500;
-
-/// Why no calls can be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unready {
-    /// The kill switch.
-    Disabled,
-    /// The ledger did not answer the last question, or was not asked yet.
-    LedgerSilent,
-    /// So many debits wait for the ledger that no call can be added to them.
-    OutboxFull,
-    /// No rate card is in force, or the ledger does not know it yet.
-    NoCard,
-}
-
-impl Unready {
-    /// What whoever probes is told.
-    #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::Disabled => "The gateway takes no calls: its operator has switched it off (`disabled`).",
-            Self::LedgerSilent => {
-                "The gateway takes no calls: its ledger does not answer, or refuses the gateway's secret."
-            }
-            Self::OutboxFull => {
-                "The gateway takes no calls: too many debits wait for its ledger. Look at why that does not take them."
-            }
-            Self::NoCard => {
-                "The gateway takes no calls: no rate card is in force that its ledger knows. Envoy's log says why."
-            }
-        }
-    }
-}
 
 /// What a VM knows of its ledger, by questions of its own: calls may be few, and those whose token is remembered ask
 /// nothing.

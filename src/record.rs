@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use crate::account::{Account, Funding, Status, Tier};
+use crate::admission::Admission;
 use crate::bundle::Bundle;
 use crate::bytes::{Bytes, put_optional, put_text};
 use crate::card::RateCard;
 use crate::clock::Moment;
 use crate::debit::BadDebit;
 use crate::digest::Digest;
-use crate::estimate::TextBytes;
 use crate::exchange_id::ExchangeId;
 use crate::pax::{Pax, Tokens};
-use crate::settle::Admission;
+use crate::text_bytes::TextBytes;
 use crate::usage::{Mode, Rules};
 
 /// The form of the bytes: another module may find records of another one, under the same `vm_id`.

@@ -3,10 +3,17 @@
 use crate::json::MAX_DEPTH;
 use crate::pax::Pax;
 use crate::refusal::{CostLess, Refusal, fits};
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 
-/// What a refusal says to the caller.
-pub(crate) fn message(refusal: &Refusal) -> String {
+impl Refusal {
+    /// What it says to the caller, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        message(self)
+    }
+}
+
+fn message(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownHost => {
             "Use the base URL that the gateway's operator gave you: the gateway does not answer to the host that this request names, or it names none, or two. The operator lists hosts under \"hosts\" (GATEWAY_HOSTS)."
@@ -57,17 +64,7 @@ pub(crate) fn message(refusal: &Refusal) -> String {
             "Take another model, or tell the gateway's operator: the provider sent something that is no answer to the call. Nothing was charged."
                 .to_owned()
         }
-        Refusal::TooManyBytesOpen { own: true } => {
-            "Wait until one of this account's open requests has ended, or send fewer at once, or smaller ones: they take all the memory here that one account may."
-                .to_owned()
-        }
-        Refusal::TooManyBytesOpen { own: false } => {
-            "Try again shortly: the requests that are open here take all the memory that they may.".to_owned()
-        }
-        Refusal::TooManyStrangers => {
-            "Try again shortly: the gateway is still asking whose token this is, and has no room for more requests of which it does not know that."
-                .to_owned()
-        }
+        Refusal::TooManyBytesOpen { .. } | Refusal::TooManyStrangers => no_room_message(refusal).to_owned(),
         Refusal::LedgerUnavailable => {
             "Try again shortly: the gateway cannot reach its ledger, so it cannot take calls.".to_owned()
         }
@@ -77,6 +74,22 @@ pub(crate) fn message(refusal: &Refusal) -> String {
                 .to_owned()
         }
         Refusal::NotReady(why) => why.message().to_owned(),
+    }
+}
+
+fn no_room_message(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::TooManyBytesOpen { own: true } => {
+            "Wait until one of this account's open requests has ended, or send fewer at once, or smaller ones: they take all the memory here that one account may."
+        }
+        Refusal::TooManyBytesOpen { own: false } => {
+            "Try again shortly: the requests that are open here take all the memory that they may."
+        }
+        Refusal::TooManyStrangers => {
+            "Try again shortly: the gateway is still asking whose token this is, and has no room for more requests of which it does not know that."
+        }
+        // The others do not wait for room.
+        _ => "",
     }
 }
 

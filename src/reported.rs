@@ -21,6 +21,15 @@ impl RawUsage {
     pub fn is_reported(&self) -> bool {
         matches!(self, Self::Value(_) | Self::TooLarge)
     }
+
+    /// The value as text, for the entry.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Value(raw) => String::from_utf8(raw.clone()).ok(),
+            Self::Absent | Self::TooLarge => None,
+        }
+    }
 }
 
 /// Where in a document a usage stands: of two that are worth the same, the later one of this list counts.

@@ -1,9 +1,8 @@
-//! The request: what the gateway knows of one, and what it may rewrite.
+//! The request: what the gateway knows of one.
 
-use crate::estimate::TextBytes;
-use crate::json::JsonError;
 use crate::price::ServiceTier;
 use crate::provider::OutputMaximum;
+use crate::text_bytes::TextBytes;
 
 /// Bytes of the body, from `start` up to `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,48 +50,6 @@ pub struct Member {
     pub next_key_at: Option<u64>,
     /// Its value as a number; none for `null`.
     pub number: Option<u64>,
-}
-
-impl Member {
-    /// The member and one comma. A member before `model` takes the comma behind it along, and one after `model` the
-    /// comma before it: so any number of members may be taken out, and the rest is an object still.
-    fn removal(&self, model: Span) -> Span {
-        match self.next_key_at.filter(|_| self.key_at < model.start) {
-            Some(next_key_at) => Span { start: self.key_at, end: next_key_at },
-            None => Span { start: self.previous_end, end: self.value.end },
-        }
-    }
-}
-
-/// What is written into a request, beside what its caller said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rewrite<'a> {
-    /// The provider's name for the model.
-    pub upstream_model: Option<&'a str>,
-    /// Whether a stream is to report usage.
-    pub asks_usage: bool,
-    /// The output's maximum: none to leave what is there alone.
-    pub maximum: Option<WrittenMaximum>,
-    /// The service tier: none to leave what is there alone.
-    pub service_tier: Option<WrittenTier<'a>>,
-}
-
-/// The output's maximum as it goes upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrittenMaximum {
-    /// The one field that carries it. A maximum in another field is moved here, or taken out.
-    pub field: OutputMaximum,
-    /// The maximum; none where the provider is told none.
-    pub tokens: Option<u64>,
-}
-
-/// The service tier as it goes upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WrittenTier<'a> {
-    /// The provider's word for the standard one.
-    Standard(&'a str),
-    /// None: the provider has no word for the standard one.
-    TakenOut,
 }
 
 /// What the gateway knows of a request whose body it has read to the end.
@@ -161,66 +118,7 @@ pub enum Buys {
     Provider,
 }
 
-/// Why a body is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestError {
-    /// Not JSON, or not to the end.
-    NotJson(JsonError),
-    /// Not an object.
-    NotAnObject,
-    /// A key that matters stands twice.
-    Twice(&'static str),
-    /// A key is another spelling of one that matters.
-    Spelling(&'static str),
-    /// A value has the wrong type.
-    WrongType {
-        /// Which key.
-        key: &'static str,
-        /// What it must be.
-        must_be: &'static str,
-    },
-    /// No `model`, or an empty one.
-    MissingModel,
-    /// Options that neither the card prices nor the operator lets pass.
-    Unpriced {
-        /// Their names, in the order of the body.
-        names: Vec<String>,
-        /// Who would serve the call.
-        provider: String,
-    },
-}
-
-/// A replacement of a span of the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// What is replaced; empty to insert.
-    pub span: Span,
-    /// By what.
-    pub with: Vec<u8>,
-}
-
 impl Request {
-    /// The edits that a rewrite makes of the body; in order.
-    #[must_use]
-    pub fn edits(&self, rewrite: &Rewrite<'_>) -> Vec<Edit> {
-        let mut edits = Vec::new();
-        if let Some(name) = rewrite.upstream_model {
-            let with = serde_json::to_vec(name).unwrap_or_default();
-            edits.push(Edit { span: self.model_span, with });
-        }
-        if rewrite.asks_usage {
-            edits.extend(self.usage_edit());
-        }
-        if let Some(maximum) = &rewrite.maximum {
-            edits.extend(self.maximum_edits(maximum));
-        }
-        if let Some(tier) = rewrite.service_tier {
-            edits.extend(self.tier_edit(tier));
-        }
-        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        edits
-    }
-
     /// Where the request says something of this field.
     #[must_use]
     pub fn maximum(&self, field: OutputMaximum) -> Option<&Member> {
@@ -238,105 +136,9 @@ impl Request {
         stated(field).or_else(|| stated(field.other()))
     }
 
-    /// Makes the field say the maximum, once. A provider may read both fields, and not say which one wins: so no other
-    /// maximum goes upstream beside it.
-    fn maximum_edits(&self, written: &WrittenMaximum) -> Vec<Edit> {
-        let WrittenMaximum { field, tokens } = *written;
-        let key = field.name();
-        let (own, other) = (self.maximum(field), self.maximum(field.other()));
-        let other = other.filter(|other| other.number.is_some());
-        let mut edits = Vec::new();
-        match (tokens, own, other) {
-            (Some(tokens), Some(own), _) if own.number != Some(tokens) => {
-                edits.push(Edit { span: own.value, with: tokens.to_string().into_bytes() });
-            }
-            (Some(tokens), None, Some(other)) => {
-                let span = Span { start: other.key_at, end: other.value.end };
-                return vec![Edit { span, with: format!("\"{key}\":{tokens}").into_bytes() }];
-            }
-            (Some(tokens), None, None) => {
-                edits.push(self.after_model(format!(",\"{key}\":{tokens}")));
-            }
-            _ => {}
-        }
-        edits.extend(other.map(|other| self.taken_out(other)));
-        edits
-    }
-
-    fn tier_edit(&self, tier: WrittenTier<'_>) -> Option<Edit> {
-        match (tier, &self.service_tier_at) {
-            (WrittenTier::Standard(word), Some(member)) => {
-                Some(Edit { span: member.value, with: format!("\"{word}\"").into_bytes() })
-            }
-            (WrittenTier::Standard(word), None) => {
-                Some(self.after_model(format!(",\"service_tier\":\"{word}\"")))
-            }
-            (WrittenTier::TakenOut, member) => member.as_ref().map(|member| self.taken_out(member)),
-        }
-    }
-
-    fn after_model(&self, with: String) -> Edit {
-        let span = Span { start: self.model_span.end, end: self.model_span.end };
-        Edit { span, with: with.into_bytes() }
-    }
-
-    fn taken_out(&self, member: &Member) -> Edit {
-        Edit { span: member.removal(self.model_span), with: Vec::new() }
-    }
-
     /// Whether a stream's caller asked for usage.
     #[must_use]
     pub fn asks_usage(&self) -> bool {
         matches!(self.stream_options, StreamOptions::With { include_usage: true, .. })
     }
-
-    fn usage_edit(&self) -> Option<Edit> {
-        let (span, with): (Span, &[u8]) = match self.stream_options {
-            StreamOptions::Absent => {
-                return Some(self.after_model(r#","stream_options":{"include_usage":true}"#.to_owned()));
-            }
-            StreamOptions::Null(span) => (span, br#"{"include_usage":true}"#),
-            StreamOptions::Without { inside, empty } => {
-                let first = Span { start: inside, end: inside };
-                (first, if empty { br#""include_usage":true"# } else { br#""include_usage":true,"# })
-            }
-            StreamOptions::With { include_usage: true, .. } => return None,
-            StreamOptions::With { value, .. } => (value, b"true"),
-        };
-        Some(Edit { span, with: with.to_vec() })
-    }
 }
-
-/// The length of a body of `length` bytes after its edits.
-#[must_use]
-pub fn edited_length(length: u64, edits: &[Edit]) -> u64 {
-    edits.iter().fold(length, |length, edit| {
-        let removed = edit.span.end.saturating_sub(edit.span.start);
-        let added = u64::try_from(edit.with.len()).unwrap_or(u64::MAX);
-        length.saturating_sub(removed).saturating_add(added)
-    })
-}
-
-/// The body with its edits made, as the pieces that it consists of; edits must be in order and not overlap.
-/// Nothing is copied: a body may be large.
-pub fn pieces<'a>(body: &'a [u8], edits: &'a [Edit]) -> impl Iterator<Item = &'a [u8]> {
-    let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-    let mut done = 0;
-    let edited = edits.iter().flat_map(move |edit| {
-        let kept = body.get(done..index(edit.span.start)).unwrap_or(&[]);
-        done = index(edit.span.end);
-        [kept, edit.with.as_slice()]
-    });
-    let last = edits.last().map_or(0, |edit| index(edit.span.end));
-    edited.chain([body.get(last..).unwrap_or(&[])])
-}
-
-/// The body with its edits made, in one piece.
-#[must_use]
-pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
-    pieces(body, edits).collect::<Vec<_>>().concat()
-}
-
-#[cfg(test)]
-#[path = "request_edits_test.rs"]
-mod tests;

@@ -6,7 +6,8 @@
 
 use crate::json::Reader;
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
+use crate::request_error::RequestError;
 use crate::request_reading::Reading;
 use crate::usage::Mode;
 

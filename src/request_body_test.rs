@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::provider::OutputMaximum;
-use crate::request::{Rewrite, StreamOptions, apply, edited_length};
+use crate::request::StreamOptions;
+use crate::request_edits::{Rewrite, apply, edited_length};
 use proptest::prelude::*;
 
 fn read_cut(body: &[u8], cut: usize) -> Result<Request, RequestError> {

@@ -1,105 +1,13 @@
-//! Which options a request may bring on platform funding: a list, and whatever is not on it is refused by name.
-//!
-//! Providers, and the servers that people run themselves, take options that multiply the work of a call, override its
-//! maximum, or buy what no card prices, and each release brings new ones: a list of what to refuse would never be
-//! complete. So every provider is sent the options that are common to all, and its own as the operator lists them
-//! (`providers.NAME.options`). Where the caller's own key pays, nothing of this holds.
+//! Which options a request brings that are not among those that every provider is sent, and what each of them buys. What
+//! a provider is sent, and what never, is [`crate::options`]'s.
 
-use crate::json::{KEY_KEPT, Kind};
+use crate::json::Kind;
+use crate::options::{CACHE_LIFE, CACHE_RETENTION, is_common};
 use crate::price::ServiceTier;
 use crate::request::{AskedOption, Buys};
 use crate::request_keys::{Name, STREAM_OPTIONS};
 use crate::usage::Mode;
 
-/// What every provider is sent with a chat call, or passes over: none of it changes a price or a bound, or the gateway
-/// reads it and prices it.
-const CHAT: &[&str] = &[
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "n",
-    "temperature",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "response_format",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "functions",
-    "function_call",
-    "user",
-    "safety_identifier",
-    "metadata",
-    "store",
-    "prompt_cache_key",
-    CACHE_RETENTION,
-    "reasoning_effort",
-    "verbosity",
-    "modalities",
-    "service_tier",
-    "top_k",
-    "min_p",
-    "top_a",
-    "typical_p",
-    "repetition_penalty",
-];
-
-/// The same for embeddings.
-const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format", "dimensions", "user"];
-
-/// What no operator can let pass, because it makes a provider do, or charge, what the gateway did not price: another
-/// maximum, more answers than are reserved for, another model, a prompt that is not in the body, a hosted tool.
-const NEVER: &[&str] = &[
-    "n_predict",
-    "n_cmpl",
-    "max_new_tokens",
-    "max_output_tokens",
-    "max_gen_len",
-    "max_length",
-    "min_tokens",
-    "ignore_eos",
-    "best_of",
-    "use_beam_search",
-    "prediction",
-    "provider",
-    "preset",
-    "route",
-    "transforms",
-    "plugins",
-    "models",
-    "fallbacks",
-    "thinking_budget",
-    "data_sources",
-    "documents",
-    "chat_template",
-    "extra_body",
-    "safety_model",
-    "web_search_options",
-    "search_parameters",
-    "search_settings",
-    "enable_search",
-    "deferred",
-    "audio",
-    CACHE_LIFE,
-    "prompt_cache_options",
-    "tools",
-    "messages",
-    "input",
-];
-
-/// How long something is to stay in the provider's cache: the card says whether that is priced.
-const CACHE_LIFE: &str = "cache_control.ttl";
-/// How long the whole prompt is to stay there.
-const CACHE_RETENTION: &str = "prompt_cache_retention";
 /// So many options are kept; a body that asks for more is refused, whatever they are.
 const KEPT: usize = 64;
 /// What stands for the options that were not kept.
@@ -107,45 +15,6 @@ const MORE: &str = "and more";
 /// vLLM tells in each chunk what one of several answers has used so far: a call that is cut after such a chunk would be
 /// charged for one.
 const CONTINUOUS: &str = "stream_options.continuous_usage_stats";
-
-/// Whether every provider is sent this key.
-pub(crate) fn is_common(mode: Mode, key: &[u8]) -> bool {
-    let common = match mode {
-        Mode::Chat => CHAT,
-        Mode::Embeddings => EMBEDDINGS,
-        // No route yet: nothing is sent on.
-        Mode::Completions | Mode::Responses => &[],
-    };
-    common.iter().any(|name| name.as_bytes() == key)
-}
-
-/// Whether an operator may let a provider be sent this option.
-///
-/// # Errors
-/// Why not, for the operator.
-pub(crate) fn may_be_listed(name: &str) -> Result<(), &'static str> {
-    // `nPredict` and `N_PREDICT` are `n_predict` to some server.
-    let plain = |text: &str| -> String {
-        text.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
-    };
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let (top, member) = name.split_once('.').map_or((name, None), |(top, member)| (top, Some(member)));
-    if !(1..KEY_KEPT).contains(&name.len()) || !name.bytes().all(fits) || member == Some("") || top.is_empty()
-    {
-        return Err(
-            "must be the name of a request's option, such as \"think\" or \"thinking.budget_tokens\"",
-        );
-    }
-    if NEVER.iter().any(|never| plain(never) == plain(top) || plain(never) == plain(name)) {
-        return Err(
-            "cannot be let pass: with it a provider does or charges what this gateway does not price",
-        );
-    }
-    if member.is_none() && CHAT.contains(&name) {
-        return Err("need not be listed: every provider is sent it");
-    }
-    Ok(())
-}
 
 /// Those that were read so far.
 #[derive(Debug, Default)]

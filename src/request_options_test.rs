@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::options::{CHAT, NEVER, may_be_listed};
 use crate::request_body::RequestReader;
 
 fn asked_of(mode: Mode, body: &str) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! What is read of a request body while it passes: the reader tells keys and values, and this keeps what matters.
 
-use crate::estimate::TextBytes;
 use crate::json::{Kind, Sink};
-use crate::request::{Buys, Member, Request, RequestError, Span, StreamOptions};
+use crate::request::{Buys, Member, Request, Span, StreamOptions};
+use crate::request_error::RequestError;
 use crate::request_keys::{self, Name, folds_to, table};
 use crate::request_options::{Options, PartKind, Said};
+use crate::text_bytes::TextBytes;
 use crate::usage::Mode;
 
 /// No model id is longer.

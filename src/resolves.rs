@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::{Tick, UtcDay};
 use crate::digest::Digest;
-use crate::event::Resolution;
+use crate::token_cache::Resolution;
 
 /// How many questions of one worker may be under way.
 const PLACES: usize = 32;

@@ -166,3 +166,7 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sending_test.rs"]
+mod tests;

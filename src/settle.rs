@@ -1,130 +1,17 @@
 //! Settlement: from what was admitted and what was answered to the one debit, or to none.
 
-use std::sync::Arc;
-
-use crate::account::{Account, Funding};
+use crate::account::Funding;
+use crate::admission::{Admission, Answered};
 use crate::answer::Said;
-use crate::card::{Model, RateCard};
 use crate::clock::Moment;
 use crate::counting::{self, Counted};
 use crate::debit::{Debit, Ending, Flag, Kind, Provenance};
-use crate::estimate::{ESTIMATOR, EstimatedFrom, TextBytes};
-use crate::exchange_id::ExchangeId;
+use crate::estimate::{ESTIMATOR, EstimatedFrom};
 use crate::pax::{Pax, Tokens};
 use crate::price::{Served, ServiceTier};
-use crate::reported::RawUsage;
 use crate::settle_1;
-use crate::usage::{Mode, Reading, Rules};
-
-/// A call that was let through: all that its debit will say of it, frozen at admission.
-#[derive(Clone, Debug)]
-pub struct Admission {
-    /// The idempotency key.
-    pub exchange_id: ExchangeId,
-    /// When it was admitted: its UTC date is the day it counts on.
-    pub admitted_at: Moment,
-    /// Whom it debits.
-    pub account: Arc<Account>,
-    /// Whose provider key pays.
-    pub funding: Funding,
-    /// The slot, default included.
-    pub slot: String,
-    /// `X-Matrix-Intent-ID`.
-    pub intent_id: Option<String>,
-    /// `X-Matrix-Goal-ID`.
-    pub goal_id: Option<String>,
-    /// Which of the metered calls.
-    pub mode: Mode,
-    /// Whether the caller asked for a stream.
-    pub wants_stream: bool,
-    /// The card in force at admission; the exchange keeps it to its end.
-    pub card: Arc<RateCard>,
-    /// The public model id.
-    pub model: String,
-    /// The model as the caller named it, where that is another name of it.
-    pub asked_model: Option<String>,
-    /// Who serves it.
-    pub provider: String,
-    /// How its provider's raw usage is read.
-    pub usage_rules: Rules,
-    /// The service tier that was asked for, where the card prices it; none for the standard one.
-    pub service_tier: Option<String>,
-    /// How many answers are wanted.
-    pub n: u64,
-    /// The maximum of each answer that the caller states to the provider.
-    pub stated_maximum: Option<Tokens>,
-    /// Text in the request, for an estimate.
-    pub input: TextBytes,
-    /// Whether any part of the request is not text.
-    pub not_text: bool,
-    /// Whether input and output share the context window.
-    pub shares_window: bool,
-    /// The most input there can be.
-    pub input_limit: Tokens,
-    /// The most output there can be.
-    pub output_limit: Tokens,
-    /// What is set aside of the account's daily cap; none where it has none.
-    pub reservation: Option<Pax>,
-}
-
-impl Admission {
-    /// The price of the model under the card of the admission. A call with the caller's own key may be for a model
-    /// that the card does not know.
-    #[must_use]
-    pub fn priced(&self) -> Option<&Model> {
-        self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
-    }
-
-    /// Whether the provider may write what the caller does not see at once.
-    #[must_use]
-    pub fn may_write_unseen(&self) -> bool {
-        let hides = || self.priced().is_some_and(|model| model.hidden_reasoning);
-        self.mode != Mode::Embeddings && (!self.wants_stream || hides())
-    }
-}
-
-/// How an answer ended, for its debit.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    /// The provider's status; none where the caller was gone before it came.
-    pub status: Option<u16>,
-    /// The provider's own id of the request.
-    pub provider_request_id: Option<String>,
-    /// Whether the answer was a stream.
-    pub stream: bool,
-    /// How it ended.
-    pub ending: Ending,
-    /// What it said.
-    pub said: Said,
-    /// How long it took.
-    pub lasted: Lasted,
-}
-
-impl Answered {
-    /// The caller was gone before the answer's head, or nobody knows of one.
-    #[must_use]
-    pub fn without_head(admission: &Admission, lasted: Lasted) -> Self {
-        Self {
-            status: None,
-            provider_request_id: None,
-            stream: admission.wants_stream,
-            ending: Ending::NoAnswer,
-            said: Said::default(),
-            lasted,
-        }
-    }
-}
-
-/// How long a call took, in milliseconds on the monotonic clock from when its request was forwarded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lasted {
-    /// Until the answer's first byte; none where there was none.
-    pub first_byte_ms: Option<u64>,
-    /// Until the first visible text, or the end where none came.
-    pub unseen_ms: Option<u64>,
-    /// Until the end; none where that is not known.
-    pub duration_ms: Option<u64>,
-}
+use crate::stopwatch::Lasted;
+use crate::usage::Reading;
 
 /// The debit of an exchange that the provider answered with 2xx, or that it may have answered so had the
 /// caller stayed. None where the answer was nothing but an error, and where the model has no price (which
@@ -173,7 +60,7 @@ pub fn settle(admission: &Admission, answered: Answered, now: Moment) -> Option<
         flags,
         provenance: if estimate.is_none() { Provenance::Reported } else { Provenance::Estimated },
         usage_rules: is_reported.then(|| rules.name().to_owned()),
-        usage: raw(&said.usage),
+        usage: said.usage.text(),
         n: Some(admission.n),
         stated_maximum: admission.stated_maximum,
         input_limit: Some(admission.input_limit),
@@ -243,13 +130,6 @@ fn undecided(admission: &Admission) -> Debit {
         first_byte_ms: None,
         duration_ms: None,
         utc_day: admission.admitted_at.day(),
-    }
-}
-
-pub(crate) fn raw(usage: &RawUsage) -> Option<String> {
-    match usage {
-        RawUsage::Value(raw) => String::from_utf8(raw.clone()).ok(),
-        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! the first set of its usage rules, as ledgers of that time prove it.
 
 use crate::account::Funding;
+use crate::admission::{Admission, Answered};
 use crate::bounds::estimated_output_limit;
 use crate::card::bytes_per_token;
 use crate::counting;
@@ -9,7 +10,6 @@ use crate::debit::{Debit, Ending, Flag, Provenance};
 use crate::estimate::{Bytes1, ESTIMATOR_1, EstimatedFrom};
 use crate::pax::Pax;
 use crate::price::ServiceTier;
-use crate::settle::{Admission, Answered, raw};
 use crate::usage::Usage;
 
 /// Counts and charges; `debit` holds what the admission says.
@@ -40,7 +40,7 @@ pub(crate) fn settle(admission: &Admission, answered: &Answered, debit: Debit) -
         Ending::CallerGone | Ending::ProviderBrokeOff => Ending::Cut,
         other => other,
     };
-    let mut debit = Debit { ending, usage: raw(&said.usage), ..debit };
+    let mut debit = Debit { ending, usage: said.usage.text(), ..debit };
     if let (Some(reading), Some(cost_pax)) = (&reading, cost) {
         if reading.cached_exceeds_input {
             flags.push(Flag::CachedExceedsInput);

@@ -1,10 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::unreachable)]
 
+use std::sync::Arc;
+
 use super::*;
-use crate::account::{Status, Tier};
+use crate::account::{Account, Status, Tier};
 use crate::bundle::Bundle;
+use crate::card::RateCard;
 use crate::estimate::Side;
+use crate::exchange_id::ExchangeId;
 use crate::reported::RawUsage;
+use crate::text_bytes::TextBytes;
+use crate::usage::{Mode, Rules};
 
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
 

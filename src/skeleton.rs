@@ -2,8 +2,8 @@
 //! that was read in nothing else says nothing else, and need not be read byte by byte: most of most streams.
 
 use crate::choice_text::{ChoiceText, Field};
-use crate::estimate::TextBytes;
 use crate::json_text::{Text, line_run, plain_run};
+use crate::text_bytes::TextBytes;
 
 /// No chunk with more strings is learned.
 pub const HOLES_MAX: usize = 8;

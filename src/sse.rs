@@ -13,11 +13,12 @@
 //! - The last event counts, and may be taken out, also where the stream ends without its blank line.
 
 use crate::document::{Choices, Document};
-use crate::estimate::TextBytes;
+use crate::event_data::{EventData, length};
 use crate::passing::Out;
 pub use crate::passing::Passed;
 use crate::reported::{Judge, Reported};
 use crate::skeleton::Skeleton;
+use crate::text_bytes::TextBytes;
 use crate::usage::Worth;
 
 /// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.
@@ -70,40 +71,6 @@ enum Line {
     Foreign,
 }
 
-/// What was read of the data of an event's document.
-#[derive(Clone, Copy, Debug, Default)]
-struct Value {
-    bytes: u64,
-    /// Whether it begins as a chunk does.
-    is_object: bool,
-    /// How much of [`DONE`] it is so far; none where it is something else.
-    done: Option<usize>,
-}
-
-/// The event that says that a stream is over; it is no JSON.
-const DONE: &[u8] = b"[DONE]";
-
-impl Value {
-    fn take(&mut self, bytes: &[u8]) {
-        self.bytes = self.bytes.saturating_add(length(bytes));
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        if self.done.is_none() && !self.is_object {
-            let Some(first) = bytes.iter().find(|byte| !blank(byte)) else { return };
-            self.is_object = *first == b'{';
-            self.done = Some(0);
-        }
-        for byte in bytes.iter().filter(|byte| !blank(byte)) {
-            let Some(read) = self.done.filter(|read| *read <= DONE.len()) else { return };
-            let fits = DONE.get(read) == Some(byte);
-            self.done = Some(if fits { read.saturating_add(1) } else { usize::MAX });
-        }
-    }
-
-    fn is_done(self) -> bool {
-        self.done == Some(DONE.len())
-    }
-}
-
 /// Whether the bytes of the event being read pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
@@ -131,7 +98,7 @@ pub struct Scanner {
     gate: Gate,
     held: Vec<u8>,
     document: Document,
-    value: Value,
+    value: EventData,
     skeleton: Skeleton,
     /// What was found so far.
     pub stream: Stream,
@@ -150,7 +117,7 @@ impl Scanner {
             gate: if takes_out { Gate::Held } else { Gate::Open },
             held: Vec::new(),
             document: Document::new(judge),
-            value: Value::default(),
+            value: EventData::default(),
             skeleton: Skeleton::default(),
             stream: Stream::default(),
         }
@@ -417,10 +384,6 @@ impl Scanner {
 
 /// The name of the only field that matters.
 const DATA: &[u8] = b"data";
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
 
 /// How many bytes are left of the line.
 fn run(bytes: &[u8]) -> usize {

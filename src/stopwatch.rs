@@ -1,7 +1,17 @@
 //! How long a call takes, on the monotonic clock.
 
 use crate::clock::Tick;
-use crate::settle::Lasted;
+
+/// How long a call took, in milliseconds on the monotonic clock from when its request was forwarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lasted {
+    /// Until the answer's first byte; none where there was none.
+    pub first_byte_ms: Option<u64>,
+    /// Until the first visible text, or the end where none came.
+    pub unseen_ms: Option<u64>,
+    /// Until the end; none where that is not known.
+    pub duration_ms: Option<u64>,
+}
 
 /// Runs from when a request is forwarded.
 #[derive(Clone, Copy, Debug)]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::account::{Account, Funding};
-use crate::cap::Daily;
+use crate::admission::Admission;
+use crate::cap_place::Daily;
 use crate::clock::Tick;
 use crate::debit::{Debit, Ending, Flag, Provenance};
 use crate::exchange_id::ExchangeId;
 use crate::pax::Pax;
 use crate::refusal::Refusal;
-use crate::settle::{Admission, Lasted};
+use crate::stopwatch::Lasted;
 use crate::usage::Usage;
 
 /// How much of a path or a model's name is kept, in bytes: callers choose both.
@@ -233,6 +234,11 @@ impl Story {
             cost: debit.cost_pax,
             lasted,
         });
+    }
+
+    /// Where the account's day is now that its debit is in the outbox.
+    pub fn hears(&mut self, daily: Option<Daily>) {
+        self.daily = daily.or(self.daily);
     }
 
     /// How it ended. An exchange that nobody ended was left by its caller.

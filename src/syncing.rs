@@ -87,3 +87,7 @@ fn take_standings(host: &impl Host, worker: &Worker, asks: &[StandingAsk], ended
         }
     }
 }
+
+#[cfg(test)]
+#[path = "syncing_test.rs"]
+mod tests;

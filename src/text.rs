@@ -10,7 +10,7 @@ pub fn steers_terminal(char: char) -> bool {
 
 /// A value with one text, all of it ASCII. Ids, amounts and times are written some twenty times a call, and the
 /// machinery of `Display` took longer than making their digits.
-pub(crate) trait AsText {
+pub trait AsText {
     /// Writes the text at the end of what is there.
     fn put(&self, to: &mut Vec<u8>);
 
@@ -82,6 +82,13 @@ fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &
         used = used.saturating_add(1);
     }
     digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default()
+}
+
+/// Whether a text can name a slot.
+#[must_use]
+pub fn is_slot_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::account::Account;
+use crate::account::{Account, Status};
 use crate::clock::Tick;
 use crate::digest::Digest;
-use crate::event::Resolution;
+use crate::refusal::Refusal;
 use crate::shared::{SharedData, numbered, update};
 
 /// For how long after its expiry an entry is good enough while the ledger does not answer.
@@ -182,6 +182,32 @@ impl Table {
     fn take_out(&mut self, token: &Digest) {
         if let Some(bucket) = self.bucket(token) {
             bucket.retain(|known| known.token != *token);
+        }
+    }
+}
+
+/// Whose token it is.
+#[derive(Clone, Debug)]
+pub enum Resolution {
+    /// This account's.
+    Account(Arc<Account>),
+    /// Nobody's.
+    Unknown,
+    /// The ledger did not say.
+    Unavailable,
+}
+
+impl Resolution {
+    /// The account, where it may call.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountDisabled`], [`Refusal::InvalidApiKey`], [`Refusal::LedgerUnavailable`].
+    pub fn active(self) -> Result<Arc<Account>, Refusal> {
+        match self {
+            Self::Account(account) if account.status == Status::Active => Ok(account),
+            Self::Account(_) => Err(Refusal::AccountDisabled),
+            Self::Unknown => Err(Refusal::InvalidApiKey),
+            Self::Unavailable => Err(Refusal::LedgerUnavailable),
         }
     }
 }

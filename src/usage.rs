@@ -4,7 +4,6 @@
 //! replay counts it by the same ones: a set of rules never changes, others are added.
 
 use crate::pax::Tokens;
-use crate::usage_fields::Fields;
 
 /// The largest raw usage that is kept and read, in bytes. Real ones have a few hundred.
 pub const RAW_MAX: usize = 4096;
@@ -78,6 +77,17 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Its name on entries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+        }
+    }
+
     /// The path of its calls.
     #[must_use]
     pub fn path(self) -> &'static str {
@@ -167,31 +177,6 @@ impl Rules {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rules| rules.name() == name)
-    }
-
-    /// Reads the raw `usage` object. Nothing where it is no object or lacks the counts of the call.
-    ///
-    /// ```
-    /// use pax_gateway::pax::Tokens;
-    /// use pax_gateway::usage::{Mode, Rules};
-    /// // xAI leaves reasoning out of completion_tokens; the total tells.
-    /// let raw = br#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334}"#;
-    /// let reading = Rules::OpenAi1.read(raw, Mode::Chat);
-    /// assert_eq!(reading.map(|r| r.usage.output), Some(Tokens(322)));
-    /// ```
-    #[must_use]
-    pub fn read(self, raw: &[u8], mode: Mode) -> Option<Reading> {
-        Fields::of(raw)?.read(self, mode)
-    }
-
-    /// What the raw `usage` is worth to a call.
-    #[must_use]
-    pub fn worth(self, raw: &[u8], mode: Mode) -> Worth {
-        match Fields::of(raw) {
-            Some(fields) if fields.read(self, mode).is_some() => Worth::Readable,
-            Some(fields) if fields.holds_a_count() => Worth::Unreadable,
-            _ => Worth::Nothing,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::json::{Kind, Reader, Sink};
 use crate::pax::Tokens;
-use crate::usage::{Mode, Reading, Rules, Usage};
+use crate::usage::{Mode, Reading, Rules, Usage, Worth};
 
 /// How much of a service tier's name is kept: more than any that a card prices has.
 pub const TIER_KEPT: usize = 65;
@@ -33,9 +33,36 @@ enum Name {
     ServerTools,
 }
 
+impl Rules {
+    /// Reads the raw `usage` object. Nothing where it is no object or lacks the counts of the call.
+    ///
+    /// ```
+    /// use pax_gateway::pax::Tokens;
+    /// use pax_gateway::usage::{Mode, Rules};
+    /// // xAI leaves reasoning out of completion_tokens; the total tells.
+    /// let raw = br#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":334}"#;
+    /// let reading = Rules::OpenAi1.read(raw, Mode::Chat);
+    /// assert_eq!(reading.map(|r| r.usage.output), Some(Tokens(322)));
+    /// ```
+    #[must_use]
+    pub fn read(self, raw: &[u8], mode: Mode) -> Option<Reading> {
+        Fields::of(raw)?.read(self, mode)
+    }
+
+    /// What the raw `usage` is worth to a call.
+    #[must_use]
+    pub fn worth(self, raw: &[u8], mode: Mode) -> Worth {
+        match Fields::of(raw) {
+            Some(fields) if fields.read(self, mode).is_some() => Worth::Readable,
+            Some(fields) if fields.holds_a_count() => Worth::Unreadable,
+            _ => Worth::Nothing,
+        }
+    }
+}
+
 /// What was read so far.
 #[derive(Default)]
-pub(crate) struct Fields {
+struct Fields {
     outer: Name,
     inner: Name,
     digits: Digits,

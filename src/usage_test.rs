@@ -149,74 +149,77 @@ fn the_parts_of_a_count_are_read() {
     assert_eq!(usage, expected);
 }
 
+/// Usages of which the cached tokens come on top: a name, the raw usage, and what is counted of it in a chat.
+const ADDITIONAL: &[(&str, &str, &str)] = &[
+    (
+        "anthropic",
+        r#"{"input_tokens":50,"cache_read_input_tokens":1000,"cache_creation_input_tokens":248,"output_tokens":503}"#,
+        "1298 1000 503 0",
+    ),
+    (
+        "a total without the cached tokens",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":59,"cache_read_input_tokens":1000}"#,
+        "1050 1000 9 0",
+    ),
+    (
+        "a total with them",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000}"#,
+        "1050 1000 9 0",
+    ),
+    (
+        "a total with those read only, not those written",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000,"cache_creation_input_tokens":10}"#,
+        "1060 1000 9 0",
+    ),
+    (
+        "reasoning outside of completion, in a total with them",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1159,"cache_read_input_tokens":1000,"completion_tokens_details":{"reasoning_tokens":100}}"#,
+        "1050 1000 109 100",
+    ),
+    (
+        "in details, openai's way",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":1000,"cache_write_tokens":7}}"#,
+        "1057 1000 9 0",
+    ),
+    (
+        "both ways, once",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"cache_read_input_tokens":1000,"prompt_tokens_details":{"cached_tokens":1000}}"#,
+        "1050 1000 9 0",
+    ),
+    (
+        "both spellings: the one of the route",
+        r#"{"input_tokens":1,"output_tokens":2,"prompt_tokens":50,"completion_tokens":9}"#,
+        "50 0 9 0",
+    ),
+    (
+        "null and zero",
+        r#"{"input_tokens":5,"output_tokens":0,"cache_read_input_tokens":null,"cache_creation_input_tokens":0}"#,
+        "5 0 0 0",
+    ),
+    (
+        "cache hits are deepseek's, and inside",
+        r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_cache_hit_tokens":40}"#,
+        "50 0 9 0",
+    ),
+    ("the total alone says nothing", r#"{"input_tokens":5,"total_tokens":9}"#, "-"),
+    ("nor in the place of the input", r#"{"output_tokens":5,"total_tokens":9}"#, "-"),
+    (
+        "a sum out of range",
+        r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":1}"#,
+        "-",
+    ),
+    (
+        "a sum beyond 64 bits",
+        r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":9223372036854775807,"cache_creation_input_tokens":9223372036854775807}"#,
+        "-",
+    ),
+];
+
 #[test]
 fn cached_tokens_that_are_additional_are_added_once() {
     let counts = |raw: &str, mode| counts_by(Rules::Additional1, raw, mode);
-    for (name, raw, expected) in [
-        (
-            "anthropic",
-            r#"{"input_tokens":50,"cache_read_input_tokens":1000,"cache_creation_input_tokens":248,"output_tokens":503}"#,
-            "1298 1000 503 0",
-        ),
-        (
-            "a total without the cached tokens",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":59,"cache_read_input_tokens":1000}"#,
-            "1050 1000 9 0",
-        ),
-        (
-            "a total with them",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000}"#,
-            "1050 1000 9 0",
-        ),
-        (
-            "a total with those read only, not those written",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1059,"cache_read_input_tokens":1000,"cache_creation_input_tokens":10}"#,
-            "1060 1000 9 0",
-        ),
-        (
-            "reasoning outside of completion, in a total with them",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"total_tokens":1159,"cache_read_input_tokens":1000,"completion_tokens_details":{"reasoning_tokens":100}}"#,
-            "1050 1000 109 100",
-        ),
-        (
-            "in details, openai's way",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":1000,"cache_write_tokens":7}}"#,
-            "1057 1000 9 0",
-        ),
-        (
-            "both ways, once",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"cache_read_input_tokens":1000,"prompt_tokens_details":{"cached_tokens":1000}}"#,
-            "1050 1000 9 0",
-        ),
-        (
-            "both spellings: the one of the route",
-            r#"{"input_tokens":1,"output_tokens":2,"prompt_tokens":50,"completion_tokens":9}"#,
-            "50 0 9 0",
-        ),
-        (
-            "null and zero",
-            r#"{"input_tokens":5,"output_tokens":0,"cache_read_input_tokens":null,"cache_creation_input_tokens":0}"#,
-            "5 0 0 0",
-        ),
-        (
-            "cache hits are deepseek's, and inside",
-            r#"{"prompt_tokens":50,"completion_tokens":9,"prompt_cache_hit_tokens":40}"#,
-            "50 0 9 0",
-        ),
-        ("the total alone says nothing", r#"{"input_tokens":5,"total_tokens":9}"#, "-"),
-        ("nor in the place of the input", r#"{"output_tokens":5,"total_tokens":9}"#, "-"),
-        (
-            "a sum out of range",
-            r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":1}"#,
-            "-",
-        ),
-        (
-            "a sum beyond 64 bits",
-            r#"{"input_tokens":9223372036854775807,"output_tokens":1,"cache_read_input_tokens":9223372036854775807,"cache_creation_input_tokens":9223372036854775807}"#,
-            "-",
-        ),
-    ] {
-        assert_eq!(counts(raw, Mode::Chat), expected, "{name}");
+    for (name, raw, expected) in ADDITIONAL {
+        assert_eq!(counts(raw, Mode::Chat), *expected, "{name}");
     }
     assert_eq!(counts(r#"{"prompt_tokens":5,"total_tokens":5}"#, Mode::Embeddings), "5 0 0 0");
     assert_eq!(counts(r#"{"total_tokens":5}"#, Mode::Embeddings), "-");

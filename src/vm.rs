@@ -226,3 +226,7 @@ impl Vm {
         bundle.cards().len().max(has)
     }
 }
+
+#[cfg(test)]
+#[path = "vm_test.rs"]
+mod tests;

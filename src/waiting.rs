@@ -7,9 +7,9 @@ use std::rc::{Rc, Weak};
 
 use crate::clock::Now;
 use crate::driver::Stream;
-use crate::event::Resolution;
 use crate::port::{Action, Host, Level};
 use crate::properties::request_bytes;
+use crate::token_cache::Resolution;
 use crate::worker::Worker;
 
 /// A stream that waits, as long as there is one.

@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::clock::UtcDay;
-use crate::debit::CANON_VERSIONS;
 use crate::digest::Digest;
 use crate::pax::Pax;
 
+/// The versions of a debit's canonical form that this program reads, and the newest of which it writes if the ledger
+/// reads it too.
+pub const CANON_VERSIONS: [u32; 2] = [1, 2];
 /// Resolves a token.
 pub const RESOLVE_PATH: &str = "/internal/v1/resolve";
 /// The code of its answer where nobody has the token.

@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::debits::{byo, estimated, exchange, on_day, reported};
-use common::{BEARER, Folder, bytes, get, get_as, record, serve};
+use common::{BEARER, Folder, Service, bytes, get, get_as, record, serve};
 use pax_gateway::account::Tier;
 use pax_gateway::clock::Moment;
 use pax_gateway::debit::{Debit, Flag};
@@ -169,6 +171,35 @@ fn days_bound_a_list_and_hold_on_every_page() {
     }
 }
 
+/// A row by its columns' names.
+type Row = BTreeMap<String, String>;
+
+/// All pages of a list as CSV, each found by the link of the one before: how many rows each has, and the rows.
+fn csv_pages(service: &Service, path: &str, headers: &[(&str, &str)]) -> (Vec<usize>, Vec<Row>) {
+    let mut path = path.to_owned();
+    let (mut rows, mut sizes) = (Vec::new(), Vec::new());
+    loop {
+        let answer = get_as(service, &path, headers);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.header("content-type").starts_with("text/csv; charset=utf-8"), "{answer:?}");
+        assert!(answer.header("content-disposition").starts_with("attachment"), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let mut reader = csv::Reader::from_reader(answer.body.as_bytes());
+        let head = reader.headers().unwrap().clone();
+        let page: Vec<_> = reader.records().map(|row| row.unwrap()).collect();
+        sizes.push(page.len());
+        rows.extend(page.into_iter().map(|row| {
+            head.iter().zip(row.iter()).map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect()
+        }));
+        let link = answer.header("link");
+        if link.is_empty() {
+            return (sizes, rows);
+        }
+        path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+        assert!(path.starts_with("/v1/credits/ledger?") && path.contains("format=csv"), "{path}");
+    }
+}
+
 #[test]
 fn csv_is_quoted_disarmed_and_paged_by_its_link() {
     let folder = Folder::new();
@@ -199,30 +230,8 @@ fn csv_is_quoted_disarmed_and_paged_by_its_link() {
 
     let csv = ("accept", "text/csv");
     let headers = [("authorization", BEARER), (IDENTITY_HEADER, "free"), csv];
-    let mut path = format!("{ENTRIES_PATH}?limit=4&order=asc");
-    let (mut rows, mut sizes) = (Vec::new(), Vec::new());
-    loop {
-        let answer = get_as(&service, &path, &headers);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert!(answer.header("content-type").starts_with("text/csv; charset=utf-8"), "{answer:?}");
-        assert!(answer.header("content-disposition").starts_with("attachment"), "{answer:?}");
-        assert_eq!(answer.header("cache-control"), "no-store");
-        let mut reader = csv::Reader::from_reader(answer.body.as_bytes());
-        let head = reader.headers().unwrap().clone();
-        let page: Vec<_> = reader.records().map(|row| row.unwrap()).collect();
-        sizes.push(page.len());
-        rows.extend(page.into_iter().map(|row| {
-            head.iter().zip(row.iter()).map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect()
-        }));
-        let link = answer.header("link");
-        if link.is_empty() {
-            break;
-        }
-        path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
-        assert!(path.starts_with("/v1/credits/ledger?") && path.contains("format=csv"), "{path}");
-    }
+    let (sizes, rows) = csv_pages(&service, &format!("{ENTRIES_PATH}?limit=4&order=asc"), &headers);
     assert_eq!(sizes, [4, 4, 1]);
-    let rows: Vec<std::collections::BTreeMap<String, String>> = rows;
     for (((row, debit), (_, cell)), number) in rows.iter().zip(&debits).zip(labels).zip(1..) {
         assert_eq!(
             (row["slot"].as_str(), row["intent_id"].as_str(), row["goal_id"].as_str()),

@@ -10,12 +10,24 @@ use pax_gateway::account::Tier;
 use pax_gateway::clock::Moment;
 use pax_gateway::pax::Pax;
 use pax_gateway::wire::{DebitReply, Outcome, StandingAsk};
-use pax_ledger::book::Sum;
+use pax_ledger::book::{COLUMNS, Sum};
 use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
 use proptest::prelude::*;
+use sqlx::Row;
 
 fn outcomes(replies: &[DebitReply]) -> Vec<(Outcome, Option<u64>)> {
     replies.iter().map(|reply| (reply.outcome, reply.account_seq)).collect()
+}
+
+#[tokio::test]
+async fn the_database_has_a_column_for_each_field_of_a_debit_in_the_order_of_the_migrations() {
+    let folder = Folder::new();
+    folder.store().await.close().await;
+    let info = sqlx::query("PRAGMA table_info(credit_ledger)").fetch_all(&mut folder.shell().await).await;
+    let mut names: Vec<String> = info.unwrap().iter().map(|row| row.get("name")).collect();
+    let of_the_chain = ["canonical", "account_seq", "prev_hash", "entry_hash", "recorded_at"];
+    names.retain(|name| !of_the_chain.contains(&name.as_str()));
+    assert_eq!(names, *COLUMNS, "a new field of a debit needs a migration that adds its column");
 }
 
 #[tokio::test]

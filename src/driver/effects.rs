@@ -3,18 +3,19 @@
 use std::rc::Rc;
 
 use super::Stream;
+use crate::admission::Admission;
 use crate::clock::UtcDay;
 use crate::complaints::Complaint;
 use crate::debit::Debit;
 use crate::digest::Digest;
-use crate::event::{AnswerHead, Effect, Event, Forward, Reply, Resolution};
+use crate::event::{AnswerHead, Effect, Event, Forward, Reply};
 use crate::gate::{self, NotOpened, Owed};
 use crate::open_bodies::{Full, OpenBody};
 use crate::outbox;
 use crate::pax::Pax;
 use crate::port::{Buffer, Host, Level, Map, told};
-use crate::request::pieces;
-use crate::settle::Admission;
+use crate::request_edits::pieces;
+use crate::token_cache::Resolution;
 use crate::vm::Vm;
 
 impl Stream {

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use crate::clock::Now;
 use crate::complaints::Complaint;
 use crate::config::Gateway;
-use crate::event::{ClosedBy, Event, Resolution};
+use crate::event::{ClosedBy, Event};
 use crate::exchange::Exchange;
 use crate::open_bodies::OpenBody;
 use crate::port::{Action, Buffer, Host, Map, told};
 use crate::properties::{closed_by, is_local_reply, told_of_answer};
 use crate::refusal::Refusal;
 use crate::text::AsText;
+use crate::token_cache::Resolution;
 use crate::waiting::Waiter;
 use crate::worker::Worker;
 use crate::{answer_headers, log_line};
@@ -298,3 +299,10 @@ fn take_off_what_stays_here(host: &impl Host, map: Map, headers: &[(String, Vec<
         told(host, host.remove_header(map, name), "take an answer's header off");
     }
 }
+
+#[cfg(test)]
+mod answer_test;
+#[cfg(test)]
+mod host_calls_test;
+#[cfg(test)]
+mod request_test;

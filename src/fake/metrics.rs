@@ -52,6 +52,12 @@ impl Metrics {
         self.values.borrow().keys().filter_map(|name| Some(name.get(rest(name)?..)?.to_owned())).collect()
     }
 
+    /// The name of the metric that Envoy knows by this number.
+    #[must_use]
+    pub fn name(&self, id: u32) -> String {
+        self.names.borrow()[usize::try_from(id).unwrap()].clone()
+    }
+
     /// How many are defined.
     #[must_use]
     pub fn defined(&self) -> usize {

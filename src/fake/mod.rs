@@ -1,6 +1,6 @@
 //! The one fake of Envoy, for tests: shared data with Envoy's rules ([`Map`]), and a proxy that calls the production driver
-//! as Envoy does ([`Proxy`]). The unit tests, the scenarios, the captures and the simulator all run on it. It is not in
-//! the wasm module.
+//! as Envoy does ([`Proxy`]). The unit tests, the scenarios, the captures and the simulator all run on it; those that are
+//! about one worker and have no world of their own use [`Native`]. It is not in the wasm module.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,12 +10,18 @@
     reason = "a fake that is used wrongly stops its test"
 )]
 
+#[cfg(test)]
+pub(crate) mod calls;
+mod ledger;
 mod metrics;
+mod native;
 mod proxy;
 mod shared;
 mod streams;
 
+pub use ledger::Ledger;
 pub use metrics::Metrics;
+pub use native::{Around, Native, Question};
 pub use proxy::{Call, Outside, Proxy, State};
 pub use shared::Map;
 pub use streams::{Ended, Reply, Stream, Upstream};

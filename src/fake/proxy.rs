@@ -126,6 +126,7 @@ impl<O: Outside> Proxy<'_, O> {
     pub fn request_head(&self, root: &Root, headers: &[(String, Vec<u8>)], end: bool) -> Option<u32> {
         let context = self.state.number();
         let mut stream = Stream { request_ended: end, ..Stream::default() };
+        stream.counts(headers.iter().map(|(name, value)| name.len() + value.len()).sum());
         stream.maps.insert(Map::Request, headers.to_vec());
         let handle = root.begin_stream(context)?;
         self.state.streams.borrow_mut().insert(context, (stream, handle));
@@ -136,6 +137,7 @@ impl<O: Outside> Proxy<'_, O> {
     /// More of a request's body comes.
     pub fn request_body(&self, context: u32, bytes: &[u8], end: bool) {
         let size = self.state.stream(context, |stream| {
+            stream.counts(bytes.len());
             stream.request.extend_from_slice(bytes);
             stream.request_ended |= end;
             stream.request.len()
@@ -247,12 +249,12 @@ impl<O: Outside> Port for Proxy<'_, O> {
     }
 
     fn add(&self, id: u32, by: u64) {
-        let _ = self.listed("increment_metric", || id.to_string());
+        let _ = self.listed("increment_metric", || self.state.metrics.name(id));
         self.state.metrics.add(id, by);
     }
 
     fn record(&self, id: u32, value: u64) {
-        let _ = self.listed("record_metric", || id.to_string());
+        let _ = self.listed("record_metric", || self.state.metrics.name(id));
         self.state.metrics.record(id, value);
     }
 }

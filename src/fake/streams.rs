@@ -93,6 +93,13 @@ impl Stream {
         self.maps.entry(map).or_default().retain(|(known, _)| known != name);
     }
 
+    /// Envoy counts so many bytes more of the request.
+    pub fn counts(&mut self, bytes: usize) {
+        let counted = self.properties.entry(b"request\0total_size".to_vec()).or_insert_with(|| vec![0; 8]);
+        let sum = u64::from_le_bytes(counted.as_slice().try_into().unwrap()) + u64::try_from(bytes).unwrap();
+        *counted = sum.to_le_bytes().to_vec();
+    }
+
     /// What waits of the request goes on.
     pub(super) fn request_goes_on(&mut self) {
         let body = std::mem::take(&mut self.request);

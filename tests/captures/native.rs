@@ -1,4 +1,4 @@
-//! Every answer, cut at every byte position, through the core.
+//! Every answer, cut at every byte position, through the production driver on the fake of Envoy.
 //!
 //! An answer of up to [`PAIRS_MAX`] bytes is read once for each position, in two pieces. A longer stream is read in
 //! pieces of `stride` bytes, once for each offset of the first cut: every position is a cut in exactly one of these
@@ -6,17 +6,14 @@
 //! knows of a stream beside what it has counted. (Two pieces for each position of 180 KB would be 32 GB to read.)
 
 use crate::answers::{Answer, counts};
-use crate::common::memory::Gatekeeper;
+use crate::common::native::{credit_account, end_of_body};
 use crate::common::prices::{card_text, first_two_cards, price};
-use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::Now;
 use pax_gateway::config::{Config, Gateway};
-use pax_gateway::event::{Effect, Event, Resolution};
-use pax_gateway::exchange::Exchange;
+use pax_gateway::fake::Native;
 use pax_gateway::usage::Mode;
 use serde_json::Value;
 use std::rc::Rc;
-use std::sync::Arc;
 
 const PAIRS_MAX: usize = 16 * 1024;
 const STRIDE_MIN: usize = 2048;
@@ -36,14 +33,12 @@ struct Expected {
     debit: Option<(String, Value)>,
 }
 
-/// One way of calling, for many readings.
+/// One way of calling, for many readings: they are the calls of one worker, one after another.
 struct Caller {
-    gateway: Rc<Gateway>,
-    account: Arc<Account>,
-    now: Now,
+    native: Native,
     request: String,
     path: &'static str,
-    content_type: &'static [u8],
+    content_type: &'static str,
 }
 
 /// Cuts an answer everywhere; fails with the first position that makes a difference.
@@ -67,9 +62,9 @@ pub fn cut_everywhere(answer: &Answer, asks_usage: bool) {
 
 /// The readings `first`, `first + step`, ...; they share nothing.
 fn read_share(answer: &Answer, asks_usage: bool, expected: &Expected, first: usize, step: usize) {
-    let caller = Caller::new(answer, asks_usage);
+    let mut caller = Caller::new(answer, asks_usage);
     let wire = &answer.wire;
-    let read = |pieces: &mut dyn Iterator<Item = &[u8]>, what: &dyn Fn() -> String| {
+    let mut read = |pieces: &mut dyn Iterator<Item = &[u8]>, what: &dyn Fn() -> String| {
         let outcome = caller.read(pieces);
         check(&outcome, expected).unwrap_or_else(|wrong| panic!("{}: {wrong}", what()));
     };
@@ -144,83 +139,51 @@ impl Caller {
         let bundle = first_two_cards();
         let now = Now::at(NOW.parse().unwrap());
         let model = answer.model(bundle.in_force(now.wall).unwrap());
-        let account = Account {
-            account: "acme".to_owned(),
-            tier: Tier::Credit,
-            status: Status::Active,
-            token_id: "tok_1".to_owned(),
-            daily_cap_pax: None,
-            canon_v: 2,
-        };
+        let gateway = Gateway { config: Config::parse(&config.to_string()).unwrap(), bundle: bundle.into() };
+        let native = Native::serving(Rc::default(), now, &gateway);
+        native.ledger.borrow_mut().open("t", credit_account("acme"));
         Self {
-            gateway: Rc::new(Gateway {
-                config: Config::parse(&config.to_string()).unwrap(),
-                bundle: bundle.into(),
-            }),
-            account: Arc::new(account),
-            now,
+            native,
             request: answer.request(&model, asks_usage),
             path: if answer.mode == Mode::Chat { "/v1/chat/completions" } else { "/v1/embeddings" },
-            content_type: if answer.stream { b"text/event-stream" } else { b"application/json" },
+            content_type: if answer.stream { "text/event-stream" } else { "application/json" },
         }
     }
 
     /// One call whose answer comes in these pieces.
-    fn read(&self, pieces: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
-        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        let headers =
-            [header(":method", "POST"), header(":path", self.path), header("authorization", "Bearer t")];
-        let mut outcome = Outcome { passed: Vec::new(), debit: None };
-        let mut exchange = Exchange::new(Rc::clone(&self.gateway));
-        let mut gate = Gatekeeper::new(self.now);
-        let mut step = |event: Event<'_>| {
-            let (mut replaced, mut effects) = (None, exchange.step(self.now, event));
-            while !effects.is_empty() {
-                let effect = effects.remove(0);
-                if let Effect::Settle { debit, .. } = &effect {
-                    let debit = serde_json::from_slice(&debit.to_canonical()).unwrap();
-                    assert!(outcome.debit.replace(debit).is_none(), "debited twice");
-                }
-                match gate.does(effect, self.now) {
-                    Ok(event) => {
-                        effects.extend(event.into_iter().flat_map(|event| exchange.step(self.now, event)));
-                    }
-                    Err(Effect::ReplaceBody(bytes)) => replaced = Some(bytes),
-                    Err(Effect::Reply(reply)) => {
-                        panic!("refused: {}", String::from_utf8_lossy(&reply.body))
-                    }
-                    Err(_) => {}
-                }
-            }
-            replaced
-        };
-        step(Event::Head {
-            headers: &headers,
-            end: false,
-            random: [7; 10],
-            outbox_has_room: true,
-            ledger_answers: true,
-        });
-        step(Event::Resolved(Resolution::Account(Arc::clone(&self.account))));
-        step(Event::Body { bytes: self.request.as_bytes(), end: true });
-        let content_type = self.content_type;
-        step(Event::AnswerHead {
-            status: 200,
-            content_type,
-            content_encoding: b"",
-            provider_request_id: None,
-            envoys_code: None,
-            end: false,
-        });
-        let mut passed = Vec::new();
-        for bytes in pieces {
-            match step(Event::AnswerBody { bytes, end: false }) {
-                Some(replaced) => passed.extend_from_slice(&replaced),
-                None => passed.extend_from_slice(bytes),
-            }
+    fn read(&mut self, pieces: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
+        let head = [(":method", "POST"), (":path", self.path), ("authorization", "Bearer t")];
+        let context = self.native.head(&head, false);
+        self.native.proxy().request_body(context, self.request.as_bytes(), true);
+        if self.goes_on(context) == Some(false) {
+            // Nobody knows the token yet, or any more.
+            self.native.settle();
         }
-        passed.extend(step(Event::AnswerBody { bytes: b"", end: true }).unwrap_or_default());
-        outcome.passed = passed;
-        outcome
+        let refusal = self.native.state.stream(context, |stream| stream.reply.take()).flatten();
+        assert!(refusal.is_none(), "refused: {refusal:?}");
+        assert_eq!(self.goes_on(context), Some(true));
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let head = [header(":status", "200"), header("content-type", self.content_type)];
+        self.native.answer_head(context, &head, false);
+        for bytes in pieces {
+            self.native.proxy().answer_body(context, bytes, false);
+        }
+        self.native.proxy().answer_body(context, b"", true);
+        let stream = self.native.proxy().close(context).unwrap();
+        end_of_body(&stream.passed_head.expect("its head"), &stream.passed);
+        Outcome { passed: stream.passed, debit: self.debit() }
+    }
+
+    fn goes_on(&self, context: u32) -> Option<bool> {
+        self.native.state.stream(context, |stream| stream.upstream.is_some())
+    }
+
+    /// What the ledger was told since it was last asked: one debit, or none.
+    fn debit(&mut self) -> Option<Value> {
+        self.native.settle();
+        assert!(self.native.records().is_empty(), "a record is left behind");
+        let debits = self.native.ledger.borrow_mut().take_debits();
+        assert!(debits.len() < 2, "debited twice: {debits:?}");
+        debits.first().map(|(_, bytes)| serde_json::from_slice(bytes).unwrap())
     }
 }

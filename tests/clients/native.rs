@@ -1,22 +1,18 @@
-//! The core alone: each body for each provider, whole, in single bytes and, if it is small, cut in two everywhere.
+//! Without an Envoy, by the production driver on the fake of one: each body for each provider, whole, in single bytes and, if it is small, cut in two everywhere.
 
 use crate::bodies::Body;
 use crate::common::case;
-use crate::common::memory::Gatekeeper;
+use crate::common::native::credit_account;
 use libtest_mimic::Trial;
-use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::{Model, RateCard};
 use pax_gateway::clock::{Moment, Now};
 use pax_gateway::config::{Config, Gateway};
-use pax_gateway::event::{Effect, Event, Resolution};
-use pax_gateway::exchange::Exchange;
-use pax_gateway::request::apply;
+use pax_gateway::fake::Native;
 use pax_gateway::usage::Mode;
 use pax_stack::{Layout, Place, Upstream};
 use serde_json::Value;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A larger body is not cut everywhere.
 const SMALL: usize = 2_048;
@@ -48,8 +44,10 @@ fn cases_of(bodies: &[Body], upstream: &Upstream, played: &str) -> Vec<Trial> {
             let promise = format!("native: {name}{played} takes every {route} body of a stock client");
             cases.push(case(promise, move || {
                 let config = Config::parse(&config).unwrap();
-                let gateway = Rc::new(Gateway { config, bundle: bundle.into() });
-                let refused = bodies.iter().filter_map(|body| refused(&gateway, now, body, &model));
+                let gateway = Gateway { config, bundle: bundle.into() };
+                let mut native = Native::serving(Rc::default(), Now::at(now), &gateway);
+                native.ledger.borrow_mut().open("mtx-any", credit_account("stock"));
+                let refused = bodies.iter().filter_map(|body| refused(&mut native, body, &model));
                 let refused: Vec<String> = refused.collect();
                 assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), bodies.len(), refused.join("\n"));
             }));
@@ -97,21 +95,23 @@ fn model_of(card: &RateCard, provider: &str, mode: Mode) -> Option<String> {
 }
 
 /// How a body was refused; `None` where it never was.
-fn refused(gateway: &Rc<Gateway>, now: Moment, body: &Body, model: &str) -> Option<String> {
+fn refused(native: &mut Native, body: &Body, model: &str) -> Option<String> {
     let text = body.for_model(model);
     let bytes = text.as_bytes();
     let last_cut = if bytes.len() <= SMALL { bytes.len() } else { 1 };
     let cut = (0..last_cut).map(|at| vec![&bytes[..at], &bytes[at..]]);
     let single = bytes.chunks(1).collect();
-    let readings = cut.chain([single]);
-    readings
-        .into_iter()
-        .find_map(|pieces| call(gateway, now, body, &pieces).err())
-        .map(|why| format!("{}: {why}", body.name))
+    let mut readings = cut.chain([single]);
+    let why = readings.find_map(|pieces| call(native, body, &pieces).err());
+    // A provider that was sent a call is owed for it, whether or not it answers.
+    native.settle();
+    assert!(native.records().is_empty(), "a record is left behind");
+    native.ledger.borrow_mut().take_debits();
+    why.map(|why| format!("{}: {why}", body.name))
 }
 
 /// One call on platform funding, by an account of tier credit, up to where it goes to the provider.
-fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Result<(), String> {
+fn call(native: &mut Native, body: &Body, pieces: &[&[u8]]) -> Result<(), String> {
     let headers = [
         (":method", "POST"),
         (":path", body.path()),
@@ -120,50 +120,22 @@ fn call(gateway: &Rc<Gateway>, now: Moment, body: &Body, pieces: &[&[u8]]) -> Re
         ("authorization", "Bearer mtx-any"),
         ("content-type", "application/json"),
     ];
-    let headers: Vec<(String, Vec<u8>)> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    let account = Account {
-        account: "stock".to_owned(),
-        tier: Tier::Credit,
-        status: Status::Active,
-        token_id: "tok_1".to_owned(),
-        daily_cap_pax: None,
-        canon_v: 2,
-    };
-    let mut exchange = Exchange::new(Rc::clone(gateway));
-    let mut effects = exchange.step(
-        Now::at(now),
-        Event::Head {
-            headers: &headers,
-            end: false,
-            random: [7; 10],
-            outbox_has_room: true,
-            ledger_answers: true,
-        },
-    );
-    let account = Resolution::Account(Arc::new(account));
-    effects.extend(exchange.step(Now::at(now), Event::Resolved(account)));
+    let context = native.head(&headers, false);
     for (index, bytes) in pieces.iter().enumerate() {
-        if exchange.reads_body() {
-            effects
-                .extend(exchange.step(Now::at(now), Event::Body { bytes, end: index + 1 == pieces.len() }));
-        }
+        native.proxy().request_body(context, bytes, index + 1 == pieces.len());
     }
-    let mut gate = Gatekeeper::new(Now::at(now));
-    let mut forwarded = Err("neither refused nor forwarded".to_owned());
-    while !effects.is_empty() {
-        match gate.does(effects.remove(0), Now::at(now)) {
-            Ok(event) => {
-                effects.extend(event.into_iter().flat_map(|event| exchange.step(Now::at(now), event)));
-            }
-            Err(Effect::Reply(reply)) => return Err(String::from_utf8_lossy(&reply.body).into_owned()),
-            Err(Effect::Forward(forward)) => {
-                forwarded = sends_it_all(&apply(&pieces.concat(), &forward.edits), body)
-            }
-            Err(_) => {}
-        }
+    if native.state.stream(context, |stream| stream.reply.is_none() && stream.upstream.is_none())
+        == Some(true)
+    {
+        // Nobody knows the token yet.
+        native.settle();
     }
-    forwarded
+    let stream = native.proxy().close(context).unwrap();
+    match (stream.reply, stream.upstream) {
+        (Some(reply), _) => Err(String::from_utf8_lossy(&reply.body).into_owned()),
+        (None, Some(upstream)) => sends_it_all(&upstream.body, body),
+        (None, None) => Err("neither refused nor forwarded".to_owned()),
+    }
 }
 
 /// What goes upstream is JSON, and says what the client said but for what the gateway may rewrite.

@@ -6,7 +6,7 @@
 pub mod calls_log;
 pub mod http;
 pub mod load;
-pub mod memory;
+pub mod native;
 pub mod prices;
 pub mod providers;
 pub mod world;

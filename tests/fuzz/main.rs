@@ -16,10 +16,14 @@
 mod answer_check;
 mod json_check;
 mod make;
+mod options_check;
+mod pairs_check;
 mod random;
 mod request_check;
 mod stream_check;
 mod tree;
+mod usage_check;
+mod words;
 
 use pax_gateway::usage::Mode;
 use random::Random;
@@ -44,15 +48,18 @@ pub enum Kind {
     Usage,
     /// A stream of events.
     Stream,
+    /// A header map, as Envoy hands it over.
+    Pairs,
 }
 
-const KINDS: [(Kind, &str); 6] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Json, "json"),
     (Kind::Chat, "chat"),
     (Kind::Embeddings, "embeddings"),
     (Kind::Document, "document"),
     (Kind::Usage, "usage"),
     (Kind::Stream, "stream"),
+    (Kind::Pairs, "pairs"),
 ];
 
 /// How bytes are cut: decided by the bytes themselves, so that a case is its bytes.
@@ -100,8 +107,9 @@ fn check(kind: Kind, bytes: &[u8], pieces: &Pieces) -> Result<(), String> {
         Kind::Chat => request_check::check(bytes, Mode::Chat, pieces),
         Kind::Embeddings => request_check::check(bytes, Mode::Embeddings, pieces),
         Kind::Document => answer_check::document(bytes, pieces),
-        Kind::Usage => answer_check::usage(bytes),
+        Kind::Usage => usage_check::usage(bytes),
         Kind::Stream => stream_check::check(bytes, pieces),
+        Kind::Pairs => pairs_check::check(bytes),
     }));
     checked.unwrap_or_else(|_| Err("a panic".to_owned()))
 }

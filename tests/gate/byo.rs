@@ -76,19 +76,7 @@ fn secrets() {
     ask(502, model, false, direct);
     world.behave(Behaviour { body: Some("not JSON".into()), times: Some(1), ..Behaviour::default() });
     ask(200, model, false, direct);
-    // Over HTTP/2, which another part of Envoy reads.
-    let bearer = format!("Bearer {TOKEN}");
-    let body = format!(r#"{{"model":"{model}","messages":[]}}"#);
-    let head: [(&[u8], &[u8]); 6] = [
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":authority", b"gateway.test"),
-        (b":path", b"/v1/chat/completions"),
-        (b"authorization", bearer.as_bytes()),
-        (b"x-matrix-byo-api-key", OWN_KEY.as_bytes()),
-    ];
-    let over_http2 = frames::call(world.stack.gateway_port(), &head, body.as_bytes());
-    assert!(over_http2.contains("\"usage\"") && !over_http2.contains(OWN_KEY), "{over_http2}");
+    over_http2(&world, model);
     let forwarded = answers.len() + 1;
     let mut ask = |status: u16, model: &str, more: &[(&str, &str)]| {
         let answer = call(&world, model, false, more);
@@ -109,6 +97,35 @@ fn secrets() {
         None,
     )));
 
+    own_keys_were_sent(&world, forwarded);
+    platform_key_pays(&world, model, &mut answers);
+    world.settle();
+    let entries = world.entries();
+    let byo: Vec<_> = entries.iter().filter(|entry| entry["funding"] == "byo").collect();
+    assert_eq!((byo.len(), entries.len()), (9, 10), "{} entries", entries.len());
+    assert!(byo.iter().all(|entry| entry["cost_pax"] == "0.000000000000"));
+    found_nowhere(&world, &answers);
+    world.replay();
+}
+
+/// Over HTTP/2, which another part of Envoy reads.
+fn over_http2(world: &World, model: &str) {
+    let bearer = format!("Bearer {TOKEN}");
+    let body = format!(r#"{{"model":"{model}","messages":[]}}"#);
+    let head: [(&[u8], &[u8]); 6] = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":authority", b"gateway.test"),
+        (b":path", b"/v1/chat/completions"),
+        (b"authorization", bearer.as_bytes()),
+        (b"x-matrix-byo-api-key", OWN_KEY.as_bytes()),
+    ];
+    let over_http2 = frames::call(world.stack.gateway_port(), &head, body.as_bytes());
+    assert!(over_http2.contains("\"usage\"") && !over_http2.contains(OWN_KEY), "{over_http2}");
+}
+
+/// The provider got so many calls, each with the caller's own key and no other secret.
+fn own_keys_were_sent(world: &World, forwarded: usize) {
     let received = world.take_received();
     assert_eq!(received.len(), forwarded);
     for request in &received {
@@ -124,15 +141,17 @@ fn secrets() {
         );
         assert_eq!(text.matches(OWN_KEY).count(), 1, "{text}");
     }
+}
 
-    // The reverse: without a key of the caller's own the platform's pays, also where the provider refuses it.
+/// The reverse: without a key of the caller's own the platform's pays, also where the provider refuses it.
+fn platform_key_pays(world: &World, model: &str, answers: &mut Vec<Answer>) {
     for status in [200, 401] {
         world.behave(Behaviour { status: Some(status), times: Some(1), ..Behaviour::default() });
-        answers.push(call(&world, model, false, &[]));
+        answers.push(call(world, model, false, &[]));
     }
     // An empty key is none, and no reason to take the platform's.
     answers.push(call(
-        &world,
+        world,
         model,
         false,
         &[("x-matrix-byo-api-key", "true"), ("x-matrix-user-api-key", "")],
@@ -147,14 +166,6 @@ fn secrets() {
             "{request:?}"
         );
     }
-
-    world.settle();
-    let entries = world.entries();
-    let byo: Vec<_> = entries.iter().filter(|entry| entry["funding"] == "byo").collect();
-    assert_eq!((byo.len(), entries.len()), (9, 10), "{} entries", entries.len());
-    assert!(byo.iter().all(|entry| entry["cost_pax"] == "0.000000000000"));
-    found_nowhere(&world, &answers);
-    world.replay();
 }
 
 /// Looks for key and token in all that was written, told or kept.

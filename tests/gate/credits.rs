@@ -89,7 +89,16 @@ fn forged(world: &mut World) {
         let refused = get(world, token, "/v1/credits", &[("x-pax-account", b"credits-rich")]);
         assert_eq!(refused.refusal(), "401 invalid_api_key");
     }
-    // On a call an identity is the token's as well, and the provider learns of none.
+    forged_on_a_call(world, &bearer);
+    for path in
+        ["/v1/credits/", "/v1/credits/ledger/", "/v1/credits/ledgers", "/v1/creditsx", "/v1/credits%2fledger"]
+    {
+        assert_eq!(get(world, &poor.token, path, &[]).refusal(), "404 unknown_route", "{path}");
+    }
+}
+
+/// On a call an identity is the token's as well, and the provider learns of none.
+fn forged_on_a_call(world: &mut World, bearer: &str) {
     world.behave(costs_all());
     let body = crate::play::body(OUTPUT_TOKENS, false);
     for name in ["x-pax-account", "x-matrix-account", "x-pax-provider"] {
@@ -105,11 +114,6 @@ fn forged(world: &mut World) {
         } else {
             assert_eq!(answer.refusal(), "429 daily_cap_exceeded", "it is the poor one's cap");
         }
-    }
-    for path in
-        ["/v1/credits/", "/v1/credits/ledger/", "/v1/credits/ledgers", "/v1/creditsx", "/v1/credits%2fledger"]
-    {
-        assert_eq!(get(world, &poor.token, path, &[]).refusal(), "404 unknown_route", "{path}");
     }
 }
 

@@ -24,10 +24,6 @@ fn call(target: &str, lines: &str, token: &str) -> Vec<u8> {
 fn others() {
     let world = World::start();
     let port = world.stack.gateway_port();
-    let said = |bytes: &[u8]| {
-        let answer = Connection::open(port).call(bytes);
-        if answer.status == 200 { "200".to_owned() } else { answer.refusal() }
-    };
     let path = "/v1/chat/completions";
     for (name, lines, expected) in [
         ("its own address", format!("Host: 127.0.0.1:{port}\r\n"), "200"),
@@ -58,12 +54,25 @@ fn others() {
         ("a star", "Host: *\r\n".to_owned(), "no"),
         ("none", String::new(), "no"),
     ] {
-        match (expected, said(&call(path, &lines, TOKEN)).as_str()) {
+        match (expected, said(port, &call(path, &lines, TOKEN)).as_str()) {
             // Some of it Envoy itself refuses as no HTTP.
             ("no", "421 unknown_host" | "400 invalid_request") => {}
             (expected, came) => assert_eq!(came, expected, "{name}: {lines:?}"),
         }
     }
+    full_urls(port);
+    over_http2(port);
+    nobody_is_asked(&world);
+    world.replay();
+}
+
+/// What a request is answered: 200, or the refusal.
+fn said(port: u16, bytes: &[u8]) -> String {
+    let answer = Connection::open(port).call(bytes);
+    if answer.status == 200 { "200".to_owned() } else { answer.refusal() }
+}
+
+fn full_urls(port: u16) {
     // A full URL names the host in the place of the header.
     for (target, host, expected) in [
         ("http://gateway.test", "evil.test", "200"),
@@ -74,10 +83,13 @@ fn others() {
         ("https://gateway.test:443", "evil.test", "400 invalid_request"),
         ("https://evil.test", "gateway.test", "400 invalid_request"),
     ] {
-        let bytes = call(&format!("{target}{path}"), &format!("Host: {host}\r\n"), TOKEN);
-        assert_eq!(said(&bytes), expected, "{target} {host}");
+        let bytes = call(&format!("{target}/v1/chat/completions"), &format!("Host: {host}\r\n"), TOKEN);
+        assert_eq!(said(port, &bytes), expected, "{target} {host}");
     }
-    over_http2(port);
+}
+
+fn nobody_is_asked(world: &World) {
+    let port = world.stack.gateway_port();
     // Nobody is asked whose token it is, on any route; who only asks whether it lives is answered.
     let asked = || world.stack.stat("cluster.ledger.upstream_rq_total").unwrap_or(0);
     world.settle();
@@ -87,18 +99,20 @@ fn others() {
             let bytes = format!(
                 "{method} {path} HTTP/1.1\r\nhost: evil.test\r\nauthorization: Bearer mtx-new\r\n\r\n"
             );
-            assert_eq!(said(bytes.as_bytes()), "421 unknown_host", "{method} {path}");
+            assert_eq!(said(port, bytes.as_bytes()), "421 unknown_host", "{method} {path}");
         }
     }
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(said(format!("GET {path} HTTP/1.1\r\nhost: 10.0.0.7:8080\r\n\r\n").as_bytes()), "200");
+        assert_eq!(
+            said(port, format!("GET {path} HTTP/1.1\r\nhost: 10.0.0.7:8080\r\n\r\n").as_bytes()),
+            "200"
+        );
         let posted = format!("POST {path} HTTP/1.1\r\nhost: evil.test\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(said(posted.as_bytes()), "421 unknown_host");
+        assert_eq!(said(port, posted.as_bytes()), "421 unknown_host");
     }
     world.settle();
     let after = asked();
     assert_eq!(after, before, "the ledger was asked for a stranger's host");
-    world.replay();
 }
 
 fn over_http2(port: u16) {

@@ -1,20 +1,16 @@
-//! The scenarios against the core alone: `Exchange::step`, with every body whole and in single bytes, the account
-//! known before the body or after it, and the answer cut in two at every byte.
+//! The scenarios without an Envoy: the production driver on the fake of one, with every body whole and in single bytes,
+//! the account known before the body or after it, and the answer cut in two at every byte.
 
 use crate::check::{Request, Seen};
-use crate::common::memory::Gatekeeper;
+use crate::common::native::{end_of_body, pieces, upstream_reset};
 use crate::common::prices::first_two_cards;
 use crate::format::{Provider, Scenario};
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::Now;
 use pax_gateway::config::{Config, Gateway};
-use pax_gateway::digest::Digest;
-use pax_gateway::event::{AnswerHead, ClosedBy, Effect, Event, Forward, Reply, Resolution};
-use pax_gateway::exchange::Exchange;
-use pax_gateway::request::apply;
+use pax_gateway::fake::{self, Map, Native};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Card v1 is in force.
 const NOON: &str = "2026-06-01T12:00:00Z";
@@ -66,13 +62,20 @@ const VARIANTS: [Variant; 4] = [
     Variant { request_bytes: 3, answer: Cut::Every(64), body_first: true },
 ];
 
-/// Runs a scenario in all variants.
+/// Runs a scenario in all variants, each in an Envoy of its own, whose ledger has its cards already.
 pub fn run(scenario: &Scenario) {
-    let gateway = Rc::new(Gateway { config: config(), bundle: first_two_cards().into() });
+    let gateway = Gateway { config: config(), bundle: first_two_cards().into() };
+    let now = Now::at(scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap());
+    let started = Native::serving(Rc::default(), now, &gateway);
     let length = scenario.provider.as_ref().map_or(0, |provider| provider.body().len());
     let cuts = (1..length).map(|at| Variant { answer: Cut::At(at), ..VARIANTS[0] });
     for variant in VARIANTS.into_iter().chain(cuts) {
-        let seen = Drive::new(scenario, variant, Rc::clone(&gateway)).run();
+        let shared = Map::clone(&started.around.shared);
+        let native = Native::serving(Rc::new(shared), now, &gateway);
+        for (token, account) in accounts(&scenario.ledger) {
+            native.ledger.borrow_mut().open(&token, account);
+        }
+        let seen = Drive { scenario, variant, native, gateway: &gateway, seen: Seen::default() }.run();
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| seen.check(scenario)));
         if let Err(panic) = told {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -84,209 +87,132 @@ pub fn run(scenario: &Scenario) {
 struct Drive<'a> {
     scenario: &'a Scenario,
     variant: Variant,
-    now: Now,
-    gateway: Rc<Gateway>,
-    exchange: Exchange,
-    gate: Gatekeeper,
-    token: Option<Digest>,
-    reply: Option<Reply>,
-    forward: Option<Forward>,
-    head: Option<AnswerHead>,
-    replaced: Option<Vec<u8>>,
+    gateway: &'a Gateway,
+    native: Native,
     seen: Seen,
 }
 
-impl<'a> Drive<'a> {
-    fn new(scenario: &'a Scenario, variant: Variant, gateway: Rc<Gateway>) -> Self {
-        let now = Now::at(scenario.clock.as_deref().unwrap_or(NOON).parse().unwrap());
-        Self {
-            scenario,
-            variant,
-            now,
-            exchange: Exchange::new(Rc::clone(&gateway)),
-            gate: Gatekeeper::new(now),
-            gateway,
-            token: None,
-            reply: None,
-            forward: None,
-            head: None,
-            replaced: None,
-            seen: Seen::default(),
-        }
-    }
-
-    fn step(&mut self, event: Event<'_>) {
-        for effect in self.exchange.step(self.now, event) {
-            if let Effect::Settle { debit, .. } = &effect {
-                debit.prove(&self.gateway.bundle).unwrap();
-                let entry = serde_json::from_slice(&debit.to_canonical()).unwrap();
-                assert!(self.seen.entry.replace(entry).is_none(), "debited twice");
-            }
-            let effect = match self.gate.does(effect, self.now) {
-                Ok(event) => {
-                    event.into_iter().for_each(|event| self.step(event));
-                    continue;
-                }
-                Err(effect) => effect,
-            };
-            match effect {
-                Effect::Resolve { token, .. } => self.token = Some(token),
-                Effect::Reply(reply) => assert!(self.reply.replace(reply).is_none(), "answered twice"),
-                Effect::Forward(forward) => {
-                    assert!(self.forward.replace(*forward).is_none(), "forwarded twice");
-                }
-                Effect::AnswerHead(head) => self.head = Some(head),
-                Effect::ReplaceBody(bytes) => self.replaced = Some(bytes),
-                Effect::KeyRefused { .. } => {}
-                effect @ (Effect::Open { .. } | Effect::Settle { .. } | Effect::Release(_)) => {
-                    panic!("the gate left {effect:?} undone")
-                }
-            }
-        }
-    }
-
+impl Drive<'_> {
     fn run(mut self) -> Seen {
-        let host = self.scenario.host.as_deref().unwrap_or("gateway.test");
+        let scenario = self.scenario;
+        let host = scenario.host.as_deref().unwrap_or("gateway.test");
         let mut headers = vec![
-            (":method".to_owned(), self.scenario.method.clone().into_bytes()),
-            (":path".to_owned(), self.scenario.path.clone().into_bytes()),
+            (":method".to_owned(), scenario.method.clone().into_bytes()),
+            (":path".to_owned(), scenario.path.clone().into_bytes()),
             (":authority".to_owned(), host.as_bytes().to_vec()),
             (":scheme".to_owned(), b"http".to_vec()),
         ];
-        headers.extend(
-            self.scenario.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())),
-        );
-        let end = self.scenario.body.is_none();
-        self.step(Event::Head {
-            headers: &headers,
-            end,
-            random: [7; 10],
-            outbox_has_room: true,
-            ledger_answers: true,
-        });
-        if !self.variant.body_first {
-            self.resolve();
-        }
-        let body = self.scenario.body.clone().unwrap_or_default();
-        let mut pieces = pieces(&body, self.variant.request_bytes).peekable();
-        while let Some(bytes) = pieces.next() {
-            if self.exchange.reads_body() {
-                let end = pieces.peek().is_none();
-                self.step(Event::Body { bytes, end });
-            }
-        }
-        self.resolve();
-        // What was refused never goes on; what was forwarded does.
-        match (self.reply.take(), self.forward.take()) {
-            (Some(reply), None) => {
-                assert!(self.exchange.request_waits(), "a refused request would go on");
-                self.replied(reply);
-            }
-            (None, Some(forward)) => {
-                assert!(!self.exchange.request_waits(), "the request waits");
-                self.forwarded(&forward, &body);
-            }
-            both => panic!("neither answered nor forwarded, or both: {both:?}"),
-        }
-        assert!(!self.exchange.answer_waits(), "the answer waits");
-        assert!(!self.gate.owes(), "a record is left behind");
-        self.seen
-    }
-
-    /// The ledger answers, if it was asked.
-    fn resolve(&mut self) {
-        let Some(token) = self.token.take() else { return };
-        let resolution = accounts(&self.scenario.ledger)
-            .into_iter()
-            .find(|(known, _)| Digest::of(&[known.as_bytes()]) == token)
-            .map_or(Resolution::Unknown, |(_, account)| Resolution::Account(Arc::new(account)));
-        if let Resolution::Account(account) = &resolution {
-            self.gate.knows(&account.account, self.now);
-        }
-        self.step(Event::Resolved(resolution));
-    }
-
-    fn replied(&mut self, reply: Reply) {
-        self.seen.status = reply.status;
-        self.seen.headers =
-            reply.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
-        self.seen.headers.push(("content-type".to_owned(), b"application/json".to_vec()));
-        self.seen.body = reply.body;
-        self.seen.complete = true;
-        self.step(Event::Closed(ClosedBy::Caller));
-    }
-
-    fn forwarded(&mut self, forward: &Forward, body: &[u8]) {
-        let value = |name: &str| {
-            let found = forward.headers.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
-        };
-        // `:scheme` and the like are not headers on the wire, and the authority is its `host`.
-        let headers = forward.headers.iter().filter(|(name, _)| !name.starts_with(':'));
-        let mut headers: Vec<(String, String)> = headers
-            .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
-            .collect();
-        headers.push(("host".to_owned(), value(":authority")));
         headers
-            .extend(forward.content_length.map(|length| ("content-length".to_owned(), length.to_string())));
-        let line = format!("{} {}", value(":method"), value(":path"));
-        self.seen.upstream = Some(Request { line, headers, body: apply(body, &forward.edits) });
-        let provider = self.scenario.provider.as_ref().expect("a provider that answers");
-        self.answer(provider);
+            .extend(scenario.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
+        let context = self.native.head_of(&headers, scenario.body.is_none());
+        if !self.variant.body_first {
+            self.native.settle();
+        }
+        let body = scenario.body.as_deref().unwrap_or_default();
+        let mut pieces = pieces(body, self.variant.request_bytes).peekable();
+        while let Some(bytes) = pieces.next().filter(|_| scenario.body.is_some()) {
+            self.native.proxy().request_body(context, bytes, pieces.peek().is_none());
+        }
+        self.native.settle();
+        let goes_on = self.native.state.stream(context, |stream| stream.upstream.is_some()).unwrap();
+        if goes_on {
+            let provider = scenario.provider.as_ref().expect("a provider that answers");
+            self.answer(context, provider);
+        }
+        self.native.reply_passes(context);
+        let stream = self.native.proxy().close(context).unwrap();
+        self.native.settle();
+        assert!(self.native.records().is_empty(), "a record is left behind");
+        self.debited();
+        self.passed(stream)
     }
 
-    fn answer(&mut self, provider: &Provider) {
-        let find = |wanted: &str| {
-            let found = provider.headers.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        self.seen.status = provider.status;
-        self.step(Event::AnswerHead {
-            status: provider.status,
-            content_type: provider.content_type.as_bytes(),
-            content_encoding: &find("content-encoding"),
-            provider_request_id: None,
-            envoys_code: None,
-            end: false,
-        });
-        if let Some(reply) = self.reply.take() {
-            assert!(self.exchange.answer_waits(), "the provider's answer would go on");
-            return self.replied(reply);
+    /// Nothing but one debit, which proves itself.
+    fn debited(&mut self) {
+        let ledger = self.native.ledger.borrow();
+        assert!(ledger.debits().len() < 2, "debited twice: {:?}", ledger.debits());
+        if let Some((debit, bytes)) = ledger.debits().first() {
+            debit.prove(&self.gateway.bundle).unwrap();
+            self.seen.entry = Some(serde_json::from_slice(bytes).unwrap());
         }
+    }
+
+    fn answer(&self, context: u32, provider: &Provider) {
+        let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
         let whole = provider.body();
-        let answer: Vec<&[u8]> = match self.variant.answer {
+        let mut headers = vec![
+            header(":status", provider.status.to_string().as_bytes()),
+            header("content-type", provider.content_type.as_bytes()),
+        ];
+        if !provider.cut {
+            headers.push(header("content-length", whole.len().to_string().as_bytes()));
+        }
+        headers.extend(provider.headers.clone());
+        self.native.answer_head(context, &headers, false);
+        let pieces: Vec<&[u8]> = match self.variant.answer {
             Cut::Every(size) => pieces(&whole, size).collect(),
             Cut::At(at) => vec![&whole[..at], &whole[at..]],
         };
-        for (index, &bytes) in answer.iter().enumerate() {
-            let end = index + 1 == answer.len() && !provider.cut;
-            self.replaced = None;
-            self.step(Event::AnswerBody { bytes, end });
-            let passed = self.replaced.take();
-            if passed.is_some() {
-                assert!(
-                    self.head.as_ref().is_some_and(|head| head.length_changes),
-                    "content-length would be wrong"
-                );
+        for (index, bytes) in pieces.iter().enumerate() {
+            let is_replaced = self.native.state.stream(context, |stream| stream.reply.is_some());
+            if is_replaced == Some(false) {
+                let end = index + 1 == pieces.len() && !provider.cut;
+                self.native.proxy().answer_body(context, bytes, end);
             }
-            self.seen.body.extend(passed.unwrap_or_else(|| bytes.to_vec()));
         }
-        self.seen.complete = !provider.cut;
-        self.step(Event::Closed(ClosedBy::Provider));
-        let added = self.head.take().map(|head| head.add).unwrap_or_default();
-        self.seen.headers = provider.headers.clone();
-        self.seen.headers.retain(|(name, _)| added.iter().all(|(other, _)| other != name));
-        self.seen.headers.push(("content-type".to_owned(), provider.content_type.clone().into_bytes()));
+        if provider.cut {
+            upstream_reset(&self.native, context);
+        }
+    }
+
+    /// What was seen of a stream that is over.
+    fn passed(mut self, stream: fake::Stream) -> Seen {
+        let is_answered_here = stream.upstream.is_none();
+        if let Some(upstream) = stream.upstream {
+            assert!(!upstream.mark.is_empty(), "no route would take it");
+            self.seen.upstream = Some(request(upstream));
+        }
+        let is_cut = self.scenario.provider.as_ref().is_some_and(|provider| provider.cut);
+        let (headers, body, complete) = match (stream.reply, stream.passed_head) {
+            // In the place of an answer whose head had come.
+            (Some(reply), None) => {
+                let status = (":status".to_owned(), reply.status.to_string().into_bytes());
+                (std::iter::once(status).chain(reply.headers).collect(), reply.body, true)
+            }
+            (reply, Some(headers)) => {
+                let is_ours = reply.is_none_or(|reply| reply.body == stream.passed);
+                assert!(is_ours, "something else came than the reply");
+                (headers, stream.passed, is_answered_here || !is_cut)
+            }
+            (None, None) => panic!("neither answered nor forwarded"),
+        };
+        assert!(stream.answer.is_empty(), "the answer waits");
+        end_of_body(&headers, &body);
+        self.seen.headers = headers;
+        self.seen.status = self.seen_status();
+        (self.seen.body, self.seen.complete) = (body, complete);
         self.seen
-            .headers
-            .extend(added.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())));
+    }
+
+    fn seen_status(&self) -> u16 {
+        let status = self.seen.headers.iter().find(|(name, _)| name == ":status");
+        String::from_utf8_lossy(&status.expect("a status").1).parse().unwrap()
     }
 }
 
-/// The bytes in pieces; one empty piece where there are none.
-fn pieces(bytes: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
-    let empty = bytes.is_empty().then_some(bytes);
-    empty.into_iter().chain(bytes.chunks(size.min(bytes.len().max(1))))
+/// A request, as it is on the wire: `:scheme` and the like are no headers there, and the authority is its `host`.
+fn request(upstream: fake::Upstream) -> Request {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let value = |name: &str| {
+        let found = upstream.headers.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| text(value)).unwrap_or_default()
+    };
+    let headers = upstream.headers.iter().filter(|(name, _)| !name.starts_with(':'));
+    let mut headers: Vec<(String, String)> =
+        headers.map(|(name, value)| (name.clone(), text(value))).collect();
+    headers.push(("host".to_owned(), value(":authority")));
+    let line = format!("{} {}", value(":method"), value(":path"));
+    Request { line, headers, body: upstream.body }
 }
 
 /// The demo accounts and the scenario's own, by token.

@@ -23,8 +23,8 @@ def binary(name: str) -> str | None:
 
 
 def documented() -> dict[str, tuple[str, list[str]]]:
-    """README's table: each metric's kind and labels."""
-    rows = re.findall(r"^\| `((?:pax|gen_ai)_\w+)` \| (\w+) \|([^|]*)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The table of docs/metrics.md: each metric's kind and labels."""
+    rows = re.findall(r"^\| `((?:pax|gen_ai)_\w+)` \| (\w+) \|([^|]*)\|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
     return {name: (kind, re.findall(r"`(\w+)`", labels)) for name, kind, labels in rows}
 
 

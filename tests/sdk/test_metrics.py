@@ -1,5 +1,5 @@
-"""The metrics as an operator's Prometheus has them after an hour of traffic: their names and labels are README.md's, their
-sums are the ledger's, and no caller can make a series.
+"""The metrics as an operator's Prometheus has them after an hour of traffic: their names and labels are those of docs/metrics.md,
+their sums are the ledger's, and no caller can make a series.
 
 Debian's Prometheus: `envoy/tools.sh prometheus` installs it, and says so loudly where it cannot; then this is left out.
 """

@@ -110,8 +110,6 @@ fn callers() -> Vec<Ending> {
 
 fn cuts() -> Vec<Ending> {
     let cut = |behaviour: Behaviour, at: usize| Behaviour { cut_after_bytes: Some(at), ..behaviour };
-    let stall = |behaviour: Behaviour, at: usize| Behaviour { stall_after_bytes: Some(at), ..behaviour };
-    let silent = Behaviour { delay_ms: Some(9_000), ..Behaviour::default() };
     let large = JSON.replace("12345678", &"12345678".repeat(100_000));
     let stream = events(&[EVENT, EVENT, USAGE_EVENT, DONE]);
     let before_done = EVENT.len() * 2 + USAGE_EVENT.len();
@@ -166,6 +164,16 @@ fn cuts() -> Vec<Ending> {
             "200 cut",
             "reported provider_broke_off 90 8",
         ),
+    ]
+}
+
+/// The provider says nothing more, and keeps its connection.
+fn silences() -> Vec<Ending> {
+    let stall = |behaviour: Behaviour, at: usize| Behaviour { stall_after_bytes: Some(at), ..behaviour };
+    let silent = Behaviour { delay_ms: Some(9_000), ..Behaviour::default() };
+    let stream = events(&[EVENT, EVENT, USAGE_EVENT, DONE]);
+    let before_done = EVENT.len() * 2 + USAGE_EVENT.len();
+    vec![
         stays(false, "provider is silent before its head", silent.clone(), "504 upstream_timeout", "none"),
         stays(true, "provider is silent before its stream's head", silent, "504 upstream_timeout", "none"),
         stays(
@@ -193,11 +201,7 @@ fn cuts() -> Vec<Ending> {
 }
 
 fn answers() -> Vec<Ending> {
-    let gzip = |behaviour: Behaviour| Behaviour { gzip: true, ..behaviour };
-    let error_event = format!("data: {ERROR}\n\n");
     let silent_json = r#"{"id":"a","choices":[{"message":{"content":"12345678"}}]}"#;
-    let html = Behaviour { content_type: Some("text/html".to_owned()), ..json("<html>sorry</html>") };
-    let moved = Behaviour { status: Some(302), ..json("{}") };
     vec![
         stays(false, "JSON with usage", json(JSON), "200 whole", "reported complete 90 8"),
         stays(
@@ -229,6 +233,16 @@ fn answers() -> Vec<Ending> {
             "200 whole",
             "estimated complete 101 2",
         ),
+    ]
+}
+
+/// Answers that are errors, or cannot be read, and none at all.
+fn failures() -> Vec<Ending> {
+    let gzip = |behaviour: Behaviour| Behaviour { gzip: true, ..behaviour };
+    let error_event = format!("data: {ERROR}\n\n");
+    let html = Behaviour { content_type: Some("text/html".to_owned()), ..json("<html>sorry</html>") };
+    let moved = Behaviour { status: Some(302), ..json("{}") };
+    vec![
         stays(false, "4xx", Behaviour::status(429), "429 standin_status", "none"),
         stays(true, "4xx to a stream", Behaviour::status(400), "400 standin_status", "none"),
         stays(false, "5xx", Behaviour::status(500), "500 standin_status", "none"),
@@ -350,7 +364,7 @@ pub fn table() {
     println!(
         "| ending | the caller saw | entry: provenance, ending, input, output | cost |\n| --- | --- | --- | --- |"
     );
-    let endings = [callers(), cuts(), answers(), early_answers()].concat();
+    let endings = [callers(), cuts(), silences(), answers(), failures(), early_answers()].concat();
     for (number, ending) in endings.iter().enumerate() {
         let outcome = drive(&world, &provider, number, ending);
         let Ending { name, saw, entry, .. } = ending;

@@ -234,37 +234,49 @@ impl Builder {
         stack.demo = demo::make_accounts(&stack, self.tokens)?;
         stack.start_ledger()?;
         tell("starting Envoy with the filter");
-        let place = Place {
-            gateway_address: "127.0.0.1".into(),
-            gateway_port,
-            liveness_port: stack.liveness_port,
-            admin_port: stack.admin_port,
-            ledger_host: "127.0.0.1".into(),
-            ledger_port: stack.ledger_internal_port,
-            ledger_public_port: stack.ledger_public_port,
-            wasm: stack.layout.wasm.clone(),
-            filter: stack.filter_file(),
-            ca_file: None,
-            hosts: self.hosts,
-            calls_log: stack.calls_log.clone(),
-            workers: stack.concurrency,
-        };
         let own_keys = self.own_keys && stack.upstream != Upstream::Providers;
-        let rendered = render(&stack.layout, &place, &stack.upstream, |filter| {
+        let change = |filter: &mut Value| {
             if own_keys {
                 providers::take_own_keys(filter);
             }
             (self.change)(filter);
-        })?;
-        for (file, text) in [
-            (stack.config_file(), (self.change_envoy)(rendered.envoy)?),
-            (stack.filter_file(), rendered.filter),
-            // For `pax-stack reload`, which asks Envoy how it went.
-            (stack.run_dir().join("admin"), stack.admin_port.to_string()),
-        ] {
-            std::fs::write(&file, text).map_err(StackError::io("write", &file))?;
-        }
+        };
+        write_configuration(&stack, self.hosts, change, self.change_envoy)?;
         stack.start_envoy()?;
         Ok(stack)
     }
+}
+
+/// Renders what Envoy reads and puts it into the stack's run folder.
+fn write_configuration(
+    stack: &Stack,
+    hosts: Vec<String>,
+    change: impl FnOnce(&mut Value),
+    change_envoy: impl FnOnce(String) -> Result<String, StackError>,
+) -> Result<(), StackError> {
+    let place = Place {
+        gateway_address: "127.0.0.1".into(),
+        gateway_port: stack.gateway_port,
+        liveness_port: stack.liveness_port,
+        admin_port: stack.admin_port,
+        ledger_host: "127.0.0.1".into(),
+        ledger_port: stack.ledger_internal_port,
+        ledger_public_port: stack.ledger_public_port,
+        wasm: stack.layout.wasm.clone(),
+        filter: stack.filter_file(),
+        ca_file: None,
+        hosts,
+        calls_log: stack.calls_log.clone(),
+        workers: stack.concurrency,
+    };
+    let rendered = render(&stack.layout, &place, &stack.upstream, change)?;
+    for (file, text) in [
+        (stack.config_file(), change_envoy(rendered.envoy)?),
+        (stack.filter_file(), rendered.filter),
+        // For `pax-stack reload`, which asks Envoy how it went.
+        (stack.run_dir().join("admin"), stack.admin_port.to_string()),
+    ] {
+        std::fs::write(&file, text).map_err(StackError::io("write", &file))?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::folder::run_filter;
 use crate::{Layout, StackError, http, render};
 use pax_gateway::bundle::Bundle;
+use pax_gateway::card_file::{LOCK, is_card};
 use pax_gateway::config::Gateway;
 use pax_gateway::doc::{self, Mistakes};
 use serde_json::{Map, Value, json};
@@ -16,14 +17,14 @@ const DISCOVERY: &str = "extension_config_discovery.http_filter.pax_gateway";
 /// The filter's gauge: so many cards price calls.
 const CARDS_GAUGE: &str = "wasmcustom.pax_rate_cards";
 
-/// `rate_cards` of the filter's configuration: every `ratecards/vN.json` and `LOCK`, byte for byte; None where the
+/// `rate_cards` of the filter's configuration: every card and `LOCK` in `ratecards/`, byte for byte; None where the
 /// layout has no such folder, so that the cards that are built in hold.
 ///
 /// # Errors
 /// [`StackError::Io`] when a file cannot be read.
 pub(crate) fn read(layout: &Layout) -> Result<Option<Value>, StackError> {
     let folder = layout.root.join("ratecards");
-    let lock = folder.join("LOCK");
+    let lock = folder.join(LOCK);
     // Cards that cannot be read are not cards that are not there: that would price calls by the built-in ones.
     if !lock.try_exists().map_err(StackError::io("read", &lock))? {
         return Ok(None);
@@ -52,12 +53,6 @@ pub fn rate_cards(layout: &Layout) -> Result<Value, StackError> {
     let bundle = Bundle::read(node, "rate_cards", &mut mistakes);
     mistakes.or(bundle).map_err(|mistakes| StackError::Config(mistakes.to_string()))?;
     Ok(cards)
-}
-
-/// Whether a file's name is that of a card: `vN.json`.
-fn is_card(name: &str) -> bool {
-    let number = name.strip_prefix('v').and_then(|rest| rest.strip_suffix(".json"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The text of the filter's file with its configuration changed.
@@ -175,9 +170,6 @@ mod tests {
         let v1 = std::fs::read_to_string(layout.root.join("ratecards/v1.json")).unwrap();
         assert_eq!(cards["files"]["v1.json"], v1.as_str());
         assert!(cards["lock"].as_str().unwrap().contains("  v1.json\n"));
-        assert!(
-            !is_card("v1.json.new") && !is_card("v.json") && !is_card("schema.json") && is_card("v12.json")
-        );
     }
 
     #[test]

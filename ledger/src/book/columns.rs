@@ -1,62 +1,25 @@
 //! An entry as columns: every field of the debit, as a database can query it.
 
-use pax_gateway::debit::Debit;
-use serde_json::Value as Json;
+use std::sync::LazyLock;
 
-/// The columns that repeat a field of the debit: those of version 1 in its order, then what version 2 has beside them.
-/// Only `cost_picopax` is named otherwise than its field, because its unit is another.
-pub const COLUMNS: [&str; 50] = [
-    "canon_v",
-    "kind",
-    "exchange_id",
-    "account",
-    "tier",
-    "token_id",
-    "funding",
-    "slot",
-    "intent_id",
-    "goal_id",
-    "mode",
-    "model",
-    "provider",
-    "stream",
-    "upstream_status",
-    "response_id",
-    "service_tier",
-    "ending",
-    "flags",
-    "provenance",
-    "usage_rules",
-    "usage",
-    "estimator",
-    "estimated_from",
-    "tokens_input",
-    "tokens_cached_input",
-    "tokens_cache_write_input",
-    "tokens_audio_input",
-    "tokens_output",
-    "tokens_audio_output",
-    "tokens_reasoning_output",
-    "cost_picopax",
-    "rate_table_v",
-    "card_sha256",
-    "occurred_at",
-    "settled_at",
-    "utc_day",
-    "asked_model",
-    "provider_request_id",
-    "hold_id",
-    "n",
-    "stated_maximum",
-    "input_limit",
-    "output_limit",
-    "unseen_ms",
-    "tokens_cache_write_1h_input",
-    "tokens_image_input",
-    "tokens_image_output",
-    "first_byte_ms",
-    "duration_ms",
-];
+use pax_gateway::canonical::Field;
+use pax_gateway::debit::Debit;
+use pax_gateway::field;
+use pax_gateway::text::AsText;
+
+/// The fields in the order of their columns: those of version 1 in its order, then what each later version added.
+static FIELDS: LazyLock<Vec<&Field<Debit>>> = LazyLock::new(|| {
+    let mut fields: Vec<_> = Debit::FIELDS.iter().collect();
+    fields.sort_by_key(|field| field.since);
+    fields
+});
+
+/// The columns that repeat a field of the debit. Only `cost_picopax` is named otherwise than its field, because its unit
+/// is another.
+pub static COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let name = |field: &&Field<Debit>| if field.name == "cost_pax" { "cost_picopax" } else { field.name };
+    FIELDS.iter().map(name).collect()
+});
 
 /// What stands in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,27 +49,33 @@ impl std::fmt::Display for Value {
 /// debit's version lacks is NULL.
 ///
 /// # Errors
-/// Which number is too large for a column, or which field is missing.
+/// Which number is too large for a column.
 pub fn columns(debit: &Debit) -> Result<Vec<Value>, String> {
-    let json = serde_json::from_slice(&debit.to_canonical()).map_err(|error| error.to_string())?;
-    COLUMNS.iter().map(|name| column(debit, &json, name)).collect()
+    FIELDS.iter().map(|field| column(debit, field)).collect()
 }
 
-fn column(debit: &Debit, json: &Json, name: &str) -> Result<Value, String> {
-    if name == "cost_picopax" {
-        return Ok(Value::Int(debit.cost_pax.picopax()));
+fn column(debit: &Debit, field: &Field<Debit>) -> Result<Value, String> {
+    if !debit.has(field) {
+        return Ok(Value::Null);
     }
-    match json.get(name) {
-        None | Some(Json::Null) => Ok(Value::Null),
-        Some(Json::Bool(truth)) => Ok(Value::Int(i64::from(*truth))),
-        Some(Json::Number(number)) => {
-            let whole = number.as_i64().map(Value::Int);
-            whole.ok_or_else(|| format!("{name} is {number}, more than a ledger can hold"))
+    Ok(match (field.value)(debit) {
+        field::Value::Null => Value::Null,
+        field::Value::Truth(truth) => Value::Int(i64::from(truth)),
+        field::Value::Number(number) => {
+            let whole = i64::try_from(number).map(Value::Int);
+            whole.map_err(|_| format!("{} is {number}, more than a ledger can hold", field.name))?
         }
-        Some(Json::String(text)) => Ok(Value::Text(text.clone())),
-        Some(other) => {
-            // A number inside (of an estimate) is compared as text, so it need not fit a column.
-            Ok(Value::Text(other.to_string()))
-        }
-    }
+        field::Value::Word(word) => Value::Text(word.to_owned()),
+        field::Value::Text(text) => Value::Text(text.to_owned()),
+        field::Value::Exact(exact) => Value::Text(exact.text()),
+        field::Value::Amount(amount) => Value::Int(amount.picopax()),
+        field::Value::Json(json) => Value::Text(sorted(json)?),
+    })
+}
+
+/// JSON with the keys of its objects in the alphabet's order, as these columns have always had them. A number in it (of
+/// an estimate) is part of a text, so it need not fit a column.
+fn sorted(json: &dyn AsText) -> Result<String, String> {
+    let json: serde_json::Value = serde_json::from_str(&json.text()).map_err(|error| error.to_string())?;
+    Ok(json.to_string())
 }

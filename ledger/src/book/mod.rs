@@ -17,10 +17,11 @@ pub use sum::Sum;
 
 use pax_gateway::account::{Funding, Tier};
 use pax_gateway::clock::UtcDay;
-use pax_gateway::debit::{CANON_MAX, CANON_VERSIONS, Debit};
+use pax_gateway::debit::{CANON_MAX, Debit};
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
+use pax_gateway::wire::CANON_VERSIONS;
 use pax_gateway::wire::{DebitReply, Outcome};
 
 /// The hash that stands before an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.

@@ -28,7 +28,8 @@ fn each_field_of_a_debit_is_a_column() {
     let debit = reported(1, "free", Tier::Free);
     let json = serde_json::to_value(&debit).unwrap();
     let mut fields: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut columns = COLUMNS.map(|name| if name == "cost_picopax" { "cost_pax" } else { name });
+    let name = |name: &&'static str| if *name == "cost_picopax" { "cost_pax" } else { *name };
+    let mut columns: Vec<_> = COLUMNS.iter().map(name).collect();
     fields.sort_unstable();
     columns.sort_unstable();
     assert_eq!(fields, columns);
@@ -56,6 +57,29 @@ fn columns_hold_what_the_debit_says() {
         assert_eq!(column(name), expected, "{name}");
     }
     assert_eq!(column("cost_picopax"), debit.cost_pax.picopax().to_string());
+}
+
+#[test]
+fn columns_are_what_the_canonical_bytes_say_in_either_version() {
+    let mut flagged = estimated(3, "free", Tier::Credit);
+    flagged.flags = vec![pax_gateway::debit::Flag::UsageZero, pax_gateway::debit::Flag::PartUnpriced];
+    let mut debits = vec![reported(1, "free", Tier::Free), byo(2, "free", Tier::Free), flagged];
+    let golden = include_str!("../../../tests/golden/debit_v2.json");
+    debits.extend(golden.lines().map(|line| Debit::from_canonical(line.as_bytes()).unwrap()));
+    for debit in debits {
+        let json: serde_json::Value = serde_json::from_slice(&line(&debit)).unwrap();
+        for (name, found) in COLUMNS.iter().zip(columns(&debit).unwrap()) {
+            let expected = match json.get(name) {
+                _ if *name == "cost_picopax" => Value::Int(debit.cost_pax.picopax()),
+                None | Some(serde_json::Value::Null) => Value::Null,
+                Some(serde_json::Value::Bool(truth)) => Value::Int(i64::from(*truth)),
+                Some(serde_json::Value::Number(number)) => Value::Int(number.as_i64().unwrap()),
+                Some(serde_json::Value::String(text)) => Value::Text(text.clone()),
+                Some(list_or_object) => Value::Text(list_or_object.to_string()),
+            };
+            assert_eq!(found, expected, "{name} of version {}", debit.canon_v);
+        }
+    }
 }
 
 #[test]

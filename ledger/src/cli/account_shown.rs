@@ -6,7 +6,7 @@ use pax_gateway::clock::{Moment, UtcDay};
 use pax_gateway::pax::Pax;
 use serde::Serialize;
 
-use super::accounts::{AccountJson, no_account, status_text, tier_text};
+use super::accounts::{AccountJson, no_account, status_text};
 use super::tokens::{TokenJson, state};
 use super::{print, print_json};
 use crate::book::Sum;
@@ -81,7 +81,7 @@ pub(super) async fn run(store: &Store, name: &str, json: bool) -> Result<(), Err
 fn text(account: &AccountRow, today: &Today, last: Option<&LastEntry>, tokens: &[TokenRow]) -> String {
     let mut lines = vec![
         format!("account {}", account.name),
-        row("tier", tier_text(account.tier)),
+        row("tier", account.tier.name()),
         row("status", status_text(account.status)),
         row("created", account.created_at),
     ];

@@ -45,20 +45,20 @@ async fn create_account(
     }
     let cap = daily_cap.map_or_else(String::new, |cap| format!(", daily cap {cap} PAX"));
     if store.create_account(name, tier, daily_cap, now()).await? {
-        return print(&format!("created account {name} (tier {}{cap})", tier_text(tier)));
+        return print(&format!("created account {name} (tier {}{cap})", tier.name()));
     }
     let existing = store.account(name).await?;
     let same_cap = daily_cap.is_none() || existing.as_ref().is_some_and(|row| row.daily_cap == daily_cap);
     let existing = existing.map(|row| row.tier);
     if if_missing && existing == Some(tier) && same_cap {
-        return print(&format!("account {name} exists already (tier {}{cap})", tier_text(tier)));
+        return print(&format!("account {name} exists already (tier {}{cap})", tier.name()));
     }
     let hint = match (if_missing, existing == Some(tier)) {
         (false, _) => "--if-missing lets that pass".to_owned(),
         (true, false) => "its tier is another one".to_owned(),
         (true, true) => format!("its daily cap is another one, which `pax-ledger account cap {name}` sets"),
     };
-    let tier = existing.map_or("unknown", tier_text);
+    let tier = existing.map_or("unknown", Tier::name);
     Err(Error::Operator(format!("account {name} exists already, with tier {tier}; {hint}")))
 }
 
@@ -92,7 +92,7 @@ async fn list_accounts(store: &Store, json: bool) -> Result<(), Error> {
             (Tier::Free, None) => "default".to_owned(),
             (Tier::Credit, None) => "-".to_owned(),
         };
-        let (tier, status) = (tier_text(row.tier).to_owned(), status_text(row.status).to_owned());
+        let (tier, status) = (row.tier.name().to_owned(), status_text(row.status).to_owned());
         let (entries, balance) = (row.account_seq.to_string(), row.balance.to_string());
         table.push([row.name, tier, status, entries, balance, cap]);
     }
@@ -137,13 +137,6 @@ async fn set_status(store: &Store, name: &str, status: Status) -> Result<(), Err
         Status::Disabled => ("disabled", "; filters that know it go on until their caches expire"),
     };
     print(&format!("{done} account {name}{note}"))
-}
-
-pub(super) fn tier_text(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Free => "free",
-        Tier::Credit => "credit",
-    }
 }
 
 pub(super) fn status_text(status: Status) -> &'static str {

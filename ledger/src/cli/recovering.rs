@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use pax_gateway::wire::Outcome;
 
-use super::accounts::tier_text;
 use super::print;
 use crate::book;
 use crate::error::Error;
@@ -61,7 +60,7 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
             missing.push(format!(
                 "`pax-ledger account create {} --tier {}`",
                 account.name,
-                tier_text(account.tier)
+                account.tier.name()
             ));
         }
     }

@@ -2,9 +2,10 @@
 
 use pax_gateway::card::Model;
 use pax_gateway::debit::{Debit, Flag, Provenance};
-use pax_gateway::estimate::{Bytes1, Bytes2, EstimatedFrom, LIMIT_SLACK, Side, TextBytes};
+use pax_gateway::estimate::{Bytes1, Bytes2, EstimatedFrom, LIMIT_SLACK, Side};
 use pax_gateway::pax::Tokens;
 use pax_gateway::price::{INPUT_PARTS, OUTPUT_PARTS, Part};
+use pax_gateway::text_bytes::TextBytes;
 use pax_gateway::usage::{Mode, Rules};
 
 use super::{on_one_line, row};

@@ -8,11 +8,12 @@ use std::fmt;
 
 use pax_gateway::bundle::Bundle;
 use pax_gateway::card::RateCard;
+use pax_gateway::card_file::{LOCK, name_of, version_of};
 use pax_gateway::clock::Moment;
 use pax_gateway::doc::Mistake;
 
 use crate::decimal::dollars;
-use crate::folder::{CardFile, Folder, lock_entry, version_of};
+use crate::folder::{CardFile, Folder, lock_entry};
 use crate::order::{self, Dated};
 use crate::prices::{self, Which};
 use crate::spans::{self, Places};
@@ -151,7 +152,7 @@ fn finding(level: Level, file: &str, line: usize, path: &str, what: impl Into<St
 fn place(folder: &Folder, mistake: &Mistake) -> Finding {
     let Mistake { path, what } = mistake;
     if let Some(line) = path.strip_prefix("LOCK:") {
-        return finding(Level::Mistake, "LOCK", line.parse().unwrap_or(0), "", what);
+        return finding(Level::Mistake, LOCK, line.parse().unwrap_or(0), "", what);
     }
     for card in &folder.cards {
         let Some(rest) = path.strip_prefix(&card.name) else { continue };
@@ -165,7 +166,7 @@ fn place(folder: &Folder, mistake: &Mistake) -> Finding {
     }
     // A card that is locked and missing: LOCK says where.
     match folder.lock_line(path) {
-        Some(line) => finding(Level::Mistake, "LOCK", line, "", format!("{path} {what}")),
+        Some(line) => finding(Level::Mistake, LOCK, line, "", format!("{path} {what}")),
         None => finding(Level::Mistake, "", 0, path, what),
     }
 }
@@ -204,7 +205,7 @@ fn gaps(folder: &Folder) -> Vec<Finding> {
                 format!("versions {due} to {} are missing", version - 1)
             };
             let what = format!("{missing}: versions follow each other from 1");
-            gaps.push(finding(Level::Mistake, &format!("v{version}.json"), 0, "", what));
+            gaps.push(finding(Level::Mistake, &name_of(version), 0, "", what));
         }
         due = version.saturating_add(1);
     }
@@ -263,7 +264,7 @@ fn unpublished(folder: &Folder, published: &str) -> Vec<Finding> {
             let name = line.split_once("  ").map_or(line, |(_, name)| name);
             let what =
                 format!("{name} was published with another hash, or is gone: a published card never changes");
-            gone.push(finding(Level::Mistake, "LOCK", folder.lock_line(name).unwrap_or(0), "", what));
+            gone.push(finding(Level::Mistake, LOCK, folder.lock_line(name).unwrap_or(0), "", what));
         }
     }
     gone

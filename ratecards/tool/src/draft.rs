@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use pax_gateway::card::RateCard;
+use pax_gateway::card_file::name_of;
 use pax_gateway::clock::Moment;
 
 use crate::Failed;
@@ -138,7 +139,7 @@ pub(crate) fn renumbered(
         }
     }
     let text = edits.apply(&source.text);
-    let card = CardFile { name: format!("v{version}.json"), version: Some(version), text };
+    let card = CardFile { name: name_of(version), version: Some(version), text };
     parse(&card)?;
     Ok(card)
 }

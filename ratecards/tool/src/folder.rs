@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use pax_gateway::card_file::{LOCK, is_card, version_of};
 use pax_gateway::digest::Digest;
 
 use crate::Failed;
@@ -47,18 +48,17 @@ impl Folder {
         for entry in entries {
             let entry = entry.map_err(|why| Failed::at(path.display(), why))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // The same files that the gateway's build embeds.
-            if name.starts_with('v') && name.ends_with(".json") {
+            if is_card(&name) {
                 let text = fs::read_to_string(entry.path())
                     .map_err(|why| Failed::at(entry.path().display(), why))?;
                 cards.push(CardFile { version: version_of(&name), name, text });
             }
         }
         cards.sort_by(|a, b| (a.version, &a.name).cmp(&(b.version, &b.name)));
-        let lock = match fs::read_to_string(path.join("LOCK")) {
+        let lock = match fs::read_to_string(path.join(LOCK)) {
             Ok(lock) => lock,
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(why) => return Err(Failed::at(path.join("LOCK").display(), why)),
+            Err(why) => return Err(Failed::at(path.join(LOCK).display(), why)),
         };
         Ok(Self { path: path.to_owned(), cards, lock })
     }
@@ -119,12 +119,4 @@ impl Folder {
 #[must_use]
 pub fn lock_entry(card: &CardFile) -> String {
     format!("{}  {}\n", Digest::of(&[card.text.as_bytes()]), card.name)
-}
-
-/// The version in a card's name.
-#[must_use]
-pub fn version_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix('v')?.strip_suffix(".json")?;
-    let version: u32 = digits.parse().ok()?;
-    (version.to_string() == digits).then_some(version)
 }

@@ -4,6 +4,7 @@
 //! So publishing it publishes the later card once more, behind the correction, in the same step.
 
 use pax_gateway::card::RateCard;
+use pax_gateway::card_file::LOCK;
 use pax_gateway::clock::Moment;
 
 use crate::Failed;
@@ -97,7 +98,7 @@ pub fn publish(
         lock = with_line(&lock, &lock_entry(card));
     }
     // All at once: no reader of the folder finds the correction without the cards that it overtakes.
-    folder.write("LOCK", &lock)?;
+    folder.write(LOCK, &lock)?;
     let again = again.into_iter().map(|(card, of)| (card.name, of)).collect();
     Ok(Published { card, effective_from, again, revaluation, checked })
 }

@@ -197,6 +197,6 @@ fn the_real_list_is_priced_as_pythons_decimal_does() {
 fn newest(cards: &Temp) -> String {
     let names =
         fs::read_dir(&cards.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let versions = names.filter_map(|name| pax_ratecard::folder::version_of(&name));
+    let versions = names.filter_map(|name| pax_gateway::card_file::version_of(&name));
     format!("v{}.json", versions.max().unwrap())
 }

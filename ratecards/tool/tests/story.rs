@@ -130,7 +130,7 @@ fn bundle_of(folder: &Path, last: u32) -> Bundle {
 fn first_two(cards: &Temp) {
     for entry in fs::read_dir(&cards.0).unwrap() {
         let path = entry.unwrap().path();
-        let version = pax_ratecard::folder::version_of(&path.file_name().unwrap().to_string_lossy());
+        let version = pax_gateway::card_file::version_of(&path.file_name().unwrap().to_string_lossy());
         if version.is_some_and(|version| version > 2) {
             fs::remove_file(path).unwrap();
         }

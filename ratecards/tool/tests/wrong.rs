@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use common::tests;
+use pax_gateway::card_file::version_of;
 use pax_ratecard::check::{Level, Rules, check};
-use pax_ratecard::folder::{CardFile, Folder, lock_entry, version_of};
+use pax_ratecard::folder::{CardFile, Folder, lock_entry};
 
 /// Both test cards, published.
 fn folder() -> Folder {

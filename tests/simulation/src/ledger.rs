@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pax_gateway::account::{Account, Status, Tier};
 use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::debit::CANON_VERSIONS;
 use pax_gateway::digest::Digest;
 use pax_gateway::exchange_id::ExchangeId;
 use pax_gateway::pax::Pax;
+use pax_gateway::wire::CANON_VERSIONS;
 use pax_gateway::wire::{DebitReply, Outcome, Resolved, Standing, StandingAsk};
 use pax_ledger::book::{self, Page};
 

@@ -70,7 +70,7 @@ fn read_one(text: &str, place: &At<'_>, findings: &mut Findings) -> Option<Setti
         Err(mistakes) => {
             for mistake in mistakes.0 {
                 let what = format!("{}; with a mistake the filter takes no configuration", mistake.what);
-                findings.error(&place.inside(&mistake.path), what, "what README.md's table says of this key");
+                findings.error(&place.inside(&mistake.path), what, "docs/configuration.md has its values");
             }
             None
         }

@@ -36,7 +36,7 @@ impl Store {
              VALUES (?1, ?2, 'active', ?3, 0, ?4, 0, ?5) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name)
-        .bind(tier_text(tier))
+        .bind(tier.name())
         .bind(to_ms(now))
         .bind(book::genesis(name).to_string())
         .bind(daily_cap.map(Pax::picopax))
@@ -180,13 +180,6 @@ fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
         revoked_at: row.try_get::<Option<i64>, _>(4)?.map(from_ms),
         created_at: from_ms(row.try_get(5)?),
     })
-}
-
-fn tier_text(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Free => "free",
-        Tier::Credit => "credit",
-    }
 }
 
 pub(super) fn read_tier(text: &str) -> Result<Tier, sqlx::Error> {

@@ -3,8 +3,8 @@
 
 use pax_gateway::account::Account;
 use pax_gateway::clock::{Moment, UtcDay};
-use pax_gateway::debit::CANON_VERSIONS;
 use pax_gateway::digest::Digest;
+use pax_gateway::wire::CANON_VERSIONS;
 use pax_gateway::wire::{Resolved, Standing, StandingAsk};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;

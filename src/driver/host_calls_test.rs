@@ -1,0 +1,64 @@
+//! The exact host calls of one call, in their order: each costs, and `tests/golden/host_calls.txt` is where it shows that
+//! one came or went. Those of a root's ticks are not among them: they are shared by all calls of a batch.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use crate::fake::calls::{USAGE, answer_head, chat_head, hello, served, serving};
+use crate::fake::{Call, Native};
+
+const GOLDEN: &str = include_str!("../../tests/golden/host_calls.txt");
+
+/// A free account's calls of which the third is listed: its token is remembered, every series of its metrics has a
+/// number, and debits of others wait.
+fn listed(body: &str, content_type: &str, answer: &[&str]) -> Vec<Call> {
+    let mut native = serving();
+    served(&mut native, "tok-free");
+    call(&native, body, content_type, answer);
+    native.state.calls.replace(Some(Vec::new()));
+    call(&native, body, content_type, answer);
+    native.state.calls.take().unwrap()
+}
+
+/// One call whose body comes at once, and its answer in these pieces.
+fn call(native: &Native, body: &str, content_type: &str, answer: &[&str]) {
+    let call = chat_head(native, "tok-free");
+    native.proxy().request_body(call, body.as_bytes(), true);
+    answer_head(native, call, "200", &[("content-type", content_type)]);
+    for (index, piece) in answer.iter().enumerate() {
+        native.proxy().answer_body(call, piece.as_bytes(), index + 1 == answer.len());
+    }
+    native.proxy().close(call).unwrap();
+}
+
+fn text(name: &str, calls: &[Call]) -> String {
+    // Without a metric's labels.
+    let line = |Call(name, about): &Call| {
+        let about = about.split(';').next().unwrap_or_default();
+        format!("{name} {about}").trim_end().to_owned()
+    };
+    let lines: Vec<String> = calls.iter().map(line).collect();
+    format!("# {name}: {} host calls\n{}\n", calls.len(), lines.join("\n"))
+}
+
+#[test]
+fn a_call_makes_these_host_calls_and_no_other() {
+    let json = format!(r#"{{"choices":[{{}}],{USAGE}}}"#);
+    let asks = r#"{"stream":true,"stream_options":{"include_usage":true},"#;
+    let usage = format!("data: {{\"choices\":[],{USAGE}}}\n\n");
+    let streamed =
+        ["data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n", &usage, "data: [DONE]\n\n", ""];
+    let told = [
+        text("JSON", &listed(&hello(), "application/json", &[&json])),
+        text(
+            "stream whose caller asks for usage",
+            &listed(&hello().replacen('{', asks, 1), "text/event-stream", &streamed),
+        ),
+        text(
+            "stream that is rewritten to ask for usage",
+            &listed(&hello().replacen('{', r#"{"stream":true,"#, 1), "text/event-stream", &streamed),
+        ),
+    ]
+    .join("\n");
+    let first = told.lines().zip(GOLDEN.lines()).find(|(is, should)| is != should);
+    assert!(told == GOLDEN, "first: {first:?}\nall of them:\n{told}");
+}
