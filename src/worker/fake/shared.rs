@@ -49,9 +49,9 @@ impl Map {
     /// All that begins with a prefix, by the rest of its key, in the order of the keys.
     pub fn each(&self, prefix: &str, mut with: impl FnMut(&str, &[u8])) {
         let values = self.values.borrow();
-        let from = values.range(prefix.to_owned()..);
-        for (key, (value, _)) in from.take_while(|(key, _)| key.starts_with(prefix)) {
-            with(&key[prefix.len()..], value);
+        for (key, (value, _)) in values.range(prefix.to_owned()..) {
+            let Some(rest) = key.strip_prefix(prefix) else { break };
+            with(rest, value);
         }
     }
 
