@@ -1,7 +1,8 @@
-//! The rate cards that the ledger knows: those built in, and those that it was told of before a filter used them.
+//! The rate cards that the ledger knows: the built-in ones, and those that were published to it before a filter
+//! used them.
 //!
-//! A card is known by the hash of its file and never goes; two cards of one version are a mistake that is refused, by
-//! whichever way the second one comes.
+//! A card is known under the hash of its file, for ever. Two cards of one version are a mistake: the second one
+//! is refused, whether it is built in, added or published.
 
 use std::sync::Arc;
 
@@ -14,20 +15,20 @@ use crate::error::Error;
 use crate::server::embedded_bundle;
 use crate::store::{NewCard, Store, StoredCard};
 
-/// The cards of a service that runs.
+/// The cards of a running service.
 #[derive(Debug)]
 pub struct Cards {
     store: Store,
     built_in: Arc<Bundle>,
-    /// How many the store had, and all of them.
+    /// All known cards, and how many of them were in the store.
     known: watch::Sender<(i64, Arc<Bundle>)>,
 }
 
 impl Cards {
-    /// The cards of a store, which learns those that are built in.
+    /// The cards of a store. The store learns the built-in ones.
     ///
     /// # Errors
-    /// Where the store fails, or knows another card of a version that is built in.
+    /// If the store fails, or knows another card of a version that is built in.
     pub async fn open(store: Store) -> Result<Arc<Self>, Error> {
         let built_in = embedded_bundle()?;
         let texts: Vec<&str> = built_in.files().map(|(_, text)| text.as_ref()).collect();
@@ -41,10 +42,10 @@ impl Cards {
         Ok(cards)
     }
 
-    /// All cards that are known now, also those that another process has added.
+    /// All cards that are known now, including those that another process has added.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn current(&self) -> Result<Arc<Bundle>, Error> {
         let count = self.store.card_count().await?;
         let (known, bundle) = self.known.borrow().clone();
@@ -60,7 +61,7 @@ impl Cards {
         Ok(bundle)
     }
 
-    /// The cards that are known; looks for more where one of these is missing.
+    /// The known cards. If a wanted card is missing, reads the store again.
     pub async fn with(&self, mut wanted: impl Iterator<Item = Digest>) -> Arc<Bundle> {
         let known = Arc::clone(&self.known.borrow().1);
         if wanted.all(|sha256| known.by_sha256(&sha256).is_some()) {
@@ -75,10 +76,11 @@ impl Cards {
         }
     }
 
-    /// Learns cards by their files' texts: all of them, or none. Gives their hashes.
+    /// Learns cards from the texts of their files: all of them, or none. Gives their hashes.
     ///
     /// # Errors
-    /// Every mistake of the texts; [`Error::Conflict`] where another card has one's version; where the store fails.
+    /// Every mistake of the texts; [`Error::Conflict`] if a version belongs to another card; if the store
+    /// fails.
     pub async fn learn(&self, texts: &[&str]) -> Result<Vec<Digest>, Error> {
         let learned = learn(&self.store, texts).await;
         if let Err(error @ Error::Conflict(_)) = &learned {
@@ -93,10 +95,11 @@ impl Cards {
     }
 }
 
-/// Reads cards and stores those that are new: all, or with an error none. Gives all hashes, and how many were new.
+/// Reads cards and stores the new ones: all of them, or none if there is an error. Gives all hashes, and how
+/// many cards were new.
 ///
 /// # Errors
-/// Every mistake of the texts; [`Error::Conflict`] where another card has one's version; where the store fails.
+/// Every mistake of the texts; [`Error::Conflict`] if a version belongs to another card; if the store fails.
 pub async fn learn(store: &Store, texts: &[&str]) -> Result<(Vec<Digest>, usize), Error> {
     let (mut cards, mut mistakes) = (Vec::new(), Vec::new());
     for (text, number) in texts.iter().zip(1..) {
@@ -122,7 +125,7 @@ pub async fn learn(store: &Store, texts: &[&str]) -> Result<(Vec<Digest>, usize)
     }
 }
 
-/// The cards that are built in and those that are stored, and what is wrong with the latter.
+/// The built-in cards and the stored cards, and what is wrong with the stored ones.
 #[must_use]
 pub fn gather(built_in: &Bundle, stored: &[StoredCard]) -> (Bundle, Vec<String>) {
     let mut cards: Vec<(Arc<RateCard>, Arc<str>)> =

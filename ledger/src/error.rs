@@ -1,4 +1,4 @@
-//! One error for the service and the command line: what went wrong, and what to do about it.
+//! The one error of the service and the command line: it tells what went wrong, and what to do about it.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,20 +9,20 @@ use serde_json::json;
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Somebody without the shared secret, or with another one.
+    /// A request without the shared secret, or with a wrong one.
     #[error(
         "this listener wants `authorization: Bearer SECRET` with the secret that the ledger shares with Envoy"
     )]
     Unauthorized,
-    /// A caller's request that does not say whose it is, or says it twice.
+    /// A caller's request that does not name its account, or names it twice.
     #[error(
         "the request must say once who calls, by the header {IDENTITY_HEADER} that the gateway's filter sets"
     )]
     NoIdentity,
-    /// A caller whose account is not there.
+    /// A caller whose account does not exist.
     #[error("the ledger has no account of that name; ask the gateway's operator to create it")]
     UnknownAccount,
-    /// A token that resolves to nobody.
+    /// A token that resolves to no account.
     #[error("the token is unknown, revoked or expired")]
     UnknownToken,
     /// No such route.
@@ -31,10 +31,10 @@ pub enum Error {
     /// A route that takes another method.
     #[error("this route takes {allow} only")]
     MethodNotAllowed {
-        /// The one it takes.
+        /// The method it takes.
         allow: &'static str,
     },
-    /// A query parameter that is unknown, stands twice or has no meaning.
+    /// A query parameter that is unknown, is there twice, or has no meaning.
     #[error("{message}")]
     Query {
         /// Its name.
@@ -45,7 +45,7 @@ pub enum Error {
     /// A body that cannot be read.
     #[error("{0}")]
     BadRequest(String),
-    /// Something else is known under the same name or number, for good.
+    /// The name or number belongs to something else, for good.
     #[error("{0}")]
     Conflict(String),
     /// A body beyond a limit.
@@ -59,10 +59,10 @@ pub enum Error {
         /// What the database said.
         why: String,
     },
-    /// The service ends and takes nothing more.
+    /// The service is stopping, and takes no more requests.
     #[error("the ledger is stopping")]
     Stopping,
-    /// Something the operator asked for cannot be done. Says why and what to do.
+    /// Something the operator asked for cannot be done. The text tells why, and what to do.
     #[error("{0}")]
     Operator(String),
     /// Reading or writing failed.
@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// Which part of the request is meant.
+    /// The part of the request that the error is about.
     fn param(&self) -> Option<&str> {
         match self {
             Self::Query { param, .. } => Some(param),
@@ -111,7 +111,7 @@ impl Error {
         }
     }
 
-    /// Whether to try again, and how: OpenAI's SDKs ask these headers.
+    /// The headers from which OpenAI's SDKs know whether to try again, and when.
     fn hints(&self) -> Vec<(HeaderName, HeaderValue)> {
         let should_retry = (HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         match self {
@@ -130,13 +130,13 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
         let message = if status == StatusCode::SERVICE_UNAVAILABLE {
-            // What the database says is for the log, not for callers.
+            // The database's own message goes to the log, not to callers.
             tracing::error!(error = %self, "a request failed");
             "the ledger cannot answer now and kept nothing of this request; send it again".to_owned()
         } else {
             self.to_string()
         };
-        // OpenAI's shape: what callers get is this, through Envoy.
+        // OpenAI's shape, since Envoy passes this body on to callers.
         let error = json!({"message": message, "type": self.kind(), "param": self.param(), "code": code});
         let mut response = (status, Json(json!({"error": error}))).into_response();
         response.headers_mut().extend(self.hints());

@@ -32,7 +32,7 @@ pub mod store;
 
 use pax_gateway::base::clock::Moment;
 
-/// The ledger's clock, read nowhere else.
+/// The ledger's clock. It is read only here.
 #[must_use]
 pub fn now() -> Moment {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -1,7 +1,8 @@
-//! An end that waits for those who still have something to say: an Envoy whose debits are on their way.
+//! A stop of the ledger that waits while an Envoy still has debits on their way.
 //!
-//! Who stops ledger and Envoy together (docker compose, a node that is drained) may stop the ledger first. Every worker of
-//! an Envoy asks something at least every three seconds ([`pax_gateway::worker::chores::readiness`]), so silence means that none is left.
+//! If ledger and Envoy are stopped together (by docker compose, or because a node is drained), the ledger may
+//! be stopped first. Every worker of an Envoy asks something at least every three seconds
+//! ([`pax_gateway::worker::chores::readiness`]), so silence means that no Envoy is left.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 
-/// Longer than an Envoy is ever silent.
+/// Longer than a living Envoy is ever silent.
 const SILENCE: Duration = Duration::from_secs(4);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -24,7 +25,7 @@ impl Heard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns once no filter was heard for a while, and after `at_most` in any case.
+    /// Returns when no filter was heard for a while, and after `at_most` in any case.
     pub async fn silence(&self, at_most: Duration) {
         let deadline = Instant::now() + at_most;
         while Instant::now() < deadline && self.last().is_some_and(|last| last.elapsed() < SILENCE) {
@@ -33,7 +34,7 @@ impl Heard {
     }
 }
 
-/// Notes that a filter is there: on routes that only one who knows the secret comes to.
+/// Notes that a filter is there. It is used only on routes that demand the secret.
 pub async fn hear(State(heard): State<Heard>, request: Request, next: Next) -> Response {
     *heard.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     next.run(request).await

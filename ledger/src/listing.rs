@@ -1,8 +1,8 @@
-//! An entry as text: the line of JSON that `entries` prints for operators, and what its account's owner is shown
-//! as JSON or as a row of CSV.
+//! Writes an entry as text: as the line of JSON or the row of CSV that `entries` prints for operators, and as
+//! the JSON or the row of CSV that the account's owner gets.
 //!
-//! Values are those of the canonical bytes, to the letter, but for `usage`: there the provider's own JSON stands
-//! instead of the text that holds it.
+//! Values are copied from the canonical bytes to the letter. Only `usage` differs: it is the provider's own
+//! JSON, not the text that holds it.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::store::{OwnEntry, StoredEntry};
 
-/// What an account's owner is shown of an entry as a row of CSV, in this order. As JSON more follows.
+/// The columns of an entry that its account's owner gets as CSV, in this order. The JSON has more.
 pub const OWN_COLUMNS: [&str; 30] = [
     "account_seq",
     "exchange_id",
@@ -49,14 +49,15 @@ pub const OWN_COLUMNS: [&str; 30] = [
     "token_id",
 ];
 
-/// What operators are shown of an entry as a row of CSV: whose it is, the same, and where it stands.
+/// The columns of an entry that operators get as CSV: its account, the owner's columns, and its place in the
+/// chain.
 pub static OPERATOR_COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     ["account", "tier"].into_iter().chain(OWN_COLUMNS).chain(["recorded_at", "entry_hash"]).collect()
 });
 
-/// What the JSON has beside them: the raw usage, what an estimate was made from, which of the card's prices count, and the
-/// provider's own ids, so that its owner can make the bill again, and dispute it with the provider. The id of a hold is the
-/// operator's.
+/// What the JSON has beside these columns: the raw usage, what an estimate was made from, which of the card's
+/// prices count, and the provider's own ids. With them the owner can make the bill again, and dispute it with
+/// the provider. The id of a hold is only for operators.
 const OWN_FACTORS: [&str; 17] = [
     "mode",
     "asked_model",
@@ -80,7 +81,7 @@ const OWN_FACTORS: [&str; 17] = [
 /// The entry as JSON, without a line's end.
 ///
 /// # Errors
-/// Where its canonical bytes are no JSON object: the database was changed by hand.
+/// If its canonical bytes are no JSON object: the database was changed by hand.
 pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut line = String::with_capacity(entry.canonical.len() + 256);
@@ -102,7 +103,7 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
 /// The entry as JSON for its account's owner.
 ///
 /// # Errors
-/// Where its canonical bytes are no JSON object: the database was changed by hand.
+/// If its canonical bytes are no JSON object: the database was changed by hand.
 pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
@@ -122,7 +123,7 @@ pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
 /// The entry as cells for its account's owner, in the order of [`OWN_COLUMNS`].
 ///
 /// # Errors
-/// Where its canonical bytes are no JSON object: the database was changed by hand.
+/// If its canonical bytes are no JSON object: the database was changed by hand.
 pub fn own_cells(entry: &OwnEntry) -> Result<Vec<String>, serde_json::Error> {
     cells(OWN_COLUMNS.iter(), &entry.canonical, |name| {
         (name == "account_seq").then(|| entry.account_seq.to_string())
@@ -132,7 +133,7 @@ pub fn own_cells(entry: &OwnEntry) -> Result<Vec<String>, serde_json::Error> {
 /// The entry as cells for operators, in the order of [`OPERATOR_COLUMNS`].
 ///
 /// # Errors
-/// Where its canonical bytes are no JSON object: the database was changed by hand.
+/// If its canonical bytes are no JSON object: the database was changed by hand.
 pub fn operator_cells(entry: &StoredEntry) -> Result<Vec<String>, serde_json::Error> {
     cells(OPERATOR_COLUMNS.iter(), &entry.canonical, |name| match name {
         "account_seq" => Some(entry.account_seq.to_string()),
@@ -142,7 +143,7 @@ pub fn operator_cells(entry: &StoredEntry) -> Result<Vec<String>, serde_json::Er
     })
 }
 
-/// The columns of an entry as cells; `of_the_row` has those that are not in its canonical bytes.
+/// The columns of an entry as cells. `of_the_row` has the columns that are not in the canonical bytes.
 fn cells<'a>(
     columns: impl Iterator<Item = &'a &'static str>,
     canonical: &[u8],
@@ -151,14 +152,14 @@ fn cells<'a>(
     let Fields(fields) = serde_json::from_slice(canonical)?;
     let of_canonical = |name: &str| match fields.iter().find(|(key, _)| key == name) {
         None => Ok(String::new()),
-        // An amount begins with a digit, or with the sign that makes it a number.
+        // An amount is a number, even with a minus sign in front, so it gets no apostrophe.
         Some((_, value)) if name == "cost_pax" => serde_json::from_str(value.get()),
         Some((_, value)) => cell(value),
     };
     columns.map(|name| of_the_row(name).map_or_else(|| of_canonical(name), Ok)).collect()
 }
 
-/// A value as a cell: a list's members with a space between them, and nothing for nothing.
+/// A value as a cell: a list's members with a space between them, and an empty cell for null.
 fn cell(value: &RawValue) -> Result<String, serde_json::Error> {
     Ok(match serde_json::from_str(value.get())? {
         Value::Null => String::new(),
@@ -169,18 +170,18 @@ fn cell(value: &RawValue) -> Result<String, serde_json::Error> {
                 .map(|member| member.as_str().map_or_else(|| member.to_string(), str::to_owned));
             defused(members.collect::<Vec<_>>().join(" "))
         }
-        // A number or a truth, as it was written.
+        // A number, `true` or `false`, as it was written.
         _ => value.get().to_owned(),
     })
 }
 
-/// A text that no spreadsheet takes for a formula: labels and model names are somebody's own words, and whoever
-/// opens the file is somebody else.
+/// A text that no spreadsheet takes for a formula. Labels and model names are chosen by one person, and the
+/// file may be opened by another.
 pub(crate) fn defused(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }
 
-/// The raw usage as the JSON it is; as the text it was received as, where that is no JSON.
+/// The raw usage as JSON; if it is no JSON, as the text that was received.
 fn usage(value: &RawValue) -> Cow<'_, str> {
     let raw: Option<String> = serde_json::from_str(value.get()).ok();
     match raw {
@@ -189,7 +190,7 @@ fn usage(value: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// JSON without the white space between its tokens; every number and string as it was.
+/// JSON without the white space between its tokens. Every number and string stays as it was.
 fn compact(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     let keep = |char: &char| {
@@ -204,7 +205,7 @@ fn compact(json: &str) -> String {
     json.chars().filter(keep).collect()
 }
 
-/// The members of an object in their order, values untouched.
+/// The members of an object in their order, with untouched values.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {

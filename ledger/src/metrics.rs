@@ -1,7 +1,8 @@
 //! What the ledger counts, and its text for Prometheus (format 0.0.4).
 //!
-//! Every label's values are a fixed list that stands in this file, and each series is there from the start, at zero: so
-//! the first failure is a rise, and no caller's word makes a series. Counters begin anew with each start of the service.
+//! The values of every label are a fixed list in this file, so no caller's text can make a series. Each series
+//! is there from the start, at zero, so the first failure shows as a rise. Counters begin anew with each start
+//! of the service.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use prometheus_client::registry::Registry;
 
 use crate::store::Figures;
 
-/// What became of a debit, by its name.
+/// What can become of a debit, with the names in the metric.
 const OUTCOMES: [(DebitOutcome, &str); 5] = [
     (DebitOutcome::Recorded, "recorded"),
     (DebitOutcome::Duplicate, "duplicate"),
@@ -33,16 +34,16 @@ const OUTCOMES: [(DebitOutcome, &str); 5] = [
 const TIERS: [(Tier, &str); 2] = [(Tier::Free, "free"), (Tier::Credit, "credit")];
 const STATUSES: [(Status, &str); 2] = [(Status::Active, "active"), (Status::Disabled, "disabled")];
 
-/// The longest times that the buckets of a batch's commit hold, in seconds. A sync takes a fraction of a millisecond on
-/// an SSD and some twenty on a disk.
+/// The upper bounds of the buckets for the time of a batch's commit, in seconds. A sync takes a fraction of a
+/// millisecond on an SSD, and some twenty milliseconds on a disk.
 const COMMIT_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0];
 
-/// A route, by its name in `pax_ledger_requests_total`.
+/// A route, as `pax_ledger_requests_total` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Whose token it is.
+    /// Questions about tokens.
     Resolve,
-    /// Where accounts stand.
+    /// Questions for accounts' standings.
     Standings,
     /// Debits.
     Debits,
@@ -65,7 +66,7 @@ impl Route {
     ];
 }
 
-/// How a request ended, by its status.
+/// How a request ended, as its status tells.
 const ENDINGS: [&str; 5] = ["answered", "unknown", "unauthorized", "refused", "failed"];
 
 fn ending(status: u16) -> &'static str {
@@ -82,7 +83,7 @@ fn name_of<T: PartialEq>(names: &[(T, &'static str)], which: &T) -> &'static str
     names.iter().find(|(known, _)| known == which).map_or("other", |(_, name)| name)
 }
 
-/// A counter that stays at its end: one that began anew would be taken for a restart.
+/// A counter that stays at its largest value: if it began at zero again, that would be taken for a restart.
 #[derive(Debug, Default)]
 struct Stays(AtomicU64);
 
@@ -103,7 +104,7 @@ impl Atomic<u64> for Stays {
 
 type Named<const N: usize, M> = Family<[(&'static str, &'static str); N], M>;
 
-/// All that is counted, and the gauges that are read when somebody asks.
+/// All that is counted, and the gauges, which are set when the figures are collected.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -115,7 +116,7 @@ pub struct Metrics {
     gauges: Gauges,
 }
 
-/// What is true at the moment of asking.
+/// What is true at the moment at which the figures are collected.
 #[derive(Debug, Default)]
 struct Gauges {
     unseen: Gauge,
@@ -134,7 +135,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Metrics of a service that has counted nothing yet.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -201,7 +202,7 @@ impl Metrics {
         registry.register("database_bytes", "Size of the file and of its log", gauges.bytes.clone());
     }
 
-    /// Counts what became of one debit; `cost` is what it was charged.
+    /// Counts what became of one debit. `cost`: what the call was charged.
     pub fn debit(&self, outcome: DebitOutcome, cost: Pax) {
         self.debits.get_or_create(&[("outcome", name_of(&OUTCOMES, &outcome))]).inc();
         if outcome == DebitOutcome::Recorded {
@@ -209,7 +210,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an entry that does not prove itself.
+    /// Counts an entry whose figures are not proved by what the entry itself holds.
     pub fn unproven(&self) {
         self.unproven.inc();
     }
@@ -219,13 +220,13 @@ impl Metrics {
         self.commit.observe(took.as_secs_f64());
     }
 
-    /// Counts a request by how it ended.
+    /// Counts a request, by its route and its status.
     pub fn request(&self, route: Route, status: u16) {
         let route = name_of(&Route::ALL, &route);
         self.requests.get_or_create(&[("route", route), ("outcome", ending(status))]).inc();
     }
 
-    /// Everything as text, with the gauges as they are now.
+    /// All metrics as text, with the gauges as they are now.
     #[must_use]
     pub fn text(&self, now: &Figures, in_force: Option<RateTableVersion>) -> String {
         let gauges = &self.gauges;

@@ -1,5 +1,5 @@
-//! The recorder: one task that writes. Requests that wait while it writes share the next transaction, and so
-//! the next sync.
+//! The recorder: one task that writes all debits. Requests that wait while it writes share the next
+//! transaction, and so the next sync.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,12 +15,12 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Line, Writer};
 
-/// Requests that may wait; beyond it callers wait to be let in.
+/// How many requests may wait in the queue. More requests wait until it has room.
 const QUEUE: usize = 256;
 /// No further request joins a transaction that has this many lines.
 const GROUP_LINES: usize = 1_000;
 
-/// Lines of a transaction that are named in the log.
+/// How many lines of a transaction the log names.
 const TOLD: usize = 5;
 
 type Reply = Result<Vec<DebitReply>, Error>;
@@ -40,12 +40,12 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Recording {
     task: JoinHandle<()>,
-    /// Never sent to: that it is gone is the message.
+    /// Nothing is ever sent: the message is that this end of the channel is dropped.
     stop: oneshot::Sender<()>,
 }
 
 impl Recording {
-    /// Takes nothing more, records what waits, and closes the writer.
+    /// Takes no more requests, records those that wait, and closes the writer.
     pub async fn finish(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
@@ -64,10 +64,10 @@ impl Recorder {
         (Self { jobs }, Recording { task, stop })
     }
 
-    /// Records a batch and answers each line, in order. On return all of it is durable.
+    /// Records a batch and answers each line, in order. On return the whole batch is durable.
     ///
     /// # Errors
-    /// Where the store fails: then nothing of the batch was kept.
+    /// If the store fails: then nothing of the batch was kept.
     pub async fn record(&self, lines: Vec<Line>) -> Reply {
         if lines.is_empty() {
             return Ok(Vec::new());
@@ -88,7 +88,7 @@ async fn work(
     loop {
         let job = tokio::select! {
             job = queue.recv() => job,
-            // What is in the queue is still handed out; `recv` ends once it is empty.
+            // The requests in the queue are still handed out; `recv` ends when the queue is empty.
             _ = &mut stopped, if !queue.is_closed() => {
                 queue.close();
                 continue;
@@ -112,7 +112,8 @@ async fn work(
                 tell(&lines, &replies, &bundle, &metrics);
                 let mut replies = replies.into_iter();
                 for (count, reply) in shares {
-                    // A caller that has gone sends again and hears that its debits are duplicates.
+                    // A filter that did not wait for this answer will send the debits again, and is told that
+                    // they are duplicates.
                     let _ = reply.send(Ok(replies.by_ref().take(count).collect()));
                 }
             }
@@ -127,8 +128,8 @@ async fn work(
     writer.close().await;
 }
 
-/// Counts what became of each line, and says in the log what an operator should look at: the first few of a
-/// transaction, and how many more.
+/// Counts what became of each line, and logs what an operator should look at: the first few lines of a
+/// transaction, and how many more there are.
 fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle, metrics: &Metrics) {
     let mut odd = 0_usize;
     for (line, reply) in lines.iter().zip(replies) {

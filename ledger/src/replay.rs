@@ -1,10 +1,11 @@
-//! Replay: everything that was ever recorded, checked again from one snapshot.
+//! Replay: checks everything that was ever recorded again, in one snapshot.
 //!
-//! Of every entry: its bytes (read and written again), each column against them, its place and hash in the
-//! chain, its token counts from the raw usage or the estimate's bytes, its price under its own card. Of every
-//! account: the head of its chain, its balance, its day totals, and whether a sum is beyond what an amount can be. Of
-//! every stored card: its hash and version. Of every append-only table: its triggers, to the letter. Of the quarantine:
-//! whether somebody has seen each line. Memory does not grow with the entries.
+//! For every entry it checks the bytes (read and written again), each column against them, the place and hash
+//! in the chain, the token counts from the raw usage or the estimate's bytes, and the price under the entry's
+//! own card. For every account: the head of its chain, its balance, its day totals, and whether a sum is beyond
+//! what an amount can be. For every stored card: its hash and version. For every append-only table: its
+//! triggers, to the letter. For the quarantine: whether somebody has seen each line. Memory does not grow with
+//! the entries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,25 +27,25 @@ const PAGE_ENTRIES: u32 = 500;
 pub enum Subject {
     /// One entry.
     Entry {
-        /// As its column says.
+        /// The value of its column.
         exchange_id: String,
-        /// As its column says.
+        /// The value of its column.
         account: String,
-        /// Its number there.
+        /// Its number in the account.
         account_seq: i64,
     },
     /// An account's head, balance or day totals.
     Account(String),
-    /// The file.
+    /// The file as a whole.
     Database,
 }
 
 /// Something that is not as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where.
+    /// What it is about.
     pub subject: Subject,
-    /// What.
+    /// What differs.
     pub what: String,
 }
 
@@ -60,7 +61,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a card priced.
+/// The sums of the entries that one card priced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CardSum {
     /// Entries under the card.
@@ -78,16 +79,17 @@ pub struct Report {
     pub accounts: u64,
     /// What all entries cost, in picopax.
     pub picopax: i128,
-    /// By the card's version and hash; only cards that are known.
+    /// The sums of each known card, under its version and hash.
     pub cards: BTreeMap<(RateTableVersion, Digest), CardSum>,
-    /// Lines in quarantine: no differences, but nothing is well before somebody has seen each.
+    /// Lines in quarantine. They are no differences, but the replay is not well before somebody has seen each
+    /// of them.
     pub quarantined: Quarantined,
     /// How many differences there are.
     pub differences: u64,
 }
 
 impl Report {
-    /// Whether nothing differs, and nothing waits for an operator.
+    /// Whether nothing differs, and no line in quarantine waits for an operator.
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.differences == 0 && self.quarantined.unseen == 0
@@ -97,13 +99,13 @@ impl Report {
 /// Checks everything. `tell` hears each difference as it is found.
 ///
 /// # Errors
-/// Where the store cannot be read. A difference is no error.
+/// If the store cannot be read. A difference is no error.
 pub async fn replay(
     snapshot: &mut Snapshot,
     built_in: &Bundle,
     tell: &mut dyn FnMut(&Difference),
 ) -> Result<Report, Error> {
-    // The cards are of the same moment as the entries, with those that are built in beside them.
+    // The stored cards come from the same snapshot as the entries; the built-in ones are added.
     let (bundle, mistakes) = cards::gather(built_in, &snapshot.cards().await?);
     let mut replay = Replay { bundle: &bundle, tell, report: Report::default() };
     for mistake in mistakes {
@@ -114,7 +116,7 @@ pub async fn replay(
         replay.account(snapshot, &name).await?;
         account = snapshot.next_account(Some(&name)).await?;
     }
-    // The chains are read by an index; this counts the rows themselves.
+    // The chains are read through an index; this counts the rows themselves.
     let counted = snapshot.entry_count().await?;
     if u64::try_from(counted) != Ok(replay.report.entries) {
         let what = format!("holds {counted} entries, of which the chains show {}", replay.report.entries);
@@ -140,8 +142,9 @@ struct Replay<'a> {
     report: Report,
 }
 
-/// Where a chain stands. The last entry's hash is known as stored and as computed: where they differ, that
-/// entry has been named, and the next one may follow either, so that one change does not name a whole chain.
+/// How far the walk along a chain has come. The last entry's hash is kept both as stored and as computed. If
+/// they differ, that entry has been named, and the next entry may follow either hash: otherwise one change
+/// would name the whole rest of the chain.
 struct Walk {
     account_seq: i64,
     stored: String,
@@ -279,7 +282,7 @@ impl Replay<'_> {
     }
 }
 
-/// Says that a sum is what no true costs make, and what to do.
+/// The difference for a sum that no true costs can make, with what to do.
 fn beyond(name: &str, sum: Sum, entries: &str) -> String {
     format!(
         "its {name} is {sum} PAX, beyond the range of an amount (9223372 PAX either way). It is kept exactly, and every \

@@ -1,7 +1,8 @@
-//! Reports: entries added up by any of their dimensions, from one snapshot, with a total that is the ledger's.
+//! Reports: adds up entries by any of their dimensions, in one snapshot, with a total over all of them.
 //!
-//! Sums are exact: the store adds up halves that cannot leave 64 bits, and they are put together in 128. What PAX are
-//! worth in dollars depends on the card of each entry, so the store adds up each card apart.
+//! Sums are exact: the store adds up each amount in two parts, whose sums cannot leave 64 bits, and the parts
+//! are put together in 128 bits. The worth of PAX in dollars depends on the card of each entry, so the store
+//! adds up the entries of each card separately.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ impl Dimension {
         Self::Tier,
     ];
 
-    /// Its name in a report: that of the entry's field, where it is one.
+    /// Its name in a report; if the dimension is a field of the entry, the field's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,22 +68,22 @@ impl Dimension {
     }
 }
 
-/// What entries add up to.
+/// The sums over a set of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// How many there are.
     pub calls: u64,
     /// Input tokens.
     pub input: i128,
-    /// How many of these were cached.
+    /// How many of the input tokens were cached.
     pub cached: i128,
     /// Output tokens.
     pub output: i128,
     /// What they cost.
     pub cost: Sum,
-    /// How many of them were estimated, at least on one side.
+    /// How many of the calls were estimated, at least on one side.
     pub estimated_calls: u64,
-    /// What these cost.
+    /// What the estimated calls cost.
     pub estimated: Sum,
 }
 
@@ -97,7 +98,7 @@ impl Counts {
         self.estimated = added(self.estimated, more.estimated);
     }
 
-    /// How much of the cost was estimated, in ten thousandths, rounded half up; nothing where nothing was charged.
+    /// How much of the cost was estimated, in ten thousandths, rounded half up; nothing if nothing was charged.
     #[must_use]
     pub fn estimated_share(&self) -> Option<i128> {
         let (part, whole) = (self.estimated.picopax(), self.cost.picopax());
@@ -141,18 +142,18 @@ impl std::fmt::Display for Dollars {
 /// A line of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What its entries have in common, in the order of the dimensions; none of the total.
+    /// What the entries of the group have in common, in the order of the dimensions; empty for the total.
     pub keys: Vec<Option<String>>,
     /// The sums.
     pub counts: Counts,
-    /// What the cost is worth in US dollars; nothing where a card is not known.
+    /// What the cost is worth in US dollars; nothing if a card is not known.
     pub dollars: Option<Dollars>,
 }
 
-/// Adds up entries. `tell` hears each group, in the order of the groups' keys; the total is given back.
+/// Adds up entries. `tell` gets each group, in the order of the groups' keys; the total is returned.
 ///
 /// # Errors
-/// Where the store fails, or `tell` does.
+/// If the store fails, or `tell` does.
 pub async fn report(
     snapshot: &mut Snapshot,
     built_in: &Bundle,
@@ -171,7 +172,7 @@ pub async fn report(
             add(&mut total, &sum.counts, dollars);
             match &mut group {
                 Some(line) if line.keys == sum.keys => add(line, &sum.counts, dollars),
-                // The sums of a group's cards stand one after another.
+                // The sums of one group's cards come one after another.
                 _ => {
                     let line = Line { keys: sum.keys, counts: sum.counts, dollars };
                     if let Some(whole) = group.replace(line) {
@@ -182,7 +183,7 @@ pub async fn report(
             Ok(())
         })
         .await?;
-    // Without a dimension the total says it all.
+    // Without a dimension the total is the only line.
     if let Some(last) = group.filter(|_| !by.is_empty()) {
         tell(&last)?;
     }
@@ -192,7 +193,7 @@ pub async fn report(
 fn dollars(sum: &GroupSum, worth: &BTreeMap<String, u128>) -> Option<Dollars> {
     let card = sum.card_sha256.as_ref().and_then(|sha256| worth.get(sha256));
     match card {
-        // What cost nothing is worth nothing, whatever a PAX is worth.
+        // A cost of zero is worth zero dollars under any card.
         _ if sum.counts.cost == Sum::ZERO => Some(Dollars::default()),
         Some(picodollars) => Dollars::of(sum.counts.cost, *picodollars),
         None => None,

@@ -1,4 +1,4 @@
-//! Secrets: the one that the internal listener shares with Envoy, and the tokens of callers.
+//! Secrets: the one that the ledger shares with Envoy, and the tokens of callers.
 
 use std::path::Path;
 
@@ -6,17 +6,19 @@ use pax_gateway::base::digest::Digest;
 
 use crate::error::Error;
 
-/// Where the shared secret is looked for, unless a file is named. Never an argument: those are in `ps`.
+/// The environment variable with the shared secret, if no file is named. It is never an argument, since `ps`
+/// shows those.
 pub const SECRET_ENV: &str = "PAX_LEDGER_SECRET";
-/// A secret that is taken beside it, while Envoys that know only this one are still to be replaced.
+/// The variable with the old secret, which is accepted too while some Envoys know only that one.
 pub const SECRET_OLD_ENV: &str = "PAX_LEDGER_SECRET_OLD";
-/// A secret that opens `/metrics` and nothing else: whoever collects figures need not be able to send debits.
+/// The variable with a secret that opens `/metrics` and nothing else: a collector of figures must not be able
+/// to send debits.
 pub const METRICS_SECRET_ENV: &str = "PAX_LEDGER_METRICS_SECRET";
 /// The shortest shared secret.
 pub const SECRET_MIN: usize = 16;
 /// The shortest token.
 pub const TOKEN_MIN: usize = 8;
-/// The longest token: it must fit a header that nobody cuts.
+/// The longest token: it must fit into a header that no proxy cuts.
 pub const TOKEN_MAX: usize = 512;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -24,8 +26,7 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const TOKEN_RANDOM: usize = 40;
 const TOKEN_ID_RANDOM: usize = 16;
 
-/// The secret that callers of the internal listener must know, and the one before it while it is rotated. Only hashes
-/// are kept.
+/// The secret that both listeners demand, and the old one while it is rotated. Only hashes are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedSecret {
     current: Digest,
@@ -36,7 +37,7 @@ impl SharedSecret {
     /// A shared secret.
     ///
     /// # Errors
-    /// Where it is too short, or no header could carry it.
+    /// If it is too short, or no header could carry it.
     pub fn new(secret: &str) -> Result<Self, Error> {
         if secret.len() < SECRET_MIN || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::Operator(format!(
@@ -48,18 +49,19 @@ impl SharedSecret {
         Ok(Self { current, old: current })
     }
 
-    /// The same, with an old secret that is taken beside it.
+    /// The same, with an old secret that is accepted too.
     ///
     /// # Errors
-    /// Where the old one is too short, or no header could carry it.
+    /// If the old one is too short, or no header could carry it.
     pub fn beside(self, old: &str) -> Result<Self, Error> {
         Ok(Self { old: Self::new(old)?.current, ..self })
     }
 
-    /// The secret of a file, or else of the environment; and the old one of the environment, where there is one.
+    /// The secret from a file, or else from the environment; with the old one from the environment, if there is
+    /// one.
     ///
     /// # Errors
-    /// Where there is none, or it is not fit.
+    /// If there is none, or it is not fit.
     pub fn find(file: Option<&Path>) -> Result<Self, Error> {
         let current = Self::find_current(file)?;
         match std::env::var(SECRET_OLD_ENV) {
@@ -68,10 +70,10 @@ impl SharedSecret {
         }
     }
 
-    /// The secret of the environment that opens `/metrics` alone, where there is one.
+    /// The secret from the environment that opens `/metrics` alone, if there is one.
     ///
     /// # Errors
-    /// Where it is not fit.
+    /// If it is not fit.
     pub fn find_for_metrics() -> Result<Option<Self>, Error> {
         match std::env::var(METRICS_SECRET_ENV) {
             Ok(secret) if !secret.is_empty() => Self::new(&secret)
@@ -97,7 +99,7 @@ impl SharedSecret {
         }
     }
 
-    /// Whether a caller knows it. Takes the same time for every wrong one.
+    /// Whether this is the secret, or the old one. Takes the same time for every wrong one.
     #[must_use]
     pub fn is(&self, offered: &[u8]) -> bool {
         let offered = Digest::of(&[offered]);
@@ -114,7 +116,7 @@ impl SharedSecret {
 /// A new token: `mtx-` and 40 characters from the system's random source.
 ///
 /// # Errors
-/// Where that source fails.
+/// If that source fails.
 pub fn new_token() -> Result<String, Error> {
     Ok(format!("mtx-{}", random(TOKEN_RANDOM)?))
 }
@@ -122,7 +124,7 @@ pub fn new_token() -> Result<String, Error> {
 /// A new token's id.
 ///
 /// # Errors
-/// Where the system's random source fails.
+/// If the system's random source fails.
 pub fn new_token_id() -> Result<String, Error> {
     Ok(format!("tok_{}", random(TOKEN_ID_RANDOM)?))
 }
@@ -130,7 +132,7 @@ pub fn new_token_id() -> Result<String, Error> {
 /// What the ledger keeps of a token.
 ///
 /// # Errors
-/// Where no caller could send it, or anybody could guess it.
+/// If no header could carry the token, or it is easy to guess.
 pub fn token_sha256(token: &str) -> Result<Digest, Error> {
     if !(TOKEN_MIN..=TOKEN_MAX).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::Operator(format!(
@@ -146,7 +148,7 @@ fn random(length: usize) -> Result<String, Error> {
     while text.len() < length {
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::Operator(format!("the system's random source failed: {error}")))?;
-        // 248 = 4 × 62: a byte above would make the first characters likelier.
+        // 248 = 4 × 62. A larger byte would make the first characters likelier.
         let fair =
             bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| BASE62.get(usize::from(*byte % 62)));
         text.extend(fair.take(length - text.len()).map(|byte| char::from(*byte)));

@@ -21,25 +21,25 @@ use crate::recorder::Recorder;
 use crate::secret::SharedSecret;
 use crate::store::{Began, Location, Open, Store};
 
-/// How long connections have to end once the service is asked to stop.
+/// How long connections may take to end after the service is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What a service needs to start.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The database; made where it is missing.
+    /// The database. It is made if it is missing.
     pub database: Location,
     /// Where filters call; port 0 takes a free one.
     pub internal: SocketAddr,
     /// Where callers' requests arrive; port 0 takes a free one.
     pub public: SocketAddr,
-    /// What Envoy must know, on both.
+    /// The secret that Envoy must know, on both listeners.
     pub secret: SharedSecret,
-    /// What opens `/metrics` beside it, and nothing else.
+    /// A second secret for `/metrics`, which opens nothing else.
     pub metrics_secret: Option<SharedSecret>,
-    /// How long it goes on, once it is asked to stop, while filters are heard.
+    /// How long the service goes on after it is asked to stop, while filters are heard.
     pub linger: Duration,
-    /// The newest version of a debit that it reads.
+    /// The newest version of a debit that the service reads.
     pub canon_v: u32,
 }
 
@@ -60,14 +60,14 @@ impl Server {
     /// Opens the database, takes the ports and begins an epoch.
     ///
     /// # Errors
-    /// Where either fails, or the built-in rate cards have a mistake or are not those of the database.
+    /// If either fails, or the built-in rate cards have a mistake or are not those of the database.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
         let store = Store::open(&settings.database, Open::Create).await?;
         let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;
         let Settings { secret, metrics_secret, linger, canon_v, .. } = settings;
-        // The file may have been copied from a backup into the place of the one that filters know.
+        // The operator may have copied a backup into the place of the file whose numbers filters know.
         let epoch = store.begin_epoch(Began::Served, 0, crate::now()).await?;
         tracing::info!(epoch, "began an epoch");
         Ok(Self { store, internal, public, secret, metrics_secret, linger, canon_v, cards })
@@ -76,7 +76,7 @@ impl Server {
     /// The internal listener's address.
     ///
     /// # Errors
-    /// Where the system does not say.
+    /// If the system does not say.
     pub fn internal_addr(&self) -> Result<SocketAddr, Error> {
         local_addr(&self.internal)
     }
@@ -84,16 +84,16 @@ impl Server {
     /// The public listener's address.
     ///
     /// # Errors
-    /// Where the system does not say.
+    /// If the system does not say.
     pub fn public_addr(&self) -> Result<SocketAddr, Error> {
         local_addr(&self.public)
     }
 
-    /// Serves until `stop` is done, and filters that are there have gone or had their time. Then takes no new connection, answers what it has taken, and closes the
-    /// database.
+    /// Serves until `stop` is done and then, at most for the time to linger, until no filter is heard any more.
+    /// After that it takes no new connection, answers the requests that it has taken, and closes the database.
     ///
     /// # Errors
-    /// Where a listener fails.
+    /// If a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let cards = self.cards;
         let metrics = Arc::new(Metrics::new());
@@ -164,7 +164,7 @@ fn serve(
 ) -> JoinHandle<Result<(), std::io::Error>> {
     tokio::spawn(async move {
         let stop = async move {
-            // A sender that is gone is a stop too.
+            // If the sender is dropped, that means stop, too.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
         axum::serve(listener, routes).with_graceful_shutdown(stop).await

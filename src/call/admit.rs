@@ -1,4 +1,5 @@
-//! Admission: who may call what, at which price, through which provider, and what is set aside for it.
+//! Admission: decides whether a call may go on, at which price, through which provider, and how much is
+//! reserved for it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,18 +28,18 @@ use crate::reading::request::edits::{Rewrite, WrittenTier, edited_length};
 use crate::reading::request::head::Call;
 use crate::reading::request::parsed::{AskedOption, Buys, Request};
 
-/// A call that may go on, and is not settled.
+/// An admitted call that is not settled yet.
 #[derive(Debug)]
 pub struct InFlight {
-    /// What its debit will say.
+    /// The admission, which its debit will repeat.
     pub admission: Rc<Admission>,
-    /// The account's daily cap; none where it has none.
+    /// The account's daily cap; none if no cap holds for the account.
     pub cap: Option<Pax>,
-    /// What reads its answer must know of it.
+    /// What the reader of the answer must know of the request.
     pub asked: Asked,
     /// Whether the model's provider takes callers' own keys.
     pub own_keys: bool,
-    /// How long it takes, from when it is forwarded.
+    /// Measures how long the call takes, from the moment at which it is forwarded.
     pub watch: Stopwatch,
 }
 
@@ -49,7 +50,7 @@ impl InFlight {
         let add = vec![
             ("x-matrix-rate-table-version", self.admission.card.version.0.to_string()),
             ("x-matrix-exchange-id", self.admission.exchange_id.text()),
-            // In the place of the provider's, which the entry keeps.
+            // It replaces the provider's own id, which the entry keeps.
             ("x-request-id", self.admission.exchange_id.text()),
         ];
         AnswerHead { add, length_changes: self.asked.takes_out }
@@ -75,7 +76,8 @@ impl InFlight {
         let admission = &self.admission;
         let model = admission.card.models.get(&admission.model);
         let least = model.map(|model| model.ceiling(admission.input_limit, Tokens(1), &ServiceTier::Plain));
-        // On a day that is spent no call fits: then what is asked for is a smaller one on another day.
+        // If the day is spent, no call fits, however small its input. The advice is then about the maximum, for
+        // another day.
         let input_is_too_much = left > Pax::ZERO && least.is_some_and(|least| least > left);
         match admission.stated_maximum {
             _ if input_is_too_much || admission.mode == Mode::Embeddings => CostLess::SendLess,
@@ -85,15 +87,15 @@ impl InFlight {
     }
 }
 
-/// What an answer says of the account's day: what is spent, this call included, and what is left of the cap.
-/// What other calls have reserved is not spent.
+/// The headers that tell the caller of the account's day: what is spent, this call included, and what is left
+/// of the cap. What other calls have reserved does not count as spent.
 pub fn daily_headers((daily, cap): (Daily, Pax)) -> [(&'static str, String); 2] {
     let left = cap.checked_sub(daily.spent).unwrap_or_default().max(Pax::ZERO);
     [("x-matrix-daily-spent-pax", daily.spent.text()), ("x-matrix-daily-remaining-pax", left.text())]
 }
 
-/// How a caller's request for its own balance or entries goes to the ledger: nothing of its head but the path, and
-/// who it is.
+/// How a caller's request for its own balance or entries goes to the ledger: of its head only the path and the
+/// headers that pass, and with them the account's name.
 #[must_use]
 pub fn to_the_ledger(credits: &Credits, call: &Call, account: &Account) -> Forward {
     let mut headers = vec![
@@ -106,7 +108,7 @@ pub fn to_the_ledger(credits: &Credits, call: &Call, account: &Account) -> Forwa
     Forward { mark: CREDITS_MARK.to_owned(), headers, edits: Vec::new(), content_length: None }
 }
 
-/// How much an account may spend on a day under a card; none for one that no cap holds.
+/// How much an account may spend on a day under a card; none if no cap holds for the account.
 #[must_use]
 pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
     match account.tier {
@@ -115,7 +117,7 @@ pub fn daily_cap(account: &Account, card: &RateCard) -> Option<Pax> {
     }
 }
 
-/// Who asks, for the models that it may use.
+/// The caller, with all that decides which models it may use.
 #[must_use]
 pub fn asker<'a>(config: &'a Config, card: &'a RateCard, call: &'a Call, account: &'a Account) -> Asker<'a> {
     let slot = call.slot.as_deref().unwrap_or(&config.default_slot);
@@ -216,14 +218,15 @@ fn upstream_tier<'a>(request: &'a Request, written: Option<&WrittenTier<'_>>) ->
     }
 }
 
-/// What the platform pays for has options that the card prices, or that the provider may be sent.
+/// Checks the options of a call that the platform pays for: each must be priced by the card, or be one that the
+/// provider may be sent.
 fn check_options(request: &Request, served: &Served<'_>) -> Result<(), Refusal> {
     let passes = |option: &AskedOption| match (option.buys, served.model) {
         (Buys::AudioInput, Some(model)) => model.prices.rates.audio_input.is_some(),
         (Buys::AudioOutput, Some(model)) => model.prices.rates.audio_output.is_some(),
         (Buys::ImageOutput, Some(model)) => model.prices.rates.image_output.is_some(),
         (Buys::CacheWrite1h, Some(model)) => model.prices.rates.cache_write_1h.is_some(),
-        // Where writes cost nothing apart, a longer life of theirs does not either.
+        // If the card has no price for cache writes, to keep them longer costs nothing either.
         (Buys::LongCacheWrite, Some(model)) => model.prices.rates.cache_write.is_none(),
         (Buys::ServiceTier, model) => priced_tier(request, model).is_some(),
         (Buys::Provider, _) => served.provider.options.contains(&option.name),
@@ -237,7 +240,7 @@ fn check_options(request: &Request, served: &Served<'_>) -> Result<(), Refusal> 
     Err(Refusal::Body(RequestError::Unpriced { names, provider: served.name.to_owned() }))
 }
 
-/// The service tier that a request asks for, where the card prices it.
+/// The service tier that a request asks for, if the card prices it.
 fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
     let (name, _) = model?.service_tiers.get_key_value(request.service_tier.name()?)?;
     Some(name.clone())
@@ -246,20 +249,22 @@ fn priced_tier(request: &Request, model: Option<&Model>) -> Option<String> {
 /// The largest maximum that an entry states.
 const MOST_STATED: u64 = i64::MAX.unsigned_abs();
 
-/// The maximum that the provider is told of what the caller stated. With a key of the caller's own nothing is moved: what
-/// stands in another field than the provider's is not stated.
+/// The caller's maximum, as the provider will read it. If the caller's own key pays, no maximum is moved to
+/// another field: a maximum in a field that this provider does not read counts as not stated.
 fn stated_maximum(request: &Request, provider: &Provider, funding: Funding) -> Option<Tokens> {
     let field = provider.output_maximum;
     let stated = match funding {
         Funding::Platform => request.stated_maximum(field),
         Funding::Byo => request.maximum(field).and_then(|member| member.number),
     };
-    // A ledger's columns end there, and no provider's maximum comes near: the entry must never be refused for it.
+    // A larger number does not fit a column of the ledger, which would refuse the entry. No provider's maximum
+    // comes near.
     stated.map(|tokens| Tokens(tokens.min(MOST_STATED)))
 }
 
-/// A call on platform funding that asks for no other tier is served in the standard one: a project's own settings at
-/// the provider may say otherwise where the request does not.
+/// What is written in the place of the request's service tier. A call on platform funding that asks for no
+/// other tier must be served in the standard one. If its request named none, the provider would use the
+/// settings of the platform's project there.
 fn written_tier<'a>(
     request: &Request,
     provider: &'a Provider,
@@ -271,8 +276,9 @@ fn written_tier<'a>(
         .then(|| provider.standard_tier.as_deref().map_or(WrittenTier::TakenOut, WrittenTier::Standard))
 }
 
-/// An allow-list: nothing else of the caller's head reaches a provider. The platform's key is put on by Envoy,
-/// the caller's own here, and the answer is asked for uncompressed so that it can be read.
+/// The headers that a provider gets: an allow-list, so nothing else of the caller's head reaches it. Envoy puts
+/// the platform's key on; the caller's own key is put on here. The answer is asked for uncompressed so that the
+/// filter can read it.
 fn upstream_headers(provider: &Provider, call: &Call, mode: Mode) -> Vec<(String, Vec<u8>)> {
     let route = match mode {
         Mode::Chat => "/chat/completions",

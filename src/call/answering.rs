@@ -1,4 +1,5 @@
-//! A call that went to its provider: its answer is read as it passes, and what is owed ends with the answer.
+//! A call that went to its provider. Its answer is read as it passes; at the answer's end the call is settled
+//! or released.
 
 use crate::base::clock::Now;
 use crate::base::exchange_id::ExchangeId;
@@ -38,11 +39,12 @@ pub struct Answering {
     owed: Owed,
     head: ProviderHead,
     answer: Answer,
-    /// How many bytes of the answer wait with its head for the cost; none if they do not wait.
+    /// How many bytes of the answer's body wait with its head until the cost is known; none if they do not
+    /// wait.
     held: Option<u64>,
 }
 
-/// A head that waits for its call's settlement, and then goes on with what that says.
+/// An answer's head that waits until its call is settled, and then goes on with the cost headers.
 #[derive(Debug)]
 pub struct Settling {
     head: AnswerHead,
@@ -62,7 +64,7 @@ impl Forwarded {
         self.owed.admission().exchange_id
     }
 
-    /// The provider's answer begins. Its head waits until [`Answering::begins`] says otherwise.
+    /// The provider's answer begins. Its head waits; [`Answering::begins`] lets the head of a stream go on.
     #[must_use]
     pub fn answered(
         mut self,
@@ -91,13 +93,13 @@ impl Answering {
         self.owed.admission().exchange_id
     }
 
-    /// Whether the answer's head, and what came after it, waits.
+    /// Whether the answer's head waits, with the bytes that came after it.
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Whether the time matters at which more of the answer comes: until its first visible text is there.
+    /// Whether the time of the answer's next piece matters: it does until the first visible text is there.
     #[must_use]
     pub fn awaits_text(&self) -> bool {
         !self.in_flight.watch.saw_text() && self.in_flight.admission.may_write_unseen()
@@ -115,12 +117,13 @@ impl Answering {
         vec![Effect::AnswerHead(self.in_flight.answer_head()), Effect::Release(self.owed)]
     }
 
-    /// The answer goes no further, and is not charged: what is owed, to be released.
+    /// The answer goes no further, and is not charged. Gives what is owed, which the caller of this must
+    /// release.
     pub fn put_aside(self) -> Owed {
         self.owed
     }
 
-    /// What is told of a provider that refused the platform's key.
+    /// Tells the operator that the provider refused the platform's key.
     #[must_use]
     pub fn key_refused(&self) -> Effect {
         let provider = self.in_flight.admission.provider.clone();
@@ -132,13 +135,15 @@ impl Answering {
         self.let_stream_go().into_iter().collect()
     }
 
-    /// Reads more of the answer, the last of it if `end`. It is held as long as it fits into `held_max` bytes.
+    /// Reads more of the answer, the last of it if `end`. A held answer waits as long as it fits into
+    /// `held_max` bytes.
     pub fn read(&mut self, now: Now, bytes: &[u8], end: bool, held_max: u64) -> Vec<Effect> {
         let passed = self.answer.push(bytes);
         if self.answer.has_text() {
             self.in_flight.watch.has_text(now.tick);
         }
-        // By its bytes it may be a stream, whatever its head said: it waits no longer, and no cost is on its head.
+        // The bytes may show that the answer is a stream, even if its head said otherwise. Then its head goes
+        // on at once, without a cost.
         let mut effects: Vec<Effect> = self.let_stream_go().into_iter().collect();
         let tail = if end {
             self.answer.finish()
@@ -156,7 +161,7 @@ impl Answering {
         goes.then(|| Effect::AnswerHead(self.in_flight.answer_head()))
     }
 
-    /// So many bytes more wait with the head, or it goes on without its cost.
+    /// So many bytes more wait with the head; if that is too much, the head goes on without its cost.
     fn hold(&mut self, bytes: usize, held_max: u64) -> Option<Effect> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.held = self.held.map(|held| held.saturating_add(bytes));
@@ -164,8 +169,8 @@ impl Answering {
         is_too_much.then(|| Effect::AnswerHead(self.in_flight.answer_head()))
     }
 
-    /// The answer came to its end: one debit, or none; and a held head, which waits for the settlement if there is a cost
-    /// to tell.
+    /// The answer came to its end. Gives its one settlement or release and, if a held head has a cost to tell,
+    /// the head that waits for the settlement.
     #[must_use]
     pub fn ended(self, now: Now, story: &mut Story) -> (Option<Settling>, Vec<Effect>) {
         let (is_held, cap) = (self.is_held(), self.in_flight.cap);
@@ -210,7 +215,7 @@ impl Answering {
 }
 
 impl Settling {
-    /// The head, with the cost, and where the account's day is now if it has a cap.
+    /// The head with the cost and, if the account has a cap, with its day as it is after the settlement.
     #[must_use]
     pub fn told(mut self, daily: Option<Daily>) -> Effect {
         self.head.add.extend(daily.zip(self.cap).into_iter().flat_map(daily_headers));
@@ -218,7 +223,7 @@ impl Settling {
     }
 }
 
-/// One debit and its cost; nothing but a release if there is nothing to charge.
+/// The settlement by one debit, with its cost; a release if there is nothing to charge.
 fn settlement(owed: Owed, answered: Answered, now: Now, story: &mut Story) -> (Effect, Option<Pax>) {
     let (ending, lasted) = (answered.ending, answered.lasted);
     let debit = debit_of(owed.admission(), answered, now.wall);

@@ -12,7 +12,7 @@ use crate::reading::request::head::{Call, Route, Wanted};
 /// A request that is no probe.
 #[derive(Debug)]
 pub struct Arriving {
-    /// What its head says.
+    /// The call, as its head asks for it.
     pub call: Box<Call>,
     /// Its body.
     pub body: Body,
@@ -21,9 +21,9 @@ pub struct Arriving {
 /// What comes of a request's head, if that is not refused.
 #[derive(Debug)]
 pub enum Arrival {
-    /// The gateway was probed, and answers this at once.
+    /// Somebody only asks whether the gateway lives; it answers this at once.
     Probe(&'static [u8]),
-    /// The ledger must say whose token it came with.
+    /// A call. The ledger must tell whose token it came with.
     Call(Arriving),
 }
 
@@ -52,7 +52,7 @@ impl Arriving {
     /// Reads the head: which route it names, and with which token it came.
     ///
     /// # Errors
-    /// Why it is refused before anybody is asked whose token it is.
+    /// The refusal, if the head alone is reason enough: then the token is not looked up.
     pub fn head(
         gateway: &Gateway,
         now: Now,
@@ -63,7 +63,7 @@ impl Arriving {
         let config = &gateway.config;
         let (method, path) = (head.value(":method"), head.value(":path"));
         let route = Route::of(method, path);
-        // Whoever probes whether it lives does so by whatever address it has, and learns nothing of anybody.
+        // A probe may come under any host name, because its answer tells nothing of any account.
         let is_probe = matches!(route, Ok(Route::Healthz | Route::Readyz));
         story.begin(now.tick, method, path);
         story.probe = is_probe;
@@ -85,7 +85,7 @@ impl Arriving {
         };
         let pairs = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let call = Box::new(Call::read(wanted, config.limits.request, pairs)?);
-        // At the outbox's bound new calls are refused, so that no debit is ever dropped.
+        // If the outbox has reached its bound, new calls are refused, so that no debit is ever dropped.
         if matches!(wanted, Wanted::Metered(_)) && !head.outbox_has_room {
             return Err(Refusal::LedgerUnavailable);
         }
@@ -100,14 +100,14 @@ impl Arriving {
         Ok(Self { body: self.body.read(bytes, end, limit_bytes)?, ..self })
     }
 
-    /// Whether more of the body is waited for.
+    /// Whether more of the body is still to come.
     #[must_use]
     pub const fn reads_body(&self) -> bool {
         matches!(self.body, Body::Coming(_))
     }
 }
 
-/// Why a request is refused if there is no room for its body.
+/// The refusal of a request whose body has no room.
 impl From<Full> for Refusal {
     fn from(full: Full) -> Self {
         match full {

@@ -1,4 +1,4 @@
-//! The filter's configuration: raw JSON to a [`Config`], every mistake named by its path.
+//! Reads the filter's configuration: raw JSON to a [`Config`], with the path of every mistake.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,16 +14,16 @@ use crate::reading::request::hosts::Hosts;
 
 pub use crate::dialect::provider::{Provider, StreamUsage};
 
-/// What the filter is told.
+/// The filter's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the ledger is.
     pub ledger: Ledger,
-    /// The hosts that it answers to.
+    /// The host names under which the filter answers.
     pub hosts: Hosts,
-    /// How long a resolved token is believed.
+    /// How long what the ledger told of a token is believed.
     pub tokens: TokenTimes,
-    /// The slot of a caller that names none.
+    /// The slot of a call that names none.
     pub default_slot: String,
     /// The providers by the name that rate cards use.
     pub providers: BTreeMap<String, Provider>,
@@ -31,19 +31,19 @@ pub struct Config {
     pub limits: Limits,
     /// How the free tier's cap is kept.
     pub gate: GateSettings,
-    /// The ledger's public listener, which answers callers' requests for their balance and entries; none where
+    /// The ledger's public listener, which answers callers' requests for their balance and entries; none if
     /// they are not served.
     pub credits: Option<Credits>,
     /// The kill switch: no calls are taken.
     pub disabled: bool,
-    /// The rate cards that it brings; none for those that are built in.
+    /// The rate cards that the configuration brings; none if the built-in ones hold.
     pub rate_cards: Option<Bundle>,
 }
 
 /// How the free tier's cap is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct GateSettings {
-    /// How often the ledger is asked where active accounts stand, in milliseconds.
+    /// How often the ledger is asked for the standings of active accounts, in milliseconds.
     pub sync_ms: u64,
     /// The output's maximum that is written into a request that states none; none to reserve for the model's own.
     pub clamp_output_tokens: Option<u64>,
@@ -67,16 +67,17 @@ pub struct Ledger {
     pub authority: String,
     /// How long a callout may take.
     pub timeout_ms: u64,
-    /// The cluster of questions whose token it is, of which strangers can send many.
+    /// The cluster for questions about tokens. It is separate because strangers can cause many of them.
     pub resolve_cluster: String,
 }
 
 /// How long the answer to "whose token is this" is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenTimes {
-    /// An account, in milliseconds: how long a disabled account or a revoked token may still call.
+    /// For a token that is an account's, in milliseconds: so long a disabled account or a revoked token may
+    /// still call.
     pub ttl_ms: u64,
-    /// That nobody has the token, in milliseconds.
+    /// For a token that is nobody's, in milliseconds.
     pub unknown_ttl_ms: u64,
 }
 
@@ -114,7 +115,7 @@ impl Gateway {
         Ok(Self { config, bundle: Rc::new(bundle) })
     }
 
-    /// Why calls cannot be served at `now`; none where they can.
+    /// Why calls cannot be served at `now`; none if they can.
     #[must_use]
     pub fn unready(&self, now: Moment, outbox_has_room: bool, ledger_answers: bool) -> Option<Unready> {
         if self.config.disabled {
@@ -130,12 +131,12 @@ impl Gateway {
 }
 
 const MIB: u64 = 1024 * 1024;
-/// How many workers share the sums of `limits` where `workers` is not stated: rather too many, which only makes the
-/// shares small, than too few, which makes the sums a lie.
+/// How many workers are assumed to share the sums of `limits` if `workers` is not stated. Too many only make
+/// each share small; too few would let all workers together hold more than the sums.
 const WORKERS: u64 = 16;
 
 impl Config {
-    /// The provider that serves a model by its id patterns; of several the first by name.
+    /// The provider whose id patterns match a model; if there are several, the first in the order of names.
     #[must_use]
     pub fn provider_of(&self, model: &str) -> Option<(&str, &Provider)> {
         let serves = self.providers.iter().find(|(_, provider)| provider.serves(model));
@@ -199,7 +200,7 @@ impl Config {
     }
 }
 
-/// Reads an object that may be absent: then its defaults hold.
+/// Reads an object that may be absent. If it is, its defaults hold.
 fn read_section<T>(
     fields: &mut Fields,
     key: &str,
@@ -213,8 +214,8 @@ fn read_section<T>(
     value
 }
 
-/// Each worker's share of the configured sums. A share for callers whose tokens are known holds two of the largest
-/// requests at least: a smaller one would refuse such a request for ever.
+/// Each worker's share of the configured sums. A share for callers whose tokens are known must hold at least
+/// two of the largest requests: a smaller one would refuse such a request for ever.
 fn read_open_bodies(
     fields: &mut Fields,
     workers: Option<u64>,

@@ -1,4 +1,4 @@
-//! The words between an exchange and the adapter: what happened, and what is to be done.
+//! The words between an exchange and its driver: events tell what happened, effects tell what is to be done.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::memory::gate::{NotOpened, Owed};
 use crate::memory::token_cache::Resolution;
 use crate::reading::request::edits::Edit;
 
-/// The mark of requests that the ledger answers; no provider can be named so.
+/// The mark of requests that the ledger answers. No provider can have this name.
 pub const CREDITS_MARK: &str = "pax/credits";
 
 /// What happened.
@@ -32,7 +32,7 @@ pub enum Event<'a> {
         /// Whether the ledger answers, as far as this worker knows.
         ledger_answers: bool,
     },
-    /// The ledger (or the cache) answered whose token it is.
+    /// The ledger or the cache has answered whose token it is.
     Resolved(Resolution),
     /// The request's body, as far as it has come, does not fit what may be held.
     NoRoom(Full),
@@ -49,13 +49,13 @@ pub enum Event<'a> {
     AnswerHead {
         /// The status.
         status: u16,
-        /// `content-type`, empty where absent.
+        /// `content-type`, empty if absent.
         content_type: &'a [u8],
-        /// `content-encoding`, empty where absent.
+        /// `content-encoding`, empty if absent.
         content_encoding: &'a [u8],
         /// The id that the provider gave the call.
         provider_request_id: Option<&'a str>,
-        /// The code of Envoy's own reply, if this is one; none where the provider (or the ledger) answered.
+        /// The code of Envoy's own reply, if this is one; none if the provider (or the ledger) answered.
         envoys_code: Option<&'a str>,
         /// Whether no body follows.
         end: bool,
@@ -69,7 +69,7 @@ pub enum Event<'a> {
     },
     /// What came of [`Effect::Open`], at once.
     Opened(Result<Owed, NotOpened>),
-    /// [`Effect::Settle`] is done: where the account's day stands now, where it has a cap.
+    /// [`Effect::Settle`] is done. Carries the account's day as it is now, if the account has a cap.
     Settled(Option<Daily>),
     /// Nothing more will happen: the caller, the provider or Envoy ended it.
     Closed(ClosedBy),
@@ -78,14 +78,15 @@ pub enum Event<'a> {
 /// Who ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
-    /// The caller, or whoever else is no provider.
+    /// The caller, or anything else that is not the provider.
     Caller,
     /// The provider broke its answer off, or was silent for longer than the operator's limits.
     Provider,
 }
 
 impl ClosedBy {
-    /// Who ended it, by Envoy's response flags: a bit for each, in the order of its `CoreResponseFlag`.
+    /// Who ended the exchange, read from Envoy's response flags. These have a bit for each value of its
+    /// `CoreResponseFlag`, in that order.
     #[must_use]
     pub const fn of_flags(flags: u64) -> Self {
         const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
@@ -111,20 +112,20 @@ impl ClosedBy {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Ask whose token it is, and where the account stands on that day.
+    /// Ask whose token it is, and for the account's standing on that day.
     Resolve {
         /// SHA-256 of the token.
         token: Digest,
         /// The day.
         utc_day: UtcDay,
-        /// Whether what is remembered of it is not enough.
+        /// Whether the ledger must be asked, even if the token is cached.
         fresh: bool,
     },
     /// Keep an in-flight record of the call and make its reservation; answer with [`Event::Opened`] at once.
     Open {
         /// The call.
         admission: Rc<Admission>,
-        /// The account's daily cap; none where it has none.
+        /// The account's daily cap; none if no cap holds for the account.
         cap: Option<Pax>,
     },
     /// Answer the caller here and now.
@@ -142,15 +143,15 @@ pub enum Effect {
     },
     /// Let these bytes pass instead of the ones that came.
     ReplaceBody(Vec<u8>),
-    /// Put the debit into the outbox and in the place of the reservation, and take the in-flight record out; answer
-    /// with [`Event::Settled`] at once.
+    /// Put the debit into the outbox and its cost in the place of the reservation, and remove the in-flight
+    /// record; answer with [`Event::Settled`] at once.
     Settle {
-        /// What is owed, and ends with it.
+        /// The obligation that the settlement fulfils.
         owed: Owed,
         /// Its debit.
         debit: Box<Debit>,
     },
-    /// Nothing is owed: give the reservation back, and take the in-flight record out.
+    /// End the call without a charge: give the reservation back, and remove the in-flight record.
     Release(Owed),
 }
 
@@ -170,7 +171,7 @@ pub struct Reply {
 pub struct AnswerHead {
     /// Headers to set.
     pub add: Vec<(&'static str, String)>,
-    /// Whether bytes may be taken out of the body, so that its length must not be told.
+    /// Whether bytes may be taken out of the body. If so, `content-length` must not reach the caller.
     pub length_changes: bool,
 }
 
@@ -179,10 +180,11 @@ pub struct AnswerHead {
 pub struct Forward {
     /// The mark that Envoy's route demands: the provider's name, or [`CREDITS_MARK`].
     pub mark: String,
-    /// All headers it goes with, in place of the caller's.
+    /// All headers of the request, in place of the caller's.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Edits of the body; none where it goes as it came.
+    /// Edits of the body; none if it goes as it came.
     pub edits: Vec<Edit>,
-    /// The body's length after them: a stale one would smuggle a second request. None where no body is expected.
+    /// The body's length after the edits: with the old length, a second request could be smuggled in. None if
+    /// no body is expected.
     pub content_length: Option<u64>,
 }

@@ -20,14 +20,14 @@
 //! | Settling | settled, or closed | Over |
 //! | AtLedger, Replaced | closed | Over |
 //!
-//! What is not named leaves a state as it is, and Replied and Over are never left. A 2xx answer without a body is
-//! answering and ended in one step.
+//! An event that the table does not name leaves the state as it is; Replied and Over are never left. A 2xx
+//! answer without a body goes through Answering and its end in one step.
 //!
-//! [`Exchange::step`] takes what happened and gives what is to be done; it calls nobody and reads no clock. Each state is a
-//! method that gives the next state. Whether the request or the answer waits follows from the state alone
-//! ([`Exchange::request_waits`], [`Exchange::answer_waits`]), and so does what is owed ([`Exchange::owed`]): from its
-//! opening on a call ends with exactly one settlement or release, in whatever order the rest happens. It fails closed:
-//! a step that did not come to its end would leave a request that waits for ever.
+//! [`Exchange::step`] takes what happened and gives what is to be done; it makes no host call and reads no
+//! clock. Each state is a method that gives the next state. The state alone decides whether the request or the
+//! answer waits ([`Exchange::request_waits`], [`Exchange::answer_waits`]), and what is owed
+//! ([`Exchange::owed`]). An opened call ends with exactly one settlement or release, in whatever order the rest
+//! happens. A step that breaks off leaves a request that waits for ever: it fails closed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub struct Exchange {
     gateway: Rc<Gateway>,
     id: Option<ExchangeId>,
     state: State,
-    /// What will be told of it. No transition reads it.
+    /// What the log and the metrics will tell of the exchange. No transition reads it.
     story: Story,
 }
 
@@ -66,19 +66,19 @@ enum State {
     Resolving(Arriving),
     /// The account is known; the body is not complete.
     Reading(Arriving, Arc<Account>),
-    /// It is admitted, and may go on as soon as its record is kept and its reservation made.
+    /// The call is admitted, and goes on as soon as its in-flight record is written and its reservation made.
     Opening(Opening),
     /// The provider has it.
     Forwarded(Forwarded),
     /// A 2xx answer passes, or waits for the cost headers while it is not too large.
     Answering(Answering),
-    /// Its debit is being put into the outbox; then the held head goes on with what it says.
+    /// The call's debit is being put into the outbox; then the held head goes on with the cost headers.
     Settling(Settling),
-    /// The ledger has it, and answers its own route: nothing is metered.
+    /// The request went to the ledger, which answers its own route. Nothing is metered.
     AtLedger,
-    /// Answered before it was forwarded, or closed by then: the request never goes on.
+    /// The request was answered or closed before it was forwarded. It never goes on.
     Replied,
-    /// The provider's answer was replaced by one of ours: nothing of it goes on, and nothing is owed.
+    /// The filter's own answer has replaced the provider's, of which nothing goes on. Nothing is owed.
     Replaced,
     /// Nothing is owed any more: closed, settled or released.
     Over,
@@ -127,7 +127,7 @@ impl Exchange {
         }
     }
 
-    /// The call of which a settlement or a release is still to come.
+    /// The call whose settlement or release is still to come.
     #[must_use]
     pub fn owed(&self) -> Option<ExchangeId> {
         match &self.state {
@@ -157,13 +157,14 @@ impl Exchange {
         self.id
     }
 
-    /// Every answer carries it, so that a caller can name the call to whoever runs the gateway.
+    /// The header with the exchange's id. Every answer carries it, so that a caller can name the call to the
+    /// operator.
     #[must_use]
     pub fn request_id(&self) -> Option<(&'static str, String)> {
         self.id.map(|id| ("x-request-id", id.text()))
     }
 
-    /// What is to be told of it.
+    /// What the log and the metrics are to tell of the exchange.
     #[must_use]
     pub const fn story(&self) -> &Story {
         &self.story
@@ -190,7 +191,7 @@ impl Exchange {
         matches!(self.state, State::Answering(_))
     }
 
-    /// Whether the time matters at which more of the answer comes: until its first visible text is there.
+    /// Whether the time of the answer's next piece matters: it does until the first visible text is there.
     #[must_use]
     pub fn awaits_text(&self) -> bool {
         matches!(&self.state, State::Answering(answering) if answering.awaits_text())
@@ -218,7 +219,7 @@ impl Exchange {
         effects
     }
 
-    /// The state, for a step that will put the next one in. Until then the request waits.
+    /// Takes the state out for a step, which will put the next one in. Until then the request waits.
     const fn take_state(&mut self) -> State {
         std::mem::replace(&mut self.state, State::Replied)
     }
@@ -317,11 +318,11 @@ impl Exchange {
         match event {
             AnswerBody { bytes, end } => {
                 let held_max = self.gateway.config.limits.held_answer;
-                // The bytes first: what a settlement says comes back at once.
+                // The bytes must go first: the answer to a settlement comes back at once, within its effect.
                 let effects = answering.read(now, bytes, end, held_max);
                 if end { self.ended(now, answering, effects) } else { (State::Answering(answering), effects) }
             }
-            // A second head is Envoy's own: the provider's answer broke off while it was held back.
+            // A second head is Envoy's own: the provider's answer broke off while its head was held.
             AnswerHead { status, envoys_code, .. } => {
                 let charged = answering.broken_off(now, ClosedBy::Provider, &mut self.story);
                 let code = envoys_code.unwrap_or_default();
@@ -376,8 +377,8 @@ impl Exchange {
     }
 }
 
-/// What is done about an event that changes nothing in the state that it finds. An opening that the state does not wait
-/// for is given back.
+/// The effects of an event that does not change the present state. If the gate has opened a call for which the
+/// state does not wait, that call is released.
 fn ignored(event: Event<'_>) -> Effects {
     match event {
         Opened(opened) => opened.ok().map(Effect::Release).into_iter().collect(),

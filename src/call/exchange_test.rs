@@ -32,7 +32,7 @@ const CONFIG: &str = r#"{
     }
 }"#;
 const MODEL: &str = "accounts/fireworks/models/gpt-oss-20b";
-/// In force: v1, whose gpt-oss-20b costs USD 0.20 and 0.40 per million tokens.
+/// At this time card v1 is in force, whose gpt-oss-20b costs USD 0.20 and 0.40 per million tokens.
 const NOW: &str = "2026-06-01T12:00:00Z";
 
 fn gateway() -> Rc<Gateway> {
@@ -43,10 +43,10 @@ fn now() -> Moment {
     NOW.parse().unwrap()
 }
 
-/// Where the account's day stands after every settlement.
+/// The account's day after every settlement.
 const DAILY: Daily = Daily { spent: Pax::from_picopax(9_000_000_000_000), reserved: Pax::from_picopax(7) };
 
-/// A driver of one exchange: does the effects that matter and keeps what they were.
+/// A driver of one exchange: it does the effects that matter, and keeps them for the test.
 struct Drive {
     exchange: Exchange,
     /// What comes of the next [`Effect::Open`].

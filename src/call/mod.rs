@@ -1,4 +1,5 @@
-//! One call: its life as a value, who may make it, and what goes upstream. Pure: no host call, no clock.
+//! One call as a value: its states, whether it may be made, and what goes upstream. Pure: no host call, no
+//! clock.
 //!
 //! Floor 7: imports the floors below it.
 

@@ -1,5 +1,5 @@
-//! `GET /v1/models`: what this caller may use in this slot, in OpenAI's list shape, with rates; and `GET
-//! /v1/models/{id}`: one of it.
+//! `GET /v1/models`: the models that this caller may use in this slot, in OpenAI's list shape, with rates; and
+//! `GET /v1/models/{id}`: one of them.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ struct List<'a> {
     data: Vec<Item<'a>>,
     /// The card in force.
     rate_table_v: RateTableVersion,
-    /// What the account may spend in a UTC day; absent where no cap holds.
+    /// What the account may spend in a UTC day; absent if no cap holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     daily_cap_pax: Option<Pax>,
 }
@@ -30,7 +30,8 @@ struct List<'a> {
 struct Item<'a> {
     id: &'a str,
     object: &'a str,
-    /// When the card came into force, in seconds since 1970: no provider's date is known here.
+    /// When the card came into force, in seconds since 1970. OpenAI's shape demands a date, and the model's own
+    /// is not known.
     created: u64,
     owned_by: &'a str,
     mode: Mode,
@@ -51,7 +52,8 @@ struct Item<'a> {
     own_keys: bool,
 }
 
-/// As in a card: the rates of the last band that a call's input is above are those of the whole call.
+/// A price band, as in a card. The rates of the highest band whose threshold the call's input exceeds hold for
+/// the whole call.
 #[derive(Serialize)]
 struct Prices {
     pax_per_mtok: Rates,
@@ -115,8 +117,9 @@ impl Prices {
     }
 }
 
-/// The answer's body: the models that whoever asks may call. With a key of its own that is every priced model whose
-/// provider takes such keys; without one what is served on platform funding, to the free tier what its slot's list has.
+/// The answer's body: the models that the caller may use. A caller with its own provider key gets every priced
+/// model whose provider takes such keys. Any other caller gets what is served on platform funding; on the free
+/// tier, only the models of its slot's list.
 #[must_use]
 pub fn list(asker: Asker<'_>) -> Vec<u8> {
     let listed = asker.models().map(|(id, model, provider)| item(asker.card, id, model, provider));
@@ -130,7 +133,7 @@ pub fn list(asker: Asker<'_>) -> Vec<u8> {
     serde_json::to_vec(&list).unwrap_or_default()
 }
 
-/// The answer's body for one of them.
+/// The answer's body for one of these models.
 ///
 /// # Errors
 /// The refusal of a call of any other model.

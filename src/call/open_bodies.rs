@@ -1,16 +1,17 @@
-//! The request bodies that Envoy holds for this worker's streams, in bytes: those of strangers, of each account, and
-//! of all. Each has a bound, so that nobody fills Envoy's memory: not before its token is known, not after.
+//! Counts the bytes of the request bodies that Envoy holds for this worker's streams: for strangers, for each
+//! account, and in total. Each sum has a bound, so that no caller fills Envoy's memory, neither before its
+//! token is known nor after.
 //!
-//! Envoy keeps a body from its first byte until its stream ends, also while the provider has it and answers: its router
-//! could need it for another connection attempt. So a body counts until its stream ends. A stream counts, too, without a
-//! body ([`STREAM`]): ten thousand heads fill a memory as well.
+//! Envoy keeps a body from its first byte until its stream ends, also while the provider answers, because its
+//! router could need it for another connection attempt. So a body counts until its stream ends. A stream counts
+//! even without a body ([`STREAM`]), because ten thousand heads fill a memory as well.
 //!
-//! A body's bytes count by the memory that they take. Envoy gives each piece of more than [`COPIED`] bytes blocks of its
-//! own ([`BLOCK`]), so that 600 bytes at a time take 27 times their number. A body that came in such pieces can be
-//! written anew in one ([`OpenBody::is_scattered`]).
+//! What counts is the memory that a body takes, which can be more than its bytes. Envoy gives each piece of
+//! more than [`COPIED`] bytes blocks of its own ([`BLOCK`]), so that a body in pieces of 600 bytes takes 27
+//! times its size. A body that came in such pieces can be written anew in one ([`OpenBody::is_scattered`]).
 //!
-//! It is a worker's own memory: each worker has its share of the configured sums, and what a dead one held is gone with
-//! its streams.
+//! Each worker counts in its own memory, against its share of the configured sums. If a worker dies, its
+//! streams end, and its count ends with them.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 const STREAM: u64 = 16 * 1024;
 /// Up to this size Envoy copies a piece behind the one before it.
 const COPIED: u64 = 512;
-/// What Envoy takes for a larger piece, and again for each more that it fills.
+/// The size of a block. A larger piece takes as many blocks as it needs.
 const BLOCK: u64 = 16 * 1024;
 /// A body is written anew once it takes this much more than it has bytes, and [`SCATTERED_TIMES`] as much.
 const SCATTERED_BYTES: u64 = 256 * 1024;
@@ -35,7 +36,7 @@ pub struct Shares {
     pub all: u64,
 }
 
-/// Which bound has no room.
+/// Which bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// That of callers whose tokens are not known yet.
@@ -60,8 +61,9 @@ pub struct OpenBody {
 }
 
 impl OpenBody {
-    /// Whether it takes so much more memory than it has bytes that it should be written anew, in one piece. A body of
-    /// the smallest such pieces grows by a tenth between two times, so that all of them cost about ten copies of it.
+    /// Whether the body takes so much more memory than its size that it should be written anew, in one piece.
+    /// Even a body of the most wasteful pieces grows by a tenth before it is written anew again, so that all
+    /// this copying costs about ten copies of it.
     #[must_use]
     pub fn is_scattered(&self) -> bool {
         self.held > self.bytes.saturating_mul(SCATTERED_TIMES)
@@ -83,16 +85,16 @@ pub struct OpenBodies {
 }
 
 impl OpenBodies {
-    /// Nobody's yet.
+    /// No bodies yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { strangers: 0, accounts: BTreeMap::new(), all: 0 }
     }
 
-    /// A body has so many bytes now; none, where its stream has only begun to wait.
+    /// A body has `bytes` bytes now; 0 if its stream has only begun to wait.
     ///
     /// # Errors
-    /// They do not fit: the call is to be refused. They count until [`OpenBodies::ended`].
+    /// The bytes do not fit: the call is to be refused. They count until [`OpenBodies::ended`] all the same.
     pub fn grows(&mut self, body: &mut OpenBody, bytes: u64, shares: Shares) -> Result<(), Full> {
         let piece = bytes.saturating_sub(body.bytes);
         body.bytes = body.bytes.max(bytes);
@@ -109,10 +111,10 @@ impl OpenBodies {
         body.held = body.held.min(held);
     }
 
-    /// The token of a body's caller is this account's.
+    /// The ledger has told that this account's token came with the body.
     ///
     /// # Errors
-    /// It has no room for it: the call is to be refused.
+    /// The account has no room for the body: the call is to be refused.
     pub fn belongs_to(&mut self, body: &mut OpenBody, account: &str, shares: Shares) -> Result<(), Full> {
         if body.account.as_deref() == Some(account) {
             return Ok(());

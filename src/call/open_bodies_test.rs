@@ -6,7 +6,7 @@ use super::*;
 
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
-/// One stranger's, two of an account and five of all: each with a body of a MiB.
+/// The shares hold one stream of a stranger, two of an account and five in total, each with a body of one MiB.
 const ONE: u64 = MIB + STREAM;
 const SHARES: Shares = Shares { strangers: ONE, account: 2 * ONE, all: 5 * ONE };
 
@@ -15,7 +15,7 @@ fn body(bodies: &mut OpenBodies, account: Option<&str>, bytes: u64) -> Result<Op
     let mut body = OpenBody::default();
     let known = account.map_or(Ok(()), |account| bodies.belongs_to(&mut body, account, SHARES));
     let grown = known.and_then(|()| bodies.grows(&mut body, bytes, SHARES));
-    // Who is refused gives back what it held.
+    // A stream that is refused gives back what it held.
     if grown.is_err() {
         bodies.ended(&mut body);
     }
@@ -94,7 +94,7 @@ fn a_declared_length_costs_nothing_and_a_piece_costs_what_envoy_takes_for_it() {
 fn whose_token_is_asked_about_anew_is_no_stranger_meanwhile() {
     let mut bodies = OpenBodies::new();
     let _full = body(&mut bodies, None, MIB).unwrap();
-    // Its token was a's a moment ago, and then proves to be b's.
+    // Its token belonged to account a a moment ago; the ledger then tells that it is b's.
     let mut renewed = body(&mut bodies, Some("a"), MIB).unwrap();
     bodies.belongs_to(&mut renewed, "b", SHARES).unwrap();
     assert_eq!((bodies.accounts.get("a"), bodies.accounts.get("b")), (None, Some(&ONE)));

@@ -1,4 +1,4 @@
-//! An admitted call between its admission and its provider: what it waits for, and what it then goes on with.
+//! A call between its admission and its provider: what it waits for, and the request that then goes on.
 
 use std::rc::Rc;
 
@@ -21,15 +21,16 @@ pub struct Opening {
     waits_for: OpeningStep,
 }
 
-/// What an opening call waits for. The ledger's answer to a hold will be one more step, and have the call's [`Owed`] in it:
-/// the gate comes first, and a call that leaves that step without being forwarded is released, its hold with it.
+/// What an opening call waits for. The ledger's answer to a hold will be one more step. That step will carry
+/// the call's [`Owed`], because the gate comes first; a call that leaves it without being forwarded is released
+/// together with its hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
-    /// The gate keeps its record and makes its reservation.
+    /// The gate writes the call's in-flight record and makes its reservation.
     Reserving,
-    /// The gate did not know the account's day: the ledger is asked where it stands.
+    /// The gate did not know the account's day. The ledger is asked for the standing.
     AskedAgain,
-    /// The gate tries once more, with what the ledger said.
+    /// The gate tries once more, with the ledger's answer.
     ReservingAgain,
 }
 
@@ -41,7 +42,7 @@ impl Opening {
         Self { in_flight, forward, token, waits_for: OpeningStep::Reserving }
     }
 
-    /// What it waits for.
+    /// What the call waits for.
     #[must_use]
     pub const fn waits_for(&self) -> OpeningStep {
         self.waits_for
@@ -61,7 +62,7 @@ impl Opening {
         Effect::Open { admission: Rc::clone(&self.in_flight.admission), cap: self.in_flight.cap }
     }
 
-    /// The gate does not know the account's day: the ledger does.
+    /// The gate does not know the account's day, so the ledger is asked.
     #[must_use]
     pub fn asks_again(self) -> (Self, Effect) {
         let utc_day = self.in_flight.admission.admitted_at.day();
@@ -69,14 +70,14 @@ impl Opening {
         (Self { waits_for: OpeningStep::AskedAgain, ..self }, resolve)
     }
 
-    /// The ledger has said where the account stands, and which cap it has by now.
+    /// The ledger has told the account's standing, and the cap that it has by now.
     #[must_use]
     pub fn knows(mut self, account: &Account) -> Self {
         self.in_flight.cap = daily_cap(account, &self.in_flight.admission.card);
         Self { waits_for: OpeningStep::ReservingAgain, ..self }
     }
 
-    /// The gate has opened it: it goes to its provider.
+    /// The gate has opened the call, which now goes to its provider.
     #[must_use]
     pub fn opened(mut self, now: Now, owed: Owed, story: &mut Story) -> (Forwarded, Effect) {
         self.in_flight.watch = Stopwatch::start(now.tick);

@@ -1,5 +1,5 @@
-//! What is told of an exchange when it is over: to the operator's log ([`crate::told::log_line`]) and to the metrics. The state
-//! machine notes each fact here when it comes to be known. Nothing is ever decided by what is noted.
+//! What is told of an exchange when it is over: to the operator's log ([`crate::told::log_line`]) and to the
+//! metrics. The state machine notes each fact here as soon as it is known. No decision depends on these notes.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const NAME_MAX: usize = 256;
 /// How much of a refusal's message is kept, in bytes.
 const MESSAGE_MAX: usize = 1024;
 
-/// How tokens of ours and providers' keys begin.
+/// The prefixes of our tokens and of providers' keys.
 const KEYS: [&str; 5] = ["mtx-", "sk-", "gsk_", "fw_", "xai-"];
 /// No key is shorter, in bytes.
 const KEY_MIN: usize = 10;
@@ -33,15 +33,16 @@ const KEY_MIN: usize = 10;
 pub enum Outcome {
     /// The provider answered with 2xx, and the answer came to its end.
     Answered,
-    /// The filter, or Envoy before the call was forwarded, said no.
+    /// The filter refused the call, or Envoy did before it was forwarded.
     Refused,
     /// The provider answered with another status, which was passed on.
     ProviderError,
-    /// The provider gave no answer that could be passed on: it was not reached, or refused the platform's key.
+    /// The provider gave no answer that could be passed on: it was not reached, or it refused the platform's
+    /// key.
     ProviderFailed,
     /// The provider's answer broke off.
     ProviderBrokeOff,
-    /// The caller was gone before the end.
+    /// The caller left before the end.
     CallerGone,
     /// The gateway answered by itself: models, credits, health.
     Local,
@@ -89,7 +90,7 @@ impl From<Ending> for Outcome {
 pub struct Told {
     /// The refusal's code, or that of Envoy's own reply.
     pub code: String,
-    /// The refusal's words; empty for Envoy's own reply, whose words its code gives.
+    /// The refusal's message; empty for Envoy's own reply, whose code is enough to find its message.
     pub message: String,
 }
 
@@ -98,7 +99,7 @@ pub struct Told {
 pub struct Settled {
     /// Whether the answer was a stream.
     pub stream: bool,
-    /// Who counted.
+    /// Who counted the tokens.
     pub provenance: Provenance,
     /// What was odd.
     pub flags: Vec<Flag>,
@@ -113,13 +114,13 @@ pub struct Settled {
 /// One exchange, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub struct Story {
-    /// When its head came; none where the filter never saw one.
+    /// When its head came; none if the filter never saw one.
     pub began: Option<Tick>,
-    /// Whether somebody only asked whether the gateway lives. Such exchanges are not told.
+    /// Whether the request only asked whether the gateway lives. Nothing is told of such an exchange.
     pub probe: bool,
     /// The method.
     pub method: String,
-    /// The path, without its query: that may hold what nobody should read.
+    /// The path, without its query, which may hold secrets.
     pub path: String,
     /// Whose token it came with.
     pub account: Option<Arc<Account>>,
@@ -129,19 +130,19 @@ pub struct Story {
     pub model: Option<String>,
     /// Whose provider key would pay.
     pub funding: Option<Funding>,
-    /// What it was admitted as.
+    /// The admission.
     pub admission: Option<Rc<Admission>>,
     /// The account's daily cap.
     pub cap: Option<Pax>,
-    /// What it could have cost at most, where it did not fit the cap.
+    /// The most that it could have cost, if that did not fit the cap.
     pub needed: Option<Pax>,
-    /// Where the account's day stood when that was last heard.
+    /// The account's day, as it was last heard.
     pub daily: Option<Daily>,
     /// When it went to the provider.
     pub forwarded: Option<Tick>,
     /// When the provider's answer began.
     pub answered: Option<Tick>,
-    /// The status that the caller got; none where it was gone.
+    /// The status that the caller got; none if the caller was gone.
     pub status: Option<u16>,
     /// The status of the provider's own answer.
     pub provider_status: Option<u16>,
@@ -170,7 +171,7 @@ impl Story {
         self.funding = Some(funding);
     }
 
-    /// The filter says no, in the place of the provider's answer or before the call reached it.
+    /// The filter refuses the call: before it reached the provider, or in the place of the provider's answer.
     pub fn refuse(&mut self, refusal: &Refusal, outcome: Outcome) {
         if let Refusal::DailyCapExceeded { spent, reserved, needed, limit, .. } = refusal {
             self.daily = Some(Daily { spent: *spent, reserved: *reserved });
@@ -196,13 +197,13 @@ impl Story {
         self.outcome = Some(outcome);
     }
 
-    /// The provider broke off while the head of its answer was held. Envoy answered by itself and did not ask the filter:
-    /// envoy/local-replies.json has this reply.
+    /// The provider broke off while the head of its answer was held. Envoy answered by itself, with a reply
+    /// from envoy/local-replies.json, and did not ask the filter.
     pub fn replied_in_place_of_held(&mut self) {
         self.envoy_replied(502, "upstream_cut", Outcome::ProviderBrokeOff);
     }
 
-    /// Another than the filter answers a route that is not metered.
+    /// The ledger or Envoy, not the filter, answers a route that is not metered.
     pub fn another_answers(&mut self, status: u16, envoys_code: Option<&str>) {
         if self.outcome == Some(Outcome::Local) {
             match envoys_code {
@@ -220,7 +221,7 @@ impl Story {
         self.provider_request_id = request_id.map(str::to_owned);
     }
 
-    /// What was owed for it is settled: by this debit, or by none if the answer was nothing but an error.
+    /// The call is settled by this debit; or released without one, if the answer was nothing but an error.
     pub fn settle(&mut self, ending: Ending, lasted: Lasted, debit: Option<&Debit>) {
         self.outcome = Some(match (ending, debit) {
             (Ending::Complete, None) => Outcome::ProviderError,
@@ -236,25 +237,25 @@ impl Story {
         });
     }
 
-    /// Where the account's day is now that its debit is in the outbox.
+    /// Notes the account's day, after the debit was put into the outbox.
     pub fn hears(&mut self, daily: Option<Daily>) {
         self.daily = daily.or(self.daily);
     }
 
-    /// How it ended. An exchange that nobody ended was left by its caller.
+    /// How the exchange ended. If no end was noted, its caller left.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome.unwrap_or(Outcome::CallerGone)
     }
 
-    /// What is left of the day's cap: as on the answer's `x-matrix-daily-remaining-pax`.
+    /// What is left of the day's cap, as the answer's `x-matrix-daily-remaining-pax` has it.
     #[must_use]
     pub fn left(&self) -> Option<Pax> {
         let (cap, daily) = self.cap.zip(self.daily)?;
         Some(cap.checked_sub(daily.spent).unwrap_or_default().max(Pax::ZERO))
     }
 
-    /// Whether the story is to be told, and of which exchange.
+    /// The exchange of which the story is to be told; none if it is not to be told.
     #[must_use]
     pub fn is_told(&self, id: Option<ExchangeId>) -> Option<ExchangeId> {
         id.filter(|_| self.began.is_some() && !self.probe)
@@ -262,12 +263,12 @@ impl Story {
 }
 
 fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    // What is cut afterwards need not be looked through before.
+    // What is longer is cut off later anyway, so it need not be decoded here.
     String::from_utf8_lossy(bytes.get(..bytes.len().min(NAME_MAX)).unwrap_or_default())
 }
 
-/// A caller who puts a token or a provider's key where a name belongs has it in no log: what begins as one of them does is
-/// cut down to its first letters.
+/// Keeps secrets out of the log if a caller puts a token or a provider's key where a name belongs: what begins
+/// like one of them is cut down to its first letters.
 fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -287,7 +288,7 @@ fn masked(text: &str) -> String {
     masked
 }
 
-/// The text's beginning, of at most so many bytes, cut between two characters.
+/// The beginning of the text, at most `bytes` long, cut between two characters.
 fn bounded(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()

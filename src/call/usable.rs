@@ -1,4 +1,4 @@
-//! Which models a caller may use, who serves them, and why another one is refused.
+//! Which models a caller may use, which provider serves each, and why any other model is refused.
 
 use crate::base::account::{Account, Funding, Tier};
 use crate::base::refusal::nearest::nearest;
@@ -7,7 +7,8 @@ use crate::call::config::{Config, Provider};
 use crate::dialect::usage::Mode;
 use crate::price::card::{Model, RateCard};
 
-/// Who asks for a model, of whom, in which slot and at whose cost: all that decides which models may be used.
+/// All that decides which models a caller may use: its account, its slot, whose key pays, the card and the
+/// providers.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
     /// The configuration, which has the providers.
@@ -22,7 +23,7 @@ pub struct Asker<'a> {
     pub funding: Funding,
 }
 
-/// Who serves a model, and its price where the card has one.
+/// The provider that serves a model, and the model's price if the card has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
     /// The provider's name.
@@ -49,8 +50,8 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Who serves a call of this mode. The card says it; with a key of its own a caller may name a model that the card
-    /// does not know and a provider's id patterns do.
+    /// The provider for a call of this mode. The card names it. A caller with its own provider key may also
+    /// name a model that is not on the card, if it matches a provider's id patterns.
     ///
     /// # Errors
     /// Why the call is refused.
@@ -106,7 +107,8 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Why nobody serves a model: it is priced for another route, its provider is not configured, or nobody knows it.
+    /// Why no provider serves a model: it is priced for another route, its provider is not configured, or it is
+    /// not known.
     fn not_found(self, id: &str, mode: Option<Mode>) -> Refusal {
         let asked = id.to_owned();
         match self.card.models.get(id) {
@@ -118,7 +120,8 @@ impl<'a> Asker<'a> {
                 let fitting =
                     self.models().filter(|(_, model, _)| mode.is_none_or(|mode| mode == model.mode));
                 let near = nearest(id, fitting.map(|(id, _, _)| id)).into_iter().map(str::to_owned).collect();
-                // A provider that knows it by its id can be called with a key of the caller's own: then only its price is not known.
+                // A model that is not on the card can be called with the caller's own key, if a provider's id
+                // patterns match it. Then only its price is not known.
                 let own_key = self.funding == Funding::Byo && self.served_by_its_id(id).is_none();
                 Refusal::ModelNotFound { model: asked, own_key, near }
             }

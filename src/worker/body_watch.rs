@@ -1,19 +1,21 @@
-//! Whether Envoy gives the filter a request's body while its head waits. It does so only with
-//! `allow_on_headers_stop_iteration`; without it the body never comes, and every call would hang.
+//! Finds out whether Envoy gives the filter a request's body while its head waits. Envoy does so only with
+//! `allow_on_headers_stop_iteration`; without that setting the body never comes, and every call would hang.
 //!
-//! Nothing tells the filter of that setting. But of a stream whose bytes Envoy has counted, and of which the filter has
-//! seen none, Envoy keeps the body back. (A slow caller's bytes are not counted before they are there.) Streams are
-//! watched until the first body has come: the setting cannot change under a root context.
+//! Nothing tells the filter of that setting. But if Envoy has counted bytes of a stream's body and the filter
+//! has seen none, Envoy keeps the body back. (A slow caller's bytes are not counted before they arrive.)
+//! Streams are watched until the first body has come, since the setting cannot change under a root context.
 
 use crate::base::clock::Tick;
 use crate::worker::chores::resolves::TOLD_AT_ONCE;
 
-/// How long a body may be counted and not seen: another filter in front of this one may gather it for a moment.
+/// How long Envoy may have counted bytes that the filter has not seen: another filter in front may gather a
+/// body for a moment.
 const PATIENCE_MS: u64 = 1_000;
-/// How often a call is tried while bodies are kept back: should it have been another filter's doing, it passes.
+/// How often one call is let through while bodies are kept back: if another filter caused it, that may have
+/// ended.
 const TRY_MS: u64 = 5_000;
 
-/// What a worker knows of it.
+/// What a worker knows of the setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Known {
     /// No body has come yet.
@@ -21,7 +23,7 @@ enum Known {
     Nothing,
     /// Bodies come.
     Comes,
-    /// Bodies are kept back; when a call was last tried.
+    /// Bodies are kept back. With the time at which a call was last let through to try again.
     KeptBack(Tick),
 }
 
@@ -30,11 +32,11 @@ enum Known {
 struct Watched<W> {
     stream: W,
     since: Tick,
-    /// The bytes that Envoy had counted when the filter saw its head.
+    /// The bytes that Envoy had counted when the filter saw the stream's head.
     head_bytes: u64,
 }
 
-/// A worker's streams whose bodies have not come yet. `W`: how it finds a stream again.
+/// A worker's streams whose bodies have not come yet. `W`: the worker's handle of a stream.
 #[derive(Debug)]
 pub struct BodyWatch<W> {
     known: Known,
@@ -72,7 +74,7 @@ impl<W> BodyWatch<W> {
         }
     }
 
-    /// Watches a stream, of which Envoy has counted so many bytes with its head.
+    /// Watches a stream. `head_bytes`: the bytes that Envoy has counted with its head.
     pub fn watch(&mut self, now: Tick, stream: W, head_bytes: u64) {
         self.watched.push(Watched { stream, since: now, head_bytes });
     }
@@ -91,14 +93,15 @@ impl<W> BodyWatch<W> {
         !self.watched.is_empty()
     }
 
-    /// Whether streams may be left that are to be refused.
+    /// Whether some watched streams may still have to be refused.
     #[must_use]
     pub fn is_refusing(&self) -> bool {
         matches!(self.known, Known::KeptBack(_)) && self.is_watching()
     }
 
-    /// Some of the streams whose bodies Envoy keeps back: they are to be refused, and the operator is to be told. `counted`:
-    /// the bytes that Envoy has counted of a stream by now; none where that has ended.
+    /// Takes out some of the streams whose bodies Envoy keeps back: they are to be refused, and the operator is
+    /// to be told. `counted`: the bytes that Envoy has counted of a stream by now; none if the stream has
+    /// ended.
     pub fn kept_back(&mut self, now: Tick, counted: impl Fn(&W) -> Option<u64>) -> Vec<W> {
         let mut kept_back = Vec::new();
         for watched in std::mem::take(&mut self.watched) {
@@ -131,7 +134,7 @@ mod tests {
         Tick::from_ms(1_000_000).plus_ms(ms)
     }
 
-    /// A stream, by how much Envoy has counted of it.
+    /// A watch with one stream. `bytes`: what Envoy has counted of it.
     fn watched(bytes: &Cell<Option<u64>>) -> BodyWatch<&Cell<Option<u64>>> {
         let mut watch = BodyWatch::default();
         assert_eq!(watch.begins(at(0)), Begins::Watch);

@@ -1,14 +1,14 @@
-//! The port: everything that a worker may ask of its proxy. Envoy implements it by host calls; the simulator, the
-//! scenarios and the captures by one fake. A second proxy is another `impl Host`.
+//! The port: everything that a worker may ask of its proxy. For Envoy, host calls implement it. For the
+//! simulator, the scenarios and the captures, one fake does. A second proxy is another `impl Host`.
 //!
-//! The stream-bound calls (header maps, buffers, properties, replies) are about the *current context*: the stream or
-//! the root whose callback runs, or the one that [`Host::act_for`] has named since.
+//! The stream-bound calls (header maps, buffers, properties, replies) act on the *current context*. That is the
+//! stream or the root whose callback runs, unless [`Host::act_for`] has named another since.
 
 use crate::base::clock::{Now, Tick};
 use crate::memory::shared::SharedData;
 use crate::told::meter::MetricsPort;
 
-/// What a host call answered other than "ok", as the proxy-wasm ABI 0.2.1 numbers it.
+/// The status of a host call that did not answer "ok", with the number of the proxy-wasm ABI 0.2.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostStatus(pub u32);
 
@@ -17,7 +17,7 @@ impl HostStatus {
     pub const BAD_ARGUMENT: Self = Self(2);
 }
 
-/// Whether the half of an exchange that a callback is about goes on.
+/// Whether the request or the answer that a callback is about goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// It goes on.
@@ -61,9 +61,9 @@ pub enum Buffer {
 pub enum Level {
     /// Something works (again), or has begun.
     Info,
-    /// Something is wrong that may mend itself.
+    /// Something is wrong, and may mend itself.
     Warn,
-    /// Somebody has to do something.
+    /// The operator has to do something.
     Error,
 }
 
@@ -80,7 +80,7 @@ pub struct Post<'a> {
     pub content_type: &'a str,
     /// Its body.
     pub body: &'a [u8],
-    /// After so many milliseconds the proxy ends it without an answer.
+    /// After so many milliseconds the proxy ends the question without an answer.
     pub timeout_ms: u64,
 }
 
@@ -113,7 +113,7 @@ pub trait Host: SharedData + MetricsPort {
     /// The proxy's status, if it knows no such context.
     fn act_for(&self, context: u32) -> Result<(), HostStatus>;
 
-    /// Bytes of a buffer; none where it is not there.
+    /// Bytes of a buffer; none if it is not there.
     fn buffer(&self, buffer: Buffer, start: usize, size: usize) -> Vec<u8>;
 
     /// Puts `bytes` in place of the whole buffer, which has `size` bytes.
@@ -131,7 +131,7 @@ pub trait Host: SharedData + MetricsPort {
     /// All headers of a map, names in lower case. Names that are not UTF-8 are left out.
     fn headers(&self, map: HeaderMap) -> Vec<(String, Vec<u8>)>;
 
-    /// One header; nothing where it is absent.
+    /// One header; nothing if it is absent.
     fn header(&self, map: HeaderMap, name: &str) -> Option<Vec<u8>>;
 
     /// Puts these headers in place of all of a map's. The proxy keeps the route that it has chosen.
@@ -152,7 +152,8 @@ pub trait Host: SharedData + MetricsPort {
     /// The proxy's status.
     fn remove_header(&self, map: HeaderMap, name: &str) -> Result<(), HostStatus>;
 
-    /// A property of the current context; none where it is absent. A zero byte stands between the names on the way to it.
+    /// A property of the current context; none if it is absent. `path`: the names on the way to it, with a zero
+    /// byte between two names.
     fn property(&self, path: &[u8]) -> Option<Vec<u8>>;
 
     /// Sets filter state `wasm.<name>` of the stream.
@@ -173,7 +174,7 @@ pub trait Host: SharedData + MetricsPort {
     /// The proxy's status.
     fn reply(&self, status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), HostStatus>;
 
-    /// Sends a question to the ledger; its answer comes to the root by the number that this gives.
+    /// Sends a question to the ledger; its answer comes to the root under the number that this gives.
     ///
     /// # Errors
     /// The proxy's status, if it could not send it at once.
@@ -189,7 +190,7 @@ pub fn random<const N: usize>(host: &impl Host) -> Result<[u8; N], HostStatus> {
     host.fill_random(&mut bytes).map(|()| bytes)
 }
 
-/// A host call that fails in a phase in which it cannot fail is worth a line, never a trap.
+/// Logs a host call that failed although it cannot fail in this phase. It must never become a trap.
 pub(crate) fn told(host: &impl Host, result: Result<(), HostStatus>, what: &str) {
     if let Err(HostStatus(status)) = result {
         host.log(Level::Error, &format!("Envoy did not let the filter {what}: status {status}"));

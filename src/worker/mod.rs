@@ -1,4 +1,4 @@
-//! A worker: the port to its proxy, the driver of its streams, and what they share.
+//! A worker: the port to its proxy, the driver of its streams, its chores, and what these share.
 //!
 //! Floor 9: imports the floors below it. It runs natively too, over a fake of the port.
 

@@ -1,5 +1,5 @@
-//! Random bytes of the host, asked for many at a time and given out a few at a time: a question to the host costs the same,
-//! however many it gives.
+//! Random bytes of the host, fetched many at a time and given out a few at a time: a host call costs the same,
+//! however many bytes it fetches.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,7 +13,7 @@ pub struct Random {
 }
 
 impl Default for Random {
-    /// None are there yet.
+    /// No bytes are there yet.
     fn default() -> Self {
         Self { bytes: RefCell::new([0; Self::SIZE]), used: Cell::new(Self::SIZE) }
     }

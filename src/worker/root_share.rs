@@ -19,37 +19,37 @@ use crate::worker::vm::SharedVm;
 use crate::worker::waiting::Waiter;
 use crate::worker::watching::Watching;
 
-/// How soon the root asks the ledger whose token it is. A stream cannot ask itself: its question would end with it,
-/// whoever else waits for the answer.
+/// How soon the root asks the ledger about a token. A stream cannot ask by itself: if it ended, its question
+/// would end, even if other streams wait for the answer.
 const ASK_MS: u32 = 1;
-/// How often a root looks into the outbox while something waits there: a debit is in the ledger this much after its
-/// call, and the ledger syncs once for all that came meanwhile.
+/// How often a root looks into the outbox while something waits there. A debit reaches the ledger this much
+/// after its call, and the ledger syncs once for all debits of that time.
 pub const TICK_MS: u32 = 20;
-/// How often it looks while nothing waits there: each tick wakes a thread.
+/// How often a root looks while nothing waits there. Each tick wakes a thread, so this is seldom.
 pub const IDLE_MS: u32 = 1_000;
 
 /// What all streams of one root context share.
 #[derive(Debug)]
 pub struct Worker {
-    /// The VM that its root context and its streams live in.
+    /// The VM of the root context and its streams.
     pub vm: SharedVm,
-    /// The configuration, which is the root's, and the cards, which are the VM's.
+    /// The root's configuration, and the VM's cards.
     gateway: RefCell<Rc<Gateway>>,
-    /// Whether new calls are taken: looked up once a tick, not once a call. Half of the outbox is left for
-    /// the calls of a tick and those in flight.
+    /// Whether the outbox has room for new calls: looked up once a tick, not once a call. Half of the outbox is
+    /// kept free for the calls of one tick and those in flight.
     pub room: Cell<bool>,
-    /// Whether there ever was a stream: the main thread's root has none.
+    /// Whether there ever was a stream: the main thread's root never has one.
     pub serves: Cell<bool>,
     /// Whether the root looks into the outbox every few milliseconds, or once a second.
     pub ticks_quickly: Cell<bool>,
     /// The milliseconds from one tick to the next, as Envoy was last told.
     tick_ms: Cell<u32>,
     pub(crate) tokens: TokenCache,
-    /// The streams that wait to know whose token it is.
+    /// The streams that wait until it is known whose token they came with.
     resolves: RefCell<Resolves<Waiter>>,
     pub(crate) random: Random,
     pub(crate) callouts: Callouts,
-    /// Whether Envoy gives the filter bodies.
+    /// The watch over bodies that Envoy may keep back.
     pub(crate) watching: Watching,
     complaints: RefCell<Complaints>,
     provider_troubles: RefCell<ProviderTroubles>,
@@ -57,7 +57,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that has served nobody yet.
+    /// A worker that has served no call yet.
     #[must_use]
     pub fn new(config: Config, vm: SharedVm) -> Self {
         Self {
@@ -86,8 +86,8 @@ impl Worker {
         }
     }
 
-    /// Envoy answered in the place of whom a request was marked for: where that could not be reached,
-    /// the operator is told in Envoy's log, not too often.
+    /// Envoy answered in the place of the provider or the ledger for which a request was marked. If it could
+    /// not reach them, the operator is told in Envoy's log, not too often.
     pub fn unreachable(&self, host: &impl Host, now: Tick, mark: &str, told: &LocalReply) {
         let Some(why) = Unreachable::of(told) else { return };
         let Ok(mut troubles) = self.provider_troubles.try_borrow_mut() else { return };
@@ -104,13 +104,13 @@ impl Worker {
         }
     }
 
-    /// Has the root tick quickly, or slowly; also from a stream, whose ticks are its root's.
+    /// Makes the root tick quickly or slowly. A stream may call this too: ticks are always the root's.
     pub fn tick_quickly(&self, host: &impl Host, quickly: bool) {
         self.ticks_quickly.set(quickly);
         self.set_pace(host);
     }
 
-    /// Has the root tick as soon as there is something for it to do.
+    /// Makes the root tick as soon as it has something to do.
     pub fn set_pace(&self, host: &impl Host) {
         let Ok(resolves) = self.resolves.try_borrow() else { return };
         let tick_ms = match self.ticks_quickly.get() {
@@ -123,7 +123,7 @@ impl Worker {
         }
     }
 
-    /// How long it is from one look of the root into the outbox to the next.
+    /// The milliseconds between two looks of the root into the outbox.
     #[must_use]
     pub fn tick_ms(&self) -> u32 {
         if self.ticks_quickly.get() { TICK_MS } else { IDLE_MS }
@@ -135,8 +135,8 @@ impl Worker {
         self.resolves.try_borrow().is_ok_and(|resolves| resolves.is_asking(token))
     }
 
-    /// A stream waits until the root has asked the ledger; false where too many wait. `known`: the token was an
-    /// account's a moment ago.
+    /// Lets a stream wait until the root has asked the ledger; false if too many streams wait. `known`: the
+    /// token was an account's a moment ago.
     pub fn wait(
         &self,
         host: &impl Host,
@@ -152,18 +152,18 @@ impl Worker {
         waits
     }
 
-    /// The questions to the ledger. No stream may be woken while they are borrowed: it could ask again.
+    /// The questions to the ledger. While they are borrowed, no stream may be woken: it could ask again.
     pub fn resolves(&self) -> Option<RefMut<'_, Resolves<Waiter>>> {
         self.resolves.try_borrow_mut().ok()
     }
 
-    /// The configuration and the cards, as they are now. A stream keeps what it began with.
+    /// The configuration and the cards, as they are now. A stream keeps those with which it began.
     #[must_use]
     pub fn gateway(&self) -> Rc<Gateway> {
         Rc::clone(&self.gateway.borrow())
     }
 
-    /// The cards of new streams from now on.
+    /// Gives these cards to new streams from now on.
     pub fn use_cards(&self, bundle: &Rc<Bundle>) {
         let Ok(mut gateway) = self.gateway.try_borrow_mut() else { return };
         if !Rc::ptr_eq(&gateway.bundle, bundle) {

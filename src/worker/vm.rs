@@ -1,9 +1,8 @@
-//! What belongs to this VM, whichever of its root contexts or streams is at work: its lane of in-flight records, its
-//! watch over the lanes of others, the cards that the ledger knows, whether that answers, and the accounts that it will
-//! be asked about.
+//! What all root contexts and streams of this VM share: its lane of in-flight records, its watch over other
+//! VMs' lanes, the cards that the ledger knows, whether the ledger answers, and the active accounts.
 //!
-//! A changed configuration makes a new root context in the same VM, and the old one lives on as long as a stream of it:
-//! so the cards are the VM's, and every root of it changes them at the same moment.
+//! A changed configuration makes a new root context in the same VM, and the old root lives on until its last
+//! stream ends. So the cards belong to the VM, and all its roots change to new cards at the same moment.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,11 +27,11 @@ use crate::worker::host::{Host, Level, random};
 /// This VM.
 #[derive(Debug, Default)]
 pub struct Vm {
-    /// Random, other than every other VM's; none before the first root context was configured.
+    /// A random number that no other VM has; none before the first root context was configured.
     id: Option<u64>,
     lane: Option<Lane>,
     watch: Watch,
-    /// The dead VM's lane that is being swept, and how many of its calls were charged.
+    /// The dead VM whose lane this VM sweeps, and how many of its calls were charged.
     sweeping: Option<Dead>,
     charged: u32,
     outbox: Writer,
@@ -40,13 +39,13 @@ pub struct Vm {
     tells_of_lanes: Rarely,
     beaten: Tick,
     active: Active,
-    /// What it knows of the ledger: a new root need not ask anew.
+    /// What the VM knows of the ledger, so that a new root need not ask again.
     probe: Probe,
     /// None until the ledger knows some.
     bundle: Option<Rc<Bundle>>,
-    /// Whether any of its roots ever had a stream: the main thread's VM has none.
+    /// Whether any of its roots ever had a stream: the main thread's VM never has one.
     serves: bool,
-    /// The request bodies of its streams, of whatever configuration.
+    /// The request bodies of all its streams, under old and new configurations.
     bodies: OpenBodies,
     /// Envoy numbers its metrics for each VM.
     meter: Meter,
@@ -57,19 +56,20 @@ pub struct Vm {
 pub struct SharedVm(Rc<RefCell<Vm>>);
 
 impl SharedVm {
-    /// Works with the VM's state; none where that is being worked with already, which no callback of Envoy's does.
+    /// Works with the VM's state; none if the state is borrowed already, which cannot happen between Envoy's
+    /// callbacks.
     pub fn with<T>(&self, work: impl FnOnce(&mut Vm) -> T) -> Option<T> {
         self.0.try_borrow_mut().ok().map(|mut vm| work(&mut vm))
     }
 
-    /// Counts a metric on, or sets it, with these values of its labels.
+    /// Adds to a counter, or sets a gauge, with these values of its labels.
     pub fn tell<const N: usize>(&self, host: &impl Host, metric: Metric, values: [Value; N], amount: u64) {
         let _ = self.with(|vm| vm.meter.tell_of(host, metric, values, amount));
     }
 }
 
 impl Vm {
-    /// Defines the metrics that are there before something happens.
+    /// Defines the metrics that must exist before anything has happened.
     pub fn define_metrics(&mut self, host: &impl Host) {
         self.meter.define(host);
     }
@@ -85,7 +85,7 @@ impl Vm {
         tally::tell(&mut self.meter, host, exchange, gateway, now);
     }
 
-    /// Where this VM's calls are recorded; none where the host gives no random bytes, or all lanes are taken.
+    /// Where this VM's calls are recorded; none if the host gives no random bytes, or all lanes are taken.
     pub fn lane(&mut self, host: &impl Host, now: Tick) -> Option<&mut Lane> {
         if self.lane.is_none() {
             let id = match self.id {
@@ -105,14 +105,15 @@ impl Vm {
         self.lane.as_mut()
     }
 
-    /// The same, and how its debits are put into the outbox.
+    /// This VM's lane, with the writer that puts its debits into the outbox.
     pub fn lane_and_outbox(&mut self, host: &impl Host, now: Tick) -> Option<(&mut Lane, &Writer)> {
         self.lane(host, now)?;
         Some((self.lane.as_mut()?, &self.outbox))
     }
 
-    /// On every tick: puts debits into the outbox that found no room there, and settles what a dead VM has left behind, a
-    /// pass at a time. Once a [`BEAT_MS`]: says that this VM lives, and looks for dead ones.
+    /// On every tick: puts debits into the outbox that found no room there before, and settles what a dead VM
+    /// has left behind, a pass at a time. Once every [`BEAT_MS`]: writes that this VM lives, and looks for dead
+    /// VMs.
     pub fn tick(&mut self, host: &impl Host, now: Tick) {
         if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
@@ -128,8 +129,8 @@ impl Vm {
     fn beat(&mut self, host: &impl Host, now: Tick) {
         if self.lane.as_ref().is_some_and(|lane| !lane.beat(host, now)) {
             host.log(Level::Warn, "this VM was taken for dead: its open calls are charged by estimate");
-            // As another VM from now on: its old records are the taker's, also where it gets the same lane again. So is
-            // what it was sweeping.
+            // From now on this VM works under a new id. The VM that has taken its lane owns its old records,
+            // even if this VM gets the same lane again. That VM also owns what this one was sweeping.
             (self.lane, self.id, self.sweeping) = (None, None, None);
         }
         let Some(id) = self.lane(host, now).is_some().then_some(self.id).flatten() else { return };
@@ -153,7 +154,7 @@ impl Vm {
         }
     }
 
-    /// One pass; says whether it was the last.
+    /// Makes one pass over the dead VM's lane. Gives whether it was the last.
     fn sweep(&mut self, host: &impl Host, dead: &mut Dead) -> bool {
         let Some(bundle) = self.bundle.clone() else { return true };
         let (charged, outbox, meter) = (&mut self.charged, &self.outbox, &mut self.meter);
@@ -190,12 +191,12 @@ impl Vm {
         self.bundle.as_ref()
     }
 
-    /// The accounts that the ledger is asked about.
+    /// The active accounts, whose standings the ledger is asked for.
     pub fn active(&mut self) -> &mut Active {
         &mut self.active
     }
 
-    /// What it knows of the ledger.
+    /// What the VM knows of the ledger.
     pub fn probe(&mut self) -> &mut Probe {
         &mut self.probe
     }
@@ -205,7 +206,7 @@ impl Vm {
         &mut self.bodies
     }
 
-    /// Whether it makes calls, and so sends what comes of them.
+    /// Whether this VM serves calls, and so sends debits.
     pub fn serves(&self) -> bool {
         self.serves
     }
@@ -216,8 +217,8 @@ impl Vm {
         self.bundle.clone()
     }
 
-    /// The ledger knows these cards: new calls are priced by them, unless the VM has later ones. A card never goes
-    /// again once it was published, so the larger bundle is the later one. Gives how many cards the VM has now.
+    /// The ledger knows these cards: they price new calls, unless the VM has later ones. A published card never
+    /// disappears, so the larger bundle is the later one. Gives how many cards the VM has now.
     pub fn adopt(&mut self, bundle: &Rc<Bundle>) -> usize {
         let has = self.bundle.as_ref().map_or(0, |bundle| bundle.cards().len());
         if bundle.cards().len() > has {

@@ -22,7 +22,7 @@ fn beside(native: &Native) -> Native {
     other
 }
 
-/// Time passes for one worker alone, a second at a time; the other says nothing.
+/// Time passes for one worker alone, a second at a time; the other worker does not tick.
 fn seconds(native: &mut Native, seconds: u64) {
     for _ in 0..seconds {
         native.tick_after(1_000);
@@ -59,15 +59,16 @@ fn a_vm_that_was_taken_for_dead_says_so_and_goes_on_as_another() {
     let lost = forwarded(&mut native, "tok-credit", &hello());
     native.tick_after(1_000);
     let mut other = beside(&native);
-    // It has no streams of its own, so it sends only what nobody else does.
+    // This worker has no streams of its own, so it sends only what no other worker sends.
     seconds(&mut other, 24);
     assert_eq!(other.ledger.borrow().debits().len(), 1);
-    // Its lease would keep the other from sending for ten seconds.
+    // If it kept its lease, the other worker could not send for ten seconds.
     other.end_root(0);
     native.tick_after(1_000);
     let lines = told(&native, Level::Warn);
     assert!(lines.iter().any(|line| line.starts_with("this VM was taken for dead")), "{lines:?}");
-    // The true answer of a call that was charged by estimate is a conflict, which the ledger keeps apart.
+    // The call was charged by estimate. The debit from its true answer is a conflict, which the ledger
+    // quarantines.
     answer(&native, lost, "application/json", "{}");
     let next = forwarded(&mut native, "tok-credit", &hello());
     answer(&native, next, "application/json", "{}");
@@ -107,7 +108,8 @@ fn a_debit_that_its_dead_vm_kept_is_put_in_as_it_is() {
     seconds(&mut other, 12);
     assert_eq!(other.records().len(), 1, "there is no room yet");
     other.around.shared.set("pax/outbox/head", &SLOTS.to_le_bytes());
-    // It looks at the lane again after ten seconds, and sends what nobody else has sent after ten more.
+    // The other worker looks at the lane again after ten seconds, and after ten more sends what no other worker
+    // has sent.
     seconds(&mut other, 26);
     let lines = told(&other, Level::Warn);
     assert!(lines.contains(&"a VM died: 0 of its calls were charged by estimate".to_owned()), "{lines:?}");

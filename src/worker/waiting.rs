@@ -1,6 +1,7 @@
-//! Streams that wait for an answer which their root gets: how it reaches them.
+//! How a root reaches the streams that wait for an answer to its questions.
 //!
-//! The proxy owns a stream's callbacks, so a stream is shared between it and those who will wake it.
+//! The proxy's side owns a stream and calls it back. So a stream is shared between that side and the root that
+//! will wake it.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -12,7 +13,7 @@ use crate::worker::host::{Action, Host, Level};
 use crate::worker::properties::request_bytes;
 use crate::worker::root_share::Worker;
 
-/// A stream that waits, as long as there is one.
+/// A reference to a stream that waits; it does not keep the stream alive.
 #[derive(Clone, Debug, Default)]
 pub struct Waiter {
     context: u32,
@@ -20,18 +21,19 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Tells the stream whose token it is. The host calls after it are still the stream's: see [`Host::act_for`].
+    /// Tells the stream whose token it is. Host calls after this still act on the stream: see
+    /// [`Host::act_for`].
     pub fn wake(&self, host: &impl Host, resolution: Resolution, now: Now) {
         self.at(host, |stream| stream.take_resolution(host, resolution, now));
     }
 
-    /// Tells the stream that Envoy keeps its body back. The host calls after it are the stream's.
+    /// Tells the stream that Envoy keeps its body back. Host calls after this act on the stream.
     pub fn refuse_body(&self, host: &impl Host, now: Now) {
         self.at(host, |stream| stream.body_kept_back(host, now));
     }
 
-    /// The bytes that Envoy has counted of the stream's request; none where its body is not waited for any more. The
-    /// host calls after it are the stream's.
+    /// The bytes that Envoy has counted of the stream's request; none if the stream does not wait for its body
+    /// any more. Host calls after this act on the stream.
     pub fn counted(&self, host: &impl Host) -> Option<u64> {
         let stream = self.stream.upgrade()?;
         let waits = stream.try_borrow().is_ok_and(|stream| stream.reads_body());
@@ -43,14 +45,14 @@ impl Waiter {
         if host.act_for(self.context).is_err() {
             return host.log(Level::Error, "Envoy does not know a stream that waits");
         }
-        // Only callbacks of streams borrow one, and this runs in a root's.
+        // Only a stream's callbacks borrow it, and this runs in a root's callback, so the borrow succeeds.
         if let Ok(mut stream) = stream.try_borrow_mut() {
             work(&mut stream);
         }
     }
 }
 
-/// A stream, as the proxy's side has it.
+/// A stream, as the proxy's side holds it.
 #[derive(Clone, Debug)]
 pub struct Handle(Rc<RefCell<Stream>>);
 
@@ -64,19 +66,19 @@ impl Handle {
         }))
     }
 
-    /// A callback; `Pause` while the stream is at work already, which no callback of Envoy's finds it at.
+    /// Runs a callback; `Pause` if the stream is borrowed already, which does not happen in Envoy's callbacks.
     pub fn at(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
         self.0.try_borrow_mut().map_or(Action::Pause, |mut stream| callback(&mut stream))
     }
 
-    /// The last callback, for which nothing waits.
+    /// Runs the last callback, whose result does not matter.
     pub fn over(&self, callback: impl FnOnce(&mut Stream)) {
         if let Ok(mut stream) = self.0.try_borrow_mut() {
             callback(&mut stream);
         }
     }
 
-    /// Looks at the stream; none while it is at work.
+    /// Looks at the stream; none if it is borrowed already.
     pub fn look<T>(&self, at: impl FnOnce(&Stream) -> T) -> Option<T> {
         self.0.try_borrow().ok().map(|stream| at(&stream))
     }

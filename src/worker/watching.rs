@@ -13,7 +13,7 @@ use crate::worker::waiting::Waiter;
 pub struct Watching(RefCell<BodyWatch<Waiter>>);
 
 impl Watching {
-    /// A stream whose body is still to come; false where it never would.
+    /// A stream's head came, and its body is still to come; false if the body would never come.
     pub fn head(&self, host: &impl Host, now: Tick, stream: &Waiter) -> bool {
         let Ok(mut watch) = self.0.try_borrow_mut() else { return true };
         match watch.begins(now) {
@@ -35,12 +35,12 @@ impl Watching {
         }
     }
 
-    /// Whether streams may be left that are to be refused.
+    /// Whether some watched streams may still have to be refused.
     pub fn is_refusing(&self) -> bool {
         self.0.try_borrow().is_ok_and(|watch| watch.is_refusing())
     }
 
-    /// Refuses the streams whose bodies are kept back; from the root's tick. `root`: its context.
+    /// Refuses the streams whose bodies are kept back; called in the root's tick. `root`: the root's context.
     pub fn look(&self, host: &impl Host, now: Now, root: u32) {
         let Ok(mut watch) = self.0.try_borrow_mut() else { return };
         if !watch.is_watching() {

@@ -1,4 +1,4 @@
-//! What the calls log says.
+//! Reads the calls log of a running Envoy.
 
 use super::world::World;
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! HTTP/1.1 over a socket, byte by byte: no client that repairs, joins, retries or decompresses.
+//! An HTTP/1.1 client that sends and reads a socket's bytes as they are: it repairs, joins, retries and
+//! decompresses nothing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

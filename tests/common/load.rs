@@ -1,5 +1,5 @@
-//! Callers that count: what each was answered, and which exchange it was. So that it can be said of a stop, a kill or
-//! an upgrade under load what callers saw, and what the ledger has of it.
+//! Callers that make load, and keep each answer and the id of its exchange. So a test of a stop, a kill or an
+//! upgrade under load can compare what callers saw with what the ledger has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What the tests of the whole share: one stack with a stand-in provider, an HTTP client that hides nothing,
-//! and two readings of a price.
+//! Helpers of the tests of the whole: one stack with a stand-in provider, an HTTP client that hides nothing,
+//! and two ways to compute a price.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 

@@ -1,4 +1,4 @@
-//! What the drivers without an Envoy share: they run the production driver on the fake of one.
+//! Helpers of the tests that run without an Envoy: they run the production driver on the fake of one.
 
 use pax_gateway::base::account::{Account, Status, Tier};
 use pax_gateway::worker::fake::Native;

@@ -1,4 +1,5 @@
-//! What a call costs, twice: by the core, and by decimals from the card's text that know nothing of the core.
+//! Computes what a call costs in two ways: by the core, and independently of it by decimals from the card's
+//! text.
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Tokens;

@@ -1,4 +1,5 @@
-//! Changes of Envoy's configuration that give one provider another server, or another version of HTTP.
+//! Changes Envoy's configuration for one provider or for the ledger: another server, another version of HTTP,
+//! other settings.
 
 /// Makes one provider's cluster another server.
 pub fn move_provider(config: &str, provider: &str, port: u16) -> String {

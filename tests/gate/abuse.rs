@@ -1,8 +1,8 @@
-//! Tokens for nothing: requests that state a small output's maximum and try to get a large output, against a stand-in
-//! that honours what DeepSeek, Together, vLLM, llama.cpp, Ollama and OpenRouter honour, and never ends by itself.
+//! Requests that state a small maximum and try to get a large output for it. The stand-in honours every option
+//! that DeepSeek, Together, vLLM, llama.cpp, Ollama and OpenRouter honour, and never ends by itself.
 //!
-//! Whatever a caller tries, it is refused, or it costs no more than was reserved for it: so an account never spends more
-//! than its cap. (`cargo test --test gate -- --nocapture` prints what each attempt came to.)
+//! Each attempt is refused, or costs no more than was reserved for it, so an account never spends more than its
+//! cap. (`cargo test --test gate -- --nocapture` prints what each attempt came to.)
 
 use crate::OwnCase;
 use crate::common::http::chat;

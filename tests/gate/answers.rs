@@ -1,5 +1,5 @@
-//! What a provider may say and what of it reaches the caller: its refusal of the platform's own key, a protocol that
-//! nobody asked for, interim answers, and headers that say who the operator is there.
+//! How much of a provider's answer reaches the caller: a refusal of the platform's own key, a protocol that the
+//! caller did not ask for, interim answers, and headers that name the operator's account at the provider.
 
 use crate::OwnCase;
 use crate::common::http::{Answer, chat, request};

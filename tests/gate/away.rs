@@ -1,4 +1,5 @@
-//! A ledger that answers nobody: what it said before is believed for its time to live and one grace, and no longer.
+//! A ledger that does not answer: what it told before is believed for its time to live and one grace, and no
+//! longer.
 
 use crate::OwnCase;
 use crate::common::http::Answer;

@@ -1,4 +1,5 @@
-//! Bodies that are open: those of strangers, of one account, of all; in a real Envoy, by its own count of its memory.
+//! The bounds of open request bodies: of strangers, of one account, and in total; in a real Envoy, as its own
+//! memory figures show.
 
 use crate::OwnCase;
 use crate::common::http::{Answer, Connection, chat, request};

@@ -1,4 +1,4 @@
-//! A caller's own provider key, and its token: the key reaches the provider and nothing else, the token nobody.
+//! A caller's own provider key reaches the provider and nothing else; the caller's token reaches no provider.
 
 use crate::OwnCase;
 use crate::common::http::{Answer, Connection, request};

@@ -1,4 +1,5 @@
-//! A caller's own balance and entries, through Envoy; and nobody else's, whoever it says that it is.
+//! A caller gets its own balance and entries through Envoy, and never another account's, even if it claims to
+//! be that account.
 
 use crate::Case;
 use crate::common::http::{Answer, request};

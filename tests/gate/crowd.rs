@@ -1,4 +1,4 @@
-//! Many callers of one account against its cap.
+//! Many calls of one account at once never spend more than its cap.
 
 use crate::Case;
 use crate::common::http::Connection;

@@ -1,4 +1,4 @@
-//! Several Envoys over one ledger, and one that dies.
+//! Several Envoys share one ledger, and one of them dies.
 
 use crate::Case;
 use crate::common::http::Connection;

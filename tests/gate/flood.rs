@@ -1,6 +1,7 @@
-//! Unknown tokens by the thousand, and crowds with one token: how often the ledger is asked, and who waits.
+//! Thousands of unknown tokens, and crowds with one token: how often the ledger is asked, and which callers
+//! wait.
 //!
-//! The ledger here is slow to say whose token it is, by a proxy in front of it, and quick at all else.
+//! A proxy in front of the ledger makes its answers about tokens slow, and leaves all other answers quick.
 
 use crate::OwnCase;
 use crate::common::http::{Answer, Connection, chat, request};

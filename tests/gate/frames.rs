@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: frames with whatever in them, which no client library would send.
+//! HTTP/2 frames made by hand, with contents that no client library would send.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

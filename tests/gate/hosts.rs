@@ -1,5 +1,5 @@
-//! Requests for other hosts than the gateway's own, as a web page would send them whose name resolves to its address,
-//! and whoever would slip past the check.
+//! Requests for other hosts than the gateway's own, as a web page sends them if its name resolves to the
+//! gateway's address; and attempts to slip past that check.
 
 use crate::OwnCase;
 use crate::common::http::Connection;

@@ -1,6 +1,6 @@
-//! The free tier's gate and what surrounds it, in real Envoys with the real ledger: crowds against a cap, two Envoys,
-//! killed ones, trapped VMs, midnight, a ledger that is restored, upgraded and rolled back, operators who change their
-//! minds, callers' own keys, forged and twisted requests.
+//! The free tier's gate and its surroundings, in real Envoys with the real ledger: crowds against a cap, two
+//! Envoys, killed Envoys, trapped VMs, midnight, a ledger that is restored, upgraded and rolled back, settings
+//! that change while calls run, callers' own keys, forged and twisted requests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! A UTC day ends. The filter's clock is set, so that midnight comes soon; a module with that clock is for tests only.
+//! A UTC day ends. The filter's clock is set so that midnight comes soon; only a module for tests has such a
+//! clock.
 
 use crate::OwnCase;
 use crate::common::http::Connection;

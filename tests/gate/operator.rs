@@ -1,4 +1,4 @@
-//! What an operator says takes effect while everything runs; and the kill switch.
+//! An operator's settings take effect while everything runs; and the kill switch.
 
 use crate::common::http::{Answer, Connection, request};
 use crate::common::prices::{Counts, price};

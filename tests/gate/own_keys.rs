@@ -1,4 +1,5 @@
-//! A server of the operator's own, which asks for no key: a call with any string for one would be paid by nobody.
+//! A model server of the operator's own that asks for no key. If callers' own keys were taken there, a call
+//! with any string as its key would be free.
 
 use crate::OwnCase;
 use crate::common::http::request;

@@ -1,4 +1,4 @@
-//! Callers with a cap, and calls of which it is known to the last picopax what they reserve and what they cost.
+//! Callers with a cap, and calls whose reservation and cost are known to the last picopax.
 
 use crate::common::http::{Answer, Connection, chat};
 use crate::common::prices::{Counts, card_text, now, price};

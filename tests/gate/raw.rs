@@ -1,5 +1,5 @@
-//! Providers that no server library would be: one that answers with whatever bytes it is told, and one over HTTP/2 that
-//! keeps what it was sent, trailers included.
+//! Stand-in providers that no server library offers: one that answers with exactly the bytes that the test
+//! states, and one over HTTP/2 that keeps all that it was sent, trailers included.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};

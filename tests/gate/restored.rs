@@ -1,4 +1,5 @@
-//! A ledger that is restored from a backup: its numbers are lower than those that the Envoy knows, and true.
+//! A ledger is restored from a backup: its numbers are lower than those that Envoy knows, and Envoy must
+//! believe them.
 
 use crate::OwnCase;
 use crate::common::calls_log;

@@ -1,5 +1,5 @@
-//! What stands behind a body: a caller's trailers reach nobody, whatever is in them, and of a provider's those that say
-//! who the operator is at the provider do not reach the caller.
+//! Trailers, which follow a body. No trailer of a caller reaches a provider or the ledger. A provider's
+//! trailers that name the operator's account there do not reach the caller.
 
 use crate::OwnCase;
 use crate::common::providers::{move_credits, move_provider, speak_http2};

@@ -1,4 +1,4 @@
-//! A VM that dies in the middle of calls, on purpose, by a module for tests only.
+//! A VM dies in the middle of calls: a module for tests traps on purpose.
 
 use crate::OwnCase;
 use crate::common::http::Connection;

@@ -1,5 +1,5 @@
-//! Requests that mean one thing to one reader and another to the next. What reaches the provider is metered, whatever
-//! it looked like; most of it never does.
+//! Requests that one program reads differently from the next. Most never reach the provider; each one that does
+//! is metered.
 
 use crate::Case;
 use crate::common::http::request;

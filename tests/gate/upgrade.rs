@@ -1,5 +1,5 @@
-//! A ledger that is upgraded, rolled back and upgraded again while callers call: what it does not read yet waits, and
-//! every answered call is one entry in the end.
+//! A ledger is upgraded, rolled back and upgraded again while calls run. Debits that it cannot read yet wait,
+//! and in the end every answered call has one entry.
 
 use crate::OwnCase;
 use crate::common::load::{Load, Tally};

@@ -1,4 +1,4 @@
-//! The internal listener: what filters ask and send, behind the shared secret.
+//! The internal listener: the routes on which filters ask and send debits, behind the shared secret.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub struct Internal {
     pub cards: Arc<Cards>,
     /// Records debits.
     pub recorder: Recorder,
-    /// Whom to believe.
+    /// The secret that a filter must know.
     pub secret: SharedSecret,
     /// The newest version of a debit that is read.
     pub canon_v: u32,
@@ -61,7 +61,7 @@ pub fn routes(internal: Internal) -> Router {
         .route(DEBITS_PATH, post(debits))
         .method_not_allowed_fallback(post_only)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        // The one that is added last is asked first: only who knows the secret is heard.
+        // The layer that is added last runs first: a filter counts as heard only if it knows the secret.
         .route_layer(middleware::from_fn_with_state(internal.heard.clone(), hear))
         .route_layer(middleware::from_fn_with_state(internal.secret, authorize))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&internal.metrics), count))
@@ -82,7 +82,7 @@ fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
     })
 }
 
-/// A body that is JSON. `shape` says how it must look.
+/// Reads a body that must be JSON. `shape`: how it must look, for the error.
 fn json<T: DeserializeOwned>(sent: Result<Bytes, BytesRejection>, shape: &str) -> Result<T, Error> {
     serde_json::from_slice(&body(sent)?)
         .map_err(|error| Error::BadRequest(format!("the body must be {shape}: {error}")))

@@ -1,7 +1,7 @@
 //! `GET /metrics` on the internal listener: the ledger's figures for Prometheus.
 //!
-//! They name no account, but they say what a business earns. So whoever asks must know the shared secret, or one that
-//! opens this route alone.
+//! They name no account, but they tell what a business earns. So the collector must know the shared secret, or
+//! the one that opens this route alone.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -15,7 +15,7 @@ use super::bearer;
 use super::internal::Internal;
 use crate::error::Error;
 
-/// Where Prometheus asks.
+/// The path that Prometheus asks for.
 pub const METRICS_PATH: &str = "/metrics";
 
 pub(super) fn routes(internal: &Internal) -> Router<Internal> {

@@ -1,4 +1,5 @@
-//! The HTTP API: two listeners, both behind the shared secret, and nothing of [`internal`] on the public one.
+//! The HTTP API: two listeners, both behind the shared secret. The public one has none of the routes of
+//! [`internal`].
 
 pub mod internal;
 pub mod metrics;
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::metrics::{Metrics, Route};
 use crate::secret::SharedSecret;
 
-/// Liveness, on both listeners, for whoever asks.
+/// Liveness, on both listeners. It demands no secret.
 async fn healthz() -> Json<serde_json::Value> {
     Json(json!({"status": "ok"}))
 }
@@ -29,7 +30,7 @@ async fn unknown_route() -> Error {
     Error::UnknownRoute
 }
 
-/// Counts a request to one of the routes below by how it ended.
+/// Counts how a request to one of the routes below ended.
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
         RESOLVE_PATH => Some(Route::Resolve),
@@ -47,7 +48,7 @@ async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next
     response
 }
 
-/// Lets through whoever knows the shared secret.
+/// Lets a request through if it has the shared secret.
 async fn authorize(
     State(secret): State<SharedSecret>,
     request: Request,
@@ -59,7 +60,7 @@ async fn authorize(
     Ok(next.run(request).await)
 }
 
-/// Whether a request comes with exactly one `authorization: Bearer`, and with one that is known.
+/// Whether a request has exactly one `authorization: Bearer`, and with a known secret.
 fn bearer(request: &Request, is_known: impl FnOnce(&[u8]) -> bool) -> bool {
     let mut offered = request.headers().get_all(header::AUTHORIZATION).iter();
     let bearer = match (offered.next(), offered.next()) {

@@ -1,8 +1,8 @@
-//! The public listener, which Envoy routes callers' own requests to: what they may spend and have spent, and
-//! their entries.
+//! The public listener, to which Envoy routes callers' own requests: they ask what they may spend and have
+//! spent, and for their entries.
 //!
-//! Who calls is what [`IDENTITY_HEADER`] says. The filter sets it and lets nothing of the caller's own head
-//! through; Envoy puts the shared secret on, so that nobody else who reaches the port can claim to be anybody.
+//! [`IDENTITY_HEADER`] names the caller's account. The filter sets it and lets no such header of the caller's
+//! through. Envoy adds the shared secret, so nobody else who reaches the port can pretend to be an account.
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub const CREDITS_PATH: &str = "/v1/credits";
 /// A caller's entries.
 pub const ENTRIES_PATH: &str = "/v1/credits/ledger";
 
-/// Callers' requests that read at the same time: fewer than the store has readers, so that whoever turns all
-/// their pages at once keeps no token from being resolved.
+/// How many callers' requests may read at the same time. They are fewer than the store's readers, so that a
+/// caller who asks for many pages at once does not keep tokens from being resolved.
 const TURNS: usize = 2;
 
 /// What the public routes work with.
@@ -52,7 +52,8 @@ pub struct Public {
 }
 
 impl Public {
-    /// What the public routes work with: the store to read, the cards that tell the cap, whom to believe, what counts.
+    /// What the public routes work with: the store to read, the cards that have the default cap, the secret,
+    /// and the metrics.
     #[must_use]
     pub fn new(store: Store, cards: Arc<Cards>, secret: SharedSecret, metrics: Arc<Metrics>) -> Self {
         Self { store, cards, secret, turns: Arc::new(Semaphore::new(TURNS)), metrics }
@@ -61,7 +62,7 @@ impl Public {
 
 /// The public routes.
 pub fn routes(public: Public) -> Router {
-    // A HEAD would be answered as a GET; the gateway has no such route.
+    // Without this a HEAD would be answered as a GET; the gateway has no HEAD route.
     Router::new()
         .route(CREDITS_PATH, get(credits).head(get_only))
         .route(ENTRIES_PATH, get(entries).head(get_only))
@@ -78,13 +79,13 @@ async fn get_only() -> Error {
     Error::MethodNotAllowed { allow: "GET" }
 }
 
-/// Money is of the moment, and nobody else's: no cache keeps it.
+/// Keeps the answer out of caches: amounts change, and are for their owner only.
 async fn not_stored(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// Who calls.
+/// The account that calls.
 struct Caller(String);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -128,7 +129,7 @@ async fn credits(
     };
     let _turn = public.turns.acquire().await;
     let found = public.store.credits(&account, utc_day).await?.ok_or(Error::UnknownAccount)?;
-    // A balance is the only limit of tier credit.
+    // For tier credit the balance is the only limit.
     let cap = match found.tier {
         Tier::Free => Some(found.daily_cap.unwrap_or(card.free_tier.daily_cap)),
         Tier::Credit => None,
@@ -147,7 +148,7 @@ async fn credits(
     }))
 }
 
-/// What is left of a cap. A cap that was lowered during the day may be overspent: then nothing.
+/// What is left of a cap; zero if the cap was lowered during the day below what was spent.
 fn remaining(cap: Pax, spent: Pax) -> Pax {
     cap.checked_sub(spent).unwrap_or_default().max(Pax::ZERO)
 }
@@ -168,7 +169,7 @@ async fn entries(
 ) -> Result<Response, Error> {
     let listing = Listing::read(query.as_deref(), &headers)?;
     let _turn = public.turns.acquire().await;
-    // One more than is shown: whether there is a next page is then known without asking again.
+    // Reads one entry more than the page has, which tells whether there is a next page.
     let mut found =
         public.store.own_entries(&account, &listing.filter, listing.limit.saturating_add(1)).await?;
     if found.is_empty() && public.store.account(&account).await?.is_none() {
@@ -206,7 +207,7 @@ fn csv(found: &[OwnEntry], next: Option<&str>) -> Result<Response, Error> {
     Ok((head, link, body).into_response())
 }
 
-/// Only a database that was changed by hand holds entries that cannot be shown.
+/// The error for an entry that cannot be shown: the database was changed by hand.
 fn unreadable(why: impl std::fmt::Display) -> Error {
     Error::Store { doing: "showed entries; run `pax-ledger replay`", why: why.to_string() }
 }

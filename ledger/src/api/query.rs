@@ -1,5 +1,5 @@
-//! The parameters of callers' requests: each known, each once, each with a value that means something. One that
-//! is passed over would be answered as if it had been obeyed.
+//! Reads the query parameters of callers' requests. Each must be known, be there once, and have a value with a
+//! meaning. If a parameter were ignored, the caller would believe that it had been obeyed.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use crate::store::{Order, OwnFilter};
 
 /// The most entries on a page.
 pub const LIMIT_MAX: u32 = 1_000;
-/// How many there are where the caller does not say.
+/// The entries on a page if the caller does not state a number.
 pub const LIMIT_DEFAULT: u32 = 100;
-/// How much of a caller's own text is said back.
+/// How much of a caller's own text an error repeats.
 const SHOWN_MAX: usize = 64;
 
-/// What a list of entries is written as.
+/// The format of a list of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// An object with a list.
@@ -29,19 +29,19 @@ pub enum Format {
 /// Which entries a caller asks for, and how they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Which ones.
+    /// Which entries.
     pub filter: OwnFilter,
-    /// How many on a page.
+    /// How many entries on a page.
     pub limit: u32,
-    /// Written as what.
+    /// The format.
     pub format: Format,
 }
 
 impl Listing {
-    /// Reads a query; where it names no format, the `accept` headers do.
+    /// Reads a query. If it names no format, the `accept` headers decide.
     ///
     /// # Errors
-    /// [`Error::Query`] for the first parameter that is unknown, stands twice, or has no meaning.
+    /// [`Error::Query`] for the first parameter that is unknown, is there twice, or has no meaning.
     pub fn read(query: Option<&str>, headers: &HeaderMap) -> Result<Self, Error> {
         let mut query = Parameters::read(query)?;
         let limit = query.value("limit", &format!("a whole number from 1 to {LIMIT_MAX}"), |text| {
@@ -69,8 +69,8 @@ impl Listing {
         })
     }
 
-    /// Path and query of the page that follows the entry of this number. Every value stands in it, so that it means
-    /// the same whatever else is sent with it.
+    /// Path and query of the page that follows the entry with this number. The query states every value, so
+    /// that neither headers nor defaults can change its meaning.
     #[must_use]
     pub fn next(&self, after: i64) -> String {
         let order = if self.filter.order == Order::NewestFirst { "desc" } else { "asc" };
@@ -86,13 +86,14 @@ impl Listing {
     }
 }
 
-/// CSV where `accept` names it before JSON: programs that want either name what they like best first.
+/// The format that the `accept` headers ask for: CSV if it is named before JSON, since programs name first what
+/// they like best.
 fn accepted(headers: &HeaderMap) -> Format {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     for range in values.flat_map(|value| value.split(',')) {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
-        // `q=0` means "not this one"; any other weight is above none.
+        // `q=0` means "not this one"; any other weight accepts the type.
         let refused = parts.any(|part| {
             let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
             weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
@@ -111,14 +112,14 @@ fn number(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// A query's parameters that nobody has asked for yet.
+/// A query's parameters that were not taken yet.
 pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
     /// Reads a query.
     ///
     /// # Errors
-    /// Where a parameter stands twice.
+    /// If a parameter is there twice.
     pub fn read(query: Option<&'a str>) -> Result<Self, Error> {
         let mut all = Vec::<(Cow<'a, str>, Cow<'a, str>)>::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -130,7 +131,7 @@ impl<'a> Parameters<'a> {
         Ok(Self(all))
     }
 
-    /// Takes a parameter's value, where it is there.
+    /// Takes a parameter's value, if it is there.
     fn value<T>(
         &mut self,
         name: &str,
@@ -143,10 +144,10 @@ impl<'a> Parameters<'a> {
         value.map(Some).ok_or_else(|| bad(name, &format!("must be {must_be}; it is {:?}", shown(&text))))
     }
 
-    /// Says that no other parameter means anything.
+    /// Checks that no other parameter is left.
     ///
     /// # Errors
-    /// Where one is left.
+    /// If one is left.
     pub fn end(self) -> Result<(), Error> {
         match self.0.first() {
             Some((name, _)) => Err(bad(name, "is no parameter of this route; leave it out")),
@@ -245,7 +246,7 @@ mod tests {
                 headers.append(header::ACCEPT, value.parse().unwrap());
             }
             assert_eq!(Listing::read(None, &headers).unwrap().format, expected, "{accept:?}");
-            // What the query says is what holds.
+            // The query overrides the headers.
             assert_eq!(Listing::read(Some("format=json"), &headers).unwrap().format, Format::Json);
             assert_eq!(Listing::read(Some("format=csv"), &headers).unwrap().format, Format::Csv);
         }

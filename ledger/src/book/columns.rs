@@ -1,4 +1,4 @@
-//! An entry as columns: every field of the debit, as a database can query it.
+//! Writes an entry as columns: every field of the debit, as a database can query it.
 
 use std::sync::LazyLock;
 
@@ -14,23 +14,23 @@ static FIELDS: LazyLock<Vec<&Field<Debit>>> = LazyLock::new(|| {
     fields
 });
 
-/// The columns that repeat a field of the debit. Only `cost_picopax` is named otherwise than its field, because its unit
-/// is another.
+/// The columns that repeat a field of the debit. Only `cost_picopax` has another name than its field, because
+/// its unit differs.
 pub static COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let name = |field: &&Field<Debit>| if field.name == "cost_pax" { "cost_picopax" } else { field.name };
     FIELDS.iter().map(name).collect()
 });
 
-/// What stands in a column.
+/// The value of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing.
+    /// NULL.
     Null,
-    /// A whole number; a truth value is 0 or 1.
+    /// A whole number; false is 0, true is 1.
     Int(i64),
     /// A text.
     Text(String),
-    /// Something that no column of ours holds: only ever read, from a file that was changed by hand.
+    /// A value of a type that the ledger never writes: it is read only from a file that was changed by hand.
     Alien,
 }
 
@@ -45,11 +45,11 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// The debit's columns, in the order of [`COLUMNS`]. Lists and objects (`flags`, `estimated_from`) are JSON; what the
-/// debit's version lacks is NULL.
+/// The debit's columns, in the order of [`COLUMNS`]. Lists and objects (`flags`, `estimated_from`) are JSON;
+/// fields that the debit's version lacks are NULL.
 ///
 /// # Errors
-/// Which number is too large for a column.
+/// The number that is too large for a column.
 pub fn columns(debit: &Debit) -> Result<Vec<Value>, String> {
     FIELDS.iter().map(|field| column(debit, field)).collect()
 }
@@ -73,8 +73,8 @@ fn column(debit: &Debit, field: &Field<Debit>) -> Result<Value, String> {
     })
 }
 
-/// JSON with the keys of its objects in the alphabet's order, as these columns have always had them. A number in it (of
-/// an estimate) is part of a text, so it need not fit a column.
+/// JSON with the keys of its objects in alphabetical order, as these columns have always had them. A number in
+/// it (in an estimate) is part of a text, so it need not fit a column.
 fn sorted(json: &dyn AsText) -> Result<String, String> {
     let json: serde_json::Value = serde_json::from_str(&json.text()).map_err(|error| error.to_string())?;
     Ok(json.to_string())

@@ -1,11 +1,13 @@
-//! The rules of the book, without a word of SQL: what an entry is, how it is chained, what it does to sums.
+//! The rules of the book, without any SQL: what an entry is, how entries are chained, and how each one changes
+//! the sums.
 //!
-//! * An entry is the canonical bytes of a debit. Everything else that is stored of it can be derived.
+//! * An entry is the canonical bytes of a debit. Everything else that is stored with it can be derived from
+//!   them.
 //! * The entries of an account form a chain, numbered from 1 ([`entry_hash`], [`genesis`]); the account keeps
 //!   the number and the hash of the last one, so that a missing tail shows.
 //! * A debit on platform funding counts against the account's UTC day, whatever the tier; on tier `credit` it
 //!   also reduces the balance, which may go below zero. A `byo` debit moves no money.
-//! * Sums are exact, whatever is added up ([`Sum`]): no debit is refused because of one.
+//! * Sums are exact, however large ([`Sum`]): no debit is refused because of a sum.
 
 mod columns;
 mod page;
@@ -23,7 +25,7 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply};
 use pax_gateway::debit::frozen::{CANON_MAX, Debit};
 
-/// The hash that stands before an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
+/// The previous hash of an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
 #[must_use]
 pub fn genesis(account: &str) -> Digest {
     Digest::of(&[b"pax-chain/1\n", account.as_bytes()])
@@ -33,7 +35,7 @@ pub fn genesis(account: &str) -> Digest {
 /// `"pax-entry/1\n" prev_hash "\n" account_seq "\n" recorded_at "\n" canonical`,
 /// hashes in hexadecimal, numbers in decimal, `recorded_at` in milliseconds since 1970.
 ///
-/// The numbers are as stored, so that a replay can hash what it finds, possible or not.
+/// The numbers have the types of the store, so that a replay can hash even impossible ones that it finds.
 #[must_use]
 pub fn entry_hash(prev_hash: &str, account_seq: i64, recorded_at: i64, canonical: &[u8]) -> Digest {
     let head = format!("pax-entry/1\n{prev_hash}\n{account_seq}\n{recorded_at}\n");
@@ -45,7 +47,7 @@ pub fn entry_hash(prev_hash: &str, account_seq: i64, recorded_at: i64, canonical
 pub struct Effect {
     /// How much the balance falls.
     pub balance: Pax,
-    /// The day that it counts against, and how much.
+    /// The day against which it counts, and the amount.
     pub day: Option<(UtcDay, Pax)>,
 }
 
@@ -66,7 +68,7 @@ pub fn effect(debit: &Debit) -> Effect {
 /// A line that is a debit, ready to be posted.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// What it says.
+    /// The debit.
     pub debit: Debit,
     /// Its bytes.
     pub canonical: Vec<u8>,
@@ -77,7 +79,7 @@ pub struct Received {
 /// A line that cannot become an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its exchange, where that much can be read.
+    /// Its exchange, if that can be read.
     pub exchange_id: Option<ExchangeId>,
     /// The line, cut at [`CANON_MAX`].
     pub bytes: Vec<u8>,
@@ -88,7 +90,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// A rejected line.
+    /// Rejects a line.
     #[must_use]
     pub fn new(line: &[u8], why: impl Into<String>) -> Self {
         #[derive(serde::Deserialize)]
@@ -105,11 +107,12 @@ impl Rejected {
     }
 }
 
-/// What is answered to a line of a version that is not read, in this program or, above `canon_v`, by its operator's
-/// will: the filter keeps it and sends it again. Nothing is kept of it here. None for any other line.
+/// The reply to a line whose version is not read: this program does not know it, or it is above `canon_v`,
+/// which the operator has set. The filter keeps the debit and sends it again; the ledger keeps nothing of it.
+/// None for any other line.
 #[must_use]
 pub fn unsupported(line: &[u8], canon_v: u32) -> Option<DebitReply> {
-    /// What every version begins with.
+    /// The fields that every version has.
     #[derive(serde::Deserialize)]
     struct Versioned {
         canon_v: u32,
@@ -130,11 +133,11 @@ pub fn unsupported(line: &[u8], canon_v: u32) -> Option<DebitReply> {
     })
 }
 
-/// Reads one line of a batch. Whether the debit proves itself is not asked: what was spent was spent, and a
-/// replay names it.
+/// Reads one line of a batch. It does not check that the debit proves its own figures: the money was spent all
+/// the same, and a replay names such an entry.
 ///
 /// # Errors
-/// Where the line is longer than [`CANON_MAX`], is not canonical, or holds numbers that no entry can.
+/// If the line is longer than [`CANON_MAX`], is not canonical, or holds numbers that no entry can.
 pub fn read(line: &[u8]) -> Result<Received, Rejected> {
     if line.len() > CANON_MAX {
         return Err(Rejected::new(

@@ -1,4 +1,4 @@
-//! An account's page in the book: the head of its chain and its sums, as entries are posted one by one.
+//! An account's page in the book: the head of its chain and its sums. Entries are posted to it one by one.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use pax_gateway::debit::frozen::Debit;
 
 use super::{Effect, Sum, effect, entry_hash, genesis};
 
-/// What chains an entry to the one before it.
+/// How an entry is chained to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its number in the account, from 1.
     pub account_seq: i64,
-    /// The hash of the entry before.
+    /// The hash of the entry before it.
     pub prev_hash: Digest,
-    /// Its own.
+    /// Its own hash.
     pub entry_hash: Digest,
     /// When the ledger took it, on the ledger's clock.
     pub recorded_at: Moment,
@@ -24,13 +24,13 @@ pub struct Link {
 /// The head of an account's chain and its sums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The number of the last entry; 0 where there is none.
+    /// The number of the last entry; 0 if there is none.
     pub account_seq: i64,
-    /// The hash of the last entry; [`genesis`] where there is none.
+    /// The hash of the last entry; [`genesis`] if there is none.
     pub head: Digest,
     /// The balance.
     pub balance: Sum,
-    /// What was spent on each day. While a batch is posted, only the days that it touches.
+    /// What was spent on each day. While a batch is posted, the page has only the days that the batch touches.
     pub days: BTreeMap<UtcDay, Sum>,
 }
 
@@ -44,7 +44,7 @@ impl Page {
     /// Posts a debit: adds it to the sums and chains it. The page must know the total of the debit's day.
     ///
     /// # Errors
-    /// Where the chain has all the entries that can be numbered; the page is as before.
+    /// If no number is left for another entry of the account. The page is then unchanged.
     pub fn post(&mut self, debit: &Debit, canonical: &[u8], recorded_at: Moment) -> Result<Link, String> {
         let account_seq = self.account_seq.checked_add(1).ok_or("the account's chain is full")?;
         self.add(&effect(debit));

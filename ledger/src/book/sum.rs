@@ -1,11 +1,11 @@
-//! Sums of amounts, exact however large: an entry is never refused because a sum would leave the range of an amount.
+//! Sums of amounts, exact however large: no entry is refused because a sum would leave the range of an amount.
 
 use std::fmt;
 
 use pax_gateway::base::pax::{PAX_DECIMALS, Pax};
 use serde::{Serialize, Serializer};
 
-/// What one of the carry is worth, in picopax: a million PAX.
+/// What one unit of the carry is worth, in picopax: a million PAX.
 const CARRY: i128 = 1_000_000_000_000_000_000;
 
 /// A sum of amounts, in picopax. All amounts that a ledger can hold fit: they have 64 bits each.
@@ -13,7 +13,7 @@ const CARRY: i128 = 1_000_000_000_000_000_000;
 pub struct Sum(i128);
 
 impl Sum {
-    /// Nothing.
+    /// A sum of nothing.
     pub const ZERO: Self = Self(0);
 
     /// The sum with one more amount.
@@ -28,13 +28,13 @@ impl Sum {
         Self(self.0.saturating_sub(i128::from(amount.picopax())))
     }
 
-    /// The sum as an amount, where it is in the range of one.
+    /// The sum as an amount, if it is in the range of one.
     #[must_use]
     pub fn amount(self) -> Option<Pax> {
         i64::try_from(self.0).ok().map(Pax::from_picopax)
     }
 
-    /// The amount that is nearest to the sum: for whoever compares it with a limit, which is an amount.
+    /// The amount that is nearest to the sum: for a comparison with a limit, which is an amount.
     #[must_use]
     pub fn nearest(self) -> Pax {
         let end = if self.0 < 0 { i64::MIN } else { i64::MAX };
@@ -59,12 +59,12 @@ impl Sum {
         Self(i128::from(carry) * CARRY + i128::from(picopax))
     }
 
-    /// The sum in two columns, carry and picopax. The carry is 0 where the sum is in the range of an amount.
+    /// The sum in two columns, carry and picopax. The carry is 0 if the sum is in the range of an amount.
     #[must_use]
     pub fn columns(self) -> (i64, i64) {
         match self.amount() {
             Some(amount) => (0, amount.picopax()),
-            // Not even as many of the largest debits as could ever be recorded bring the carry to its end.
+            // The carry cannot overflow, not even with as many of the largest debits as could ever be recorded.
             None => (narrow(self.0 / CARRY), narrow(self.0 % CARRY)),
         }
     }

@@ -1,42 +1,43 @@
-//! One line of the calls log, as Envoy wrote it.
+//! Reads one line of the calls log, as Envoy wrote it.
 //!
-//! Its form is told in envoy/README.md. What a line lacks, or has in another type, is not known: a line of a newer or an
-//! older version is read as far as it goes.
+//! envoy/README.md has the form of a line. A key that is missing or has another type counts as not known, so
+//! lines of older and newer versions can be read, too.
 
 use pax_gateway::base::pax::Pax;
 use serde_json::Value;
 
-/// A line, and whether it is a call's.
+/// A line: a JSON object of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line(Value);
 
 impl Line {
-    /// Reads a line; nothing where it is no JSON object.
+    /// Reads a line; nothing if it is no JSON object.
     #[must_use]
     pub fn read(line: &[u8]) -> Option<Self> {
         let line: Value = serde_json::from_slice(line).ok()?;
         line.is_object().then_some(Self(line))
     }
 
-    /// The line as it is.
+    /// The whole line.
     #[must_use]
     pub const fn value(&self) -> &Value {
         &self.0
     }
 
-    /// Whether it is the line of a request: its exchange, or the id that Envoy gave it where the filter did not see it.
+    /// Whether this is the line of the request with this id: the exchange's id or, if the filter did not see
+    /// the request, the id that Envoy gave it.
     #[must_use]
     pub fn is_of(&self, id: &str) -> bool {
         self.text("exchange_id") == Some(id)
     }
 
-    /// Whether the filter told of the request.
+    /// Whether the line has the filter's part.
     #[must_use]
     pub fn is_told(&self) -> bool {
         self.0.get("pax").is_some_and(Value::is_object)
     }
 
-    /// What the filter told, or else what Envoy saw by the same name.
+    /// The value of a key in the filter's part of the line, or else in Envoy's part.
     fn get(&self, key: &str) -> Option<&Value> {
         let told = self.0.get("pax").and_then(|pax| pax.get(key));
         told.or_else(|| self.0.get(key)).filter(|value| !value.is_null())
@@ -54,7 +55,7 @@ impl Line {
         self.get(key)?.as_u64()
     }
 
-    /// Whether something is said to be so.
+    /// Whether the value is `true`.
     #[must_use]
     pub fn is(&self, key: &str) -> bool {
         self.get(key).and_then(Value::as_bool) == Some(true)
@@ -66,7 +67,7 @@ impl Line {
         self.text(key)?.parse().ok()
     }
 
-    /// A list's texts.
+    /// The texts of a list.
     #[must_use]
     pub fn texts(&self, key: &str) -> Vec<&str> {
         self.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()

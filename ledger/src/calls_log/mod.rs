@@ -1,5 +1,5 @@
-//! What became of a request that has no entry, or not yet: told from its line of the calls log (envoy/README.md), in
-//! plain words.
+//! Explains in plain words what became of a request that has no entry, or none yet, from its line of the calls
+//! log (envoy/README.md).
 
 mod line;
 mod search;
@@ -14,7 +14,7 @@ use crate::book::Sum;
 use crate::explain::{on_one_line, row};
 use crate::store::QuarantinedLine;
 
-/// How a request ended, by the line's `outcome`, and what that means.
+/// The values of the line's `outcome`, and what each means.
 pub const OUTCOMES: [(&str, &str); 7] = [
     ("answered", "the provider answered, and the answer came to its end"),
     ("refused", "the gateway said no, and no provider was asked"),
@@ -25,7 +25,7 @@ pub const OUTCOMES: [(&str, &str); 7] = [
     ("local", "the gateway answered by itself, and no provider was asked"),
 ];
 
-/// What is told of a request.
+/// What the operator is told of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Why it ended as it did, and why it has no entry.
@@ -127,8 +127,8 @@ impl Told {
     }
 }
 
-/// Whether the cap blocks its account, so that nothing else helps; and what can help a call that did not fit, by its
-/// numbers.
+/// Whether a cap of 0 blocks the account, so that nothing else helps; and what the line's numbers suggest for a
+/// call that did not fit.
 fn cap_advice(line: &Line) -> (bool, Option<&'static str>) {
     let amount = |key| line.pax(key);
     let (Some(limit), Some(spent), Some(needed)) =
@@ -182,7 +182,7 @@ fn what_to_do<'a>(what: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines
 }
 
-/// The print-out of a code alone.
+/// The print-out of a code without a request.
 #[must_use]
 pub fn print_out_code(words: &words::Words) -> String {
     let mut lines = vec![format!("code {}", words.code), format!("  {}", words.why)];
@@ -190,7 +190,7 @@ pub fn print_out_code(words: &words::Words) -> String {
     lines.join("\n")
 }
 
-/// What a line adds to the bill of a call that has an entry.
+/// What the line adds to the bill of a call that has an entry.
 #[must_use]
 pub fn print_out_beside_entry(found: &Found) -> String {
     let mut lines = vec!["calls log".to_owned()];
@@ -200,7 +200,7 @@ pub fn print_out_beside_entry(found: &Found) -> String {
     lines.join("\n")
 }
 
-/// What was called, by whom, when, and how it ended.
+/// What was called, by which account, when, and how it ended.
 fn call(line: &Line) -> Vec<String> {
     let text = |key| line.text(key).map(on_one_line);
     let mut lines = Vec::new();
@@ -258,7 +258,7 @@ fn unknown() -> String {
     "not known".to_owned()
 }
 
-/// What the caller got, and what Envoy says of it.
+/// What the caller got, and what Envoy noted of it.
 fn answered(line: &Line) -> Vec<String> {
     let code = line.text("code").map_or_else(String::new, |code| format!(" {}", on_one_line(code)));
     let status = line.whole("status").filter(|status| *status > 0);
@@ -286,7 +286,7 @@ fn took(line: &Line) -> String {
     format!("{whole}{forwarded}{first}")
 }
 
-/// What was counted, where anything was.
+/// The tokens that were counted, if any were.
 fn usage(line: &Line) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(input), Some(output)) = (line.whole("input_tokens"), line.whole("output_tokens")) {
@@ -302,7 +302,7 @@ fn usage(line: &Line) -> Vec<String> {
     lines
 }
 
-/// The amounts that the line has, and by how much a call did not fit.
+/// The amounts of the line, and by how much the call did not fit.
 fn numbers(line: &Line) -> Vec<String> {
     let rows = [
         ("needed", "needed_pax", "what this call could cost at most"),

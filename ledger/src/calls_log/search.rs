@@ -1,4 +1,4 @@
-//! Looking a request up in logs: line by line, in bounded memory, past whatever else stands there.
+//! Looks a request up in logs: line by line, in bounded memory. Lines that are no calls are passed over.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Line;
 
-/// The longest line that is read. A call's has a path, a model and a message, each bounded: some 4 KiB at most.
+/// The longest line that is read. A call's line has a path, a model and a message, each bounded: some 4 KiB at
+/// most.
 const LINE_MAX: usize = 64 * 1024;
 
 /// A request that was found, and where.
@@ -23,12 +24,12 @@ pub struct Found {
 pub struct Looked {
     /// Which one; `-` is standard input.
     pub log: PathBuf,
-    /// How many lines were read, or why it could not be.
+    /// How many lines were read, or why the log could not be read.
     pub lines: Result<u64, String>,
 }
 
-/// Looks for a request in logs, in their order, until one has it; behind each in the older ones that its rotation left
-/// beside it. Gives also where was looked.
+/// Looks for a request in logs, in their order, until one has it. After each log come the older ones that its
+/// rotation left beside it. Also gives the logs that were looked into.
 #[must_use]
 pub fn search(logs: &[PathBuf], id: &str) -> (Option<Found>, Vec<Looked>) {
     let mut looked = Vec::with_capacity(logs.len());
@@ -45,7 +46,7 @@ pub fn search(logs: &[PathBuf], id: &str) -> (Option<Found>, Vec<Looked>) {
     (None, looked)
 }
 
-/// FILE.1, FILE.2 and so on, as far as they are there.
+/// FILE.1, FILE.2 and so on, up to the first that is missing.
 fn older(log: &Path) -> impl Iterator<Item = PathBuf> {
     let log = log.to_owned();
     let numbered = (1_u32..).map(move |number| {
@@ -63,7 +64,7 @@ fn look(log: &Path, id: &str) -> io::Result<(Option<Line>, u64)> {
     look_in(BufReader::with_capacity(LINE_MAX, File::open(log)?), id)
 }
 
-/// The line of a request among those of a log, and how many were read.
+/// The line of a request in a log, if it is there, and how many lines were read.
 fn look_in(mut log: impl BufRead, id: &str) -> io::Result<(Option<Line>, u64)> {
     let mut line = Vec::new();
     let mut lines = 0_u64;
@@ -75,11 +76,11 @@ fn look_in(mut log: impl BufRead, id: &str) -> io::Result<(Option<Line>, u64)> {
         }
         lines = lines.saturating_add(1);
         if !line.ends_with(b"\n") && line.len() >= LINE_MAX {
-            // Nothing of ours is that long: its rest is passed over.
+            // No line of Envoy's log is that long, so its rest is skipped.
             skip_line(&mut log)?;
             continue;
         }
-        // Reading each line as JSON would take many times as long.
+        // The id is searched first: to read each line as JSON would take many times as long.
         if line.windows(id.len()).any(|part| part == id.as_bytes())
             && let Some(read) = read(&line).filter(|read| read.is_of(id))
         {
@@ -88,7 +89,7 @@ fn look_in(mut log: impl BufRead, id: &str) -> io::Result<(Option<Line>, u64)> {
     }
 }
 
-/// A line, also behind what `docker compose logs` and the like put in front of it.
+/// Reads a line, even if `docker compose logs` or the like has put a prefix in front of it.
 fn read(line: &[u8]) -> Option<Line> {
     let begin = line.iter().position(|byte| *byte == b'{')?;
     Line::read(line.get(begin..)?)
@@ -131,7 +132,7 @@ mod tests {
         // A line that was cut off by a kill, and what was written after it.
         assert_eq!(found(&[&ours[..ours.len() - 9], "\n", &ours].concat()), (Some(429), 2));
         assert_eq!(found(&ours[..ours.len() - 9]), (None, 1));
-        // The id in another call's line, in a line of another program, in one of no JSON.
+        // The id in another call's line, in a line of another program, and in a line that is no JSON.
         let named = other.replace("\"pax\":{", &format!("\"pax\":{{\"path\":\"/{ID}\","));
         assert_eq!(found(&[&named[..], &format!("[warning] {ID}\n"), &ours].concat()), (Some(429), 3));
         // As `docker compose logs` writes it, and without an end.
@@ -139,7 +140,7 @@ mod tests {
         let endless = "x".repeat(3 * LINE_MAX + 5);
         assert_eq!(found(&[&endless[..], "\n", &ours].concat()), (Some(429), 2));
         assert_eq!(found(&endless), (None, 1));
-        // What only looks like the end of a long line is part of it.
+        // A call's line at the end of a line that is too long is part of that line, and is not found.
         assert_eq!(found(&[&endless[..], &ours].concat()), (None, 1));
     }
 
@@ -151,7 +152,7 @@ mod tests {
             ["gone", "calls.log", "calls.log.1", "calls.log.3"].map(|name| folder.join(name));
         std::fs::write(&new, line("x", 1)).unwrap();
         std::fs::write(&older, [line("y", 1), line(ID, 429)].concat()).unwrap();
-        // After a gap nothing is a rotation's.
+        // After a gap in the numbers no file counts as a rotated log.
         std::fs::write(&oldest, line("z", 1)).unwrap();
         let logs = [gone, new.clone(), oldest.clone()];
         let (found, looked) = search(&logs, ID);

@@ -1,7 +1,7 @@
-//! What each code of an error means, and what to do: for the operator who was asked "why was I refused?".
+//! What each error code means, and what to do: for an operator whom a caller asked "why was I refused?".
 //!
-//! A code without words is a test that fails (tests/calls_log.rs): those of the filter's refusals, of Envoy's own replies
-//! (envoy/local-replies.json), and those that callers are promised but that no version gives yet.
+//! A test fails if a code has no words (tests/calls_log.rs). Codes come from the filter's refusals and from
+//! Envoy's own replies (envoy/local-replies.json); some are promised to callers, but no version gives them yet.
 
 /// A code and its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub fn of(code: &str) -> Option<&'static Words> {
     CODES.iter().find(|words| words.code == code)
 }
 
-/// All of them, by code.
+/// The words of all codes.
 pub const CODES: [Words; 33] = [
     Words {
         code: "account_disabled",

@@ -1,4 +1,4 @@
-//! One account with all that an operator asks about it, of one moment.
+//! Shows one account with all that an operator asks about it, as it is at one moment.
 
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::{Moment, UtcDay};
@@ -17,12 +17,12 @@ use crate::now;
 use crate::server::embedded_bundle;
 use crate::store::{AccountRow, LastEntry, Store, TokenRow};
 
-/// What an account may spend today and has spent, beside what stands in its row.
+/// What an account may spend today and has spent, beside the columns of its row.
 #[derive(Serialize)]
 struct Today {
     utc_day: UtcDay,
     spent_today_pax: Sum,
-    /// The cap that holds; null where the balance is the only limit.
+    /// The cap that holds; null if the balance is the only limit.
     cap_today_pax: Option<Pax>,
     remaining_today_pax: Option<Pax>,
     resets_at: Moment,

@@ -67,7 +67,7 @@ async fn set_daily_cap(store: &Store, name: &str, daily_cap: Option<Pax>) -> Res
     if daily_cap.is_some() && account.tier == Tier::Credit {
         return Err(no_cap_on_credit());
     }
-    // Accounts are never deleted and tiers never change: what was found is still there.
+    // Accounts are never deleted and tiers never change, so what was found above is still true.
     store.set_daily_cap(name, daily_cap).await?;
     let cap = daily_cap.map_or_else(|| "the rate card's".to_owned(), |cap| format!("{cap} PAX"));
     print(&format!(
@@ -109,7 +109,7 @@ pub(super) struct AccountJson<'a> {
     entries: i64,
     head_hash: &'a str,
     balance_pax: Sum,
-    /// Its own; null where the rate card's holds, and of tier `credit`.
+    /// The account's own cap; null if the rate card's holds, and for tier `credit`.
     daily_cap_pax: Option<Pax>,
 }
 

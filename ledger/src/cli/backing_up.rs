@@ -1,4 +1,4 @@
-//! A backup, for operators: made while the ledger serves, and replayed.
+//! Makes a backup, for operators, while the ledger serves; then replays it.
 
 use std::io::Write;
 use std::path::Path;

@@ -32,7 +32,7 @@ pub(super) async fn run(store: &Store, command: Cards) -> Result<ExitCode, Error
     Ok(ExitCode::SUCCESS)
 }
 
-/// A card as JSON. What stands in its file is null where this program cannot read it.
+/// A card as JSON. The values of its file are null if this program cannot read it.
 #[derive(Serialize)]
 struct CardJson<'a> {
     rate_table_v: i64,

@@ -1,4 +1,4 @@
-//! What each command does.
+//! Runs each command.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List { .. }) | Command::Entries(_) | Command::Report(_) => Open::Read,
         Command::Explain(_) | Command::Replay => Open::Read,
-        // Copies the file by a statement of SQLite that a connection which may only read is refused.
+        // SQLite refuses the statement that copies the file to a connection that may only read.
         Command::Backup { .. } => Open::Existing,
         Command::Recover { .. } => Open::Existing,
         Command::Health(_) | Command::Completions { .. } => return Ok(ExitCode::SUCCESS),

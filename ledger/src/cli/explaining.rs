@@ -1,4 +1,4 @@
-//! What became of one request, for operators and for the caller who asks them.
+//! Explains what became of one request, for operators whom a caller asks about it.
 
 use std::process::ExitCode;
 
@@ -84,7 +84,7 @@ async fn explain_entry(
     Ok(code)
 }
 
-/// Prints an object that has every key, whatever is known.
+/// Prints an object that always has every key; what is not known is null.
 fn explained(id: &str, known: Value) -> Result<(), Error> {
     let mut object = json!({
         "exchange_id": id, "entry": null, "bill": null, "differences": [], "call": null, "found_in": null,

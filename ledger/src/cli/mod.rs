@@ -125,8 +125,8 @@ enum ShellName {
     Fish,
 }
 
-/// Runs the program: 0 where all is well, 1 where something failed or a replay found a difference, 2 where the
-/// command line is wrong.
+/// Runs the program. It exits with 0 if all is well, 1 if something failed or a replay found a difference, and
+/// 2 if the command line is wrong.
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -134,7 +134,7 @@ pub async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     match commands::run(cli).await {
         Ok(code) => code,
-        // `pax-ledger entries | head`: whoever read has what they wanted.
+        // As in `pax-ledger entries | head`: the reader has all that it wanted.
         Err(Error::Io { why, .. }) if why.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "pax-ledger: {error}");
@@ -158,7 +158,7 @@ fn print_json(to: &mut impl Write, value: &impl Serialize) -> Result<(), Error> 
     writeln!(to, "{line}").map_err(printing)
 }
 
-/// Prints rows as a table; the cells of the columns from `numbers` on stand at the right.
+/// Prints rows as a table; the cells of the columns from `numbers` on are aligned to the right.
 fn print_table_of_numbers(rows: &[impl AsRef<[String]>], numbers: usize) -> Result<(), Error> {
     let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
     let width = |index: usize| {

@@ -37,7 +37,7 @@ async fn list(store: &Store, unseen: bool) -> Result<(), Error> {
             line.received_at.to_string(),
             line.reason,
             line.exchange_id.unwrap_or_else(|| "-".to_owned()),
-            // A message may hold what a stranger sent.
+            // A message may contain text that a stranger sent.
             on_one_line(&line.message),
             line.sha256,
             line.seen.map_or_else(|| "-".to_owned(), |seen| format!("{} by {}", seen.at, seen.by)),

@@ -1,4 +1,4 @@
-//! What a restore has lost, recorded again from the file that was moved aside, for operators.
+//! Records again what a restore has lost, from the file that was moved aside, for operators.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::now;
 use crate::store::{EntryFilter, Location, Open, Store, StoredEntry};
 
-/// As many lines as a transaction of the service has at most.
+/// The most lines of one transaction, as in the service.
 const PAGE_ENTRIES: u32 = 1_000;
 
 pub(super) async fn run(store: &Store, file: &Path) -> Result<ExitCode, Error> {
@@ -36,7 +36,8 @@ struct Recovered {
     quarantined: u64,
 }
 
-/// Whether the other file continues this ledger: some account's chain begins alike, or nothing is here yet.
+/// Whether the other file belongs to this ledger: the chain of some account begins with the same entry, or this
+/// ledger has no entries yet.
 async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
     let mut is_empty = true;
     for account in store.accounts().await? {
@@ -51,8 +52,8 @@ async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
     Ok(is_empty)
 }
 
-/// Records the entries of another file that this ledger lacks. A debit's bytes are the same everywhere, so what is here is a
-/// duplicate.
+/// Records the entries of another file that this ledger lacks. A debit's bytes are the same in both files, so
+/// an entry that is here already counts as a duplicate.
 async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
     let mut missing = Vec::new();
     for account in other.accounts().await? {

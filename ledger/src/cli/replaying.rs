@@ -1,4 +1,4 @@
-//! Replay, for operators: each difference on standard error, the sums on standard output.
+//! Runs a replay, for operators: each difference on standard error, the sums on standard output.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::replay::{self, Report};
 use crate::server::embedded_bundle;
 use crate::store::{Quarantined, Store};
 
-/// Differences that are printed; the rest is counted.
+/// How many differences are printed. The rest are only counted.
 const DIFFERENCES_SHOWN: u64 = 100;
 
 pub(super) async fn run(store: &Store) -> Result<ExitCode, Error> {

@@ -1,4 +1,4 @@
-//! Reports, for operators.
+//! Prints reports, for operators.
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -86,9 +86,9 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// One line; `row` says whether it is a group's or the total.
+    /// Writes one line. `row`: whether it is a group's line or the total's.
     fn line(&mut self, row: &str, by: &[Dimension], line: &Line) -> Result<(), Error> {
-        // The total has no key of any dimension.
+        // The total has no keys.
         let keys = by.iter().enumerate().map(|(index, _)| line.keys.get(index).cloned().flatten());
         match self {
             Self::Table(rows) => {
@@ -136,7 +136,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A table has a first column for the word `total`, where no dimension makes one.
+/// If there is no dimension, a table gets a first column for the word `total`.
 fn table_names(no_dimension: bool) -> impl Iterator<Item = &'static str> {
     no_dimension.then_some("").into_iter()
 }
@@ -174,7 +174,7 @@ fn counts(line: &Line) -> [Value; 9] {
     ]
 }
 
-/// A whole number; as a text beyond what JSON numbers of other programs hold.
+/// A whole number; as a text if it has more than 64 bits, which other programs do not read as a number.
 fn whole(number: i128) -> Value {
     i64::try_from(number).map_or_else(|_| json!(number.to_string()), |number| json!(number))
 }

@@ -60,7 +60,7 @@ async fn list(store: &Store, account: Option<&str>, json: bool) -> Result<(), Er
     print_table(&table)
 }
 
-/// A token as JSON: never the token, nor its hash.
+/// What is told of a token as JSON: never the token itself, nor its hash.
 #[derive(Serialize)]
 pub(super) struct TokenJson<'a> {
     token_id: &'a str,
@@ -134,7 +134,7 @@ async fn add_token(
             _ => return Err(Error::Operator("this token is taken; use another one".to_owned())),
         }
     };
-    // The token alone on standard output, for TOKEN=$(pax-ledger token add ...).
+    // Only the token goes to standard output, for TOKEN=$(pax-ledger token add ...).
     print(&token)?;
     let _ = writeln!(std::io::stderr(), "token {token_id} of account {account}; {note}");
     Ok(())

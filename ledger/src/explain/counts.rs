@@ -1,4 +1,4 @@
-//! Where an entry's tokens come from: the provider's report, or an estimate with each of its factors.
+//! Explains an entry's token counts: from the provider's report, or from an estimate with each of its factors.
 
 use pax_gateway::base::pax::Tokens;
 use pax_gateway::base::text_bytes::TextBytes;
@@ -48,7 +48,7 @@ pub(super) fn lines(debit: &Debit, model: Option<&Model>) -> Vec<String> {
     lines
 }
 
-/// What a family of rules takes for input and output; the whole of it stands with the rules.
+/// What a family of usage rules takes for input and output, in short; the rules themselves have the details.
 fn rules(name: &str, mode: Mode) -> &'static str {
     let is_additional = Rules::named(name).is_some_and(|rules| rules.first() == Rules::Additional1);
     match (is_additional, mode) {
@@ -59,7 +59,7 @@ fn rules(name: &str, mode: Mode) -> &'static str {
     }
 }
 
-/// The most that a report is believed, as the filter had it.
+/// The largest counts that the filter believed of the provider's report.
 fn possible(debit: &Debit, model: &Model) -> Vec<String> {
     let set_aside = |limit: Option<Tokens>| limit.unwrap_or_default();
     let (window, most) = (model.context_window, model.max_output);
@@ -82,7 +82,7 @@ fn possible(debit: &Debit, model: &Model) -> Vec<String> {
     ]
 }
 
-/// A reported side and its parts.
+/// A side of the report, input or output, and its parts.
 fn whole(debit: &Debit, whole: Part, parts: &[Part]) -> Vec<String> {
     let usage = debit.usage();
     let all = whole.counted(&usage);
@@ -126,7 +126,7 @@ fn bytes_2(debit: &Debit, from: &Bytes2) -> Vec<String> {
         )
     };
     let mut lines = Vec::new();
-    // The output comes first where the input is what the output leaves.
+    // The output comes first: the input may be what the output leaves of the window.
     if from.side != Side::Input {
         lines.push(row("output seen", text(from.output_ascii_bytes, from.output_other_bytes)));
         lines.extend(output(debit, from));
@@ -154,7 +154,7 @@ fn bytes_2(debit: &Debit, from: &Bytes2) -> Vec<String> {
     lines
 }
 
-/// The output: what was seen, and what may have been written unseen, within the limit.
+/// The estimated output: what the filter saw, and what the provider may have written unseen, within the limit.
 fn output(debit: &Debit, from: &Bytes2) -> Vec<String> {
     let factors = from.factors();
     let limit = debit.output_limit.unwrap_or_default();

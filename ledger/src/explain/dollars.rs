@@ -1,10 +1,10 @@
-//! The dollars of a model, as its card's file states them: what its rates were made from.
+//! The prices of a model in dollars, as its card's file states them: its rates were made from these.
 
 use pax_gateway::base::pax::{Pax, Rate, Usd};
 use pax_gateway::price::rates::Part;
 use serde_json::Value;
 
-/// A price in US dollars per million tokens, and where it stands in the card's model.
+/// A price in US dollars per million tokens, and its path in the card's model.
 pub(super) struct Price {
     pub path: String,
     pub usd: String,
@@ -19,7 +19,7 @@ pub(super) struct Dollars {
 }
 
 impl Dollars {
-    /// Those of a model in a card's file.
+    /// Reads the prices of a model from a card's file.
     pub fn of(card: &str, model: &str) -> Option<Self> {
         let card: Value = serde_json::from_str(card).ok()?;
         let pax_usd = card.get("pax_usd")?.as_str()?.to_owned();
@@ -27,8 +27,8 @@ impl Dollars {
         Some(Self { one_pax: pax_usd.parse().ok()?, pax_usd, model })
     }
 
-    /// The price that a part's rate was made from: its own at `place` (the call's band and service tier), else any price
-    /// of the same side that makes the rate.
+    /// The price that a part's rate was made from: its own at `place` (the call's band and service tier), else
+    /// any price of the same side from which the rate can be made.
     pub fn price(&self, place: &str, part: Part, rate: Rate) -> Option<Price> {
         let is_output = |name: &str| name.ends_with("output");
         let places = self.places();
@@ -43,13 +43,14 @@ impl Dollars {
         })
     }
 
-    /// The least that a call costs, in dollars, if that makes this amount.
+    /// The least that a call costs, in dollars, if this minimum was made from it.
     pub fn minimum(&self, minimum: Pax) -> Option<&str> {
         let usd = self.model.get("usd_per_request_minimum")?.as_str()?;
         (Pax::derive(usd.parse().ok()?, self.one_pax) == Ok(minimum)).then_some(usd)
     }
 
-    /// Where prices stand: the model's own, its bands', its service tiers' and theirs.
+    /// The places of prices in the model, with their paths: its own, those of its bands, and those of its
+    /// service tiers and their bands.
     fn places(&self) -> Vec<(String, &serde_json::Map<String, Value>)> {
         let tiers = self.model.get("service_tiers").and_then(Value::as_object);
         let tiers = tiers.into_iter().flatten().map(|(name, tier)| (format!("service_tiers.{name}."), tier));

@@ -1,5 +1,5 @@
-//! One entry's bill, line by line: what a caller who disputes it, or whoever answers that caller, needs to make it again
-//! with nothing but a pocket calculator.
+//! Writes one entry's bill, line by line, so that a caller who disputes it, or the operator who answers, can
+//! make it again with a pocket calculator.
 
 mod counts;
 mod dollars;
@@ -18,15 +18,15 @@ use crate::store::StoredEntry;
 pub struct Explained {
     /// The print-out.
     pub text: String,
-    /// What does not come out the same when it is made again; empty where all does.
+    /// The figures that come out differently when they are made again; empty if there are none.
     pub differences: Vec<String>,
 }
 
 /// The bill of an entry.
 ///
 /// # Errors
-/// Where its canonical bytes are no debit: the database was changed by hand, or they are of a version that this program
-/// does not read.
+/// If its canonical bytes are no debit: the database was changed by hand, or they are of a version that this
+/// program does not read.
 pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<Explained, String> {
     let debit = Debit::from_canonical(&entry.canonical).map_err(|bad| bad.to_string())?;
     let card = bundle.files().find(|(card, _)| card.sha256 == debit.card_sha256);
@@ -48,8 +48,7 @@ pub(crate) fn row(name: &str, text: impl std::fmt::Display) -> String {
     format!("  {name:<16}  {text}")
 }
 
-/// A text of somebody else's on one line: callers and providers send what they like, and a terminal obeys control
-/// characters.
+/// A foreign text on one line. Callers and providers may send control characters, and a terminal obeys them.
 pub(crate) fn on_one_line(text: &str) -> String {
     text.chars().map(|char| if steers_terminal(char) { ' ' } else { char }).collect()
 }
@@ -100,7 +99,7 @@ fn call(debit: &Debit) -> Vec<String> {
     lines
 }
 
-/// What does not come out the same when it is made again from the entry alone.
+/// The figures that come out differently when they are made again from the entry alone.
 fn differences(entry: &StoredEntry, debit: &Debit, bundle: &Bundle) -> Vec<String> {
     let mut found = Vec::new();
     if let Err(bad) = debit.prove(bundle) {

@@ -1,4 +1,4 @@
-//! What an entry's tokens cost: each line of the bill, the rates' dollars, and the one rounding.
+//! Explains what an entry's tokens cost: each line of the bill, the rates in dollars, and the one rounding.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(super) fn lines(
     lines
 }
 
-/// Which of the model's prices are for the call, and why.
+/// Which of the model's prices hold for the call, and why.
 fn tier_and_band(debit: &Debit, served: ServedTier<'_>, prices: &Prices) -> String {
     let tier = match served {
         ServedTier::Standard => "standard".to_owned(),
@@ -88,7 +88,7 @@ fn tier_and_band(debit: &Debit, served: ServedTier<'_>, prices: &Prices) -> Stri
     }
 }
 
-/// Where the prices of the call's band stand within its service tier's.
+/// The path of the prices of the call's band, within those of its service tier.
 fn band_place(debit: &Debit, prices: &Prices) -> String {
     let band = prices.bands.iter().rposition(|band| band.above_input < debit.tokens_input);
     band.map_or_else(String::new, |index| format!("bands[{index}]."))
@@ -107,12 +107,12 @@ fn bill(items: &[BillLine]) -> Vec<String> {
         let product = format!("{tokens:>of_tokens$} × {rate:>of_rates$} ÷ 1000000");
         row(line.part.name(), format!("{product} = {amount:>of_amounts$}"))
     });
-    // Below the amounts.
+    // This lines the sum up below the amounts.
     let before = if items.is_empty() { 0 } else { of_tokens.saturating_add(of_rates).saturating_add(16) };
     lines.chain([row("sum", format!("{:before$}{sum}", ""))]).collect()
 }
 
-/// Which parts are charged otherwise than in full at a price of their own, and why.
+/// The parts that are not charged in full at a price of their own, and why.
 fn notes(debit: &Debit, items: &[BillLine], prices: &Prices, served: ServedTier<'_>) -> Vec<String> {
     let usage = debit.usage();
     let rates = prices.rates_of(usage.input);

@@ -1,4 +1,4 @@
-//! What the words of an entry mean, for its reader.
+//! Explains the words of an entry to its reader.
 
 use pax_gateway::debit::frozen::{Ending, Flag};
 use pax_gateway::dialect::usage::Mode;

@@ -1,4 +1,4 @@
-//! Where the database is.
+//! Which database to use, and how to open it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use crate::error::Error;
 /// How to open a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
-    /// Make it where it is missing, and bring its schema up to date.
+    /// Make it if it is missing, and bring its schema up to date.
     Create,
     /// It must be there and be a ledger's; its schema is brought up to date.
     Upgrade,
     /// It must be there and up to date.
     Existing,
-    /// The same, and nothing is written.
+    /// Like `Existing`, and nothing is written.
     Read,
 }
 
@@ -28,7 +28,7 @@ impl Location {
     /// Reads a path, or a URL `sqlite:PATH` or `sqlite://PATH`.
     ///
     /// # Errors
-    /// Where it is empty or names another kind of database.
+    /// If it is empty or names another kind of database.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let path = match text.split_once(':') {
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),

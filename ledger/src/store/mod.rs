@@ -1,8 +1,8 @@
 //! The store: the only place that knows SQL, behind plain types.
 //!
-//! [`Store`] hands out what the rest works with: administration and look-ups by itself, a [`Writer`] that
-//! records batches, a [`Snapshot`] that replays read. Today it is SQLite. PostgreSQL becomes a module beside
-//! [`sqlite`] with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
+//! [`Store`] does administration and look-ups itself. It hands out a [`Writer`], which records batches, and a
+//! [`Snapshot`], from which replays read. Today it is SQLite. PostgreSQL becomes a module beside [`sqlite`]
+//! with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
 
 pub mod location;
 pub mod sqlite;
@@ -39,7 +39,7 @@ pub struct AccountRow {
     pub head_hash: String,
     /// Its balance.
     pub balance: Sum,
-    /// What it may spend in a UTC day, where that is not the rate card's default.
+    /// What it may spend in a UTC day; none if the rate card's default holds.
     pub daily_cap: Option<Pax>,
 }
 
@@ -52,7 +52,7 @@ pub struct Credits {
     pub status: Status,
     /// Its balance.
     pub balance: Sum,
-    /// What it may spend in a UTC day, where that is not the rate card's default.
+    /// What it may spend in a UTC day; none if the rate card's default holds.
     pub daily_cap: Option<Pax>,
     /// What its entries of the day cost on platform funding.
     pub spent: Sum,
@@ -101,7 +101,7 @@ pub struct NewCard<'a> {
     pub text: &'a str,
 }
 
-/// A version that another card has.
+/// A version that belongs to another card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherCard {
     /// The version.
@@ -110,7 +110,7 @@ pub struct OtherCard {
     pub known: String,
 }
 
-/// A rate card as it stands in the store, believed by nobody yet.
+/// A rate card as it was read from the store. It is not checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCard {
     /// SHA-256 of its file.
@@ -123,12 +123,12 @@ pub struct StoredCard {
     pub learned_at: Moment,
 }
 
-/// An entry as it stands in the store, believed by nobody yet.
+/// An entry as it was read from the store. It is not checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {
     /// Its place in the order of recording.
     pub position: i64,
-    /// What stands in [`crate::book::COLUMNS`].
+    /// The values of [`crate::book::COLUMNS`].
     pub columns: Vec<Value>,
     /// Its canonical bytes.
     pub canonical: Vec<u8>,
@@ -153,9 +153,9 @@ pub struct EntryFilter {
     pub since: Option<UtcDay>,
     /// Only of this UTC day and earlier.
     pub until: Option<UtcDay>,
-    /// Only of calls that began then or later.
+    /// Only of calls that began at this moment or later.
     pub from: Option<Moment>,
-    /// Only of calls that began before.
+    /// Only of calls that began before this moment.
     pub to: Option<Moment>,
     /// In which order.
     pub order: Order,
@@ -164,9 +164,9 @@ pub struct EntryFilter {
 /// In which order entries are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The last that was recorded first.
+    /// The entry that was recorded last comes first.
     NewestFirst,
-    /// As they were recorded.
+    /// In the order in which they were recorded.
     #[default]
     OldestFirst,
 }
@@ -180,10 +180,10 @@ pub struct LastEntry {
     pub exchange_id: Option<String>,
 }
 
-/// Entries that were added up, of one group and one rate card.
+/// The sums over the entries of one group and one rate card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSum {
-    /// What they have in common, in the order of the dimensions that were asked for.
+    /// The keys that the entries share, in the order of the dimensions that were asked for.
     pub keys: Vec<Option<String>>,
     /// Their rate card.
     pub card_sha256: Option<String>,
@@ -196,7 +196,7 @@ pub struct GroupSum {
 pub struct OwnFilter {
     /// In which order.
     pub order: Order,
-    /// Only those that come after the entry of this number, in that order.
+    /// Only entries that come after the entry with this number, in that order.
     pub after: Option<i64>,
     /// Only of this UTC day and later.
     pub since: Option<UtcDay>,
@@ -218,13 +218,13 @@ pub struct OwnEntry {
 pub struct Quarantined {
     /// Other bytes for an exchange that has an entry.
     pub conflicts: i64,
-    /// No debits.
+    /// Lines that are no debits.
     pub rejected: i64,
-    /// How many of both nobody has marked as seen.
+    /// Conflicts and rejected lines that nobody has marked as seen.
     pub unseen: i64,
 }
 
-/// What `/metrics` tells of the file.
+/// The figures of the database file that `/metrics` has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figures {
     /// How many accounts there are of a tier and a status.
@@ -252,19 +252,19 @@ pub struct QuarantinedLine {
     pub received_at: Moment,
     /// `conflict` or `rejected`.
     pub reason: String,
-    /// Its exchange, where that could be read.
+    /// Its exchange, if that could be read.
     pub exchange_id: Option<String>,
     /// What was wrong with it.
     pub message: String,
     /// The hash of the whole line.
     pub sha256: String,
-    /// Its bytes, cut at the longest canonical form; where they were asked for.
+    /// Its bytes, cut at the length of the longest canonical form; none if they were not asked for.
     pub bytes: Option<Vec<u8>>,
     /// Who marked it as seen.
     pub seen: Option<Seen>,
 }
 
-/// That somebody has looked at a line in quarantine.
+/// The mark that somebody has looked at a line in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When.
@@ -275,19 +275,19 @@ pub struct Seen {
     pub because: String,
 }
 
-/// Lines that were to be marked as seen.
+/// What came of marking lines as seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marked {
     /// How many are marked now and were not before.
     pub new: usize,
-    /// How many were marked before, which stay as they were.
+    /// How many were marked before. These stay as they were.
     pub known: usize,
 }
 
 /// Why an epoch began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Began {
-    /// The service started, maybe on a file that was copied into the place of another.
+    /// The service started; its file may be a copy that has taken the place of another file.
     Served,
     /// The file was restored from a backup.
     Restored,

@@ -1,10 +1,10 @@
-//! How a call ends, and what comes of each end.
+//! How a call can end, and what is charged for each ending.
 
 use super::*;
 
 #[test]
 fn every_ending_is_one_debit_or_none() {
-    // What happens after the call was forwarded, and what the debit says: provenance, ending, tokens.
+    // What happens after the call was forwarded, and what its debit then has: provenance, ending, tokens.
     type Ending<'a> = (&'a str, fn(&mut Drive), Option<&'a str>);
     let endings: &[Ending<'_>] = &[
         (

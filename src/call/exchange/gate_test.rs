@@ -189,7 +189,8 @@ fn a_key_of_ones_own_is_no_way_to_a_provider_that_takes_none() {
         assert!(drive.exchange.request_waits() == drive.forward.is_none() && drive.debits.is_empty());
         (drive.code(), drive.reply.map(|reply| String::from_utf8(reply.body).unwrap()).unwrap_or_default())
     };
-    // A model of the free list, one that is priced and not on it, and one that only the provider knows.
+    // A model of the free list, a priced model that is not on that list, and a model that only the provider
+    // knows.
     let bodies = [free_body(), hello(), hello().replace(MODEL, "nowhere/new")];
     for body in &bodies {
         for headers in [

@@ -1,11 +1,12 @@
-//! The models of a caller as an exchange tells them: the list, one of them, and why a call of another is refused.
+//! What an exchange answers about models: the caller's list, one model of it, and the refusal of any other
+//! model.
 
 use super::*;
 use serde_json::Value;
 
 const LISTED: &str = "accounts/fireworks/models/gpt-oss-120b";
 
-/// The answer to a GET, where Fireworks has no key of the platform's if `keyless`.
+/// The answer to a GET. If `keyless`, the platform has no key for Fireworks.
 fn get(tier: Tier, keyless: bool, path: &str, more: &[(&str, &str)]) -> (u16, Value) {
     let drive = drive(tier, keyless, &[&[(":method", "GET"), (":path", path)], more].concat());
     let reply = drive.reply.unwrap();

@@ -1,14 +1,15 @@
-//! Every state meets every event, and then every other: no refused request goes on, nothing is settled twice, and nothing
-//! that is owed is lost.
+//! Plays every event in every state, and after it every other event: no refused request goes on, no call is
+//! settled twice, and no settlement or release is lost.
 //!
-//! Whether a new state waits, and what an event does in it, the compiler asks: the matches of `exchange` on states and
-//! events have no arm for all others. [`state_number`] and [`event_number`] make it ask for a new one here, too.
+//! The matches of `exchange` on states and events have no catch-all arm. So the compiler demands that a new
+//! state says whether it waits, and what each event does in it. [`state_number`] and [`event_number`] make the
+//! compiler demand new plays here, too.
 
 use super::*;
 use crate::debit::admission::Admission;
 use std::collections::BTreeSet;
 
-/// An exchange and the gate itself. What the gate says comes back only when the test says so.
+/// An exchange and the real gate. The gate's answer reaches the exchange only when the test delivers it.
 struct Play {
     exchange: Exchange,
     gate: Gatekeeper,
@@ -88,7 +89,7 @@ impl Play {
         play
     }
 
-    /// Does what the exchange says, and checks what holds after every step.
+    /// Carries out the exchange's effects, and checks after every step what must always hold.
     fn step(&mut self, event: Event<'_>) {
         self.events.insert(event_number(&event));
         let closes_unsent = matches!(event, Event::Closed(_)) && self.forwards == 0;
@@ -136,7 +137,7 @@ impl Play {
         self.step(Event::Body { bytes: text.as_bytes(), end });
     }
 
-    /// The gate opens a call: this one, or one of which the exchange knows nothing.
+    /// The gate opens a call: the one of this exchange, or one that the exchange does not know.
     fn opens(&mut self) {
         let admission = match &self.admission {
             Some(admission) => Rc::clone(admission),
@@ -326,8 +327,8 @@ fn whatever_two_events_a_state_meets_nothing_owed_is_lost_and_nothing_refused_go
     }
 }
 
-/// Should a step ever be left before it has put the next state in, the state is the one that it began with: it waits for
-/// ever, whatever comes.
+/// If a step is ever left before it has put the next state in, the exchange is in `Replied`: its request waits
+/// for ever, whatever event comes.
 #[test]
 fn a_step_that_is_left_half_way_leaves_a_request_that_waits_for_ever() {
     for (state, make) in IN {
@@ -336,7 +337,7 @@ fn a_step_that_is_left_half_way_leaves_a_request_that_waits_for_ever() {
                 let mut play = make();
                 drop(play.exchange.take_state());
                 assert!(play.exchange.request_waits() && !play.exchange.owes());
-                // From here on only what this exchange does matters, not what was forwarded before.
+                // From here on only what this exchange does counts; what was forwarded before does not.
                 let mut left = Play { exchange: play.exchange, ..Play::new() };
                 happens(&mut left);
                 assert!(left.exchange.request_waits() && left.replies == 0 && left.settled == 0);

@@ -1,4 +1,4 @@
-//! What a call may buy, and what it is priced by: the golden bills' card behind the state machine.
+//! What a call may buy, and at which prices: the state machine with the card of the golden bills.
 
 use super::*;
 use crate::base::digest::Digest;
@@ -50,7 +50,7 @@ fn told(body: &str) -> String {
     format!("{} {}", said["error"]["code"].as_str().unwrap(), said["error"]["param"].as_str().unwrap())
 }
 
-/// The debit of a call that asks for a service tier, and whose answer says one.
+/// The debit of a call that asks for the service tier `asked`, and whose answer names the tier `said`.
 fn debit(asked: &str, said: &str) -> Debit {
     let mut drive = called(&body("tiered", asked));
     drive.answer_head(200, "application/json");
@@ -244,7 +244,7 @@ fn a_reservation_covers_whatever_may_serve_the_call() {
         ("", "auto"),
         (r#","service_tier":null"#, "auto"),
         (r#","service_tier":"auto""#, "auto"),
-        // The provider has no word for the standard tier, so it is not told one.
+        // This provider has no word for the standard tier, so no tier is sent to it.
         (r#","service_tier":"default""#, "auto"),
         (r#","service_tier":"flex""#, "flex"),
         (r#","service_tier":"priority""#, "priority"),
@@ -253,7 +253,7 @@ fn a_reservation_covers_whatever_may_serve_the_call() {
         let ceiling =
             |asked| tiered.ceiling(Tokens(body.len() as u64 + 1_024), Tokens(7), &ServiceTier::of(asked));
         assert_eq!(reserved("", &body), ceiling(asked), "{more}");
-        // One that has a word is told it.
+        // A provider that has a word for it gets that word.
         let told = if asked == "auto" { "default" } else { asked };
         assert_eq!(reserved(r#""standard_tier": "usual", "#, &body), ceiling(told), "{more}");
     }

@@ -18,7 +18,7 @@ impl Drive {
     }
 }
 
-/// A name, what happens, and what the line says of it: the outcome, and the keys that matter beside it.
+/// A name, what happens, and what the line must have: the outcome, and the other keys that matter.
 pub(super) type Told = (&'static str, fn(&mut Drive), &'static str, Value);
 
 fn answered() -> Value {

@@ -1,4 +1,4 @@
-//! What exchanges count for in the metrics.
+//! How exchanges are counted in the metrics.
 
 use super::story::tellings;
 use super::*;
@@ -13,7 +13,7 @@ fn told(drive: &Drive, meter: &mut Meter, envoy: &Envoy) {
     tally::tell(meter, envoy, exchange, &gateway(), now());
 }
 
-/// What became of the exchange of that name, as the log's test has it, in an Envoy of its own.
+/// Plays the exchange that has this name in the log's test, in an Envoy of its own.
 fn after(name: &str) -> (Drive, Envoy) {
     let (_, happens, _, _) = tellings().into_iter().find(|(told, ..)| *told == name).unwrap();
     let (mut drive, envoy) = (Drive::new(), Envoy::default());
@@ -156,7 +156,8 @@ fn ten_thousand_accounts_and_a_thousand_invented_names_make_no_series() {
         tally::tell(&mut meter, &envoy, (Some(*id), &story), &gateway, now());
     }
     assert_eq!(envoy.sum(CALLS), before.0 + 10_000);
-    // An invented slot is `other`, and so is a code of Envoy's that nobody knows: a few more, whatever their number.
+    // An invented slot counts as `other`, and so does an unknown code of Envoy's: however many there are, they
+    // add few series.
     assert!(envoy.defined() <= before.1 + 4, "{} series were {}", envoy.defined(), before.1);
     assert!(envoy.defined() < SERIES_MAX);
 }

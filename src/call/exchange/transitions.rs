@@ -1,5 +1,5 @@
-//! The transitions of an exchange that depend on more than its state and the event: what an account may do, what the gate
-//! said, what the provider's answer is.
+//! The transitions of an exchange that depend on more than its state and the event: on what the account may do,
+//! on the gate's answer, or on the provider's answer.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Exchange {
         }
     }
 
-    /// It is known whose token the request came with.
+    /// The ledger or the cache has answered whose token the request came with.
     pub(super) fn resolved(&mut self, now: Now, arriving: Arriving, resolution: Resolution) -> Next {
         let call = &arriving.call;
         if let Resolution::Account(account) = &resolution {
@@ -107,7 +107,7 @@ impl Exchange {
         (State::Opening(opening), vec![open])
     }
 
-    /// The gate has opened the call, or not.
+    /// The gate has opened the call, or told why not.
     pub(super) fn opened(&mut self, now: Now, opening: Opening, opened: Result<Owed, NotOpened>) -> Next {
         match opened {
             Ok(owed) => {
@@ -115,7 +115,8 @@ impl Exchange {
                 (State::Forwarded(forwarded), vec![forward])
             }
             Err(NotOpened::Exceeded(daily)) => self.refuse(&opening.in_flight().exceeds(daily)),
-            // Forgotten, or another day: the ledger knows. Asked once, it must.
+            // Shared data has lost the account's day, or it is another day: the ledger is asked for it. It is
+            // asked only once.
             Err(NotOpened::Unknown) if opening.waits_for() == OpeningStep::Reserving => {
                 let (opening, resolve) = opening.asks_again();
                 (State::Opening(opening), vec![resolve])
@@ -144,14 +145,14 @@ impl Exchange {
         }
     }
 
-    /// The answer came to its end, and these effects of its last bytes go first.
+    /// The answer came to its end. `effects` are those of its last bytes, and go first.
     pub(super) fn ended(&mut self, now: Now, answering: Answering, mut effects: Effects) -> Next {
         let (settling, settled) = answering.ended(now, &mut self.story);
         effects.extend(settled);
         (settling.map_or(State::Over, State::Settling), effects)
     }
 
-    /// Our own answer in the place of the provider's: nothing is charged.
+    /// Puts a refusal in the place of the provider's answer. Nothing is charged.
     fn replace_answer(&mut self, mut effects: Effects, answering: Answering, refusal: &Refusal) -> Next {
         self.story.refuse(refusal, Outcome::ProviderFailed);
         effects.extend([Effect::Release(answering.put_aside()), self.refusal(refusal)]);
@@ -164,7 +165,7 @@ impl Exchange {
         (State::Replied, vec![self.refusal(refusal)])
     }
 
-    /// Before a request is forwarded, an answer is Envoy's own refusal, such as 413 or 408. It passes.
+    /// An answer to a request that was not forwarded is Envoy's own refusal, such as 413 or 408. It passes.
     pub(super) fn envoy_refused(&mut self, status: u16, envoys_code: Option<&str>) -> Next {
         self.story.envoy_replied(status, envoys_code.unwrap_or_default(), Outcome::Refused);
         (State::Replied, Vec::new())

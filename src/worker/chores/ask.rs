@@ -1,7 +1,8 @@
-//! A root asks the ledger whose tokens its streams came with, and tells them.
+//! A root asks the ledger whose tokens its streams came with, and tells the streams.
 //!
-//! Only the root can: Envoy ends a callout with the context that made it, and the SDK takes an answer for the context in
-//! whose callback it was asked for. A stream that asked would take the answer of all who wait with it into its grave.
+//! Only the root can ask. Envoy ends a callout with the context that made it, and the SDK gives the answer to
+//! the context in whose callback the question was sent. If a stream asked and then ended, every other stream
+//! that waits for the same answer would lose it.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::worker::host::{Host, Level};
 use crate::worker::root_share::Worker;
 use crate::worker::waiting::Waiter;
 
-/// Ends the waits that were too long, sends the questions that there is a place for, and tells the next streams what the
-/// ledger said. `root`: the root's context.
+/// Ends the waits that were too long, sends as many questions as there are places, and tells the next streams
+/// the ledger's answer. `root`: the root's context.
 pub fn ask(host: &impl Host, worker: &Worker, root: u32, now: Now) {
     let overdue = worker.resolves().map(|mut resolves| resolves.overdue(now.tick)).unwrap_or_default();
     for (token, waiter) in overdue {
@@ -46,7 +47,7 @@ pub fn ask(host: &impl Host, worker: &Worker, root: u32, now: Now) {
     worker.set_pace(host);
 }
 
-/// A callout has ended; false where it is not one of these.
+/// A callout has ended; false if it is not one of these questions.
 pub fn take_answer(host: &impl Host, worker: &Worker, root: u32, ended: Ended) -> bool {
     let Some(answered) = worker.resolves().and_then(|mut resolves| resolves.answered(ended.callout)) else {
         return false;
@@ -71,8 +72,8 @@ pub fn take_answer(host: &impl Host, worker: &Worker, root: u32, ended: Ended) -
     true
 }
 
-/// What those who wait will be told. While the ledger does not answer, what is remembered of the token is good for its
-/// grace.
+/// Decides what the waiting streams are told. While the ledger does not answer, the token cache's entry is
+/// believed for its grace.
 fn tell(
     host: &impl Host,
     worker: &Worker,
@@ -90,11 +91,11 @@ fn tell(
     }
 }
 
-/// Tells as many streams as one callback may.
+/// Tells as many streams as may be told in one callback.
 fn wake(host: &impl Host, worker: &Worker, root: u32, now: Now) {
     let mut woken = false;
     for _ in 0..TOLD_AT_ONCE {
-        // Borrowed for this moment only: a stream may ask again.
+        // The borrow must end before the stream is woken: it may ask again.
         let next = worker.resolves().and_then(|mut resolves| resolves.next_told());
         let Some((waiter, resolution)) = next else { break };
         waiter.wake(host, resolution, now);

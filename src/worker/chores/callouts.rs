@@ -1,4 +1,4 @@
-//! Every question to the ledger goes out and comes back here, so that none fails unheard.
+//! Sends every question to the ledger and reads every answer, so that no failure goes unreported.
 
 use std::cell::RefCell;
 
@@ -28,13 +28,14 @@ pub struct Callouts {
 }
 
 impl Callouts {
-    /// A worker's that has asked nothing yet.
+    /// The questions of a worker that has asked nothing yet.
     #[must_use]
     pub fn new(vm: SharedVm) -> Self {
         Self { vm, troubles: RefCell::default() }
     }
 
-    /// Sends a POST to the ledger; its answer comes by the number. None if it could not be sent, which was told.
+    /// Sends a POST to the ledger; its answer comes under the number that this gives. None if it could not be
+    /// sent; then the operator was told.
     pub fn post(
         &self,
         host: &impl Host,
@@ -54,7 +55,7 @@ impl Callouts {
         match host.post(&post) {
             Ok(callout) => Some(callout),
             Err(status) => {
-                // Envoy finds nothing else wrong with these arguments.
+                // An unknown cluster is the only thing that Envoy can find wrong with these arguments.
                 let trouble = match status {
                     HostStatus::BAD_ARGUMENT => Trouble::UnknownCluster,
                     _ => Trouble::NoAnswer(
@@ -67,10 +68,10 @@ impl Callouts {
         }
     }
 
-    /// What came of a callout that has ended. `take` reads it for whoever asked.
+    /// Reads the answer of a callout that has ended. `take` turns the answer into what the chore asked for.
     ///
     /// # Errors
-    /// The [`Trouble`] where it is no answer to the question, which was told.
+    /// The [`Trouble`], if this is no answer to the question; then the operator was told.
     pub fn answer<T>(
         &self,
         host: &impl Host,

@@ -1,4 +1,4 @@
-//! A root makes its configuration's rate cards known to the ledger; from then on new calls of its VM are priced by them.
+//! A root publishes its configuration's rate cards to the ledger; from then on they price new calls of its VM.
 
 use std::rc::Rc;
 
@@ -15,28 +15,29 @@ use crate::worker::root_share::Worker;
 /// One root's cards.
 #[derive(Debug)]
 pub struct CardsUpkeep {
-    /// The cards of this configuration, until the ledger knows them: then they are the VM's.
+    /// The cards of this configuration, until the ledger knows them; then the VM has them.
     publishing: Option<Publishing>,
     /// The callout that makes them known.
     under_way: Option<u32>,
-    /// Why the ledger does not know them yet, as it was last told.
+    /// The reason why the ledger does not know them yet, as the operator was last told.
     told: String,
 }
 
 impl CardsUpkeep {
-    /// A configuration's cards, of which the ledger may not know.
+    /// Begins with a configuration's cards, which the ledger may not know.
     #[must_use]
     pub fn new(bundle: Rc<Bundle>) -> Self {
         Self { publishing: Some(Publishing::new(bundle)), under_way: None, told: String::new() }
     }
 
-    /// Whether the ledger has still to be told, or to answer.
+    /// Whether the ledger must still be told of the cards, or has not answered yet.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.publishing.is_some()
     }
 
-    /// Once the ledger knows this configuration's cards, whichever root told it, new calls of this VM are priced by them.
+    /// If the ledger knows this configuration's cards, from whichever root, they price new calls of this VM
+    /// from now on.
     pub fn take_up(&mut self, host: &impl Host, worker: &Worker) {
         let Some(publishing) = self.publishing.take_if(|publishing| publishing.is_known(host)) else {
             return;
@@ -54,7 +55,7 @@ impl CardsUpkeep {
         worker.vm.tell(host, Metric::RateCards, [], u64::try_from(cards).unwrap_or(0));
     }
 
-    /// Makes the cards known to the ledger, if they are not.
+    /// Publishes the cards to the ledger, if it does not know them.
     pub fn tick(&mut self, host: &impl Host, worker: &Worker, now: Tick) {
         self.take_up(host, worker);
         let Some(publishing) = &mut self.publishing else { return };
@@ -93,7 +94,8 @@ impl CardsUpkeep {
     }
 }
 
-/// A ledger that is away comes back; one that refuses will refuse again.
+/// Tells the operator. A ledger that cannot be reached is a warning, since it may come back; one that refuses
+/// will refuse again.
 fn tell(host: &impl Host, worker: &Worker, refused: bool, why: &str) {
     if refused {
         worker.vm.tell(host, Metric::RateCardsRefused, [], 1);

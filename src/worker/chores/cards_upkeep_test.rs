@@ -99,7 +99,7 @@ fn of_two_roots_with_the_same_cards_one_publishes_and_both_take_them_up() {
     assert!(native.configure(gateway()));
     assert!(native.configure_by(&config(|config| config["default_slot"] = "planner".into())));
     native.tick();
-    // Both ask before either hears: the ledger has no objection to what it has.
+    // Both workers publish before either has an answer: the ledger accepts cards that it has already.
     accepted(&mut native);
     let second = native.question(CARDS_PATH);
     native.tick_after(20);

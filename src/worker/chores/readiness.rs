@@ -1,15 +1,15 @@
-//! Whether the ledger answers, by questions of the worker's own: `/readyz` says so. What else it may say is
+//! Whether the ledger answers this worker's probes: `/readyz` reports it. Its other reports are in
 //! [`crate::base::refusal::unready::Unready`].
 
 use crate::base::clock::Tick;
 
-/// How long an answer of the ledger counts: then it is asked again.
+/// How long an answer of the ledger counts. Then the ledger is asked again.
 const ASK_MS: u64 = 2_000;
-/// How long it is waited after an answer that failed.
+/// How soon the ledger is asked again if it did not answer as it should.
 const ASK_AGAIN_MS: u64 = 500;
 
-/// What a VM knows of its ledger, by questions of its own: calls may be few, and those whose token is remembered ask
-/// nothing.
+/// What a VM's own probes tell of its ledger. Calls alone would not tell: they may be few, and a call whose
+/// token is cached asks nothing.
 #[derive(Debug, Default)]
 pub struct Probe {
     asked: Option<Tick>,
@@ -33,7 +33,7 @@ impl Probe {
         !waits
     }
 
-    /// Whether it answered as it should.
+    /// Notes whether the ledger answered as it should.
     pub fn answered(&mut self, well: bool) {
         self.answers = Some(well);
     }

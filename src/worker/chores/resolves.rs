@@ -1,9 +1,9 @@
-//! Questions to the ledger whose token it is: one at a time for each token, however many streams of a worker wait for
-//! the answer; tokens of accounts before tokens that may be anybody's; an end to every wait; and not too many woken in
-//! one callback.
+//! Keeps the order of a worker's questions to the ledger about tokens. Each token has one question at a time,
+//! however many streams wait for its answer. Tokens that were an account's go before tokens that may be
+//! anybody's. Every wait ends, and not too many streams are woken in one callback.
 //!
-//! A flood of unknown tokens fills the places of strangers and then their queue. Some places are kept for tokens that
-//! were an account's a moment ago, so that their callers do not wait behind strangers.
+//! A flood of unknown tokens fills the places for strangers, then their queue. Some places are kept for tokens
+//! that were an account's a moment ago, so that their callers do not wait behind strangers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,14 +17,15 @@ const PLACES: usize = 32;
 const STRANGERS_PLACES: usize = 24;
 /// How many such tokens may wait for a place. More are not asked about.
 const STRANGERS_QUEUE: usize = 4_096;
-/// Envoy itself ends a question that is under way. Should it not, the wait ends this much later.
+/// Envoy itself ends a question that is under way. If it does not, the wait ends this much later.
 const SLACK_MS: u64 = 1_000;
 
-/// How many streams may be told an answer in one callback. Envoy lets the first go on from within that callback's end,
-/// the second from within the first one's, and so on: some hundreds are more than the module's stack holds.
+/// How many streams may be told an answer in one callback. Envoy lets the first stream go on while it ends that
+/// callback, the second while it ends the first one's, and so on: the module's stack cannot hold some hundreds
+/// of these.
 pub const TOLD_AT_ONCE: usize = 32;
 
-/// What is asked: whose token it is, and where the account stands on that day.
+/// What is asked: whose token it is, and the account's standing on that day.
 pub type Question = (Digest, UtcDay);
 
 /// One question, and the streams that wait for its answer.
@@ -46,7 +47,7 @@ pub struct Resolves<W> {
     /// The callouts under way.
     callouts: BTreeMap<u32, Question>,
     strangers_under_way: usize,
-    /// Who is still to be told what.
+    /// The streams that are still to be told, and what.
     told: VecDeque<(W, Resolution)>,
 }
 
@@ -74,7 +75,7 @@ impl<W> Resolves<W> {
     /// A stream waits for an answer, `patience_ms` at most. `known`: the token was an account's a moment ago.
     ///
     /// # Errors
-    /// The waiter back, if too many strangers wait already.
+    /// Gives the waiter back, if too many strangers wait already.
     pub fn wait(
         &mut self,
         question: Question,
@@ -97,18 +98,18 @@ impl<W> Resolves<W> {
         Ok(())
     }
 
-    /// Whether nobody waits for anything.
+    /// Whether no stream waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.asked.is_empty() && self.told.is_empty()
     }
 
-    /// These are to be told this.
+    /// These streams are to be told this.
     pub fn tell(&mut self, waiters: impl IntoIterator<Item = W>, resolution: &Resolution) {
         self.told.extend(waiters.into_iter().map(|waiter| (waiter, resolution.clone())));
     }
 
-    /// The next to be told: [`TOLD_AT_ONCE`] in one callback.
+    /// The next stream to be told. At most [`TOLD_AT_ONCE`] are told in one callback.
     pub fn next_told(&mut self) -> Option<(W, Resolution)> {
         self.told.pop_front()
     }
@@ -135,7 +136,7 @@ impl<W> Resolves<W> {
         self.known.pop_front().or_else(|| self.strangers.pop_front())
     }
 
-    /// It was sent as this callout, which Envoy ends after `timeout_ms`.
+    /// The question was sent as this callout, which Envoy ends after `timeout_ms`.
     pub fn sent(&mut self, question: Question, callout: u32, now: Tick, timeout_ms: u64) {
         let Some(asked) = self.asked.get_mut(&question) else { return };
         asked.under_way = true;
@@ -144,12 +145,13 @@ impl<W> Resolves<W> {
         self.callouts.insert(callout, question);
     }
 
-    /// It could not be sent: who waited for it.
+    /// The question could not be sent. Gives the streams that waited for its answer.
     pub fn failed(&mut self, question: &Question) -> Vec<W> {
         self.asked.remove(question).map(|asked| asked.waiters).unwrap_or_default()
     }
 
-    /// A callout has ended; the question, and who waited for it. None for a callout that is not one of these.
+    /// A callout has ended. Gives its question and the streams that waited for the answer; none if it is not a
+    /// callout of these questions.
     pub fn answered(&mut self, callout: u32) -> Option<(Question, Vec<W>)> {
         let question = self.callouts.remove(&callout)?;
         let asked = self.asked.remove(&question)?;
@@ -157,10 +159,10 @@ impl<W> Resolves<W> {
         Some((question, asked.waiters))
     }
 
-    /// Those who have waited too long, each with the token it waited for.
+    /// The streams that have waited too long, each with the token for which it waited.
     pub fn overdue(&mut self, now: Tick) -> Vec<(Digest, W)> {
         let mut over: Vec<Question> = Vec::new();
-        // A queue is in the order in which its waits end.
+        // The waits in a queue end in the order of the queue.
         for queue in [&mut self.known, &mut self.strangers] {
             while let Some(question) = queue.front() {
                 if self.asked.get(question).is_some_and(|asked| now < asked.until) {

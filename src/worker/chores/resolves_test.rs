@@ -14,7 +14,7 @@ fn at(ms: u64) -> Tick {
     Tick::from_ms(ms)
 }
 
-/// Sends all that may be sent; the callouts have the numbers of `next` and after it.
+/// Sends all that may be sent. The callouts are numbered from `next` on.
 fn send(resolves: &mut Resolves<u32>, next: &mut u32, now: Tick) -> Vec<(u32, Question)> {
     let mut sent = Vec::new();
     while let Some(question) = resolves.next_question() {
@@ -91,10 +91,10 @@ fn every_wait_ends() {
     }
     let sent = send(&mut resolves, &mut next, at(100)).len();
     assert_eq!(resolves.overdue(at(1_999)).len(), 0);
-    // Those that were not sent, in the order in which they came.
+    // The waits for questions that were not sent end in the order in which they came.
     assert_eq!(resolves.overdue(at(2_050)).len(), 51 - sent);
     assert_eq!(resolves.overdue(at(2_099)).len(), 49);
-    // Those that Envoy should have ended.
+    // The waits for questions that Envoy should have ended.
     assert_eq!(resolves.overdue(at(3_099)).len(), 0);
     let late = resolves.overdue(at(3_100));
     assert_eq!(late.len(), sent);

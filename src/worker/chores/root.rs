@@ -1,5 +1,5 @@
-//! What a worker does between calls: a root context's life. It reads the configuration, ticks, asks the ledger, and hands
-//! out streams.
+//! A root context, from its configuration to its end: what a worker does between calls. It reads the
+//! configuration, does the chores on each tick, takes the ledger's answers, and makes the streams.
 
 use std::rc::Rc;
 
@@ -40,18 +40,18 @@ struct Configured {
     cards: CardsUpkeep,
     /// When its chores were last done.
     worked: Tick,
-    /// When those metrics were last set that nobody has to see at once.
+    /// When the metrics were last set that may be a little late.
     gauged: Tick,
 }
 
 impl Root {
-    /// A root context of a VM.
+    /// A root context of this VM, without a configuration.
     #[must_use]
     pub const fn new(context: u32, vm: SharedVm) -> Self {
         Self { context, vm, configured: None }
     }
 
-    /// Its configuration came, of `size` bytes; false if it cannot be used, which was told.
+    /// Its configuration came, of `size` bytes; false if it cannot be used; then the operator was told.
     pub fn on_configure(&mut self, host: &impl Host, size: usize) -> bool {
         let bytes = host.buffer(Buffer::Configuration, 0, size);
         let _ = self.vm.with(|vm| vm.define_metrics(host));
@@ -67,7 +67,8 @@ impl Root {
         }
     }
 
-    /// Begins to work by a configuration; false if the host lacks what it takes, which was told.
+    /// Begins to work with a configuration; false if the host gives no random bytes or no ticks; then the
+    /// operator was told.
     pub fn configure(&mut self, host: &impl Host, gateway: Gateway) -> bool {
         let Ok(id) = random(host) else {
             host.log(Level::Error, "the host gives no random bytes: wasi random_get is needed");
@@ -91,23 +92,23 @@ impl Root {
     /// A callout has ended.
     pub fn on_callout(&mut self, host: &impl Host, ended: Ended) {
         let Some(Configured { worker, sending, syncing, cards, .. }) = &mut self.configured else { return };
-        // Each callout has one asker: the first that knows its number.
+        // One chore has sent each callout: it is the first that knows the number.
         let _ = ask::take_answer(host, worker, self.context, ended)
             || syncing.take_answer(host, worker, ended)
             || cards.take_answer(host, worker, ended)
             || sending.take_answer(host, worker, ended);
     }
 
-    /// Another configuration took over, and this one's last stream has ended.
+    /// Another configuration has taken over, and this root's last stream has ended.
     pub fn on_done(&mut self, host: &impl Host) {
         if let Some(configured) = self.configured.take() {
             configured.sending.retire(host);
         }
-        // Another root of this version says so again within a second, if there is one.
+        // If another root of this version is left, it sets the metric to 1 again within a second.
         self.vm.tell(host, Metric::BuildInfo, [VERSION], 0);
     }
 
-    /// A stream begins, in this context; none before the root was configured.
+    /// A stream begins in this context; none if the root has no configuration yet.
     #[must_use]
     pub fn begin_stream(&self, context: u32) -> Option<Handle> {
         let worker = Rc::clone(&self.configured.as_ref()?.worker);
@@ -123,7 +124,7 @@ impl Configured {
     fn new(host: &impl Host, gateway: Gateway, id: u64, vm: &SharedVm) -> Self {
         let Gateway { config, bundle } = gateway;
         let worker = Worker::new(config, vm.clone());
-        // The debit of a stream that outlives the configuration before this one is sent from here.
+        // A stream of the configuration before this one may still end: then this root sends its debit.
         worker.serves.set(vm.with(|vm| vm.serves()).unwrap_or(false));
         let mut configured = Self {
             worker: Rc::new(worker),
@@ -136,13 +137,14 @@ impl Configured {
         configured.sending.look(host, &configured.worker);
         configured.cards.take_up(host, &configured.worker);
         if configured.starts() {
-            // From a tick: what the root that only tries a configuration asks is never answered.
+            // The questions are sent from a tick, not from here: Envoy may make a root only to try a
+            // configuration, and the questions of such a root are never answered.
             configured.worker.tick_quickly(host, true);
         }
         configured
     }
 
-    /// Whether the ledger has still to be heard before calls are served.
+    /// Whether the ledger must still answer before calls are served.
     fn starts(&self) -> bool {
         self.cards.is_unknown() || !self.worker.vm.with(|vm| vm.probe().knows()).unwrap_or(true)
     }
@@ -151,7 +153,8 @@ impl Configured {
         let (worker, now) = (Rc::clone(&self.worker), host.now());
         ask::ask(host, &worker, context, now);
         worker.watching.look(host, now, context);
-        // A tick that came early for a question to the ledger is not one for small batches of debits.
+        // If a tick came early for a question about a token, debits are not sent yet: their batch would be
+        // small.
         if now.tick.since_ms(self.worked) < u64::from(TICK_MS / 2) {
             return;
         }
@@ -168,7 +171,8 @@ impl Configured {
         self.syncing.tick(host, &worker, now);
     }
 
-    /// Ticks quickly while something waits, here or at another worker's, and slowly when nothing does.
+    /// Sets the pace of the ticks: quick while something waits at this worker or another one, slow when nothing
+    /// does.
     fn set_pace(&self, host: &impl Host) {
         let worker = &self.worker;
         let quick = (worker.serves.get() && self.sending.waiting() > 0)
@@ -181,7 +185,8 @@ impl Configured {
     }
 }
 
-/// Sets what is the same for all workers, from what they share: whichever sets it last sets the same.
+/// Sets the gauges that are the same for all workers, from shared data: it does not matter which worker sets
+/// them last.
 fn gauge(host: &impl Host, vm: &SharedVm, now: Moment) {
     let open = Open::of(host);
     vm.tell(host, Metric::CallsInFlight, [], open.calls);

@@ -41,7 +41,7 @@ fn every_mistake_of_a_configuration_is_told_and_counted_once_and_no_stream_begin
     assert_eq!(native.state.metrics.sum("pax_configurations_rejected_total"), 1);
     let root = Root::new(7, native.vm().clone());
     assert!(root.begin_stream(8).is_none());
-    // Nor does it do anything else.
+    // It does nothing else either.
     native.tick_after(1_000);
     native.end_root(0);
     assert!(native.around.questions.borrow().is_empty() && pace(&native).is_none());
@@ -206,7 +206,7 @@ fn a_root_without_streams_sends_only_what_nobody_else_has_sent_for_ten_seconds()
     idle.ledger_answers();
     served(&mut native, "tok-credit");
     native.settle();
-    // What moves on is not stuck.
+    // An outbox whose debits go on is not stuck.
     served(&mut native, "tok-credit");
     idle.tick_after(10_000);
     assert!(!idle.asks(DEBITS_PATH));

@@ -1,4 +1,4 @@
-//! A root sends what waits in the outbox to the ledger, a batch at a time, and takes in what the ledger says of it.
+//! A root sends the outbox's debits to the ledger, a batch at a time, and takes in the ledger's replies.
 
 use crate::base::clock::Tick;
 use crate::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies};
@@ -17,9 +17,10 @@ pub struct Sending {
     sender: Sender,
     /// The callout of the batch under way.
     under_way: Option<u32>,
-    /// What the outbox held when it was last looked into.
+    /// What was in the outbox when this root last looked.
     contents: Contents,
-    /// How far the outbox has come, and since when it is no further, if other roots should have sent what waits.
+    /// How far the outbox has been emptied, and since when there is no progress, if other roots should have
+    /// sent what waits.
     stuck: Option<(u64, Tick)>,
     tells_of_unsupported: Rarely,
 }
@@ -37,7 +38,8 @@ impl Sending {
         }
     }
 
-    /// Looks into the outbox: is there room for new calls, and something for this root to send? Sends it then.
+    /// Looks whether the outbox has room for new calls, and whether this root has something to send. If so,
+    /// sends it.
     pub fn tick(&mut self, host: &impl Host, worker: &Worker) {
         if self.look(host, worker) {
             self.send(host, worker);
@@ -57,7 +59,7 @@ impl Sending {
         if worker.serves.get() {
             return true;
         }
-        // Workers that make calls send what comes of them, on their own threads. If none of them is left, and the last
+        // Workers that serve calls send the debits, on their own threads. If none of them is left, and the last
         // one's lease is over, any root sends.
         let now = host.tick();
         match self.stuck {
@@ -71,19 +73,20 @@ impl Sending {
         }
     }
 
-    /// How many debits waited to be sent when the outbox was last looked into. What is aside is not among them: it is
-    /// tried again after seconds.
+    /// How many debits waited to be sent when the outbox was last looked into. Debits that were put aside do
+    /// not count: they are tried again after seconds.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.contents.waiting
     }
 
-    /// Gives the sender's lease up: the worker with the next debit must not wait for a root that looks once a second.
+    /// Gives up the sender's lease: the worker that has the next debit must not wait for a root that looks once
+    /// a second.
     pub fn rest(&self, host: &impl Host) {
         self.sender.release(host);
     }
 
-    /// The root ends, and will not hear what the ledger says of the batch under way.
+    /// The root ends, and will not get the ledger's replies to the batch under way.
     pub fn retire(self, host: &impl Host) {
         self.sender.retire(host);
     }
@@ -112,15 +115,16 @@ impl Sending {
             return false;
         }
         self.take_replies(host, worker, ended);
-        // A full batch is followed by the next at once; what else came meanwhile waits for the tick. A batch
-        // costs Envoy as much as a call does, so one for every few debits would be the dearest part of them.
+        // If more waited than the last batch could hold, the next batch goes at once; otherwise new debits wait
+        // for the tick. A batch costs Envoy as much as a call does, so a batch for every few debits would cost
+        // more than all else about them.
         if self.sender.has_more() {
             self.send(host, worker);
         }
         true
     }
 
-    /// What the ledger said of the batch under way: all of it, or it is sent again.
+    /// Takes in the ledger's replies to the batch under way: all of them, or the batch is sent again.
     fn take_replies(&mut self, host: &impl Host, worker: &Worker, ended: Ended) {
         let gateway = worker.gateway();
         let from = (&gateway.config.ledger, Way::Main);
@@ -134,7 +138,7 @@ impl Sending {
         });
         match replies {
             Ok(replies) => self.acknowledge(host, worker, &replies),
-            // They are sent again.
+            // The debits are sent again.
             Err(_) => self.sender.failed(host.tick()),
         }
     }

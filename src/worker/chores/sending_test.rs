@@ -11,7 +11,7 @@ use crate::memory::outbox::BATCH;
 use crate::worker::fake::calls::{chat, refusal, served, serving, told};
 use crate::worker::fake::{Ended, Native};
 
-/// Says the same of each debit of a question, in the ledger's words.
+/// Replies the same to each debit of a question, as the ledger would.
 fn says(native: &Native, body: &[u8], outcome: &str, message: Option<&str>) -> Ended {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let results: Vec<serde_json::Value> = lines

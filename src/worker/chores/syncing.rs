@@ -1,5 +1,5 @@
-//! A root asks the ledger where active accounts are on their days, once an interval; and, now and then, whether it answers
-//! at all.
+//! A root asks the ledger for the standings of active accounts, once an interval; and, now and then, whether it
+//! answers at all.
 
 use crate::base::clock::{Now, Tick};
 use crate::base::wire::{STANDINGS_PATH, StandingAsk, StandingsReply, StandingsRequest};
@@ -14,7 +14,7 @@ const JSON: &str = "application/json";
 /// One root's questions for standings.
 #[derive(Debug, Default)]
 pub struct Syncing {
-    /// The callout that asks for standings, and which ones.
+    /// The callout that asks for standings, and which ones it asks for.
     under_way: Option<(u32, Vec<StandingAsk>)>,
     /// The callout that only asks whether the ledger answers.
     probe: Option<u32>,
@@ -37,8 +37,8 @@ impl Syncing {
         self.under_way = callout.map(|callout| (callout, asks));
     }
 
-    /// Asks the ledger, now and then, whether it answers: for no account, so that only the secret and the database are
-    /// tried.
+    /// Asks the ledger, now and then, whether it answers. The question names no account, so it tries only the
+    /// secret and the database.
     pub fn probe(&mut self, host: &impl Host, worker: &Worker, now: Tick) {
         if self.probe.is_some() || !worker.vm.with(|vm| vm.probe().ask(now)).unwrap_or(false) {
             return;
@@ -49,7 +49,7 @@ impl Syncing {
         }
     }
 
-    /// A callout has ended; false if it is neither of these.
+    /// A callout has ended; false if it is neither of these two.
     pub fn take_answer(&mut self, host: &impl Host, worker: &Worker, ended: Ended) -> bool {
         if let Some((_, asks)) = self.under_way.take_if(|(callout, _)| *callout == ended.callout) {
             take_standings(host, worker, &asks, ended);
@@ -77,7 +77,7 @@ fn answer(host: &impl Host, worker: &Worker, ended: Ended) -> Option<StandingsRe
     worker.callouts.answer(host, host.tick(), from, ended, Said::done).ok()
 }
 
-/// What was asked and not answered is asked again in the next round.
+/// Takes in the standings. A question that was not answered is asked again in the next round.
 fn take_standings(host: &impl Host, worker: &Worker, asks: &[StandingAsk], ended: Ended) {
     let Some(reply) = answer(host, worker, ended) else { return };
     let now = host.tick();

@@ -27,12 +27,12 @@ fn whole() -> String {
     format!(r#"{{"id":"r1","choices":[{{"message":{{"content":"Hi"}}}}],{USAGE}}}"#)
 }
 
-/// What of an answer has reached its caller.
+/// The part of an answer that has reached the caller.
 fn passed(native: &Native, call: u32) -> (Option<Vec<(String, Vec<u8>)>>, Vec<u8>) {
     native.state.stream(call, |stream| (stream.passed_head.clone(), stream.passed.clone())).unwrap()
 }
 
-/// Envoy answers by itself, and says why it did.
+/// Envoy answers by itself. `details`: its reason.
 fn envoy_answers(native: &Native, call: u32, details: &str, headers: &[(String, Vec<u8>)]) {
     native.state.stream(call, |stream| {
         stream.properties.insert(b"response\0code_details".to_vec(), details.as_bytes().to_vec());
@@ -107,7 +107,7 @@ fn a_stream_passes_as_it_comes_without_the_chunk_that_was_asked_for() {
 fn what_is_held_stays_in_front_of_bytes_that_are_replaced() {
     let mut native = serving();
     let call = forwarded(&mut native, "tok-credit", &streamed());
-    // It says that it is a document, and is a stream.
+    // The head announces a document, but the body is a stream.
     answer_head(&native, call, "200", &[("content-type", "application/json")]);
     native.proxy().answer_body(call, b"\n", false);
     assert_eq!(passed(&native, call), (None, Vec::new()));

@@ -1,4 +1,4 @@
-//! What the exchange's effects are for the proxy and for shared data.
+//! Carries out the exchange's effects: on the proxy, and on shared data.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::worker::host::{Buffer, HeaderMap, Host, Level, told};
 use crate::worker::vm::Vm;
 
 impl Stream {
-    /// Tells the exchange what happened and does what it says. `body_size` is the size of the body that the
+    /// Gives the exchange an event and carries out its effects. `body_size`: the size of the body that the
     /// callback is about.
     pub(super) fn step(&mut self, host: &impl Host, event: Event<'_>, body_size: usize) {
         for effect in self.exchange.step(self.now, event) {
@@ -45,7 +45,8 @@ impl Stream {
         }
     }
 
-    /// Envoy can only replace from the start: what came before and is held stays in front.
+    /// Envoy can only replace a buffer from its start, so the held bytes that came before are put in front
+    /// again.
     fn replace_body(&self, host: &impl Host, body_size: usize, bytes: &[u8]) {
         let mut passed = match self.answer_read {
             0 => Vec::new(),
@@ -58,7 +59,7 @@ impl Stream {
     fn resolve(&mut self, host: &impl Host, token: Digest, utc_day: UtcDay, fresh: bool) {
         let worker = Rc::clone(&self.worker);
         let asked = match fresh {
-            // The body is the account's already.
+            // The body counts for the account already.
             true => Err(None),
             false => worker.tokens.look_up(host, &token, self.now.tick).or_ask(worker.is_asking(&token)),
         };
@@ -67,7 +68,8 @@ impl Stream {
             Err(was) => was,
         };
         let known = fresh || was.is_some();
-        // A stream that waits takes memory, also before its body comes: of its account, if it had one a moment ago.
+        // A waiting stream takes memory even before its body comes. It counts for the account whose token this
+        // was a moment ago, if there is one.
         let full = match was {
             Some(account) => self.belongs_to(&account.account),
             None => self.hold(host, self.request_read),
@@ -81,7 +83,8 @@ impl Stream {
         }
     }
 
-    /// The body is an account's from now on, if that has room for it.
+    /// The token is resolved. If it is an account's, the body counts for that account from now on, if it has
+    /// room.
     pub(super) fn resolved(&mut self, host: &impl Host, resolution: Resolution) {
         let event = match &resolution {
             Resolution::Account(account) => self.belongs_to(&account.account).map(Event::NoRoom),
@@ -90,13 +93,13 @@ impl Stream {
         self.step(host, event.unwrap_or(Event::Resolved(resolution)), 0);
     }
 
-    /// The body is this account's; nothing where that has room for it.
+    /// Counts the body for this account; nothing if the account has room for it.
     pub(super) fn belongs_to(&mut self, account: &str) -> Option<Full> {
         let (shares, body) = (self.gateway.config.limits.open_bodies, &mut self.body);
         self.worker.vm.with(|vm| vm.bodies().belongs_to(body, account, shares)).and_then(Result::err)
     }
 
-    /// Envoy holds so many bytes of the body now; nothing where they fit.
+    /// Envoy holds `size` bytes of the body now; nothing if they fit.
     pub(super) fn hold(&mut self, host: &impl Host, size: usize) -> Option<Full> {
         let (shares, bytes) =
             (self.gateway.config.limits.open_bodies, u64::try_from(size).unwrap_or(u64::MAX));
@@ -151,8 +154,8 @@ impl Stream {
         let daily = match worker.vm.with(settle).flatten() {
             Some(Ok(daily)) => daily,
             Some(Err(outbox::Full)) | None => {
-                // The call's record is in a lane that this VM has lost: the VM that has the lane now charges the call. The
-                // line says what it truly was, and holds no secret.
+                // The call's record is in a lane that this VM has lost: the VM that has the lane now charges
+                // the call by estimate. This line keeps the true debit, and holds no secret.
                 let debit = String::from_utf8_lossy(&canonical);
                 host.log(Level::Error, &format!("charged by estimate, in the place of: {debit}"));
                 None
@@ -161,7 +164,7 @@ impl Stream {
         self.step(host, Event::Settled(daily), 0);
     }
 
-    /// The route demands the mark, and a changed header makes Envoy choose the route: in this order.
+    /// The order matters: the route demands the mark, and Envoy chooses the route again when a header changes.
     fn forward(&self, host: &impl Host, forward: &Forward) {
         let marked = host.set_filter_state("pax_provider", &forward.mark);
         let length = forward.content_length.map(|length| length.to_string());
@@ -169,7 +172,8 @@ impl Stream {
             forward.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let changed = marked
             .and_then(|()| host.set_headers(HeaderMap::Request, &headers))
-            // Replacing the whole map leaves the chosen route alone; setting one header chooses anew.
+            // If the whole map is replaced, Envoy keeps the route it chose. If one header is set, it chooses
+            // anew.
             .and_then(|()| match &length {
                 Some(length) => host.set_header(HeaderMap::Request, "content-length", length.as_bytes()),
                 None => host.set_header(HeaderMap::Request, "accept-encoding", b"identity"),
@@ -178,8 +182,8 @@ impl Stream {
             if forward.edits.is_empty() {
                 return Ok(());
             }
-            // Envoy can only replace the whole, or append: the one copy of a body in the filter's memory, and
-            // only where it is rewritten.
+            // Envoy can only replace the whole buffer, or append. So a body that is rewritten, and only such a
+            // body, is copied into the filter's memory, once.
             let body = host.buffer(Buffer::Request, 0, usize::MAX);
             host.replace_buffer(Buffer::Request, body.len(), &[])?;
             pieces(&body, &forward.edits).try_for_each(|piece| host.append_buffer(Buffer::Request, piece))
@@ -205,7 +209,7 @@ fn change_answer_head(host: &impl Host, head: &AnswerHead) {
         told(host, host.set_header(HeaderMap::Answer, name, value.as_bytes()), "set an answer's header");
     }
     if head.length_changes {
-        // It would tell the caller to wait for bytes that were taken out.
+        // The old length would make the caller wait for bytes that were taken out.
         let _ = host.remove_header(HeaderMap::Answer, "content-length");
     }
 }

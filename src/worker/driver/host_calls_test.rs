@@ -1,5 +1,6 @@
-//! The exact host calls of one call, in their order: each costs, and `tests/golden/host_calls.txt` is where it shows that
-//! one came or went. Those of a root's ticks are not among them: they are shared by all calls of a batch.
+//! The exact host calls of one call, in their order. Each costs time, and a change of
+//! `tests/golden/host_calls.txt` shows that one came or went. The host calls of a root's ticks are not listed:
+//! all calls of a batch share them.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -8,8 +9,8 @@ use crate::worker::fake::{Call, Native};
 
 const GOLDEN: &str = include_str!("../../../tests/golden/host_calls.txt");
 
-/// A free account's calls of which the third is listed: its token is remembered, every series of its metrics has a
-/// number, and debits of others wait.
+/// Makes three calls of a free account and lists the host calls of the third. By then the token is cached,
+/// every series of its metrics has a number, and debits of other calls wait.
 fn listed(body: &str, content_type: &str, answer: &[&str]) -> Vec<Call> {
     let mut native = serving();
     served(&mut native, "tok-free");
@@ -31,7 +32,7 @@ fn call(native: &Native, body: &str, content_type: &str, answer: &[&str]) {
 }
 
 fn text(name: &str, calls: &[Call]) -> String {
-    // Without a metric's labels.
+    // A metric's labels are left out.
     let line = |Call(name, about): &Call| {
         let about = about.split(';').next().unwrap_or_default();
         format!("{name} {about}").trim_end().to_owned()

@@ -1,6 +1,7 @@
-//! The driver of one stream: the proxy's callbacks become events, the exchange's effects become calls of the [`Host`].
-//! It decides nothing about a call: whether to wait is a question to the exchange's state. What it knows is how a proxy
-//! counts the bytes of a held body, when a clock is worth asking, and whose memory a body takes.
+//! The driver of one stream: it turns the proxy's callbacks into events, and the exchange's effects into calls
+//! of the [`Host`]. It decides nothing about a call: the exchange's state decides whether to wait. The driver
+//! knows how a proxy counts the bytes of a held body, when to read the clock, and for which account a body
+//! counts.
 
 mod effects;
 
@@ -25,21 +26,21 @@ use crate::worker::waiting::Waiter;
 /// One HTTP stream.
 pub struct Stream {
     worker: Rc<Worker>,
-    /// As it was when the stream began.
+    /// The gateway as it was when the stream began.
     gateway: Rc<Gateway>,
     exchange: Exchange,
     /// How the root tells it whose token it is.
     waiter: Waiter,
     /// Its request's body, as Envoy holds it.
     body: OpenBody,
-    /// Whom the request went to, once it did.
+    /// The mark with which the request went on, once it did.
     mark: Option<String>,
-    /// How much of a paused request body was read: Envoy counts from its start.
+    /// How many bytes of the paused request's body were read: Envoy counts from the body's start.
     request_read: usize,
-    /// How much of a held answer was read.
+    /// How many bytes of a held answer were read.
     answer_read: usize,
-    /// When something was last decided. A host call costs more than reading a chunk, so the clock is asked
-    /// at heads, at ends and after a wait, and not at every piece in between.
+    /// The time of the last decision. A host call costs more than reading a chunk, so the clock is read at
+    /// heads, at ends and after a wait, not at every piece in between.
     now: Now,
 }
 
@@ -62,13 +63,13 @@ impl Stream {
         }
     }
 
-    /// Where its exchange has come to.
+    /// The stream's exchange.
     #[must_use]
     pub const fn exchange(&self) -> &Exchange {
         &self.exchange
     }
 
-    /// The root has the ledger's answer, or none.
+    /// The root tells the ledger's answer, or that none came.
     pub(crate) fn take_resolution(&mut self, host: &impl Host, resolution: Resolution, now: Now) {
         self.now = now;
         self.resolved(host, resolution);
@@ -77,7 +78,7 @@ impl Stream {
         }
     }
 
-    /// Whether more of its body is waited for.
+    /// Whether more of the request's body is still to come.
     pub(crate) fn reads_body(&self) -> bool {
         self.exchange.reads_body()
     }
@@ -89,7 +90,7 @@ impl Stream {
         self.step(host, Event::BodyKeptBack, 0);
     }
 
-    /// The ledger answers its own route, or Envoy in the place of whoever was to be asked.
+    /// The ledger answers its own route, or Envoy answers in the place of the ledger or the provider.
     fn another_answers(&mut self, host: &impl Host, end: bool) {
         let status = status_of(&host.header(HeaderMap::Answer, ":status").unwrap_or_default());
         self.tell_if_unreachable(host, status);
@@ -111,7 +112,8 @@ impl Stream {
         }
     }
 
-    /// Envoy's own answer where it reached nobody is told of; one that somebody gave is not.
+    /// Tells the operator if Envoy answered because it did not reach the ledger or the provider. An error that
+    /// they gave themselves is not told.
     fn tell_if_unreachable(&self, host: &impl Host, status: u16) {
         if let Some(mark) = self.mark.as_deref().filter(|_| status >= 500) {
             self.worker.unreachable(host, host.tick(), mark, &told_of_answer(host));
@@ -166,7 +168,7 @@ impl Stream {
         self.request_action()
     }
 
-    /// The paused request's body has `size` bytes by now; `end`: it is complete.
+    /// The paused request's body has `size` bytes by now. `end`: it is complete.
     pub fn on_request_body(&mut self, host: &impl Host, size: usize, end: bool) -> Action {
         if self.exchange.reads_body() {
             self.worker.watching.came();
@@ -187,7 +189,8 @@ impl Stream {
 
     /// The request ends with trailers.
     pub fn on_request_trailers(&mut self, host: &impl Host) -> Action {
-        // None goes on, to whomever the request goes: the allow-list of its head would be worth nothing otherwise.
+        // No trailer goes on, whether to a provider or to the ledger: otherwise a caller could send as a
+        // trailer what the allow-list keeps out of the head.
         told(host, host.set_headers(HeaderMap::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
             self.worker.watching.came();
@@ -223,8 +226,9 @@ impl Stream {
             self.step(host, event, 0);
             let is_held = self.exchange.reads_answer() && self.exchange.answer_waits();
             if let Some(id) = self.exchange.id().filter(|_| is_held) {
-                // Should the provider break off while its head is held, Envoy answers in its place and asks no
-                // filter: by this mark it knows that the call is charged all the same, and where.
+                // If the provider breaks off while its head is held, Envoy answers in its place without asking
+                // a filter. From this mark its reply knows that the call is charged all the same, and under
+                // which id.
                 told(host, host.set_filter_state("pax_held", &id.text()), "mark a held answer");
             }
         } else {
@@ -233,7 +237,7 @@ impl Stream {
         self.answer_action()
     }
 
-    /// `size` bytes of the answer's body are there to pass; if it is held, all of it so far.
+    /// `size` bytes of the answer's body are there: the new piece or, if the answer is held, all of it so far.
     pub fn on_response_body(&mut self, host: &impl Host, size: usize, end: bool) -> Action {
         if self.exchange.reads_answer() {
             if end || self.exchange.awaits_text() {
@@ -261,7 +265,7 @@ impl Stream {
         self.now = host.now();
         let by = if self.exchange.owes() { closed_by(host) } else { ClosedBy::Caller };
         self.step(host, Event::Closed(by), 0);
-        // Envoy writes its log after this, so the line can say how all of it ended.
+        // Envoy writes its log after this callback, so the line can tell how the exchange ended.
         let story = self.exchange.story();
         if story.probe {
             told(host, host.set_filter_state("pax_probe", "1"), "mark a probe");
@@ -273,7 +277,7 @@ impl Stream {
     }
 }
 
-/// By this header Envoy's local replies say which of them they are; it goes no further.
+/// The header in which Envoy's local replies carry their code. It does not reach the caller.
 const ENVOYS_CODE: &str = "x-matrix-code";
 
 /// The code of Envoy's own reply. A provider that sends the header is not believed.
@@ -287,7 +291,8 @@ fn status_of(text: &[u8]) -> u16 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// What came since so many bytes were read. The end of an HTTP/1.1 body comes by itself, without a byte.
+/// The bytes after the first `read`, which were read before. The end of an HTTP/1.1 body comes alone, without a
+/// byte.
 fn new_bytes(host: &impl Host, buffer: Buffer, read: usize, size: usize) -> Vec<u8> {
     match size.saturating_sub(read) {
         0 => Vec::new(),

@@ -1,4 +1,4 @@
-//! The driver from a request's first header to where it goes on, or is refused.
+//! The driver from a request's first header until the request goes on, or is refused.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn upstream(native: &Native, call: u32) -> Upstream {
     native.state.stream(call, |stream| stream.upstream.clone()).unwrap().expect("it went on")
 }
 
-/// The names of the host calls, and what each was about, that were made meanwhile.
+/// The host calls that were made during `work`: the name of each, and what it was about.
 fn calls(native: &mut Native, work: impl FnOnce(&mut Native)) -> Vec<String> {
     native.state.calls.replace(Some(Vec::new()));
     work(native);
@@ -106,7 +106,7 @@ fn a_free_account_whose_day_is_not_known_is_asked_about_anew_and_once() {
     let call = chat(&native, "tok-free", &hello());
     native.tick();
     let question = native.question(RESOLVE_PATH);
-    // The ledger speaks of another day than the one that is asked about.
+    // The ledger's answer is about another day than the question.
     let ended = native.ledger.borrow_mut().answer(&question.path, &question.body);
     let yesterday = String::from_utf8(ended.body.clone()).unwrap().replace("2026-06-01", "2026-05-31");
     native.answer(&question, Ended::with(200, yesterday));
@@ -120,7 +120,7 @@ fn a_free_account_whose_day_is_not_known_is_asked_about_anew_and_once() {
 
 #[test]
 fn more_tokens_than_may_wait_are_refused_and_the_operator_is_told_once() {
-    // Streams that wait take memory: as much as these may have it here.
+    // Streams that wait take memory. Here strangers may have enough of it.
     let native = serving_by(|config| config["limits"]["unknown_caller_bytes"] = 1_073_741_824.into());
     let waits: Vec<u32> = (0..4_096).map(|n| chat_head(&native, &format!("tok-{n}"))).collect();
     assert!(waits.iter().all(|call| reply(&native, *call).is_none()));
@@ -261,7 +261,7 @@ fn where_every_lane_is_taken_calls_are_refused_and_both_reasons_are_told_once() 
     let mut other = native.beside();
     assert!(other.configure(crate::worker::fake::calls::gateway()));
     for lane in 0..1_024 {
-        // Somebody's, who lives.
+        // The lane of another VM that is alive.
         native.around.shared.set(&format!("pax/2/lane/{lane}"), &[9; 32]);
     }
     other.settle();
@@ -274,7 +274,7 @@ fn where_every_lane_is_taken_calls_are_refused_and_both_reasons_are_told_once() 
     }
     let lines = told(&other, Level::Error);
     assert_eq!(lines.iter().filter(|line| line.starts_with("a call found no place")).count(), 1, "{lines:?}");
-    // Said when the worker started, and not again within the minute.
+    // This was told when the worker started, and is not told again within the minute.
     assert!(!lines.iter().any(|line| line.starts_with("every lane")), "{lines:?}");
     drop(native.told());
 }

@@ -1,4 +1,4 @@
-//! Calls of unit tests: what they are configured with, and how they are made.
+//! Makes the calls of unit tests: the configuration, the requests and the answers.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::base::wire::{STANDINGS_PATH, StandingsRequest};
 use crate::call::config::Gateway;
 use crate::worker::host::Level;
 
-/// In force: card v1.
+/// A time at which card v1 is in force.
 pub(crate) const NOON: &str = "2026-06-01T12:00:00Z";
 /// A model that v1 lets the free tier call.
 pub(crate) const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
@@ -49,7 +49,7 @@ pub(crate) fn serving() -> Native {
     serving_by(|_| ())
 }
 
-/// The same with another configuration.
+/// The same worker with a changed configuration.
 pub(crate) fn serving_by(change: impl FnOnce(&mut Value)) -> Native {
     let gateway = Gateway::parse(&config(change)).unwrap();
     let native = Native::serving(Rc::default(), now(), &gateway);
@@ -99,7 +99,7 @@ pub(crate) fn chat(native: &Native, token: &str, body: &str) -> u32 {
     call
 }
 
-/// A call that its provider has.
+/// A call that went on to its provider.
 pub(crate) fn forwarded(native: &mut Native, token: &str, body: &str) -> u32 {
     let call = chat(native, token, body);
     if !is_forwarded(native, call) {
@@ -110,7 +110,7 @@ pub(crate) fn forwarded(native: &mut Native, token: &str, body: &str) -> u32 {
     call
 }
 
-/// A call that came to its end: its debit waits, or is on its way.
+/// A call that came to its end: its debit waits in the outbox, or is on its way to the ledger.
 pub(crate) fn served(native: &mut Native, token: &str) -> Stream {
     let call = forwarded(native, token, &hello());
     answer(native, call, "application/json", &format!(r#"{{"choices":[{{}}],{USAGE}}}"#));
@@ -153,7 +153,7 @@ pub(crate) fn refusal(native: &Native, call: u32) -> String {
     format!("{} {}", reply.status, body["error"]["code"].as_str().unwrap_or_default())
 }
 
-/// The next question for standings that is about some account; those that only try the ledger are answered.
+/// The next question for standings that names an account. Probes, which name none, are answered on the way.
 pub(crate) fn asks_about_accounts(native: &mut Native) -> Option<(Question, Vec<String>)> {
     while native.asks(STANDINGS_PATH) {
         let question = native.question(STANDINGS_PATH);
@@ -167,7 +167,7 @@ pub(crate) fn asks_about_accounts(native: &mut Native) -> Option<(Question, Vec<
     None
 }
 
-/// The lines of this level that were told since this was last asked.
+/// The log lines of this level since the last call of this function.
 pub(crate) fn told(native: &Native, level: Level) -> Vec<String> {
     native.told().into_iter().filter(|(at, _)| *at == level).map(|(_, line)| line).collect()
 }
@@ -178,7 +178,7 @@ pub(crate) fn header(headers: &[(String, Vec<u8>)], name: &str) -> Option<String
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
-/// The line that a closed stream has for the operator's log.
+/// The line of a closed stream in the operator's log.
 pub(crate) fn line(stream: &Stream) -> Value {
     serde_json::from_str(&stream.filter_state["pax"]).unwrap()
 }

@@ -1,5 +1,5 @@
-//! A small ledger in the test's own process: it answers the filter's questions in their wire types, and keeps every debit
-//! once.
+//! A small ledger in the test's own process: it answers the filter's questions in the wire types, and keeps
+//! every debit once.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::debit::frozen::Debit;
 /// A ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// By the hashes of their tokens.
+    /// The accounts, under the hashes of their tokens.
     accounts: BTreeMap<Digest, Account>,
     debits: Vec<(Debit, Vec<u8>)>,
-    /// Where each exchange's debit is among them.
+    /// The position of each exchange's debit in the list.
     places: BTreeMap<ExchangeId, usize>,
     books: BTreeMap<String, Book>,
 }

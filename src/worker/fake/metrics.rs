@@ -1,4 +1,4 @@
-//! Envoy's metrics, for tests.
+//! A fake of Envoy's metrics, for tests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -7,7 +7,8 @@ use std::rc::Rc;
 use crate::told::meter::MetricsPort;
 use crate::told::metrics::MetricKind;
 
-/// Metrics, kept by their names. Each VM has numbers of its own for them; their values are Envoy's, and outlive a VM.
+/// Metrics, kept under their names. Each VM has its own numbers for them; the values belong to Envoy, and
+/// outlive a VM.
 #[derive(Debug, Default)]
 pub struct Metrics {
     names: RefCell<Vec<String>>,
@@ -17,7 +18,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of an Envoy that lets none be defined.
+    /// Metrics of an Envoy that refuses every definition.
     #[must_use]
     pub fn refusing() -> Self {
         Self { refuses: true, ..Self::default() }
@@ -64,7 +65,7 @@ impl Metrics {
         self.names.borrow().len()
     }
 
-    /// How often one was to be defined.
+    /// How often the filter asked to define one.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.asked.get()

@@ -1,6 +1,6 @@
-//! The one fake of Envoy, for tests: shared data with Envoy's rules ([`Map`]), and a proxy that calls the production driver
-//! as Envoy does ([`Proxy`]). The unit tests, the scenarios, the captures and the simulator all run on it; those that are
-//! about one worker and have no world of their own use [`Native`]. It is not in the wasm module.
+//! The one fake of Envoy, for tests: shared data with Envoy's rules ([`Map`]), and a proxy that calls the
+//! production driver as Envoy does ([`Proxy`]). The unit tests, the scenarios, the captures and the simulator
+//! all run on it. Tests of one worker that need no other world use [`Native`]. It is not in the wasm module.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! A gateway in the test's own process: one worker of an Envoy with its VM, its root contexts and its streams; what is
-//! around it; and a small ledger, which answers when the test says so.
+//! A gateway in the test's own process: one worker of an Envoy with its VM, its root contexts and its streams;
+//! its surroundings; and a small ledger, which answers when the test tells it to.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub struct Question {
     pub body: Vec<u8>,
 }
 
-/// What is around a worker: shared data and clocks, which are the whole Envoy's, random bytes, and its way to the ledger.
+/// A worker's surroundings: Envoy's shared data and clocks, random bytes, and the way to the ledger.
 #[derive(Debug)]
 pub struct Around {
     /// Envoy's shared data.
@@ -37,13 +37,13 @@ pub struct Around {
     pub clock: Rc<Cell<Now>>,
     /// Whether there are random bytes.
     pub has_random: Cell<bool>,
-    /// The status that Envoy gives for every question to the ledger, if it lets none out.
+    /// The status with which Envoy refuses every question to the ledger; none if it sends them.
     pub refuses: Cell<Option<HostStatus>>,
     /// The questions that are under way, oldest first.
     pub questions: RefCell<Vec<Question>>,
-    /// Where the random bytes have come to.
+    /// The state of the random generator.
     random: Cell<u64>,
-    /// Which root's callback runs.
+    /// The root whose callback runs.
     root: Cell<usize>,
 }
 
@@ -100,10 +100,10 @@ pub struct Native {
     pub around: Around,
     /// What its proxy keeps.
     pub state: State,
-    /// The ledger, which all workers ask.
+    /// The ledger, which all workers share.
     pub ledger: Rc<RefCell<Ledger>>,
     vm: SharedVm,
-    /// With their contexts, the newest last.
+    /// The roots with their contexts, the newest last.
     roots: Vec<(u32, Option<Root>)>,
 }
 
@@ -127,10 +127,10 @@ impl Native {
         Self { around, state: State::default(), ledger, vm: SharedVm::default(), roots: Vec::new() }
     }
 
-    /// A worker that serves calls by this configuration: the ledger has taken its cards, and answers.
+    /// A worker that serves calls with this configuration: the ledger has taken its cards, and answers.
     ///
     /// # Panics
-    /// If it does not come so far.
+    /// If the worker does not get ready.
     #[must_use]
     pub fn serving(shared: Rc<Map>, now: Now, gateway: &Gateway) -> Self {
         let mut native = Self::new(shared, now);
@@ -139,7 +139,8 @@ impl Native {
         native
     }
 
-    /// Another worker of the same Envoy, without a configuration; or one that comes after this one's VM has died.
+    /// Another worker of the same Envoy, without a configuration. It can also stand for this worker's next VM,
+    /// after its VM has died.
     #[must_use]
     pub fn beside(&self) -> Self {
         let (shared, clock) = (Rc::clone(&self.around.shared), Rc::clone(&self.around.clock));
@@ -194,7 +195,7 @@ impl Native {
         root.as_mut().map(|root| proxy.as_root(root, context, |root| callback(root, &proxy)))
     }
 
-    /// A root has no stream any more, and another configuration took over.
+    /// A root's last stream has ended, and another configuration has taken over.
     pub fn end_root(&mut self, root: usize) {
         self.in_root(root, |root, proxy| root.on_done(proxy));
         self.roots[root].1 = None;
@@ -214,7 +215,7 @@ impl Native {
         self.tick();
     }
 
-    /// Takes the oldest question under way to a path.
+    /// Takes out the oldest question under way to this path.
     ///
     /// # Panics
     /// If there is none.
@@ -239,7 +240,7 @@ impl Native {
         }
     }
 
-    /// The ledger answers every question, and those that follow from its answers.
+    /// The ledger answers every question, and the questions that follow from its answers.
     pub fn ledger_answers(&mut self) {
         while !self.around.questions.borrow().is_empty() {
             let question = self.around.questions.borrow_mut().remove(0);
@@ -248,7 +249,8 @@ impl Native {
         }
     }
 
-    /// The monotonic clock goes on, and the ledger answers, until nothing is left to be asked. The wall clock stands.
+    /// The monotonic clock goes on, and the ledger answers, until no question is left. The wall clock does not
+    /// move.
     pub fn settle(&mut self) {
         for _ in 0..4 {
             let Now { wall, tick } = self.around.clock.get();
@@ -268,7 +270,7 @@ impl Native {
         self.head_of(&headers, end)
     }
 
-    /// The same, of values that may be any bytes.
+    /// The same, with values of any bytes.
     ///
     /// # Panics
     /// If that root has no configuration.
@@ -285,8 +287,8 @@ impl Native {
         self.proxy().answer_head(context, headers, end);
     }
 
-    /// The filter's own reply goes to the caller through the filter, as every answer does, but for one in the place of an
-    /// answer whose head has come: that goes past it.
+    /// The filter's own reply passes through the filter on its way to the caller, as every answer does. A reply
+    /// in the place of an answer whose head has already come does not pass through it.
     pub fn reply_passes(&self, context: u32) {
         let reply = self.state.stream(context, |stream| match stream.headers(host::HeaderMap::Answer) {
             [] => stream.reply.clone(),
@@ -301,7 +303,7 @@ impl Native {
         self.proxy().answer_body(context, &reply.body, true);
     }
 
-    /// Every record of a call that is neither settled nor released, by its place.
+    /// The in-flight records of all calls that are neither settled nor released, with their keys.
     #[must_use]
     pub fn records(&self) -> Vec<String> {
         let mut records = Vec::new();

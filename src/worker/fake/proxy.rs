@@ -1,4 +1,5 @@
-//! A proxy for one VM: the [`Host`] that the production driver asks, and the callbacks as Envoy makes them.
+//! A fake proxy for one VM: the [`Host`] that the production driver asks, and the callbacks as Envoy makes
+//! them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::worker::chores::root::Root;
 use crate::worker::host::{Action, Buffer, HeaderMap, Host, HostStatus, Level, Post};
 use crate::worker::waiting::Handle;
 
-/// What is around a proxy: its shared data, its clocks, its random bytes, and the network to the ledger.
+/// A proxy's surroundings: shared data, clocks, random bytes, and the network to the ledger.
 pub trait Outside: SharedData {
     /// Both clocks.
     fn now(&self) -> Now;
@@ -22,7 +23,7 @@ pub trait Outside: SharedData {
     /// Fills the bytes with random ones; false if there are none.
     fn fill_random(&self, bytes: &mut [u8]) -> bool;
 
-    /// A question to the ledger goes out, under this number; false if it cannot.
+    /// Sends a question to the ledger, under this number.
     ///
     /// # Errors
     /// The status that Envoy gives.
@@ -36,11 +37,11 @@ pub struct Call(pub &'static str, pub String);
 /// What a proxy keeps for one VM, from its start to its death.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The streams, by their contexts, each with its callbacks.
+    /// The streams, under their contexts, each with its callbacks.
     streams: RefCell<BTreeMap<u32, (Stream, Handle)>>,
-    /// Whose callback runs.
+    /// The context whose callback runs.
     current: Cell<u32>,
-    /// The contexts and callouts that were given out.
+    /// The last number that was given to a context or a callout.
     numbers: Cell<u32>,
     /// The callout whose answer can be read.
     ended: RefCell<Ended>,
@@ -71,7 +72,7 @@ impl State {
         self.numbers.get()
     }
 
-    /// Looks at a stream; none where there is none of that context.
+    /// Looks at a stream; none if this context has none.
     pub fn stream<T>(&self, context: u32, look: impl FnOnce(&mut Stream) -> T) -> Option<T> {
         self.streams.borrow_mut().get_mut(&context).map(|(stream, _)| look(stream))
     }
@@ -177,7 +178,7 @@ impl<O: Outside> Proxy<'_, O> {
         self.answer(context, |handle| handle.at(|stream| stream.on_response_trailers(self)));
     }
 
-    /// The stream is over: Envoy writes its log, and forgets it. Gives what there was of it.
+    /// The stream is over: Envoy writes its log, and forgets it. Gives the stream as it was.
     pub fn close(&self, context: u32) -> Option<Stream> {
         let handle = self.state.handle(context)?;
         self.state.current.set(context);
@@ -202,7 +203,7 @@ impl<O: Outside> Proxy<'_, O> {
         }
     }
 
-    /// The requests that the filter let go on.
+    /// Lets the paused requests go on that the filter has resumed.
     fn let_resumed_go_on(&self) {
         for (stream, _) in self.state.streams.borrow_mut().values_mut() {
             if std::mem::take(&mut stream.resumed) {

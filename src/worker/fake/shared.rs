@@ -1,4 +1,4 @@
-//! Shared data in a map, with Envoy's rules.
+//! A fake of shared data: a map with Envoy's rules.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +14,8 @@ pub struct Map {
 }
 
 impl Map {
-    /// Writes as Envoy does: a CAS of 0 overwrites, and an absent key is made whatever the CAS. Says whether it did.
+    /// Writes as Envoy does: a CAS of 0 overwrites, and an absent key is made whatever the CAS. Gives whether
+    /// it was written.
     pub fn write(&self, key: &str, value: &[u8], cas: u32) -> bool {
         let mut values = self.values.borrow_mut();
         if cas != 0 && values.get(key).is_some_and(|(_, current)| *current != cas) {
@@ -28,13 +29,13 @@ impl Map {
         true
     }
 
-    /// A value; none where it was never written.
+    /// A value; none if it was never written.
     #[must_use]
     pub fn read(&self, key: &str) -> Option<Vec<u8>> {
         self.values.borrow().get(key).map(|(value, _)| value.clone())
     }
 
-    /// All of it is gone: Envoy has ended.
+    /// Forgets everything, as if Envoy had ended.
     pub fn forget(&self) {
         self.values.borrow_mut().clear();
         self.writes.set(self.writes.get() + 1);
@@ -46,7 +47,7 @@ impl Map {
         self.writes.get()
     }
 
-    /// All that begins with a prefix, by the rest of its key, in the order of the keys.
+    /// Gives every value whose key begins with a prefix, with the rest of its key, in the order of the keys.
     pub fn each(&self, prefix: &str, mut with: impl FnMut(&str, &[u8])) {
         let values = self.values.borrow();
         for (key, (value, _)) in values.range(prefix.to_owned()..) {
@@ -55,7 +56,7 @@ impl Map {
         }
     }
 
-    /// How many keys it has.
+    /// How many keys there are.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.values.borrow().len()

@@ -22,11 +22,11 @@ pub struct Upstream {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The filter state by which Envoy chose the route.
+    /// The filter state from which Envoy chose the route.
     pub mark: String,
 }
 
-/// A callout's answer; no status where none came.
+/// A callout's answer; no status if no answer came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     /// The status.
@@ -54,19 +54,19 @@ impl Ended {
 pub struct Stream {
     /// Its header maps.
     pub maps: BTreeMap<HeaderMap, Vec<(String, Vec<u8>)>>,
-    /// The request's body, as far as it waits.
+    /// The bytes of the request's body that wait.
     pub request: Vec<u8>,
     /// Whether all of the request has come.
     pub request_ended: bool,
-    /// The answer's body, as far as it waits, and the piece that a callback is about.
+    /// The bytes of the answer's body that wait, and the piece that a callback is about.
     pub answer: Vec<u8>,
-    /// Its properties, by their paths.
+    /// Its properties, under their paths.
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Its filter state, by the names behind `wasm.`.
+    /// Its filter state, under the names without `wasm.`.
     pub filter_state: BTreeMap<String, String>,
     /// The local reply, if there is one.
     pub reply: Option<Reply>,
-    /// Whether the filter let a paused request go on since this was last looked at.
+    /// Whether the filter has resumed a paused request, and the proxy has not let it go on yet.
     pub resumed: bool,
     /// What went on to the provider.
     pub upstream: Option<Upstream>,
@@ -100,7 +100,7 @@ impl Stream {
         *counted = sum.to_le_bytes().to_vec();
     }
 
-    /// What waits of the request goes on.
+    /// The waiting part of the request goes on.
     pub(super) fn request_goes_on(&mut self) {
         let body = std::mem::take(&mut self.request);
         let headers = self.headers(HeaderMap::Request).to_vec();
@@ -109,7 +109,7 @@ impl Stream {
         upstream.body.extend(body);
     }
 
-    /// What waits of the answer goes on.
+    /// The waiting part of the answer goes on.
     pub(super) fn answer_goes_on(&mut self) {
         if self.passed_head.is_none() {
             self.passed_head = Some(self.headers(HeaderMap::Answer).to_vec());
@@ -118,7 +118,8 @@ impl Stream {
     }
 }
 
-/// Puts bytes into a buffer as Envoy does: over all of it, before it, or behind it; nothing else is possible.
+/// Puts bytes into a buffer as Envoy does: in place of all of it, before it, or behind it. Nothing else is
+/// possible.
 pub(super) fn put(buffer: &mut Vec<u8>, start: usize, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
     match (start, size) {
         (0, 0) => drop(buffer.splice(0..0, bytes.iter().copied())),

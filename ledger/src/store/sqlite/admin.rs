@@ -1,4 +1,4 @@
-//! Accounts and tokens.
+//! Administers accounts and tokens.
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::Moment;
@@ -12,17 +12,16 @@ use crate::book::{self, Sum};
 use crate::error::Error;
 use crate::store::{AccountRow, NewToken, TokenRow};
 
-/// What [`account_row`] reads.
+/// The query whose rows [`account_row`] reads.
 pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
     balance_picopax, daily_cap_picopax, balance_carry FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
-    /// Creates an account, with a daily cap of its own where one is given. `false` where there is one of that
-    /// name.
+    /// Creates an account, with a daily cap of its own if one is given. `false` if the name is taken.
     ///
     /// # Errors
-    /// Where the store fails, and where the cap is negative.
+    /// If the store fails, and if the cap is negative.
     pub async fn create_account(
         &self,
         name: &str,
@@ -49,7 +48,7 @@ impl Store {
     /// An account.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn account(&self, name: &str) -> Result<Option<AccountRow>, Error> {
         let row =
             sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(&self.pool).await;
@@ -57,19 +56,19 @@ impl Store {
             .map_err(failed("looked up an account"))
     }
 
-    /// All accounts, by name.
+    /// All accounts, in the order of their names.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, Error> {
         let rows = sqlx::query(&format!("{ACCOUNT} ORDER BY name")).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(account_row).collect()).map_err(failed("listed accounts"))
     }
 
-    /// Switches an account on or off. `false` where there is none of that name.
+    /// Switches an account on or off. `false` if there is no account of that name.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn set_status(&self, name: &str, status: Status) -> Result<bool, Error> {
         let status = if status == Status::Active { "active" } else { "disabled" };
         let done = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(status);
@@ -77,21 +76,21 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Gives an account a daily cap of its own, or with none the rate card's default again. `false` where there is
+    /// Gives an account a daily cap of its own; none brings the rate card's default back. `false` if there is
     /// no account of that name.
     ///
     /// # Errors
-    /// Where the store fails, and where the cap is negative.
+    /// If the store fails, and if the cap is negative.
     pub async fn set_daily_cap(&self, name: &str, daily_cap: Option<Pax>) -> Result<bool, Error> {
         let done = sqlx::query("UPDATE accounts SET daily_cap_picopax = ?2 WHERE name = ?1");
         let done = done.bind(name).bind(daily_cap.map(Pax::picopax)).execute(&self.pool).await;
         Ok(done.map_err(failed("set a daily cap"))?.rows_affected() == 1)
     }
 
-    /// Stores a token. `false` where there is one of that id or hash.
+    /// Stores a token. `false` if its id or hash is stored already.
     ///
     /// # Errors
-    /// Where the store fails, and where the account is missing.
+    /// If the store fails, and if the account is missing.
     pub async fn add_token(&self, token: &NewToken<'_>, now: Moment) -> Result<bool, Error> {
         let done = sqlx::query(
             "INSERT INTO tokens (token_id, account, label, sha256, expires_at, created_at) \
@@ -109,28 +108,28 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Tokens, by account and creation; of one account, or all.
+    /// The tokens of one account, or of all, in the order of accounts and creation.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenRow>, Error> {
         tokens(&self.pool, account).await
     }
 
-    /// The token of this hash.
+    /// The token with this hash.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn token_by_sha256(&self, sha256: &Digest) -> Result<Option<TokenRow>, Error> {
         let sql = format!("{TOKEN} WHERE sha256 = ?1");
         let row = sqlx::query(&sql).bind(sha256.to_string()).fetch_optional(&self.pool).await;
         row.and_then(|row| row.map(|row| token_row(&row)).transpose()).map_err(failed("looked up a token"))
     }
 
-    /// Revokes a token, for good; one that is revoked already stays as it is. `false` where there is none.
+    /// Revokes a token, for good. A revoked token stays as it is. `false` if there is no such token.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn revoke_token(&self, token_id: &str, now: Moment) -> Result<bool, Error> {
         let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_id = ?1")
             .bind(token_id)
@@ -143,10 +142,10 @@ impl Store {
 }
 
 impl Snapshot {
-    /// An account's tokens, by creation.
+    /// An account's tokens, in the order of creation.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn tokens(&mut self, account: &str) -> Result<Vec<TokenRow>, Error> {
         tokens(&mut *self.tx, Some(account)).await
     }
@@ -198,18 +197,18 @@ pub(super) fn read_status(text: &str) -> Result<Status, sqlx::Error> {
     }
 }
 
-/// A sum, of its two columns; nothing where there is no row that has them.
+/// A sum, from its two columns; zero if the columns are NULL.
 pub(super) fn sum(row: &SqliteRow, name: &str) -> Result<Sum, sqlx::Error> {
     let column = |unit| row.try_get::<Option<i64>, _>(format!("{name}_{unit}").as_str());
     Ok(Sum::of_columns(column("carry")?.unwrap_or(0), column("picopax")?.unwrap_or(0)))
 }
 
-/// An amount, where there is one.
+/// An amount; none if the column is NULL.
 pub(super) fn pax(row: &SqliteRow, column: &str) -> Result<Option<Pax>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Pax::from_picopax))
 }
 
-/// A moment ends with the year 9999, so its milliseconds fit.
+/// A moment is never later than the year 9999, so its milliseconds fit.
 pub(super) fn to_ms(moment: Moment) -> i64 {
     i64::try_from(moment.ms()).unwrap_or(i64::MAX)
 }

@@ -21,11 +21,11 @@ pub struct BackedUp {
     pub bytes: u64,
 }
 
-/// Copies the ledger to a file that is not there yet, which its owner alone can read. The file has its name only once it
-/// is whole and on the disk.
+/// Copies the ledger to a new file, which only its owner can read. The file gets its name when it is whole and
+/// on the disk.
 ///
 /// # Errors
-/// Where there is such a file, and where it cannot be written; then there is none.
+/// If a file of that name is there already, or if the copy cannot be written. Then no new file is left.
 pub async fn back_up(store: &Store, file: &Path) -> Result<BackedUp, Error> {
     if file.symlink_metadata().is_ok() {
         return Err(taken(file));
@@ -40,14 +40,15 @@ pub async fn back_up(store: &Store, file: &Path) -> Result<BackedUp, Error> {
     reserve(&partial)?;
     let made = make(store, file, &partial, into).await;
     if made.is_err() {
-        // What is left of a copy that failed is nobody's backup.
+        // A part of a copy must not be taken for a backup.
         let _ = fs::remove_file(&partial);
     }
     made
 }
 
 async fn make(store: &Store, file: &Path, partial: &Path, into: &str) -> Result<BackedUp, Error> {
-    // One statement reads from one snapshot, whatever is written meanwhile. SQLite takes an empty file for none.
+    // One statement reads from one snapshot, whatever is written meanwhile. SQLite accepts an empty file as its
+    // target.
     let copying = sqlx::query("VACUUM INTO ?1").bind(into).execute(&store.pool).await;
     copying.map_err(failed("copied the ledger"))?;
     let entries = entries(partial).await?;
@@ -55,7 +56,7 @@ async fn make(store: &Store, file: &Path, partial: &Path, into: &str) -> Result<
     Ok(BackedUp { entries, bytes })
 }
 
-/// Makes an empty file for the copy, which only its owner can read from the first byte on.
+/// Makes an empty file for the copy. From its first byte on, only its owner can read it.
 fn reserve(partial: &Path) -> Result<(), Error> {
     let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial);
     made.map(drop).map_err(|why| match why.kind() {
@@ -76,7 +77,7 @@ async fn entries(copy: &Path) -> Result<i64, Error> {
     counted.map_err(&counting)
 }
 
-/// Brings the copy to the disk and gives it its name; never in another file's place.
+/// Syncs the copy to the disk and gives it its name. It never replaces another file.
 fn publish(partial: &Path, file: &Path) -> Result<u64, Error> {
     let synced = fs::File::open(partial).and_then(|copy| {
         copy.sync_all()?;
@@ -84,11 +85,11 @@ fn publish(partial: &Path, file: &Path) -> Result<u64, Error> {
     });
     let failed = |why: io::Error| Error::Io { doing: format!("writing the backup {}", file.display()), why };
     let bytes = synced.map_err(failed)?.len();
-    // A second name fails where the name is taken; a rename would replace what is there.
+    // A hard link fails if the name is taken; a rename would replace the file that has it.
     match fs::hard_link(partial, file) {
         Ok(()) => fs::remove_file(partial).map_err(failed)?,
         Err(why) if why.kind() == ErrorKind::AlreadyExists => return Err(taken(file)),
-        // A file system that has one name a file.
+        // This file system has no hard links.
         Err(_) if !file.exists() => fs::rename(partial, file).map_err(failed)?,
         Err(why) => return Err(failed(why)),
     }

@@ -1,4 +1,4 @@
-//! Rate cards: learned once, read by whoever prices an entry again.
+//! Stores rate cards. They are learned once, and read to price entries again.
 
 use pax_gateway::base::clock::Moment;
 use sqlx::sqlite::{Sqlite, SqliteRow};
@@ -12,18 +12,18 @@ use crate::store::{NewCard, OtherCard, StoredCard};
 const CARDS: &str = "SELECT sha256, version, text, learned_at FROM rate_cards ORDER BY version";
 
 impl Store {
-    /// Learns cards: all of them, or none where one's version belongs to another card. Those that are known stay as
+    /// Learns cards: all of them, or none if the version of one belongs to another card. Known cards stay as
     /// they are. Gives how many are new.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn learn_cards(
         &self,
         cards: &[NewCard<'_>],
         now: Moment,
     ) -> Result<Result<usize, OtherCard>, Error> {
         let learning = failed("learned rate cards");
-        // Immediate: two that learn at once read what the first has written.
+        // Immediate, so that of two processes that learn at once, the second reads what the first has written.
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&learning)?;
         let mut new = 0;
         for card in cards {
@@ -45,29 +45,29 @@ impl Store {
         Ok(Ok(new))
     }
 
-    /// How many cards are known. They only become more.
+    /// How many cards are known. The number never falls.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn card_count(&self) -> Result<i64, Error> {
         let count = sqlx::query_scalar("SELECT count(*) FROM rate_cards");
         count.fetch_one(&self.pool).await.map_err(failed("counted rate cards"))
     }
 
-    /// All cards, by version.
+    /// All cards, in the order of their versions.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn cards(&self) -> Result<Vec<StoredCard>, Error> {
         cards(&self.pool).await
     }
 }
 
 impl Snapshot {
-    /// All cards, by version.
+    /// All cards, in the order of their versions.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn cards(&mut self) -> Result<Vec<StoredCard>, Error> {
         cards(&mut *self.tx).await
     }

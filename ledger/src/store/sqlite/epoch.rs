@@ -1,4 +1,5 @@
-//! The ledger's epochs: what tells a filter that lower numbers come from a restored file and not too late.
+//! The ledger's epochs. A higher epoch tells a filter that lower numbers come from a restored file, and are not
+//! old news.
 
 use pax_gateway::base::clock::Moment;
 use sqlx::SqliteExecutor;
@@ -12,22 +13,22 @@ impl Store {
     /// The present epoch.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn epoch(&self) -> Result<u64, Error> {
         present(&self.pool).await.map_err(failed("read the ledger's epoch"))
     }
 
-    /// Begins an epoch above all before it and above `above`, and gives it. It is the present moment, unless the clock
-    /// was set back.
+    /// Begins an epoch above all before it and above `above`, and gives it. It is the present moment in
+    /// milliseconds, unless the clock was set back.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn begin_epoch(&self, because: Began, above: u64, now: Moment) -> Result<u64, Error> {
         let because = match because {
             Began::Served => "served",
             Began::Restored => "restored",
         };
-        // One statement, so that two that begin at once begin two.
+        // It is one statement, so that two processes that begin an epoch at once get different ones.
         let epoch = sqlx::query_scalar::<_, i64>(
             "INSERT INTO epochs (epoch, began_at, because) \
              SELECT max(?1, ?2 + 1, (SELECT coalesce(max(epoch), 0) + 1 FROM epochs)), ?1, ?3 RETURNING epoch",
@@ -43,7 +44,7 @@ pub(super) async fn present(from: impl SqliteExecutor<'_>) -> Result<u64, sqlx::
     Ok(epoch_of(sqlx::query_scalar("SELECT max(epoch) FROM epochs").fetch_one(from).await?))
 }
 
-/// An epoch as the column has it. 0 where somebody has emptied the table.
+/// The epoch of a column; 0 if somebody has emptied the table.
 pub(super) fn epoch_of(column: Option<i64>) -> u64 {
     column.and_then(|epoch| u64::try_from(epoch).ok()).unwrap_or(0)
 }

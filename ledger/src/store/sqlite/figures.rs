@@ -1,4 +1,4 @@
-//! What `/metrics` tells of the file.
+//! Reads the figures of the database file for `/metrics`.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -10,14 +10,15 @@ use crate::error::Error;
 use crate::store::Figures;
 
 impl Store {
-    /// The figures of the file, all of one moment but for its size.
+    /// The figures of the file, all of one moment except its size.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn figures(&self) -> Result<Figures, Error> {
         let reading = failed("read its figures");
         let mut snapshot = self.snapshot().await?;
-        // Each account knows how many entries it has: nothing that grows with the entries is read.
+        // Each account's row has the number of its entries, so the time of this query does not grow with the
+        // entries.
         let sql = "SELECT tier, status, count(*), sum(account_seq) FROM accounts GROUP BY tier, status";
         let rows = sqlx::query(sql).fetch_all(&mut *snapshot.tx).await.map_err(&reading)?;
         let (mut accounts, mut entries) = (Vec::with_capacity(rows.len()), 0_i64);

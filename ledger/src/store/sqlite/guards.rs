@@ -1,4 +1,4 @@
-//! The triggers that keep tables append-only: whether they are those of the migrations, to the letter.
+//! Checks that the triggers that keep tables append-only are those of the migrations, to the letter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,11 @@ struct Trigger {
 }
 
 impl Snapshot {
-    /// What is wrong with the triggers of the append-only tables, and what to do about it: those that are missing, those
-    /// that say something else than the migrations made them say, and those that somebody added.
+    /// What is wrong with the triggers of the append-only tables, and what to do about it: those that are
+    /// missing, those whose text differs from the migrations', and those that somebody added.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn broken_guards(&mut self) -> Result<Vec<String>, Error> {
         let found = triggers(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
         let made = migrated().await.map_err(failed("made its own triggers to compare"))?;
@@ -52,7 +52,8 @@ impl Snapshot {
     }
 }
 
-/// The triggers as the migrations make them, in a database of its own: there is no second list to keep.
+/// The triggers as the migrations make them in an empty database, so that no second list of them has to be
+/// kept.
 async fn migrated() -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
     let mut memory = SqliteConnectOptions::new().in_memory(true).connect().await?;
     MIGRATIONS.run_direct(&mut memory).await?;
@@ -72,8 +73,8 @@ async fn triggers(from: impl SqliteExecutor<'_>) -> Result<BTreeMap<String, Trig
     Ok(named)
 }
 
-/// A statement on one line, as an operator can type it; so lines and spaces make no difference. Those of the migrations
-/// have no comments in them.
+/// A statement on one line, as an operator can type it; so line ends and spaces make no difference. The
+/// statements of the migrations have no comments in them.
 fn one_line(sql: &str) -> String {
     sql.split_whitespace().collect::<Vec<_>>().join(" ")
 }

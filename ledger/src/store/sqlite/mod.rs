@@ -48,8 +48,8 @@ impl Store {
     /// Opens a database.
     ///
     /// # Errors
-    /// Where it is missing (but for [`Open::Create`]), is no ledger, or has another version's schema (but for
-    /// [`Open::Create`] and [`Open::Upgrade`], an older one); each says what to do.
+    /// If it is missing (except with [`Open::Create`]), is no ledger, or has another version's schema (except
+    /// an older one with [`Open::Create`] and [`Open::Upgrade`]). Each error tells what to do.
     pub async fn open(location: &Location, open: Open) -> Result<Self, Error> {
         let path = location.path();
         let shown = path.display();
@@ -75,7 +75,7 @@ impl Store {
             Open::Existing => {}
             Open::Read => options = options.pragma("query_only", "ON"),
         }
-        // A connection stays for as long as the store is open: `restore` sees by it that the file is in use.
+        // A connection stays open as long as the store is: this shows `restore` that the file is in use.
         let pool = SqlitePoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
         let store = Self { pool: pool.connect_lazy_with(options.clone()), options };
         let opened = match open {
@@ -87,14 +87,15 @@ impl Store {
         Ok(store)
     }
 
-    /// A writer with a connection of its own. Use one at a time: writers wait for each other.
+    /// A writer with a connection of its own. Use only one at a time, since writers wait for each other.
     #[must_use]
     pub fn writer(&self) -> Writer {
         Writer::new(self.options.clone())
     }
 
-    /// Closes all connections and folds the write-ahead log into the file. SQLite leaves that to the last
-    /// connection, but two that close at the same moment each leave it to the other: so one more does it.
+    /// Closes all connections and folds the write-ahead log into the file. SQLite folds it when the last
+    /// connection closes, but two that close at the same moment each leave it to the other. So one more
+    /// connection does it.
     pub async fn close(&self) {
         self.pool.close().await;
         let options = self.pool.connect_options();
@@ -102,7 +103,8 @@ impl Store {
             let Ok(mut connection) = options.as_ref().connect().await else { return };
             let checkpoint = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)");
             let busy = checkpoint.fetch_one(&mut connection).await;
-            // What cannot be folded now stays in the log, where it is as durable; the next one to open it does.
+            // What cannot be folded now stays in the log, where it is just as durable. The next process that
+            // opens the file folds it.
             let _ = connection.close().await;
             if !matches!(busy, Ok(1)) {
                 return;
@@ -112,7 +114,8 @@ impl Store {
     }
 
     async fn migrate(&self) -> Result<(), String> {
-        // Two processes may find the same empty file; the second one finds the first one's work on its next try.
+        // Two processes may find the same empty file. The second one finds the first one's schema on its next
+        // try.
         let mut tries = 5;
         loop {
             match MIGRATIONS.run(&self.pool).await {
@@ -133,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Brings a schema up to date; unlike [`Store::migrate`] it makes no ledger of another database.
+    /// Brings a schema up to date. Unlike [`Store::migrate`] it does not make a ledger out of another database.
     async fn upgrade(&self) -> Result<(), String> {
         self.found_schema().await?;
         self.migrate().await
@@ -173,7 +176,8 @@ fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |error| Error::Store { doing, why: error.to_string() }
 }
 
-/// Whether a statement broke a constraint or was refused by a trigger: its own fault, not the database's.
+/// Whether a statement broke a constraint or was refused by a trigger: then the statement is at fault, not the
+/// database.
 fn is_refused(error: &sqlx::Error) -> bool {
     const SQLITE_CONSTRAINT: i64 = 19;
     let code = error.as_database_error().and_then(|error| error.code());
@@ -181,7 +185,7 @@ fn is_refused(error: &sqlx::Error) -> bool {
     code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
 }
 
-/// What stands in a column, whatever it is.
+/// The value of a column, of whatever type.
 fn value(row: &SqliteRow, index: usize) -> Value {
     let Ok(raw) = row.try_get_raw(index) else { return Value::Alien };
     if raw.is_null() {

@@ -1,5 +1,5 @@
-//! The quarantine, for operators: what is in it, and who has looked at what. Its lines never change; that somebody has
-//! seen one is a row of another table.
+//! The quarantine, for operators: its lines, and the marks of lines that were looked at. The lines never
+//! change; a mark is a row of another table.
 
 use pax_gateway::base::clock::Moment;
 use sqlx::sqlite::{Sqlite, SqliteRow};
@@ -10,15 +10,17 @@ use super::{Snapshot, Store, failed, text};
 use crate::error::Error;
 use crate::store::{Marked, Quarantined, QuarantinedLine, Seen};
 
-/// The quarantine with what was seen of it. Its number is the row's: rows are never deleted, so it follows their order.
+/// The quarantine's lines with their marks. A line's number is its row's: rows are never deleted, so numbers
+/// follow the order in which lines came.
 const LINES: &str = "quarantine LEFT JOIN quarantine_seen ON quarantine_seen.sha256 = quarantine.sha256 \
     AND quarantine_seen.reason = quarantine.reason";
 
 impl Store {
-    /// At most `limit` lines of the quarantine after the number `after`, by number; with their bytes if asked for them.
+    /// At most `limit` lines of the quarantine after the number `after`, in the order of numbers; with their
+    /// bytes if asked for.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn quarantine(
         &self,
         after: i64,
@@ -35,10 +37,10 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(line).collect()).map_err(failed("listed the quarantine"))
     }
 
-    /// The line in quarantine that names an exchange; the newest, where there are several.
+    /// The line in quarantine that names an exchange; if there are several, the newest.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn quarantined_of(&self, exchange: &str) -> Result<Option<QuarantinedLine>, Error> {
         let sql = format!(
             "SELECT quarantine.rowid, received_at, quarantine.reason, exchange_id, message, quarantine.sha256, NULL, \
@@ -49,11 +51,12 @@ impl Store {
             .map_err(failed("looked into the quarantine"))
     }
 
-    /// Marks lines of the quarantine as seen: those of these numbers, or all that are there. Those that were marked
-    /// before stay as they were. Nothing is marked where one of the numbers is nobody's; then it is given.
+    /// Marks lines of the quarantine as seen: those with these numbers, or all that are there. Lines that were
+    /// marked before stay as they were. If one of the numbers has no line, nothing is marked, and that number
+    /// is given.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn mark_seen(
         &self,
         numbers: Option<&[i64]>,
@@ -62,7 +65,7 @@ impl Store {
         now: Moment,
     ) -> Result<Result<Marked, i64>, Error> {
         let marking = failed("marked quarantined lines as seen");
-        // Immediate: what is read is not marked by somebody else meanwhile.
+        // Immediate, so that nobody else marks a line between the reading and the writing.
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&marking)?;
         let numbers = match numbers {
             Some(numbers) => numbers.to_vec(),
@@ -98,7 +101,7 @@ impl Snapshot {
     /// How many lines are in quarantine.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn quarantined(&mut self) -> Result<Quarantined, Error> {
         let counting = failed("counted the quarantine");
         let sql = format!(
@@ -111,10 +114,10 @@ impl Snapshot {
         Ok(Quarantined { conflicts, rejected, unseen })
     }
 
-    /// The hashes of lines that somebody has seen in quarantine and that are not there any more.
+    /// The hashes of lines that were marked as seen, but are not in the quarantine any more.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn seen_and_gone(&mut self) -> Result<Vec<String>, Error> {
         let gone = sqlx::query_scalar(
             "SELECT sha256 FROM quarantine_seen WHERE NOT EXISTS (SELECT 1 FROM quarantine \

@@ -1,4 +1,4 @@
-//! Reading entries: pages for `entries`, and the one snapshot that a replay reads from.
+//! Reads entries: pages for `entries`, and the one snapshot that a replay reads from.
 
 use std::sync::LazyLock;
 
@@ -24,7 +24,7 @@ impl Store {
     /// to what a single read would give.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn entries(
         &self,
         filter: &EntryFilter,
@@ -32,7 +32,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<StoredEntry>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT.as_str());
-        // One account is read along its chain, which is the same order and has an index.
+        // One account is read along its chain: the order is the same, and it has an index.
         let place = if filter.account.is_some() { "account_seq" } else { "rowid" };
         let (beyond, order) = match filter.order {
             Order::OldestFirst => (">", ""),
@@ -49,11 +49,12 @@ impl Store {
         Ok(rows.iter().map(stored_entry).collect())
     }
 
-    /// At most `limit` of an account's own entries. Numbers are given once and in order, so what is recorded between
-    /// two pages is on neither of those that were read newest first, and at the end of the others.
+    /// At most `limit` of an account's own entries. Numbers are given once and in order. So an entry that is
+    /// recorded between two pages comes at the end if the oldest are read first, and is on no later page if the
+    /// newest are read first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn own_entries(
         &self,
         account: &str,
@@ -80,7 +81,7 @@ impl Store {
     /// A snapshot: everything read from it is of one moment, whatever is written meanwhile.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let tx = self.pool.begin().await.map_err(failed("began to read"))?;
         Ok(Snapshot { tx })
@@ -96,7 +97,7 @@ pub(super) fn narrow<'a>(query: &mut QueryBuilder<'a, Sqlite>, filter: &'a Entry
         query.push(" AND exchange_id = ").push_bind(exchange);
     }
     days(query, filter.since, filter.until);
-    // Moments have one text each, of one length: their texts sort as they do.
+    // All texts of moments have one form and one length, so they sort as the moments do.
     if let Some(from) = filter.from {
         query.push(" AND occurred_at >= ").push_bind(from.to_string());
     }
@@ -105,7 +106,7 @@ pub(super) fn narrow<'a>(query: &mut QueryBuilder<'a, Sqlite>, filter: &'a Entry
     }
 }
 
-/// Narrows a question to days. Their texts sort as they do.
+/// Narrows a question to days. The texts of days sort as the days do.
 fn days(query: &mut QueryBuilder<'_, Sqlite>, since: Option<UtcDay>, until: Option<UtcDay>) {
     if let Some(since) = since {
         query.push(" AND utc_day >= ").push_bind(since.to_string());
@@ -122,10 +123,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The first name after `after` that any table has as an account, whether there is one or not.
+    /// The first name after `after` that any table has as an account's, even if no such account exists.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn next_account(&mut self, after: Option<&str>) -> Result<Option<String>, Error> {
         let is_after = if after.is_some() { ">" } else { ">=" };
         let sql = format!(
@@ -140,17 +141,17 @@ impl Snapshot {
     /// An account.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn account(&mut self, name: &str) -> Result<Option<AccountRow>, Error> {
         let sql = format!("{ACCOUNT} WHERE name = ?1");
         let row = sqlx::query(&sql).bind(name).fetch_optional(&mut *self.tx).await;
         row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("read an account"))
     }
 
-    /// At most `limit` entries of an account after the number `after`, by number.
+    /// At most `limit` entries of an account after the number `after`, in the order of numbers.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn entries(
         &mut self,
         account: &str,
@@ -163,10 +164,10 @@ impl Snapshot {
         Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
     }
 
-    /// An account's day totals as they stand, by UTC day.
+    /// An account's day totals as stored, each with its UTC day.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, Sum)>, Error> {
         let rows = sqlx::query_as::<_, (String, i64, i64)>(
             "SELECT utc_day, spent_carry, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day",
@@ -179,7 +180,7 @@ impl Snapshot {
     /// What an account's entries of a day cost on platform funding.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn spent(&mut self, account: &str, utc_day: UtcDay) -> Result<Sum, Error> {
         let spent = sqlx::query_as::<_, (i64, i64)>(
             "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
@@ -192,7 +193,7 @@ impl Snapshot {
     /// An account's last entry.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn last_entry(&mut self, account: &str) -> Result<Option<LastEntry>, Error> {
         let last = sqlx::query_as::<_, (i64, Option<String>)>(
             "SELECT recorded_at, exchange_id FROM credit_ledger WHERE account = ?1 \
@@ -202,10 +203,10 @@ impl Snapshot {
         Ok(last.map(|(ms, exchange_id)| LastEntry { recorded_at: from_ms(ms), exchange_id }))
     }
 
-    /// How many entries there are, counted without an index.
+    /// How many entries there are. The rows themselves are counted, not an index.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn entry_count(&mut self) -> Result<i64, Error> {
         let count = sqlx::query_scalar("SELECT count(*) FROM credit_ledger NOT INDEXED");
         count.fetch_one(&mut *self.tx).await.map_err(failed("counted entries"))
@@ -214,7 +215,7 @@ impl Snapshot {
     /// What SQLite itself finds wrong with the file, its indices included.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn damage(&mut self) -> Result<Vec<String>, Error> {
         let found = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *self.tx).await;
         let mut found: Vec<String> = found.map_err(failed("checked the file"))?;

@@ -1,4 +1,4 @@
-//! Adding up entries by their dimensions.
+//! Adds up entries by their dimensions.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{Sqlite, SqliteRow};
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::report::{Counts, Dimension};
 use crate::store::{EntryFilter, GroupSum};
 
-/// SQLite adds up in 64 bits, and fails beyond. So each column is added up in two parts, above and below this: each
-/// stays in range for a thousand million entries, whatever stands in them.
+/// SQLite adds up in 64 bits, and fails beyond. So each column is added up in two parts: its value divided by
+/// this, and the remainder. Each part's sum stays in range for a thousand million entries of any value.
 const PART: i128 = 1_000_000_000;
 
 /// What is added up, in this order.
@@ -39,11 +39,11 @@ fn column(dimension: Dimension) -> &'static str {
 }
 
 impl Snapshot {
-    /// Adds up the entries of each group and each rate card in it. `tell` hears them in the order of the groups' keys,
-    /// with the sums of a group's cards one after another.
+    /// Adds up the entries of each group and each rate card in it. `tell` gets the sums in the order of the
+    /// groups' keys, those of one group's cards one after another.
     ///
     /// # Errors
-    /// Where the store fails, or `tell` does.
+    /// If the store fails, or `tell` does.
     pub async fn groups(
         &mut self,
         by: &[Dimension],
@@ -61,7 +61,7 @@ impl Snapshot {
             sums.join(", ")
         ));
         narrow(&mut query, filter);
-        // By their places: a dimension may be an expression.
+        // The places of the dimensions in the query, since a dimension may be an expression.
         let places = (1..=keys.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
         query.push(format!(" GROUP BY {places} ORDER BY {places}"));
         let mut rows = query.build().fetch(&mut *self.tx);

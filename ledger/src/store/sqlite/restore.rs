@@ -1,7 +1,9 @@
-//! Restoring: a backup takes the place of a ledger's file, in an epoch above all that filters have heard of.
+//! Restores a backup: it takes the place of a ledger's file, with an epoch above all that filters have heard
+//! of.
 //!
-//! Filters know the replaced file's numbers, which are higher than the backup's; only a higher epoch tells them that
-//! the lower ones are true now. The replaced file is kept: it may be all that is left of what the backup lacks.
+//! Filters know the replaced file's numbers, which are higher than the backup's. Only a higher epoch tells them
+//! that the lower numbers are true now. The replaced file is kept: it may be all that is left of what the
+//! backup lacks.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,16 +19,17 @@ use super::{Store, failed};
 use crate::error::Error;
 use crate::store::{Began, Location, Open};
 
-/// How often, and how long apart, it is looked whether a file is still in use: a service may be about to end.
+/// How often to look whether a file is still in use, and how long to wait between two looks: a service may be
+/// about to end.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
-/// What SQLite keeps beside a database: the newest entries, and their index.
+/// The endings of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A ledger that was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The epoch that began with it.
+    /// The epoch that began with the restore.
     pub epoch: u64,
     /// How many entries the backup has.
     pub entries: i64,
@@ -34,16 +37,16 @@ pub struct Restored {
     pub replaced: Option<Replaced>,
 }
 
-/// The file whose place a backup took.
+/// The file that the backup has replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaced {
     /// Where it is now.
     pub path: PathBuf,
-    /// How many entries it has, where it can be read.
+    /// How many entries it has; none if it cannot be read.
     pub entries: Option<i64>,
 }
 
-/// What a file that is to be replaced says of itself, as far as it can be read.
+/// What a file that is to be replaced contains, as far as it can be read.
 #[derive(Default)]
 struct Former {
     epoch: u64,
@@ -54,9 +57,9 @@ struct Former {
 /// it is; a file that was there is moved aside.
 ///
 /// # Errors
-/// Where the backup is missing or no ledger of this program's schema or an older one, where the ledger's file is in use,
-/// and where files cannot be copied or moved. The ledger's file is where it was then, unless a move failed: the error says
-/// where it went.
+/// If the backup is missing, or is no ledger with this program's schema or an older one; if the ledger's file
+/// is in use; if files cannot be copied or moved. The ledger's file then stays where it was. Only if a move
+/// failed it may be elsewhere, and the error names the place.
 pub async fn restore(ledger: &Location, backup: &Path, now: Moment) -> Result<Restored, Error> {
     let target = ledger.path();
     check_backup(backup, target)?;
@@ -100,8 +103,8 @@ fn check_backup(backup: &Path, target: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes sure that nobody has a file open, and reads what it says of itself. What cannot be read is damaged, and may be
-/// why a backup is wanted.
+/// Makes sure that no other process has a file open, and reads its epoch and its number of entries. If they
+/// cannot be read, the file is damaged, which may be the reason for the restore.
 async fn former(target: &Path) -> Result<Former, Error> {
     let options = SqliteConnectOptions::new().filename(target);
     let Ok(mut connection) = options.connect().await else { return Ok(Former::default()) };
@@ -125,8 +128,8 @@ async fn former(target: &Path) -> Result<Former, Error> {
     Ok(former)
 }
 
-/// Whether others have a file open: only who is alone with it can leave its write-ahead log. That also folds the log
-/// into the file; `serve` begins one again.
+/// Whether another process has a file open: SQLite lets a connection switch the write-ahead log off only if it
+/// is the only one. That also folds the log into the file; `serve` begins a new log.
 async fn is_in_use(connection: &mut SqliteConnection) -> bool {
     match sqlx::query_scalar::<_, String>("PRAGMA journal_mode = DELETE").fetch_one(connection).await {
         Ok(mode) => mode != "delete",
@@ -134,7 +137,7 @@ async fn is_in_use(connection: &mut SqliteConnection) -> bool {
     }
 }
 
-/// Whether SQLite says that somebody else has the file.
+/// Whether this error means that another process has the file open.
 fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: i64 = 5;
     const SQLITE_LOCKED: i64 = 6;
@@ -163,12 +166,12 @@ pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Copies a database with the log that may lie beside it.
+/// Copies a database, with the log beside it if there is one.
 fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
     for ending in ["", "-wal"] {
         let (from, to) = (beside(from, ending), beside(to, ending));
         if ending.is_empty() || from.exists() {
-            // Not `fs::copy`: a backup that may only be read would make a ledger that may only be read.
+            // `fs::copy` would copy the permissions, too: a read-only backup would make a read-only ledger.
             let mut copy = fs::File::create(to)?;
             io::copy(&mut fs::File::open(from)?, &mut copy)?;
             copy.sync_all()?;
@@ -184,8 +187,8 @@ fn keep_permissions(of: &Path, on: &Path) -> io::Result<()> {
     }
 }
 
-/// Moves a database and all that lies beside it: another file's log would be taken for its own. Says whether there was
-/// one.
+/// Moves a database with all files beside it: SQLite would take a log that is left for the next file's. Gives
+/// whether there was a database.
 fn move_database(from: &Path, to: &Path) -> io::Result<bool> {
     for ending in BESIDE {
         present(fs::rename(beside(from, ending), beside(to, ending)))?;

@@ -1,5 +1,5 @@
-//! Where accounts stand. What is read together is of one moment, because a standing whose sum does not belong
-//! to its number would let a filter overspend a cap.
+//! Reads accounts' standings. The sum and the number of a standing are read at one moment: if they did not
+//! belong together, a filter could overspend a cap.
 
 use pax_gateway::base::account::Account;
 use pax_gateway::base::clock::{Moment, UtcDay};
@@ -15,18 +15,18 @@ use crate::error::Error;
 use crate::store::Credits;
 
 impl Store {
-    /// The account that a token's hash resolves to and its standing on a day: nothing where the token is unknown,
-    /// revoked or expired.
+    /// The account to which a token's hash resolves, with its standing on a day; nothing if the token is
+    /// unknown, revoked or expired.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn resolve(
         &self,
         sha256: &Digest,
         utc_day: UtcDay,
         now: Moment,
     ) -> Result<Option<Resolved>, Error> {
-        // One statement, so one moment.
+        // One statement reads at one moment.
         let row = sqlx::query(
             "SELECT name, tier, status, token_id, daily_cap_picopax, account_seq, spent_carry, spent_picopax, \
              (SELECT max(epoch) FROM epochs) AS epoch \
@@ -53,11 +53,11 @@ impl Store {
         row.and_then(|row| row.map(resolved).transpose()).map_err(failed("resolved a token"))
     }
 
-    /// Where accounts stand, in the order of `asks` and all at one moment; nothing for an account that there is
-    /// not.
+    /// The standings of accounts, in the order of `asks` and all at one moment; nothing for an account that
+    /// does not exist.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn standings(&self, asks: &[StandingAsk]) -> Result<Vec<Option<Standing>>, Error> {
         let mut tx = self.pool.begin().await.map_err(failed("began to read"))?;
         let mut standings = Vec::with_capacity(asks.len());
@@ -73,12 +73,12 @@ impl Store {
         Ok(standings)
     }
 
-    /// What an account may spend and has spent on a day; nothing where there is no such account.
+    /// What an account may spend and has spent on a day; nothing if there is no such account.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn credits(&self, account: &str, utc_day: UtcDay) -> Result<Option<Credits>, Error> {
-        // One statement, so one moment.
+        // One statement reads at one moment.
         let row = sqlx::query(
             "SELECT tier, status, balance_carry, balance_picopax, daily_cap_picopax, spent_carry, spent_picopax \
              FROM accounts \
@@ -98,8 +98,9 @@ impl Store {
     }
 }
 
-/// The standing of a row that has `account_seq` and `epoch`, and the day's total where anything was spent on it. The
-/// filter compares what was spent with a cap, which is an amount: one that is beyond all amounts is told as the largest.
+/// The standing from a row that has `account_seq`, `epoch` and, if anything was spent on the day, its total.
+/// The filter compares the total with a cap, which is an amount; so a total that is larger than any amount is
+/// told as the largest one.
 fn standing(row: &SqliteRow, utc_day: UtcDay) -> Result<Standing, sqlx::Error> {
     let account_seq: i64 = row.try_get("account_seq")?;
     let account_seq = u64::try_from(account_seq).map_err(|error| sqlx::Error::Decode(error.into()))?;

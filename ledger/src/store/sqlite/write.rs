@@ -33,17 +33,17 @@ pub struct Writer {
     connection: Option<SqliteConnection>,
 }
 
-/// What a transaction has in hand: the page of each account that it touches, or why there is none.
+/// The open pages of a transaction: that of each account that it touches, or why there is none.
 #[derive(Default)]
 struct Desk {
     pages: HashMap<String, Result<OpenPage, String>>,
-    /// The ledger's epoch, which is that of each standing.
+    /// The ledger's epoch, for each standing.
     epoch: u64,
 }
 
 struct OpenPage {
     page: Page,
-    /// The days whose total has been looked up, whether there was one or not.
+    /// The days whose total was looked up, even if there was none.
     days: HashSet<UtcDay>,
     touched: bool,
 }
@@ -53,17 +53,17 @@ impl Writer {
         Self { options, connection: None }
     }
 
-    /// Records lines in order, in one transaction. Answers each line; all are durable on return.
+    /// Records lines in order, in one transaction. Answers each line. All are durable on return.
     ///
     /// # Errors
-    /// Where the store fails: then nothing of it was kept.
+    /// If the store fails: then no line was kept.
     pub async fn record(&mut self, lines: &[Line], now: Moment) -> Result<Vec<DebitReply>, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.options.connect().await.map_err(failed("connected to write"))?,
         };
         let replies = record(&mut connection, lines, now).await.map_err(failed("recorded debits"))?;
-        // Only a connection that did its work is used again.
+        // Only a connection whose transaction succeeded is used again.
         self.connection = Some(connection);
         Ok(replies)
     }
@@ -83,7 +83,7 @@ async fn record(
     lines: &[Line],
     now: Moment,
 ) -> Result<Vec<DebitReply>, sqlx::Error> {
-    // Immediate: a transaction that reads first and writes later could find its snapshot stale.
+    // Immediate, because a transaction that first reads and then writes could find its snapshot stale.
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut desk = Desk { epoch: present(&mut *tx).await?, ..Desk::default() };
     let mut replies = Vec::with_capacity(lines.len());
@@ -112,7 +112,7 @@ async fn record_debit(
     let reject = |why: String| Rejected::new(&received.canonical, why);
     if let Some((canonical, account_seq)) = find(tx, &exchange_id).await? {
         if canonical == received.canonical {
-            // Where the account's page cannot be read, what it spent is not known either.
+            // If the account's page cannot be read, no standing is known either.
             let open = desk.open(tx, &received.debit.account, received.debit.utc_day).await?;
             let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day, epoch));
             return Ok(reply(&exchange_id, DebitOutcome::Duplicate, account_seq, standing));
@@ -137,7 +137,8 @@ async fn record_debit(
             let standing = standing(&open.page, received.debit.utc_day, epoch);
             Ok(reply(&exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
         }
-        // Only a database that was changed by hand refuses. The batch's other lines are not to wait for that.
+        // Only a database that was changed by hand refuses an entry. The other lines of the batch must not wait
+        // for that.
         Err(error) if is_refused(&error) => {
             let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
             quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await
@@ -147,7 +148,7 @@ async fn record_debit(
 }
 
 impl Desk {
-    /// The account's page, with the total of the day.
+    /// Opens the account's page, with the total of the day.
     async fn open(
         &mut self,
         tx: &mut Transaction<'_, Sqlite>,
@@ -283,7 +284,7 @@ async fn quarantine(
     Ok(DebitReply { exchange_id, outcome, account_seq: None, standing: None, message })
 }
 
-/// Where the account stands by its page, on a day whose total the page knows.
+/// The account's standing from its page, on a day whose total the page knows.
 fn standing(page: &Page, utc_day: UtcDay, epoch: u64) -> Option<Standing> {
     let account_seq = u64::try_from(page.account_seq).ok()?;
     let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default().nearest();
