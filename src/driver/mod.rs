@@ -296,6 +296,8 @@ fn take_off_what_stays_here(host: &impl Host, map: Map, headers: &[(String, Vec<
 #[cfg(test)]
 mod answer_test;
 #[cfg(test)]
+mod bodies_test;
+#[cfg(test)]
 mod host_calls_test;
 #[cfg(test)]
 mod request_test;
