@@ -303,9 +303,9 @@ fn a_debit_that_finds_no_room_after_its_vm_was_taken_for_dead_is_in_the_log_to_t
     // Another VM has taken its lane, and the ledger has been away for long.
     let mut lanes = Vec::new();
     native.around.shared.each("pax/2/lane/", |lane, _| lanes.push(lane.to_owned()));
-    lanes.iter().for_each(|lane| {
-        let _ = native.around.shared.set(&format!("pax/2/lane/{lane}"), &[9; 32]);
-    });
+    for lane in lanes {
+        native.around.shared.set(&format!("pax/2/lane/{lane}"), &[9; 32]);
+    }
     native.tick_after(1_000);
     assert!(told(&native, Level::Warn).iter().any(|line| line.starts_with("this VM was taken for dead")));
     native.around.shared.set("pax/outbox/tail", &SLOTS.to_le_bytes());

@@ -309,6 +309,8 @@ fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &[(String
 #[cfg(test)]
 mod answer_test;
 #[cfg(test)]
+mod bodies_test;
+#[cfg(test)]
 mod host_calls_test;
 #[cfg(test)]
 mod request_test;

@@ -315,8 +315,7 @@ impl Native {
         records
     }
 
-    /// The lines in the proxy's log since this was last asked.
-    #[must_use]
+    /// Takes the lines out of the proxy's log.
     pub fn told(&self) -> Vec<(host::Level, String)> {
         self.state.log.take()
     }
