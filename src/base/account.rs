@@ -1,4 +1,4 @@
-//! Accounts: whom we debit, as the ledger service tells the filter.
+//! Accounts: who is charged for calls, as the ledger service tells it to the filter.
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl Funding {
     }
 }
 
-/// An account, as a token resolves to it.
+/// The account that a token resolves to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its name.
@@ -65,12 +65,13 @@ pub struct Account {
     pub tier: Tier,
     /// Its status.
     pub status: Status,
-    /// The token that was resolved, by the ledger's id: not the token, not its hash.
+    /// The ledger's id of the token that was resolved: neither the token nor its hash.
     pub token_id: String,
-    /// How much it may spend in a UTC day, where that is not the rate card's default. Zero blocks.
+    /// How much it may spend in a UTC day, if that is not the rate card's default. Zero blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daily_cap_pax: Option<Pax>,
-    /// The newest version of a debit's canonical form that this program and the ledger both read; the filter writes it.
+    /// The newest version of a debit's canonical form that this program and the ledger both read. The filter
+    /// writes this version.
     #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
     pub canon_v: u32,
 }

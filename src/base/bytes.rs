@@ -1,8 +1,9 @@
-//! Numbers and texts as bytes, for what stands in shared data: little-endian, a text with its length in two bytes.
+//! Numbers and texts as the bytes that shared data holds. Numbers are little-endian; a text comes after its
+//! length, which has two bytes.
 
 use crate::base::pax::Pax;
 
-/// Reads off the front of bytes; nothing where they end early.
+/// Reads values off the front of bytes. A value that is cut off is none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes<'a>(&'a [u8]);
 
@@ -55,7 +56,7 @@ impl<'a> Bytes<'a> {
         str::from_utf8(self.take(usize::from(length))?).ok().map(str::to_owned)
     }
 
-    /// What may be missing: a byte of 0, or of 1 and the value.
+    /// A value that may be missing: a byte 0 if it is, else a byte 1 and then the value.
     pub(crate) fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.u8()? {
             0 => Some(None),
@@ -64,14 +65,14 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Writes a text: at most 65,535 bytes, more than any here has.
+/// Writes a text, up to 65,535 bytes of it. No text here is that long.
 pub(crate) fn put_text(into: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     into.extend_from_slice(&length.to_le_bytes());
     into.extend_from_slice(text.as_bytes().get(..usize::from(length)).unwrap_or_default());
 }
 
-/// Writes what may be missing.
+/// Writes a value that may be missing.
 pub(crate) fn put_optional<T>(into: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
     into.push(u8::from(value.is_some()));
     if let Some(value) = value {

@@ -1,4 +1,4 @@
-//! Time as the gateway tells it: milliseconds since 1970 in UTC, always handed in, never read here.
+//! Moments, ticks and UTC days. The caller hands every time in: no clock is read here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ const END_MS: u64 = 253_402_300_800_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
-/// A point on the monotonic clock, in milliseconds since some start that all VMs of a host share. It never goes back and
-/// nobody sets it, so every duration is measured on it; it names no day.
+/// A point on the monotonic clock, in milliseconds since a start that all VMs of a host share. This clock
+/// never goes back and nobody sets it, so every duration is measured on it. It knows no days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
 
@@ -54,7 +54,7 @@ impl fmt::Display for NotAMoment {
 impl std::error::Error for NotAMoment {}
 
 impl Moment {
-    /// A moment from milliseconds; what lies beyond the year 9999 becomes its last millisecond.
+    /// A moment from milliseconds. A moment after the year 9999 becomes the last millisecond of that year.
     #[must_use]
     pub const fn from_ms(ms: u64) -> Self {
         Self(if ms < END_MS { ms } else { END_MS.saturating_sub(1) })
@@ -72,7 +72,7 @@ impl Moment {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
-    /// The milliseconds since `earlier`; zero where it is not earlier.
+    /// The milliseconds since `earlier`; zero if it is not earlier.
     #[must_use]
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -104,7 +104,7 @@ impl Tick {
         Self(self.0.saturating_add(ms))
     }
 
-    /// The milliseconds since `earlier`; zero where it is not earlier.
+    /// The milliseconds since `earlier`; zero if it is not earlier.
     #[must_use]
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -121,7 +121,7 @@ impl UtcDay {
     /// Days since 1970-01-01.
     #[must_use]
     pub fn days(self) -> u32 {
-        // A moment ends with the year 9999: fewer than three million days.
+        // No moment is after the year 9999: that is fewer than three million days.
         u32::try_from(self.days).unwrap_or(u32::MAX)
     }
 
@@ -155,7 +155,7 @@ impl UtcDay {
         (year, month, day)
     }
 
-    /// The inverse of [`UtcDay::civil`]; nothing where there is no such date from 1970 on.
+    /// The inverse of [`UtcDay::civil`]; none if there is no such date from 1970 on.
     #[allow(clippy::arithmetic_side_effects, reason = "year, month and day have at most four digits")]
     fn from_civil(year: u64, month: u64, day: u64) -> Option<Self> {
         if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -167,7 +167,7 @@ impl UtcDay {
         let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
         let date = Self { days: (era * 146_097 + day_of_era).checked_sub(719_468)? };
-        // 31 April is 1 May by this arithmetic: only a real date comes back as itself.
+        // This arithmetic turns 31 April into 1 May: only a real date comes back unchanged.
         (date.civil() == (year, month, day)).then_some(date)
     }
 }
@@ -205,7 +205,7 @@ impl AsText for Moment {
     }
 }
 
-/// Numbers of a fixed width, each after its sign.
+/// Writes numbers of a fixed width, each after its separator.
 fn put_parts<const N: usize>(to: &mut Vec<u8>, parts: [(u8, u64, usize); N]) {
     for (before, number, width) in parts {
         to.push(before);

@@ -1,4 +1,4 @@
-//! The exchange's id: a UUIDv7 made of the clock and the host's random bytes.
+//! The exchange's id: a UUIDv7 made from the clock and the host's random bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use crate::base::clock::Moment;
 use crate::base::text::{AsText, by_text, hex};
 
-/// The idempotency key of an exchange, everywhere. Its text is the usual one of a UUID, in lowercase.
+/// The idempotency key of an exchange, everywhere. Its text is the usual text of a UUID, in lowercase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId([u8; 16]);
 
 impl ExchangeId {
-    /// A UUIDv7 (RFC 9562): 48 bits of milliseconds, then the host's random bits. Never clock and counter:
-    /// two workers would make the same one.
+    /// A UUIDv7 (RFC 9562): 48 bits of milliseconds, then the host's random bits. A counter in their place
+    /// would not do: two workers would make the same id.
     #[must_use]
     pub fn new(now: Moment, random: [u8; 10]) -> Self {
         let [_, _, a, b, c, d, e, f] = now.ms().to_be_bytes();
@@ -22,8 +22,8 @@ impl ExchangeId {
     }
 }
 
-/// The last eight bytes of an exchange's id: 62 of the host's random bits, and enough to tell the open exchanges
-/// of one account apart.
+/// The last eight bytes of an exchange's id: 62 of the host's random bits. They are enough to tell the open
+/// exchanges of one account apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag(pub u64);
 
@@ -34,7 +34,7 @@ impl ExchangeId {
         &self.0
     }
 
-    /// An id from its bytes; nothing where they are no UUIDv7.
+    /// An id from its bytes; none if they are no UUIDv7.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
@@ -90,7 +90,7 @@ impl FromStr for ExchangeId {
             let low = nibbles.next().ok_or(NotAnExchangeId)??;
             *place = high << 4 | low;
         }
-        // Written again, it must be the same: that settles length and dashes.
+        // The id written again must be the same text: this checks the length and the dashes.
         Self::from_bytes(bytes).filter(|id| id.to_string() == text).ok_or(NotAnExchangeId)
     }
 }

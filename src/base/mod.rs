@@ -1,6 +1,6 @@
-//! Words and units that everything else speaks in: money, time, ids, text, JSON, and every way to say no.
+//! The words and units that all other rooms use: money, time, ids, text, JSON, and every way to say no.
 //!
-//! Floor 1: imports nothing of this crate but itself.
+//! Floor 1: imports nothing else of this crate.
 
 pub mod account;
 pub(crate) mod bytes;

@@ -6,8 +6,8 @@
 //! | [`Rate`] | 10⁻⁹ PAX per million tokens | 0 to 1.8 × 10¹⁰ PAX |
 //! | [`Usd`] | 10⁻¹² US dollars | 0 to 10⁹ dollars |
 //!
-//! Rounding happens where a card's dollars become PAX ([`Rate::derive`], 9 decimals; [`Pax::derive`], 12) and where a
-//! bill is closed ([`Bill::total`], 12 decimals); always half up.
+//! Rounding happens when a card's dollars become PAX ([`Rate::derive`], 9 decimals; [`Pax::derive`], 12) and
+//! when a bill is closed ([`Bill::total`], 12 decimals); always half up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -82,7 +82,7 @@ fn put_scaled(to: &mut Vec<u8>, negative: bool, units: u128, decimals: u32) {
     if negative {
         to.push(b'-');
     }
-    // What a call costs fits 64 bits, which WebAssembly divides in one step.
+    // The cost of a call fits 64 bits, and WebAssembly divides 64 bits in one step.
     if let (Ok(units), Some(scale)) = (u64::try_from(units), 10u64.checked_pow(decimals)) {
         put_decimal(to, units.checked_div(scale).unwrap_or(0), 0);
         to.push(b'.');
@@ -139,19 +139,19 @@ impl Pax {
     /// An amount of US dollars ÷ `pax_usd`, rounded half up to 12 decimals.
     ///
     /// # Errors
-    /// [`AmountError::OutOfRange`] where `pax_usd` is zero or the amount does not fit.
+    /// [`AmountError::OutOfRange`] if `pax_usd` is zero or the amount does not fit.
     pub fn derive(usd: Usd, pax_usd: Usd) -> Result<Self, AmountError> {
         let picopax = usd.over(pax_usd, 1_000_000_000_000).and_then(|picopax| i64::try_from(picopax).ok());
         picopax.map(Self).ok_or(AmountError::OutOfRange)
     }
 
-    /// The sum, or nothing where it leaves the range.
+    /// The sum, or none if it leaves the range.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// The difference, or nothing where it leaves the range.
+    /// The difference, or none if it leaves the range.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
@@ -177,7 +177,7 @@ impl FromStr for Pax {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Usd(u128);
 
-/// 10⁹ dollars in units of 10⁻¹²: above that a price is a mistake, and below it no arithmetic overflows.
+/// 10⁹ dollars in units of 10⁻¹². A higher price is a mistake, and up to this one no arithmetic overflows.
 const USD_MAX: i128 = 1_000_000_000_000_000_000_000;
 
 impl Usd {
@@ -233,7 +233,7 @@ impl Rate {
     /// USD per million tokens ÷ `pax_usd`, rounded half up to 9 decimals.
     ///
     /// # Errors
-    /// [`AmountError::OutOfRange`] where `pax_usd` is zero or the rate does not fit.
+    /// [`AmountError::OutOfRange`] if `pax_usd` is zero or the rate does not fit.
     pub fn derive(usd_per_mtok: Usd, pax_usd: Usd) -> Result<Self, AmountError> {
         let rate = usd_per_mtok.over(pax_usd, 1_000_000_000).and_then(|rate| u64::try_from(rate).ok());
         rate.map(Self).ok_or(AmountError::OutOfRange)
@@ -272,7 +272,7 @@ impl Tokens {
     /// No tokens.
     pub const ZERO: Self = Self(0);
 
-    /// The difference, zero where `other` is larger.
+    /// The difference, zero if `other` is larger.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -311,8 +311,8 @@ impl Bill {
         self.femtopax = sum;
     }
 
-    /// The sum, rounded half up to 12 decimals as PostgreSQL's `round(numeric, 12)`; nothing where it does
-    /// not fit a [`Pax`].
+    /// The sum, rounded half up to 12 decimals like PostgreSQL's `round(numeric, 12)`; none if it does not
+    /// fit a [`Pax`].
     #[must_use]
     pub fn total(self) -> Option<Pax> {
         if self.overflowed {

@@ -1,19 +1,19 @@
-//! How long a call takes, on the monotonic clock.
+//! How long a call takes, measured on the monotonic clock.
 
 use crate::base::clock::Tick;
 
-/// How long a call took, in milliseconds on the monotonic clock from when its request was forwarded.
+/// How long a call took, in milliseconds on the monotonic clock, counted from when its request was forwarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lasted {
-    /// Until the answer's first byte; none where there was none.
+    /// Until the answer's first byte; none if no byte came.
     pub first_byte_ms: Option<u64>,
-    /// Until the first visible text, or the end where none came.
+    /// Until the first visible text, or until the end if no text came.
     pub unseen_ms: Option<u64>,
-    /// Until the end; none where that is not known.
+    /// Until the end; none if that is not known.
     pub duration_ms: Option<u64>,
 }
 
-/// Runs from when a request is forwarded.
+/// Measures a call from the tick at which its request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {
     forwarded: Tick,
@@ -22,29 +22,29 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Starts one.
+    /// Starts a stopwatch.
     #[must_use]
     pub const fn start(forwarded: Tick) -> Self {
         Self { forwarded, first_byte: None, first_text: None }
     }
 
-    /// The answer's head is there.
+    /// Notes that the answer's head has come.
     pub fn answered(&mut self, now: Tick) {
         self.first_byte.get_or_insert(now);
     }
 
-    /// Visible text is there.
+    /// Notes that visible text has come.
     pub fn has_text(&mut self, now: Tick) {
         self.first_text.get_or_insert(now);
     }
 
-    /// Whether visible text was there.
+    /// Whether visible text has come.
     #[must_use]
     pub const fn saw_text(&self) -> bool {
         self.first_text.is_some()
     }
 
-    /// How long all of it took, now that it is over.
+    /// How long the call took, now that it is over.
     #[must_use]
     pub fn stop(&self, now: Tick) -> Lasted {
         let since = |tick: Tick| tick.since_ms(self.forwarded);

@@ -1,15 +1,16 @@
-//! A document an operator wrote (a rate card, the configuration), read with the path of every mistake.
+//! Reads a document that an operator wrote (a rate card, the configuration), and gives the path of every
+//! mistake.
 //!
-//! Reading goes on after a mistake, so that one run names them all. Keys that no one asked for, and keys that
-//! stand twice, are mistakes too. Numbers with a fraction or an exponent are kept apart from whole ones:
-//! nothing here ever holds a float.
+//! Reading goes on after a mistake, so that one run names them all. An unknown key is a mistake, and so is a
+//! key that occurs twice. A number with a fraction or an exponent is kept apart from whole numbers: nothing
+//! here ever holds a float.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 
-/// A JSON value with its members in order, doubles included.
+/// A JSON value. An object's members are in order, and one key may occur twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// `null`
@@ -18,7 +19,7 @@ pub enum Node {
     Bool(bool),
     /// A whole number from 0.
     Whole(u64),
-    /// Any other number: never what a card or a configuration wants.
+    /// Any other number: no field of a card or a configuration takes one.
     OtherNumber,
     /// A string.
     Text(String),
@@ -41,7 +42,7 @@ impl Node {
     }
 }
 
-/// One mistake: where, and what to do.
+/// One mistake: where it is, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The path of the value, such as `models.gpt-oss-120b.usd_per_mtok.input`.
@@ -61,15 +62,15 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(pub Vec<Mistake>);
 
 impl Mistakes {
-    /// Notes one more.
+    /// Adds one more.
     pub fn add(&mut self, path: &str, what: impl Into<String>) {
         self.0.push(Mistake { path: path.to_owned(), what: what.into() });
     }
 
-    /// The value, where there was no mistake.
+    /// The value, if there was no mistake.
     ///
     /// # Errors
-    /// All mistakes; also where there is no value to give, which a mistake will have said.
+    /// All mistakes. Also if there is no value: then one of the mistakes tells why.
     pub fn or<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -93,7 +94,7 @@ impl std::error::Error for Mistakes {}
 /// Parses a document.
 ///
 /// # Errors
-/// One mistake, with line and column, where the text is not JSON.
+/// One mistake, with line and column, if the text is not JSON.
 pub fn parse(text: &str) -> Result<Node, Mistakes> {
     serde_json::from_str(text).map_err(|error| {
         let mut mistakes = Mistakes::default();
@@ -102,18 +103,18 @@ pub fn parse(text: &str) -> Result<Node, Mistakes> {
     })
 }
 
-/// The members of an object, taken out one by one; [`Fields::finish`] names those that nobody took.
+/// The members of an object, taken out one by one. [`Fields::finish`] reports those that are left.
 pub struct Fields {
     path: String,
     members: Vec<(String, Node)>,
-    /// Whether it was an object: of what is none, no member is missing.
+    /// Whether the value was an object. If it was none, its members are not reported as missing.
     is_object: bool,
-    /// What was asked for, so that a misspelt key is told the right ones.
+    /// The keys that were asked for: the mistake about an unknown key lists them.
     asked: Vec<String>,
 }
 
 impl Fields {
-    /// The members of `node`; none and a mistake where it is no object.
+    /// The members of `node`. If it is no object, there are none, and a mistake is added.
     pub fn of(node: Node, path: &str, mistakes: &mut Mistakes) -> Self {
         let (all, is_object) = match node {
             Node::Object(members) => (members, true),
@@ -184,7 +185,7 @@ impl Fields {
         whole(node, &self.path(key), range, mistakes)
     }
 
-    /// Takes a whole number within `range`, or the default where it is absent.
+    /// Takes a whole number within `range`, or the default if it is absent.
     pub fn whole_or(
         &mut self,
         key: &str,
@@ -198,7 +199,7 @@ impl Fields {
         }
     }
 
-    /// Takes a string that `T` reads.
+    /// Takes a string and has `T` read it.
     pub fn parsed<T>(&mut self, key: &str, mistakes: &mut Mistakes) -> Option<T>
     where
         T: std::str::FromStr,
@@ -214,7 +215,7 @@ impl Fields {
         flag(node, &self.path(key), mistakes)
     }
 
-    /// Takes `true` or `false`, or the default where it is absent.
+    /// Takes `true` or `false`, or the default if it is absent.
     pub fn flag_or(&mut self, key: &str, default: bool, mistakes: &mut Mistakes) -> Option<bool> {
         match self.optional(key) {
             Some(node) => flag(node, &self.path(key), mistakes),
@@ -222,7 +223,7 @@ impl Fields {
         }
     }
 
-    /// Takes all members left, in the order of the file: key, path and value of each.
+    /// Takes all members that are left, in the order of the file: key, path and value of each.
     pub fn rest(self) -> impl Iterator<Item = (String, String, Node)> {
         let path = self.path;
         self.members.into_iter().map(move |(key, node)| {
@@ -231,7 +232,7 @@ impl Fields {
         })
     }
 
-    /// Names every member that nobody took.
+    /// Reports every member that is left.
     pub fn finish(self, mistakes: &mut Mistakes) {
         for (key, _) in &self.members {
             let known = self.asked.join(", ");
@@ -243,7 +244,7 @@ impl Fields {
 /// The path of a member of the object at `path`.
 #[must_use]
 pub fn join(path: &str, key: &str) -> String {
-    // A key that would not show, or would break the line, is quoted.
+    // A key that would be invisible, or would break the line, is quoted.
     let quoted = key.is_empty() || key.chars().any(char::is_control);
     let key = if quoted { format!("{key:?}") } else { key.to_owned() };
     if path.is_empty() { key } else { format!("{path}.{key}") }

@@ -1,17 +1,17 @@
-//! Values whose text is exact, as money must be: written as their [`AsText`] and read by their `FromStr`.
+//! Values with an exact text, as money must have one: [`AsText`] writes it, and `FromStr` reads it.
 
-/// Whether a character steers the terminal of whoever reads it: beside control characters those that part lines, or turn the
-/// direction of what follows.
+/// Whether a character can steer the reader's terminal: a control character, or one that breaks lines or
+/// turns the direction of the text after it.
 #[must_use]
 pub fn steers_terminal(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A value with one text, all of it ASCII. Ids, amounts and times are written some twenty times a call, and the
+/// A value with exactly one text, all of it ASCII. A call writes some twenty ids, amounts and times, and the
 /// machinery of `Display` took longer than making their digits.
 pub trait AsText {
-    /// Writes the text at the end of what is there.
+    /// Appends the text to `to`.
     fn put(&self, to: &mut Vec<u8>);
 
     /// The text.
@@ -22,7 +22,7 @@ pub trait AsText {
     }
 }
 
-/// Implements `Display`, `Serialize` and `Deserialize` by the text.
+/// Implements `Display` and `Serialize` with the value's text, and `Deserialize` with its `FromStr`.
 macro_rules! by_text {
     ($($name:ty),+) => {$(
         impl std::fmt::Display for $name {
@@ -48,8 +48,8 @@ macro_rules! by_text {
 
 pub(crate) use by_text;
 
-/// The two lowercase hexadecimal digits of a byte. Ids and digests are written on every call, and formatting
-/// them byte by byte took longer than pricing it.
+/// The two lowercase hexadecimal digits of a byte. A call writes several ids and digests, and formatting them
+/// byte by byte took longer than pricing the call.
 pub(crate) const fn hex(byte: u8) -> [u8; 2] {
     const fn digit(nibble: u8) -> u8 {
         if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) }
@@ -60,13 +60,13 @@ pub(crate) const fn hex(byte: u8) -> [u8; 2] {
 /// The longest decimal number of 64 bits.
 pub(crate) const DECIMAL_MAX: usize = 20;
 
-/// A number in decimal. Numbers are written some thirty times a call, and `format!` takes a hundred instructions to
-/// begin with.
+/// A number in decimal. A call writes some thirty numbers, and `format!` takes a hundred instructions before
+/// it begins.
 pub(crate) fn decimal(number: u64, digits: &mut [u8; DECIMAL_MAX]) -> &str {
     str::from_utf8(decimal_bytes(number, 0, digits)).unwrap_or_default()
 }
 
-/// Writes a number in decimal at the end of what is there, with zeros before it up to `width` digits.
+/// Appends a number in decimal, with zeros before it up to `width` digits.
 pub(crate) fn put_decimal(to: &mut Vec<u8>, number: u64, width: usize) {
     to.extend_from_slice(decimal_bytes(number, width, &mut [0; DECIMAL_MAX]));
 }
@@ -84,7 +84,7 @@ fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &
     digits.get(DECIMAL_MAX.saturating_sub(used)..).unwrap_or_default()
 }
 
-/// Whether a text can name a slot.
+/// Whether a text can be the name of a slot.
 #[must_use]
 pub fn is_slot_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');

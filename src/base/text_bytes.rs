@@ -1,4 +1,4 @@
-//! How much text there is: what an estimate counts, added up while a body passes.
+//! How much text a body has, counted while the body passes. Estimates are made from it.
 
 use crate::base::json::text::not_ascii;
 
@@ -12,7 +12,7 @@ pub struct TextBytes {
 }
 
 impl TextBytes {
-    /// Counts these bytes in.
+    /// Adds these bytes.
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -21,13 +21,13 @@ impl TextBytes {
         self.other = self.other.saturating_add(other);
     }
 
-    /// So many bytes of which nothing is known: they count as ASCII.
+    /// This many bytes whose content is not known: they count as ASCII.
     #[must_use]
     pub const fn unread(bytes: u64) -> Self {
         Self { ascii: bytes, other: 0 }
     }
 
-    /// Whether there is none.
+    /// Whether there is no text.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.ascii == 0 && self.other == 0
@@ -39,19 +39,19 @@ impl TextBytes {
         if self.all() < other.all() { other } else { self }
     }
 
-    /// At most so many bytes of each kind.
+    /// This text, cut to at most this many bytes of each kind.
     #[must_use]
     pub fn at_most(self, bytes: u64) -> Self {
         Self { ascii: self.ascii.min(bytes), other: self.other.min(bytes) }
     }
 
-    /// Adds other text.
+    /// Both texts together.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
         Self { ascii: self.ascii.saturating_add(more.ascii), other: self.other.saturating_add(more.other) }
     }
 
-    /// All of them.
+    /// The bytes of both kinds together.
     #[must_use]
     pub const fn all(self) -> u64 {
         self.ascii.saturating_add(self.other)

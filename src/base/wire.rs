@@ -1,16 +1,17 @@
-//! What filter and ledger say to each other, over the ledger's internal listener.
+//! What filter and ledger send each other over the ledger's internal listener.
 //!
 //! | call | body | answer |
 //! | --- | --- | --- |
 //! | `POST` [`RESOLVE_PATH`] | [`ResolveRequest`] | 200 [`Resolved`], 404 unknown, revoked or expired |
 //! | `POST` [`STANDINGS_PATH`] | [`StandingsRequest`] | 200 [`StandingsReply`], item by item |
-//! | `POST` [`CARDS_PATH`] | [`CardsRequest`] | 200 [`CardsReply`]; 409 another card has one's version, 400 one cannot be read |
+//! | `POST` [`CARDS_PATH`] | [`CardsRequest`] | 200 [`CardsReply`]; 409 a version is another card's, 400 a card cannot be read |
 //! | `POST` [`DEBITS_PATH`] | canonical debits, one a line ([`crate::debit::frozen`]) | 200 [`DebitReplies`], item by item |
 //!
-//! Callers' own requests for their balance and entries go to the ledger's public listener, which Envoy routes to;
-//! the filter says there who calls, by [`IDENTITY_HEADER`].
+//! A caller's own request for its balance or entries goes to the ledger's public listener, to which Envoy
+//! routes it. The filter names the account in [`IDENTITY_HEADER`].
 //!
-//! Unknown fields of an answer are passed over, so that a ledger can be updated before its filters.
+//! The filter passes over fields of an answer that it does not know, so that a ledger can be updated before
+//! its filters.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,19 +20,19 @@ use crate::base::clock::UtcDay;
 use crate::base::digest::Digest;
 use crate::base::pax::Pax;
 
-/// The versions of a debit's canonical form that this program reads, and the newest of which it writes if the ledger
-/// reads it too.
+/// The versions of a debit's canonical form that this program reads. The filter writes the newest of them
+/// that the ledger reads too.
 pub const CANON_VERSIONS: [u32; 2] = [1, 2];
 /// Resolves a token.
 pub const RESOLVE_PATH: &str = "/internal/v1/resolve";
-/// The code of its answer where nobody has the token.
+/// The code of the ledger's answer if no account has the token.
 pub const UNKNOWN_TOKEN: &str = "unknown_token";
-/// Tells where accounts stand.
+/// Tells the standings of accounts.
 pub const STANDINGS_PATH: &str = "/internal/v1/standings";
 /// The most accounts that one [`StandingsRequest`] asks for.
 pub const STANDINGS_MAX: usize = 256;
-/// Whose balance or entries are asked for, on the ledger's public listener: set by the filter, which lets nothing
-/// of the caller's own head through.
+/// The account whose balance or entries are asked for, on the ledger's public listener. The filter sets it. A
+/// header of this name from the caller never goes on.
 pub const IDENTITY_HEADER: &str = "x-pax-account";
 /// Records debits.
 pub const DEBITS_PATH: &str = "/internal/v1/debits";
@@ -39,7 +40,7 @@ pub const DEBITS_PATH: &str = "/internal/v1/debits";
 /// Makes cards known to the ledger, which keeps them for ever.
 pub const CARDS_PATH: &str = "/internal/v1/cards";
 
-/// Makes cards known: all of them, or with an error none.
+/// Makes cards known to the ledger: all of them, or none if it answers with an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CardsRequest<'a> {
     /// The texts of the cards' files, byte for byte.
@@ -58,19 +59,19 @@ pub struct CardsReply {
 pub struct ResolveRequest {
     /// SHA-256 of the token; the token itself never leaves the filter.
     pub token_sha256: Digest,
-    /// The filter's UTC day: the one whose spending it wants to know.
+    /// The UTC day of the filter's clock: the filter asks for the spending on this day.
     pub utc_day: UtcDay,
 }
 
-/// Whose token it is, and where the account stands.
+/// The account that a token belongs to, and its standing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     /// The account.
     pub account: Account,
     /// Its spending on the day that was asked for.
     pub standing: Standing,
-    /// The versions of a debit's canonical form that the ledger reads. Ledgers that know no other than the first do not
-    /// say.
+    /// The versions of a debit's canonical form that the ledger reads. A ledger that reads the first version
+    /// only does not send this field.
     #[serde(default = "first_version")]
     pub canon_v: Vec<u32>,
 }
@@ -89,76 +90,78 @@ impl Resolved {
     }
 }
 
-/// What an account has spent on a day, by its entries up to a number. Of two standings of one epoch the one with the
-/// higher number is the later one; of two epochs, the higher one's is, whatever the numbers are.
+/// What an account has spent on a day, counted over its entries up to a number. Of two standings the one with
+/// the higher epoch is the later one, whatever the numbers are. If the epochs are equal, it is the one with
+/// the higher number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The UTC day.
     pub utc_day: UtcDay,
     /// What the account's entries of that day cost on platform funding.
     pub spent_pax: Pax,
-    /// The number of the account's last entry, of whatever day; 0 where it has none.
+    /// The number of the account's last entry, on whatever day; 0 if it has none.
     pub account_seq: u64,
-    /// The ledger's epoch. A ledger begins a higher one whenever it starts and whenever it is restored from a backup,
-    /// whose numbers are lower than those that were told before. 0 where the ledger is too old to say.
+    /// The ledger's epoch. A ledger begins a higher one whenever it starts and whenever it is restored from a
+    /// backup: the numbers in a backup are lower than those that the ledger told before. 0 if the ledger is
+    /// too old to send one.
     #[serde(default)]
     pub epoch: u64,
 }
 
-/// Asks where accounts stand.
+/// Asks for the standings of accounts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StandingsRequest {
     /// At most [`STANDINGS_MAX`].
     pub asks: Vec<StandingAsk>,
 }
 
-/// Asks where one account stands.
+/// Asks for the standing of one account.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StandingAsk {
-    /// Its name.
+    /// The account's name.
     pub account: String,
     /// The filter's UTC day.
     pub utc_day: UtcDay,
 }
 
-/// Where accounts stand, in the order in which they were asked for; none for an account that there is not.
+/// The standings of accounts, in the order of the asks; none for an account that does not exist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StandingsReply {
     /// One for each ask.
     pub standings: Vec<Option<Standing>>,
 }
 
-/// What became of a debit. But for [`DebitOutcome::Unsupported`] it need not be sent again, whatever it is.
+/// What became of a debit. Only a debit that is [`DebitOutcome::Unsupported`] must be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DebitOutcome {
     /// It is an entry now.
     Recorded,
-    /// It was one already, to the byte.
+    /// It was an entry already, equal to the byte.
     Duplicate,
-    /// The exchange has an entry of other bytes: quarantined.
+    /// The exchange has an entry with other bytes: quarantined.
     Conflict,
     /// It is no debit that the ledger can record: quarantined.
     Rejected,
-    /// It is of a version that the ledger does not read yet: it is to be kept, and sent again later.
+    /// The ledger does not read its version yet: the filter keeps it, and sends it again later.
     Unsupported,
 }
 
 /// What became of one debit of a batch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DebitReply {
-    /// The debit's exchange; empty where it could not be read.
+    /// The debit's exchange; empty if it could not be read.
     pub exchange_id: String,
     /// What became of it.
     pub outcome: DebitOutcome,
-    /// The entry's place in the account's chain, where there is an entry.
+    /// The entry's place in the account's chain, if there is an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_seq: Option<u64>,
-    /// Where the account stands on the debit's day, with this debit in it; the number is that of the last entry
-    /// that it counts. There where there is an entry.
+    /// The account's standing on the debit's day, with this debit in it. Its number is that of the last entry
+    /// that it counts. Present if there is an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
-    /// Why not, for the operator.
+    /// Why the debit is no new entry, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -1,15 +1,17 @@
-//! Which options a request may bring on platform funding: a list, and whatever is not on it is refused by name.
+//! Which options a request may bring on platform funding: those on a list. An option that is not on the list
+//! is refused, and the refusal names it.
 //!
-//! Providers, and the servers that people run themselves, take options that multiply the work of a call, override its
-//! maximum, or buy what no card prices, and each release brings new ones: a list of what to refuse would never be
-//! complete. So every provider is sent the options that are common to all, and its own as the operator lists them
-//! (`providers.NAME.options`). Where the caller's own key pays, nothing of this holds.
+//! Providers, and the servers that people run themselves, take options that multiply the work of a call,
+//! override its maximum, or buy what no card prices. Each of their releases brings new ones: a list of what
+//! to refuse would never be complete. So every provider is sent the options that are common to all, and of
+//! its own options those that the operator lists (`providers.NAME.options`). If the caller's own key pays,
+//! none of this applies.
 
 use crate::base::json::reader::KEY_KEPT;
 use crate::dialect::usage::Mode;
 
-/// What every provider is sent with a chat call, or passes over: none of it changes a price or a bound, or the gateway
-/// reads it and prices it.
+/// The options of a chat call that every provider is sent; a provider passes over one that it does not know.
+/// An option here changes neither a price nor a bound, or the gateway reads it and prices it.
 pub(crate) const CHAT: &[&str] = &[
     "model",
     "messages",
@@ -53,8 +55,9 @@ pub(crate) const CHAT: &[&str] = &[
 /// The same for embeddings.
 const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format", "dimensions", "user"];
 
-/// What no operator can let pass, because it makes a provider do, or charge, what the gateway did not price: another
-/// maximum, more answers than are reserved for, another model, a prompt that is not in the body, a hosted tool.
+/// The options that no operator can let pass. With one of them a provider does, or charges, what the gateway
+/// did not price: another maximum, more answers than are reserved for, another model, a prompt that is not in
+/// the body, a hosted tool.
 pub(crate) const NEVER: &[&str] = &[
     "n_predict",
     "n_cmpl",
@@ -93,9 +96,10 @@ pub(crate) const NEVER: &[&str] = &[
     "input",
 ];
 
-/// How long something is to stay in the provider's cache: the card says whether that is priced.
+/// The option that sets how long something stays in the provider's cache: the card tells whether that is
+/// priced.
 pub(crate) const CACHE_LIFE: &str = "cache_control.ttl";
-/// How long the whole prompt is to stay there.
+/// The option that sets how long the whole prompt stays there.
 pub(crate) const CACHE_RETENTION: &str = "prompt_cache_retention";
 
 /// Whether every provider is sent this key.
@@ -103,18 +107,18 @@ pub(crate) fn is_common(mode: Mode, key: &[u8]) -> bool {
     let common = match mode {
         Mode::Chat => CHAT,
         Mode::Embeddings => EMBEDDINGS,
-        // No route yet: nothing is sent on.
+        // No route yet: no option is sent.
         Mode::Completions | Mode::Responses => &[],
     };
     common.iter().any(|name| name.as_bytes() == key)
 }
 
-/// Whether an operator may let a provider be sent this option.
+/// Whether an operator may list this option for a provider.
 ///
 /// # Errors
 /// Why not, for the operator.
 pub(crate) fn may_be_listed(name: &str) -> Result<(), &'static str> {
-    // `nPredict` and `N_PREDICT` are `n_predict` to some server.
+    // Some servers take `nPredict` and `N_PREDICT` for `n_predict`.
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
     };

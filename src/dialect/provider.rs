@@ -16,13 +16,14 @@ pub struct Provider {
     pub cluster: String,
     /// `:authority` of calls.
     pub authority: String,
-    /// What stands before `/chat/completions`.
+    /// What comes before `/chat/completions` in its paths.
     pub base_path: String,
     /// How it reports usage in a stream.
     pub stream_usage: StreamUsage,
     /// How its raw usage is read.
     pub usage_rules: Rules,
-    /// Which field of a request it reads as the output maximum. In no other field a maximum counts.
+    /// The field of a request in which it reads the output maximum. A maximum in another field does not
+    /// count.
     pub output_maximum: OutputMaximum,
     /// Where it stops if it is told no maximum.
     pub stops_at: StopsAt,
@@ -33,13 +34,13 @@ pub struct Provider {
     pub options: Vec<String>,
     /// How a caller's own key is sent.
     pub credential: Credential,
-    /// Whether it takes callers' own keys: only a provider that charges the key itself. A server of the operator's own
-    /// that asks for no key would be free to everybody.
+    /// Whether it takes callers' own keys. Only a provider that charges the key itself may: a server of the
+    /// operator's own that asks for no key would be free to everybody.
     pub own_keys: bool,
-    /// Whether its models are served on platform funding. Not where Envoy has no key of the platform's for it: it would refuse every
-    /// such call.
+    /// Whether its models are served on platform funding. Not if Envoy has no key of the platform's for it:
+    /// the provider would refuse every such call.
     pub platform_funding: bool,
-    /// The ids of models that it serves though no card prices them; see [`Provider::serves`].
+    /// Patterns of the ids of models that it serves though no card prices them; see [`Provider::serves`].
     pub model_patterns: Vec<String>,
 }
 
@@ -52,27 +53,28 @@ pub enum StreamUsage {
     Always,
 }
 
-/// The field of a request that carries the most output tokens.
+/// The field of a request that states the most output tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputMaximum {
-    /// `max_tokens`, which nearly all understand.
+    /// `max_tokens`, which nearly all providers understand.
     #[default]
     MaxTokens,
-    /// `max_completion_tokens`: OpenAI's reasoning models refuse the older name, Mistral this one.
+    /// `max_completion_tokens`: OpenAI's reasoning models refuse the older name, and Mistral refuses this
+    /// one.
     MaxCompletionTokens,
 }
 
 /// Where a provider stops writing if it is told no maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopsAt {
-    /// At the model's own maximum, which the rate card has, by itself.
+    /// By itself, at the model's own maximum, which is on the rate card.
     ModelMaximum,
-    /// At the end of the context, as servers do that people run themselves.
+    /// At the end of the context, like the servers that people run themselves.
     ContextEnd,
 }
 
 impl OutputMaximum {
-    /// The field that it is not.
+    /// The other field.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -96,7 +98,7 @@ impl OutputMaximum {
 pub struct Credential {
     /// Its name, in lower case.
     pub header: String,
-    /// What stands before the key; may be empty.
+    /// What comes before the key; may be empty.
     pub prefix: String,
 }
 
@@ -107,7 +109,8 @@ impl Default for Credential {
 }
 
 impl Provider {
-    /// Whether one of its patterns fits the id of a model. A pattern's `*` stands for any text, also for none.
+    /// Whether one of its patterns fits the id of a model. The `*` of a pattern fits any text, also an empty
+    /// one.
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         self.model_patterns.iter().any(|pattern| match pattern.split_once('*') {
@@ -117,7 +120,7 @@ impl Provider {
     }
 }
 
-/// Reads the object of all providers, by name.
+/// Reads the object of all providers, in which each is under its name.
 pub(crate) fn read_providers(fields: Fields, mistakes: &mut Mistakes) -> BTreeMap<String, Provider> {
     let mut providers = BTreeMap::new();
     for (name, path, node) in fields.rest() {
@@ -205,7 +208,7 @@ fn one_of<T: Copy>(
     found.map(|(_, value)| *value)
 }
 
-/// One of the known words, or the default where it is absent.
+/// One of the known words, or the default if it is absent.
 fn one_of_or<T: Copy + Default>(
     fields: &mut Fields,
     key: &str,
@@ -225,7 +228,7 @@ fn read_credential(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Creden
     };
     let header = header.filter(|header| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        // What frames the request or names its target is no place for a key.
+        // A header that frames the request or names its target must not carry a key.
         let taken = matches!(header.as_str(), "host" | "content-length" | "transfer-encoding" | "connection");
         let fits = header.len() <= 64 && header.bytes().all(plain) && !taken;
         if !fits {

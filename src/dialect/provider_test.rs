@@ -3,7 +3,7 @@
 use super::*;
 use crate::call::config::Config;
 
-/// A configuration with one provider `p`, of which `more` is said.
+/// A configuration with one provider `p`, which has the members `more` too.
 fn config(more: &str) -> String {
     format!(
         r#"{{"ledger": {{"cluster": "l", "authority": "l"}}, "hosts": ["*"], "providers": {{"p": {{

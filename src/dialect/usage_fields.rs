@@ -4,7 +4,7 @@ use crate::base::json::reader::{Kind, Reader, Sink};
 use crate::base::pax::Tokens;
 use crate::dialect::usage::{Mode, Reading, Rules, Usage, Worth};
 
-/// How much of a service tier's name is kept: more than any that a card prices has.
+/// How many bytes of a service tier's name are kept: more than the name of any tier on a card has.
 pub const TIER_KEPT: usize = 65;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ enum UsageKey {
 }
 
 impl Rules {
-    /// Reads the raw `usage` object. Nothing where it is no object or lacks the counts of the call.
+    /// Reads the raw `usage` object. None if it is no object or lacks the counts of the call.
     ///
     /// ```
     /// use pax_gateway::base::pax::Tokens;
@@ -60,7 +60,7 @@ impl Rules {
     }
 }
 
-/// What was read so far.
+/// The fields that were read so far.
 #[derive(Default)]
 struct Fields {
     outer: UsageKey,
@@ -74,7 +74,7 @@ struct Fields {
     cache_hit: Option<u64>,
     cache_read: Option<u64>,
     cache_creation: Option<u64>,
-    /// The same among the details of the prompt, as Alibaba's explicit cache has it.
+    /// The same count inside of the prompt's details, where Alibaba's explicit cache has it.
     creation_inside: Option<u64>,
     cached: Option<u64>,
     cache_write: Option<u64>,
@@ -86,17 +86,17 @@ struct Fields {
     image_output: Option<u64>,
     five_minutes: Option<u64>,
     hour: Option<u64>,
-    /// Whether writes to the cache are told by their lifetimes.
+    /// Whether writes to the cache are reported for each lifetime.
     has_creation: bool,
     server_tools: bool,
-    /// Whether any count is there, even one that cannot be.
+    /// Whether there is any count, even one that cannot be right.
     holds_a_count: bool,
     reads_tier: bool,
     tier: Option<Vec<u8>>,
 }
 
 impl Fields {
-    /// The fields of a raw usage; none where it is no JSON.
+    /// The fields of a raw usage; none if it is no JSON.
     pub fn of(raw: &[u8]) -> Option<Self> {
         let mut fields = Self::default();
         let mut reader = Reader::default();
@@ -105,12 +105,12 @@ impl Fields {
         Some(fields)
     }
 
-    /// Whether it is a usage at all.
+    /// Whether it holds a count, and so is a usage at all.
     pub fn holds_a_count(&self) -> bool {
         self.holds_a_count
     }
 
-    /// What these rules read.
+    /// The counts under these rules; none if the counts of the call are missing.
     pub fn read(&self, rules: Rules, mode: Mode) -> Option<Reading> {
         let cached_inside = self.cached.or(self.cache_hit);
         let cached_apart = self.cache_read.or(self.cached);
@@ -128,7 +128,7 @@ impl Fields {
         }
     }
 
-    /// `openai`.
+    /// Reads as the `openai` rules do.
     fn inside(&self, mode: Mode, cached: Option<u64>, cache_write: u64) -> Option<Reading> {
         let (prompt, completion) = match (mode, self.prompt, self.completion, self.total) {
             (_, Some(prompt), Some(completion), _) => (prompt, completion),
@@ -147,7 +147,7 @@ impl Fields {
         Some(Reading { usage, cached_exceeds_input, ..Reading::default() })
     }
 
-    /// `additional`.
+    /// Reads as the `additional` rules do.
     fn additional(&self, mode: Mode, cached: Option<u64>, cache_write: u64) -> Option<Reading> {
         let prompt = self.prompt.or(self.input)?;
         let completion = match (mode, self.completion.or(self.output)) {
@@ -161,12 +161,13 @@ impl Fields {
         Some(Reading { usage: self.usage(input, cached, cache_write, output), ..Reading::default() })
     }
 
-    /// What the second sets read beyond the first: `read` is given all that was written to the cache.
+    /// What the second sets read beyond the first: `read` gets the count of all that was written to the
+    /// cache.
     fn second(&self, read: impl FnOnce(u64) -> Option<Reading>) -> Option<Reading> {
         let hour = self.hour.unwrap_or(0);
         let creation = self.cache_creation.or(self.creation_inside);
         let written = match creation.or(self.cache_write) {
-            // Of a whole that is smaller than its part, the part is true at least.
+            // If the whole is smaller than its part, at least the part is true.
             Some(whole) => whole.max(hour),
             None => sum(self.five_minutes.unwrap_or(0), hour)?,
         };
@@ -259,7 +260,7 @@ impl Sink for Fields {
         if self.reads_tier {
             self.tier = Some(Vec::new());
         }
-        // What stands in a list has no key: not the one of an object before it.
+        // An element of a list has no key: the key of an earlier object must not count for it.
         if depth == 1 && matches!(kind, Kind::Object | Kind::Array) {
             self.inner = UsageKey::Other;
         }
@@ -282,19 +283,19 @@ impl Sink for Fields {
         let in_tools = self.outer == UsageKey::ServerTools && matches!(depth, 1 | 2);
         self.server_tools |= in_tools && count > Some(0);
         if let Some(place) = self.place(depth) {
-            // A key that stands twice: the last one counts, as for every JSON reader.
+            // If a key occurs twice, the last one counts, as for every JSON reader.
             *place = count;
             self.holds_a_count |= count.is_some() || kind == Kind::Number;
         }
     }
 }
 
-/// Two counts as one, which is a count too.
+/// The sum of two counts; none if it is too large to be a count.
 fn sum(one: u64, other: u64) -> Option<u64> {
     one.checked_add(other).filter(|sum| i64::try_from(*sum).is_ok())
 }
 
-/// A whole number, digit by digit; `12.0` is one too, as providers whose numbers are all floats write it.
+/// A whole number, read digit by digit. `12.0` is one too: providers whose numbers are all floats write it.
 #[derive(Default)]
 enum Digits {
     #[default]

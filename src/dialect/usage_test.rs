@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// `input cached output reasoning`, with `!` where more was cached than there was input; `-` for no reading.
+/// `input cached output reasoning`, with `!` if more was cached than there was input; `-` if nothing could be
+/// read.
 fn counts(raw: &str, mode: Mode) -> String {
     counts_by(Rules::OpenAi1, raw, mode)
 }
@@ -149,7 +150,8 @@ fn the_parts_of_a_count_are_read() {
     assert_eq!(usage, expected);
 }
 
-/// Usages of which the cached tokens come on top: a name, the raw usage, and what is counted of it in a chat.
+/// Usages whose cached tokens come on top of the input: a name, the raw usage, and its counts for a chat
+/// call.
 const ADDITIONAL: &[(&str, &str, &str)] = &[
     (
         "anthropic",
@@ -241,7 +243,8 @@ fn rules_are_known_by_their_names() {
     assert_eq!(Rules::default(), Rules::OpenAi1);
 }
 
-/// What the second sets read beyond the first: `input cached write hour images | output images`, then what else is said.
+/// What the second sets read beyond the first: `input cached write hour images | output images`, then the
+/// service tier, `writes` and `tools`.
 fn second(rules: Rules, raw: &str) -> String {
     rules.read(raw.as_bytes(), Mode::Chat).map_or_else(
         || "-".to_owned(),
@@ -298,7 +301,7 @@ fn the_second_sets_read_what_the_first_leave() {
             "100 0 3 2 0 | 9 0 writes",
             "105 0 3 2 0 | 9 0 writes",
         ),
-        // A whole that is smaller than its part.
+        // The whole is smaller than its part.
         (
             r#""cache_creation_input_tokens":1,"cache_creation":{"ephemeral_1h_input_tokens":2}"#,
             "100 0 0 2 0 | 9 0 writes",

@@ -1,4 +1,4 @@
-//! The bundle: every card ever published, locked by hash, and the one in force at a moment.
+//! The bundle: every card ever published, each locked by its hash, and which of them is in force at a moment.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 }
 
-/// Published cards by ascending version, none missing.
+/// Published cards in ascending order of version; none is missing.
 #[derive(Clone, Debug, Default)]
 pub struct Bundle {
     cards: Vec<Arc<RateCard>>,
-    /// The files of [`Bundle::cards`], in the same order: what the ledger is told.
+    /// The texts of the cards' files, in the order of [`Bundle::cards`]: the ledger is told these.
     texts: Vec<Arc<str>>,
 }
 
 impl Bundle {
-    /// No card at all: no call is taken under it.
+    /// A bundle without a card: under it no call is taken.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The bundle that was built in.
+    /// The bundle that was built into this program.
     ///
     /// # Errors
     /// Every mistake in it. `make test` finds them before a module is released.
@@ -38,8 +38,8 @@ impl Bundle {
     /// Reads cards (file name and text) and the lock (`sha256sum` lines).
     ///
     /// # Errors
-    /// Every mistake of every card; a card that is not locked or is not the locked one; a locked card that is
-    /// missing; a gap between versions.
+    /// Every mistake of every card; a card that is not locked, or differs from the locked one; a locked card
+    /// that is missing; a gap between versions.
     pub fn load(files: &[(&str, &str)], lock: &str) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let locked = read_lock(lock, &mut mistakes);
@@ -76,8 +76,9 @@ impl Bundle {
         mistakes.or(Some(Self::of(cards)))
     }
 
-    /// Reads a bundle from the filter's configuration: the files' texts, byte for byte, by their names, and LOCK's.
-    /// A card that was built in is published: it must be there, to the byte.
+    /// Reads a bundle from the filter's configuration: the text of each file, byte for byte, under its name,
+    /// and the text of LOCK. Every card that was built in is published, so it must be there, equal to the
+    /// byte.
     pub fn read(node: strict_json::Node, path: &str, mistakes: &mut Mistakes) -> Option<Self> {
         let mut fields = Fields::of(node, path, mistakes);
         let files = fields.object("files", mistakes);
@@ -109,7 +110,7 @@ impl Bundle {
         }
     }
 
-    /// Itself, if it has every card of an earlier bundle.
+    /// This bundle, if it has every card of an earlier one.
     fn and_keeps(self, earlier: &Self) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         for card in earlier.cards() {
@@ -123,7 +124,8 @@ impl Bundle {
         mistakes.or(Some(self))
     }
 
-    /// Cards that were read, and their files' texts, of whatever versions: for the ledger, which looks them up by hash.
+    /// A bundle of cards and their files' texts, whatever their versions are: for the ledger, which looks
+    /// cards up with their hash.
     #[must_use]
     pub fn of(mut cards: Vec<(Arc<RateCard>, Arc<str>)>) -> Self {
         cards.sort_by_key(|(card, _)| card.version);
@@ -131,12 +133,13 @@ impl Bundle {
         Self { cards, texts }
     }
 
-    /// All cards with their files' texts, by ascending version.
+    /// All cards with their files' texts, in ascending order of version.
     pub fn files(&self) -> impl Iterator<Item = (&Arc<RateCard>, &Arc<str>)> {
         self.cards.iter().zip(&self.texts)
     }
 
-    /// The highest version whose `effective_from` is not after `now`; none before the first of them.
+    /// The card with the highest version whose `effective_from` is not after `now`; none if no card has
+    /// begun.
     #[must_use]
     pub fn in_force(&self, now: Moment) -> Option<&Arc<RateCard>> {
         self.cards.iter().rev().find(|card| card.effective_from <= now)
@@ -148,7 +151,7 @@ impl Bundle {
         self.cards.iter().find(|card| card.sha256 == *sha256)
     }
 
-    /// All cards by ascending version.
+    /// All cards, in ascending order of version.
     #[must_use]
     pub fn cards(&self) -> &[Arc<RateCard>] {
         &self.cards

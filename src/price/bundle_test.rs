@@ -29,7 +29,7 @@ fn first_two() -> [(&'static str, &'static str); 2] {
     [file("v1.json"), file("v2.json")]
 }
 
-/// A third card: the second under another version and date.
+/// A third card: the second one with another version and date.
 fn third(effective_from: &str) -> String {
     let [_, (_, second)] = first_two();
     let third = second.replacen("\"rate_table_v\": 2", "\"rate_table_v\": 3", 1);
@@ -51,7 +51,7 @@ fn the_embedded_bundle_has_every_published_card() {
 
 #[test]
 fn the_cards_that_were_released_never_change() {
-    // Here as well as in LOCK, so that no one can change a card and its lock in one go unseen.
+    // The hashes are here as well as in LOCK, so that nobody changes a card and its lock in one go unseen.
     for (version, sha256) in [
         (1, "6da7395465f2857ddfc99eb3bb860d43bd941ef24bc324008a2d6fd21150e3aa"),
         (2, "329c1ac11af8b12ce9935058fb6b07db4834cebb8793cce23aa9f82b7314fb72"),

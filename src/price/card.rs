@@ -13,11 +13,12 @@ use crate::price::card_model::{self, CONTEXT_MAX, Cost, Known, amount};
 use crate::price::factors::Factors;
 use crate::price::rates::{Prices, ServiceTier};
 
-/// Nobody waits in line for longer than a day.
+/// The largest `unseen_after_s`: no call waits in line for longer than a day.
 const UNSEEN_AFTER_MAX_S: u64 = 86_400;
-/// No model writes faster, in tokens a second.
+/// The largest `unseen_tokens_per_s`: no model writes faster.
 const UNSEEN_MAX: u64 = 100_000;
-/// The longest `upstream_model`, in bytes: it is written into requests, and Envoy's buffer has room for so much.
+/// The longest `upstream_model`, in bytes: it is written into requests, and Envoy's buffer has room for this
+/// much.
 const UPSTREAM_MODEL_MAX: usize = 256;
 
 /// A rate card's version.
@@ -38,7 +39,7 @@ pub struct RateCard {
     pub version: RateTableVersion,
     /// SHA-256 of the file's bytes.
     pub sha256: Digest,
-    /// From when on it is in force.
+    /// The moment from which it is in force.
     pub effective_from: Moment,
     /// Why it was published.
     pub reason: String,
@@ -46,7 +47,7 @@ pub struct RateCard {
     pub pax_usd: Usd,
     /// What the free tier may do.
     pub free_tier: FreeTier,
-    /// The priced models by public id.
+    /// The priced models, under their public ids.
     pub models: BTreeMap<String, Model>,
 }
 
@@ -55,7 +56,7 @@ pub struct RateCard {
 pub struct FreeTier {
     /// How much a free account may spend in a UTC day.
     pub daily_cap: Pax,
-    /// The models that a slot may call.
+    /// The models that a free account may call, for each slot.
     pub slots: BTreeMap<String, Vec<String>>,
 }
 
@@ -64,30 +65,31 @@ pub struct FreeTier {
 pub struct Model {
     /// The provider's name in the filter's configuration.
     pub provider: String,
-    /// Which call it takes.
+    /// The kind of call that it takes.
     pub mode: Mode,
-    /// The provider's name for it, where it differs from the public id.
+    /// The provider's name for it, if that differs from the public id.
     pub upstream_model: Option<String>,
-    /// The most input the provider takes (of one text, for embeddings). Some providers count the output into
-    /// it as well, others have as much input and the output on top.
+    /// The most input that the provider takes (for embeddings: of one text). Some providers count the output
+    /// into it as well; others take this much input, and the output comes on top.
     pub context_window: Tokens,
     /// Zero for embeddings.
     pub max_output: Tokens,
     /// Whether the model writes reasoning that its provider does not pass on.
     pub hidden_reasoning: bool,
-    /// What estimates are made by. Nothing is written unseen by a model that writes nothing, as for embeddings.
+    /// The factors for estimates. A model for embeddings writes nothing, so it writes nothing unseen.
     pub factors: Factors,
     /// What it costs in the standard service tier.
     pub prices: Prices,
-    /// The least that a call costs, in whatever tier.
+    /// The least that a call costs, in any tier.
     pub minimum: Option<Pax>,
-    /// What it costs in other service tiers, by their names. One that is not here is refused.
+    /// What it costs in other service tiers, under their names. A tier that is not here is refused.
     pub service_tiers: BTreeMap<String, Prices>,
 }
 
 impl Model {
-    /// What a usage costs in a service tier (none is the standard one), as `canon_v` 1 has it. Nothing where the card does not price that
-    /// tier, or where the cost leaves the range of [`Pax`], which no real usage does.
+    /// What a usage costs in a service tier (none is the standard one), under the rules of `canon_v` 1. None
+    /// if the card does not price that tier, or if the cost leaves the range of [`Pax`]. No real usage costs
+    /// that much.
     #[must_use]
     pub fn price(&self, usage: &Usage, service_tier: Option<&str>) -> Option<Pax> {
         let prices = match service_tier {
@@ -98,7 +100,7 @@ impl Model {
     }
 }
 
-/// Bytes of text that an estimate takes for one token; the default where the card does not know the model.
+/// Bytes of text that an estimate takes for one token; the default if the card does not know the model.
 #[must_use]
 pub fn bytes_per_token(model: Option<&Model>) -> u64 {
     model.map_or_else(Factors::default, |model| model.factors).bytes_per_token.max(1)
@@ -190,7 +192,7 @@ fn read_list(node: Node, path: &str, mistakes: &mut Mistakes) -> Vec<String> {
     ids
 }
 
-/// The models that the card names, priced or with a mistake of their own.
+/// The models that the card names; none for a model with a mistake of its own.
 type Models = BTreeMap<String, Option<Model>>;
 
 fn check_whitelist(slots: &Slots, models: &Models, mistakes: &mut Mistakes) {
@@ -242,7 +244,7 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
             fields.whole("max_output_tokens", 1..=CONTEXT_MAX, mistakes)
         }
         Some(Mode::Embeddings) => Some(0),
-        // Without a mode it is neither missing nor unknown.
+        // Without a mode nobody knows whether `max_output_tokens` must be there, so it may be there or not.
         None => fields.whole_or("max_output_tokens", 0, 1..=CONTEXT_MAX, mistakes),
     };
     let (hidden_reasoning, factors) = read_estimates(&mut fields, mode, mistakes);
@@ -270,7 +272,7 @@ fn read_model(mut fields: Fields, pax_usd: Option<Usd>, mistakes: &mut Mistakes)
     Some(model)
 }
 
-/// Reads what estimates are made by: whether reasoning is hidden, and the factors.
+/// Reads what estimates need: whether reasoning is hidden, and the factors.
 fn read_estimates(
     fields: &mut Fields,
     mode: Option<Mode>,

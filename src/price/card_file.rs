@@ -1,11 +1,11 @@
-//! Which files of a folder are rate cards, and what a card's file is called. The build script reads this file too, so it
-//! imports nothing.
+//! Which files of a folder are rate cards, and what the file of a card is called. The build script reads this
+//! file too, so it imports nothing.
 
 /// The file with the hashes of the published cards, beside them.
 pub const LOCK: &str = "LOCK";
 
-/// Whether a file is meant to be a card, as its name tells: `v…json`. One of them whose name is wrong is a mistake that
-/// the bundle names; it is never left out in silence.
+/// Whether the name of a file tells that it is meant to be a card: `v…json`. If such a name is wrong, the
+/// bundle reports a mistake: no card is left out in silence.
 #[must_use]
 pub fn is_card(name: &str) -> bool {
     name.starts_with('v') && name.ends_with(".json")
@@ -17,7 +17,7 @@ pub fn name_of(version: u32) -> String {
     format!("v{version}.json")
 }
 
-/// The version in a card's name; none if the name is not right.
+/// The version in the name of a card's file; none if the name is not right.
 #[must_use]
 pub fn version_of(name: &str) -> Option<u32> {
     let version: u32 = name.strip_prefix('v')?.strip_suffix(".json")?.parse().ok()?;

@@ -9,14 +9,14 @@ use crate::base::text::is_slot_name;
 use crate::dialect::usage::Mode;
 use crate::price::rates::{Band, Prices, Rates, ServiceTier};
 
-/// No context is larger: a bound that keeps every price in range.
+/// No context window is larger. This bound keeps every price in range.
 pub(crate) const CONTEXT_MAX: u64 = 1_000_000_000;
 
-/// What the prices of a model are read by. Where one of these has a mistake of its own it is absent, and reading goes
-/// on to name those of the prices.
+/// What is needed to read the prices of a model. A value with a mistake of its own is absent here: the prices
+/// are read all the same, so that their mistakes are named too.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
-    /// Which prices there can be.
+    /// It decides which prices there can be.
     pub mode: Option<Mode>,
     /// What one PAX costs.
     pub pax_usd: Option<Usd>,
@@ -30,11 +30,11 @@ pub(crate) struct Cost {
     pub prices: Prices,
     /// The least that a call costs.
     pub minimum: Option<Pax>,
-    /// Prices of service tiers, by their names.
+    /// Prices of service tiers, under their names.
     pub service_tiers: BTreeMap<String, Prices>,
 }
 
-/// The keys of the prices that a model states beside the ones that it must.
+/// The keys of the optional prices that a model states.
 type Stated = Vec<&'static str>;
 
 /// Reads the prices of a model out of its members.
@@ -62,15 +62,15 @@ pub(crate) fn read(model: &mut Fields, known: Known, mistakes: &mut Mistakes) ->
 
 /// Whose prices are read.
 enum Whose<'a> {
-    /// The model's own: which ones it states is noted.
+    /// The model's own. The keys of its optional prices are noted here.
     Model(&'a mut Stated),
-    /// A band's or a service tier's, which state all that the model states, and no other. A price that is missing
-    /// there would be charged as something else, unseen.
+    /// Those of a band or a service tier, which must state the same prices as the model. Otherwise tokens
+    /// whose price is missing would be charged as something else, unseen.
     Other(Option<&'a Stated>),
 }
 
 impl Whose<'_> {
-    /// Notes a price that may be absent, or compares it with the model's.
+    /// Notes an optional price of the model, or compares one of a band or a service tier with the model's.
     fn compare(&mut self, key: &'static str, path: &str, is_stated: bool, mistakes: &mut Mistakes) {
         match self {
             Self::Model(stated) if is_stated => stated.push(key),
@@ -210,7 +210,8 @@ fn read_minimum(node: Node, pax_usd: Option<Usd>, path: &str, mistakes: &mut Mis
     None
 }
 
-/// Nothing is ever free because a price is missing, and a zero is how a missing price looks.
+/// Reads a price, which must not be zero: a zero is how a missing price looks, and nothing is ever free
+/// because a price is missing.
 pub(crate) fn read_usd(node: Node, path: &str, mistakes: &mut Mistakes) -> Option<Usd> {
     const RANGE: &str = "above 0 and at most 1000000000 US dollars";
     let usd: Usd = amount(node, path, RANGE, mistakes)?;
@@ -229,7 +230,7 @@ fn read_rate(usd: Usd, pax_usd: Usd, path: &str, mistakes: &mut Mistakes) -> Opt
     None
 }
 
-/// An amount as a decimal string; `range` is what its type takes.
+/// An amount as a decimal string; `range` tells in words what its type takes.
 pub(crate) fn amount<T>(node: Node, path: &str, range: &str, mistakes: &mut Mistakes) -> Option<T>
 where
     T: FromStr<Err = AmountError>,

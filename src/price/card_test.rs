@@ -20,7 +20,7 @@ const CARD: &str = r#"{
 }
 "#;
 
-/// The mistakes of the card in which each `from` is a `to`, one a line.
+/// The mistakes of the card in which each `from` is replaced by its `to`, one a line.
 fn mistakes(changes: &[(&str, &str)]) -> String {
     let mut text = CARD.to_owned();
     for (from, to) in changes {
@@ -249,7 +249,7 @@ const VALUES: &[&str] = &[
     "\\",
 ];
 
-/// Where the strings and numbers of a text stand.
+/// The places of the strings and numbers in a text.
 fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut tokens = Vec::new();
     let mut at = 0;

@@ -8,17 +8,18 @@ use crate::price::rates::{
 };
 
 impl Model {
-    /// What a usage is charged, as `canon_v` 2 has it, each line of the bill told. The amount is above the sum of the lines
-    /// if that is below the minimum. Nothing where the card does not price the service tier that is named, or where the
-    /// cost leaves the range of [`Pax`].
+    /// What a usage is charged under the rules of `canon_v` 2; `tell` gets each line of the bill. If the sum
+    /// of the lines is below the model's minimum, the amount is that minimum. None if the card does not price
+    /// the service tier that is named, or if the cost leaves the range of [`Pax`].
     ///
-    /// Parts are taken out of their whole one after the other, so that no token is charged twice. Cached input without a
-    /// rate is plain input, and reasoning without one is plain output. Audio, images and one-hour cache writes without
-    /// a rate cost the dearest rate of their side in any band, tier and part. So do other cache writes without a rate if
-    /// `writes_cost`: the provider counts them as those do whose writes cost more than input. So does all that was served
-    /// in a tier without a price.
+    /// Parts are taken out of their whole one after the other, so that no token is charged twice. Cached
+    /// input without a rate is plain input, and reasoning without one is plain output. Audio, images and
+    /// one-hour cache writes without a rate cost the dearest rate of their side in any band, tier and part.
+    /// Other cache writes without a rate cost it too if `writes_cost` is set: then the provider reports them
+    /// in the way of providers that charge more for them than for input. And all tokens cost it if the call
+    /// was served in a tier without a price.
     ///
-    /// Cache writes for an hour stand beside the other ones, not among them.
+    /// Cache writes for an hour are counted beside the other cache writes, not among them.
     pub fn charge(
         &self,
         usage: &Usage,
@@ -37,7 +38,8 @@ impl Model {
         Some(Charged { cost: charged.cost.max(self.minimum.unwrap_or_default()), ..charged })
     }
 
-    /// Whether a usage counts more of a part that [`Self::charge`] charges apart than of the whole that it is a part of.
+    /// Whether a usage counts more of a part than of the whole that the part belongs to. Only parts that
+    /// [`Self::charge`] charges apart are looked at.
     #[must_use]
     pub fn part_exceeds_whole(&self, usage: &Usage, writes_cost: bool) -> bool {
         let rates = &self.prices.rates;
@@ -48,30 +50,30 @@ impl Model {
         exceeds(&INPUT_PARTS, usage.input) || exceeds(&OUTPUT_PARTS, usage.output)
     }
 
-    /// What a call of at most so many tokens costs at most, whatever rule of the card applies, where `asked` is what
-    /// it says of a service tier. An amount that leaves the range of [`Pax`] is its largest.
+    /// The most that a call with at most this many tokens costs, whatever rule of the card applies. `asked`
+    /// is the service tier that the call asks for. An amount that leaves the range of [`Pax`] is its largest.
     ///
-    /// A provider may serve a call in the standard tier although it asks for another, and in any where it does not
-    /// say which. What it does that the call does not ask for, such as serving it in a tier that the card does not price,
-    /// may cost more.
+    /// A provider may serve a call in the standard tier although the call asks for another, and in any tier
+    /// if the call names none. If the provider does what the call does not ask for, such as serving it in a
+    /// tier that the card does not price, the call may cost more.
     #[must_use]
     pub fn ceiling(&self, input: Tokens, output: Tokens, asked: &ServiceTier) -> Pax {
         self.most(asked, |prices| prices.ceiling(input, output, Rate::default()))
     }
 
-    /// The same of a call whose input and output share the context window.
+    /// The same for a call whose input and output share the context window.
     #[must_use]
     pub fn window_ceiling(&self, asked: &ServiceTier) -> Pax {
         self.most(asked, |prices| prices.shared_ceiling(self.context_window, Rate::default()))
     }
 
-    /// As [`Self::ceiling`], of a call that may have input that the model has no price for.
+    /// As [`Self::ceiling`], for a call that may have input that the model has no price for.
     #[must_use]
     pub fn unpriced_ceiling(&self, input: Tokens, output: Tokens, asked: &ServiceTier) -> Pax {
         self.most(asked, |prices| prices.ceiling(input, output, self.dearest_rates().input))
     }
 
-    /// As [`Self::window_ceiling`], of a call that may have input that the model has no price for.
+    /// As [`Self::window_ceiling`], for a call that may have input that the model has no price for.
     #[must_use]
     pub fn unpriced_window_ceiling(&self, asked: &ServiceTier) -> Pax {
         self.most(asked, |prices| prices.shared_ceiling(self.context_window, self.dearest_rates().input))
@@ -96,8 +98,8 @@ impl Model {
     }
 }
 
-/// Whether providers charge a part apart, so that a missing rate is a gap in the card. Cached input is never dearer than
-/// other input, and reasoning costs what output costs wherever a card does not price it apart.
+/// Whether providers charge a part apart, so that a missing rate is a gap in the card. Cached input is never
+/// dearer than other input. Reasoning costs what output costs if a card does not price it apart.
 const fn costs_apart(part: Part, writes_cost: bool) -> bool {
     match part {
         Part::Input | Part::CachedInput | Part::Output | Part::ReasoningOutput => false,
@@ -122,7 +124,7 @@ struct Charging<'a> {
 }
 
 impl Charging<'_> {
-    /// Charges a usage, each line of the bill told. Nothing where the sum leaves the range of [`Pax`].
+    /// Charges a usage; `tell` gets each line of the bill. None if the sum leaves the range of [`Pax`].
     fn charge(self, usage: &Usage, tell: &mut impl FnMut(BillLine)) -> Option<Charged> {
         let mut bill = Bill::default();
         let mut part_unpriced = false;
@@ -142,7 +144,7 @@ impl Charging<'_> {
             for part in parts.iter().copied() {
                 let counted = part.counted(usage);
                 let own = self.rates.of(part);
-                // More of it than of its whole cannot be: then the count says nothing, and counts as none.
+                // A part cannot be more than its whole: such a count tells nothing, and counts as none.
                 if counted > whole || own.is_none() && !costs_apart(part, self.writes_cost) {
                     continue;
                 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const CARD: &str = include_str!("../../tests/golden/charges_card.json");
 const CHARGES: &str = include_str!("../../tests/golden/charges.txt");
 
-/// What of a usage a card calls so.
+/// The count of a usage that a card knows under this name.
 fn place<'a>(usage: &'a mut Usage, name: &str) -> &'a mut Tokens {
     match name {
         "input" => &mut usage.input,
@@ -127,7 +127,7 @@ const PRICES: [&str; 8] = [
 
 type Thousandths = [u32; 10];
 
-/// Prices that state what `mask` says, from random thousandths of dollars.
+/// The prices that `mask` selects, from random thousandths of dollars.
 fn prices(mask: u8, thousandths: &Thousandths) -> Value {
     let usd = |n: u32| format!("{}.{:03}", n / 1_000, n % 1_000);
     let [input, output, rest @ ..] = thousandths;
@@ -175,7 +175,7 @@ fn read(model: &Value) -> Model {
     RateCard::parse(&card.to_string()).unwrap().models.remove("m").unwrap()
 }
 
-/// Counts within the limits by their names, whose parts may overlap or be more than can be.
+/// Counts within the limits, under their names. Parts may overlap, or be more than can be.
 fn counts() -> impl Strategy<Value = BTreeMap<&'static str, u64>> {
     let parts = prop::array::uniform8(prop_oneof![Just(0_u64), 0..1_000_u64]);
     (0..900_u64, 0..900_u64, parts).prop_map(|(input, output, parts)| {
@@ -192,7 +192,7 @@ fn usage_of(counts: &BTreeMap<&'static str, u64>) -> Usage {
     usage
 }
 
-/// Every list of prices that the text of a model has.
+/// Every object of prices in the text of a model.
 fn all_prices(model: &Value) -> Vec<&Value> {
     let tiers = model["service_tiers"].as_object().unwrap().values();
     let scopes = [model].into_iter().chain(tiers);
@@ -204,8 +204,8 @@ fn all_prices(model: &Value) -> Vec<&Value> {
         .collect()
 }
 
-/// What a usage is charged, from the card's text and by decimals: each token of a whole gets a name, then its price. And
-/// whether a token has no price.
+/// What a usage is charged, computed from the card's text with decimals: each token of a whole gets a name,
+/// then its price. Also tells whether a token has no price.
 fn decimal_charge(
     model: &Value,
     tier: Option<&str>,
@@ -328,7 +328,7 @@ proptest! {
             usage.image_output = Tokens::ZERO;
         }
         ceilings(&usage, &|asked| model.unpriced_ceiling(input, output, asked))?;
-        // With a price for all that is counted the plain ceiling covers it.
+        // If all that is counted has a price, the plain ceiling covers it.
         if !model.charge(&usage, writes_cost, ServedTier::Standard, &mut |_| {}).unwrap().part_unpriced {
             ceilings(&usage, &|asked| model.ceiling(input, output, asked))?;
         }

@@ -3,16 +3,16 @@
 use crate::base::pax::Tokens;
 use crate::base::text_bytes::TextBytes;
 
-/// What a card says of a model for estimates.
+/// A model's factors for estimates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Factors {
-    /// Bytes of ASCII text a token.
+    /// Bytes of ASCII text for one token.
     pub bytes_per_token: u64,
-    /// Bytes of other text a token.
+    /// Bytes of other text for one token.
     pub bytes_per_token_other: u64,
-    /// Seconds of silence that are waiting in line, and no writing.
+    /// Up to this many seconds of silence are waiting in line, and not writing.
     pub unseen_after_s: u64,
-    /// Tokens a second that may be written unseen after that; 0 where none are.
+    /// Tokens that may be written unseen in each second after that; 0 if none are.
     pub unseen_tokens_per_s: u64,
 }
 
@@ -23,7 +23,7 @@ impl Default for Factors {
 }
 
 impl Factors {
-    /// Tokens of so much text: each kind of bytes rounded up.
+    /// The tokens of a text: each kind of bytes is rounded up.
     #[must_use]
     pub fn tokens(&self, text: TextBytes) -> Tokens {
         let ascii = text.ascii.div_ceil(self.bytes_per_token.max(1));

@@ -1,4 +1,4 @@
-//! From counts to PAX: rates, rate cards, what a card makes of a usage, and the bundle of all cards.
+//! From counts to PAX: rates, rate cards, what a usage costs under a card, and the bundle of all cards.
 //!
 //! Floor 3: imports `base` and `dialect`.
 

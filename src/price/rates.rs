@@ -3,26 +3,26 @@
 use crate::base::pax::{Bill, Pax, Rate, Tokens};
 use crate::dialect::usage::Usage;
 
-/// What providers call the service tier that a card's plain prices are for (OpenAI, Groq, Google).
-/// `auto` is not among them: it names none.
+/// The words of providers (OpenAI, Groq, Google) for the service tier that a card's plain prices are for.
+/// `auto` is not among them: it names no tier.
 const PLAIN_TIERS: [&str; 3] = ["default", "standard", "on_demand"];
-/// What leaves the service tier to the provider, in a request, and says nothing of it in an answer.
+/// In a request this word leaves the service tier to the provider. In an answer it tells nothing of the tier.
 const AUTO: &str = "auto";
 
-/// What is said of a service tier, by a request that asks for one or an answer that was served in one.
+/// The service tier that a request asks for, or in which an answer was served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ServiceTier {
-    /// Nothing, or `auto`: the provider decides.
+    /// None is named, or `auto`: the provider decides.
     #[default]
     Auto,
     /// The standard one, which a card's plain prices are for.
     Plain,
-    /// Another, by its name.
+    /// Another one, with its name.
     Named(String),
 }
 
 impl ServiceTier {
-    /// What this name says.
+    /// The tier that this name means.
     #[must_use]
     pub fn of(name: &str) -> Self {
         match name {
@@ -32,8 +32,8 @@ impl ServiceTier {
         }
     }
 
-    /// What an answer says by this name: an empty one says nothing, and providers' standard words are taken in any case of
-    /// letters, because a tier that has no price costs the dearest one.
+    /// The tier that an answer means with this name. An empty name means none. The standard words may be in
+    /// upper or lower case, because a tier that has no price costs the dearest one.
     #[must_use]
     pub fn served(name: &str) -> Self {
         let is = |word: &str| name.eq_ignore_ascii_case(word);
@@ -44,7 +44,7 @@ impl ServiceTier {
         }
     }
 
-    /// The name, where it is not the plain one.
+    /// The name, if it is not the standard tier.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -54,11 +54,11 @@ impl ServiceTier {
     }
 }
 
-/// The rates of a model, in PAX per million tokens. What a part of the input or the output costs that has no rate of its
-/// own, [`crate::price::card::Model::charge`] says.
+/// The rates of a model, in PAX per million tokens. [`crate::price::card::Model::charge`] tells what a part
+/// of the input or the output costs if it has no rate of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Input that no other rate is for.
+    /// Input for which there is no other rate.
     pub input: Rate,
     /// Input read from the provider's cache.
     pub cached_input: Option<Rate>,
@@ -70,7 +70,7 @@ pub struct Rates {
     pub audio_input: Option<Rate>,
     /// Image input.
     pub image_input: Option<Rate>,
-    /// Output that no other rate is for; zero for embeddings, which have none.
+    /// Output for which there is no other rate; zero for embeddings, which have none.
     pub output: Rate,
     /// Audio output.
     pub audio_output: Option<Rate>,
@@ -80,7 +80,7 @@ pub struct Rates {
     pub reasoning_output: Option<Rate>,
 }
 
-/// What tokens are charged as.
+/// The kinds of tokens that are charged apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Input that is none of the parts below, or that costs the same.
@@ -105,11 +105,11 @@ pub enum Part {
     ReasoningOutput,
 }
 
-/// The parts of the input in the order in which they are taken out of it. Audio and images come last: cached audio is
-/// cached.
+/// The parts of the input, in the order in which they are taken out of it. Audio and images come last: cached
+/// audio is charged as cached.
 pub const INPUT_PARTS: [Part; 5] =
     [Part::CachedInput, Part::CacheWrite, Part::CacheWrite1h, Part::AudioInput, Part::ImageInput];
-/// The same of the output: audio that reasons is reasoning.
+/// The same for the output: reasoning in audio is charged as reasoning.
 pub const OUTPUT_PARTS: [Part; 3] = [Part::ReasoningOutput, Part::AudioOutput, Part::ImageOutput];
 
 impl Part {
@@ -130,7 +130,7 @@ impl Part {
         }
     }
 
-    /// How much of it a usage counts.
+    /// How much of this part a usage counts.
     #[must_use]
     pub const fn counted(self, usage: &Usage) -> Tokens {
         match self {
@@ -153,7 +153,7 @@ impl Part {
 pub struct BillLine {
     /// What was counted.
     pub part: Part,
-    /// How much of it; never none.
+    /// How much of it; never zero.
     pub tokens: Tokens,
     /// What a million of them cost.
     pub rate: Rate,
@@ -164,7 +164,7 @@ pub struct BillLine {
 pub enum ServedTier<'a> {
     /// The standard one.
     Standard,
-    /// One that the card prices, by its name.
+    /// One that the card prices, with its name.
     Tier(&'a str),
     /// One that the card does not price.
     Unpriced,
@@ -187,7 +187,7 @@ pub(crate) struct Dearest {
 }
 
 impl Dearest {
-    /// The dearest of both, side by side.
+    /// The dearer rate of both, for each side.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { input: self.input.max(other.input), output: self.output.max(other.output) }
     }
@@ -201,7 +201,7 @@ impl Dearest {
 }
 
 impl Rates {
-    /// The rate of a part; nothing where it has none of its own.
+    /// The rate of a part; none if it has none of its own.
     #[must_use]
     pub const fn of(&self, part: Part) -> Option<Rate> {
         match part {
@@ -218,7 +218,8 @@ impl Rates {
         }
     }
 
-    /// The parts that `canon_v` 1 prices, of the input and of the output, in the order in which they are taken out.
+    /// The parts of the input and of the output that `canon_v` 1 prices, in the order in which they are taken
+    /// out.
     fn parts(&self, usage: &Usage) -> ([Portion; 3], [Portion; 2]) {
         let portion = |part: Part| Portion { tokens: part.counted(usage), rate: self.of(part) };
         let input = [Part::CachedInput, Part::CacheWrite, Part::AudioInput];
@@ -243,7 +244,7 @@ impl Rates {
     }
 }
 
-/// So many tokens of a whole, and their own rate if they have one.
+/// The tokens of a part of a whole, and their own rate if they have one.
 #[derive(Clone, Copy)]
 struct Portion {
     tokens: Tokens,
@@ -251,14 +252,15 @@ struct Portion {
 }
 
 impl Portion {
-    /// More of it than of its whole cannot be: then the count says nothing, and counts as none.
+    /// Whether the part is more than its whole. That cannot be: such a count tells nothing, and counts as
+    /// none.
     fn exceeds(&self, whole: Tokens) -> bool {
         self.rate.is_some() && self.tokens > whole
     }
 }
 
-/// Bills a whole: each part that has a rate at that, out of what the parts before it have left, so that no token is
-/// charged twice; and what is left in the end at the plain rate.
+/// Bills a whole. Each part that has a rate is billed at that rate, but only tokens that the parts before it
+/// have left: so no token is charged twice. What is left in the end is billed at the plain rate.
 fn divide(bill: &mut Bill, whole: Tokens, plain: Rate, parts: &[Portion]) {
     let mut left = whole;
     for part in parts.iter().filter(|part| !part.exceeds(whole)) {
@@ -271,7 +273,8 @@ fn divide(bill: &mut Bill, whole: Tokens, plain: Rate, parts: &[Portion]) {
     bill.add(left, plain);
 }
 
-/// The rates of calls with a large input: those of the whole call, not of the tokens above the bound only.
+/// The rates of calls with a large input. They hold for the whole call, not only for the tokens above the
+/// bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
     /// A call with more input tokens than these is in the band.
@@ -285,12 +288,12 @@ pub struct Band {
 pub struct Prices {
     /// The rates of a call that is in no band.
     pub rates: Rates,
-    /// By ascending bound; the last one that a call is above is the one that it is in.
+    /// In ascending order of the bounds. A call is in the last band whose bound is below its input.
     pub bands: Vec<Band>,
 }
 
 impl Prices {
-    /// The rates of a call with so much input, cached input included.
+    /// The rates of a call with this much input, cached input included.
     #[must_use]
     pub fn rates_of(&self, input: Tokens) -> &Rates {
         let band = self.bands.iter().rev().find(|band| band.above_input < input);
@@ -302,14 +305,15 @@ impl Prices {
         self.bands.iter().fold(self.rates.dearest(), |dearest, band| dearest.or(band.rates.dearest()))
     }
 
-    /// What a usage costs as `canon_v` 1 has it; nothing where that leaves the range of [`Pax`].
+    /// What a usage costs under the rules of `canon_v` 1; none if that leaves the range of [`Pax`].
     #[must_use]
     pub fn price(&self, usage: &Usage) -> Option<Pax> {
         self.rates_of(usage.input).bill(usage).total()
     }
 
-    /// The most that a call with at most so many tokens can cost: in the dearest of the bands that it can be in, each
-    /// token at its dearest rate, input at no less than `floor`. Nothing where that leaves the range of [`Pax`].
+    /// The most that a call with at most this many tokens can cost: in the dearest of the bands that it can
+    /// be in, each token at its dearest rate, input at no less than `floor`. None if that leaves the range of
+    /// [`Pax`].
     pub(crate) fn ceiling(&self, input: Tokens, output: Tokens, floor: Rate) -> Option<Pax> {
         let mut most = Pax::ZERO;
         for dearest in self.dearest_reached(input) {
@@ -319,8 +323,8 @@ impl Prices {
         Some(most)
     }
 
-    /// The most that a call with at most so many tokens can cost, input and output together, however they are divided,
-    /// each at no less than `floor`. Nothing where that leaves the range of [`Pax`].
+    /// The most that a call can cost if its input and output together have at most this many tokens, however
+    /// they are divided. Each token costs no less than `floor`. None if the sum leaves the range of [`Pax`].
     pub(crate) fn shared_ceiling(&self, tokens: Tokens, floor: Rate) -> Option<Pax> {
         let mut most = Pax::ZERO;
         for dearest in self.dearest_reached(tokens) {
@@ -330,13 +334,14 @@ impl Prices {
         Some(most)
     }
 
-    /// The dearest rates in each band that a call with so much input can be in.
+    /// The dearest rates of each band that a call with at most this much input can be in.
     fn dearest_reached(&self, input: Tokens) -> impl Iterator<Item = Dearest> {
         let reached = self.bands.iter().filter(move |band| band.above_input < input).map(|band| &band.rates);
         [&self.rates].into_iter().chain(reached).map(Rates::dearest)
     }
 
-    /// Whether a usage counts more of a part that `canon_v` 1 prices apart than of the whole that it is a part of.
+    /// Whether a usage counts more of a part than of the whole that the part belongs to. Only parts that
+    /// `canon_v` 1 prices apart are looked at.
     #[must_use]
     pub fn part_exceeds_whole(&self, usage: &Usage) -> bool {
         let (input, output) = self.rates.parts(usage);

@@ -91,13 +91,14 @@ fn a_reservation_is_the_dearest_of_what_may_serve_the_call() {
     assert_eq!(ceiling("banded", 200_001, 0, "auto"), "0.043744750723");
     // Here the band is the cheaper one, and a call may stay below it: 2 000 000 × 0.000699913.
     assert_eq!(ceiling("embed", 2_000_000, 0, "auto"), "0.001399826000");
-    // All of it audio, written to a cache or thought about: 10 × 3.499562555 + 10 × 6.999125109.
+    // All input may be audio or written to a cache, all output reasoning: 10 × 3.499562555 + 10 ×
+    // 6.999125109.
     assert_eq!(ceiling("all", 10, 10, "default"), "0.000874890639", "and at least the minimum");
     assert_eq!(ceiling("all", 1_000, 1_000, "default"), "0.010498687664");
     assert_eq!(ceiling("least", 0, 0, "auto"), "0.000043744532");
 }
 
-/// The keys of prices, and what part of a usage each is for.
+/// The keys of prices, and whether each is for input.
 const PARTS: [(&str, bool); 5] = [
     ("cached_input", true),
     ("cache_write", true),
@@ -106,7 +107,7 @@ const PARTS: [(&str, bool); 5] = [
     ("audio_output", false),
 ];
 
-/// Prices that state what `mask` says, from random thousandths of dollars.
+/// The prices that `mask` selects, from random thousandths of dollars.
 fn prices(mask: u8, thousandths: &[u32; 7]) -> Value {
     let usd = |n: u32| format!("{}.{:03}", n / 1_000, n % 1_000);
     let [input, output, rest @ ..] = thousandths;
@@ -157,7 +158,7 @@ fn read(model: &Value) -> Model {
     RateCard::parse(&card.to_string()).unwrap().models.remove("m").unwrap()
 }
 
-/// Counts within the limits, whose parts may overlap or be more than can be.
+/// Counts within the limits. Parts may overlap, or be more than can be.
 fn usage() -> impl Strategy<Value = Usage> {
     (0..900_u64, 0..900_u64, prop::array::uniform5(0..1_000_u64)).prop_map(|(input, output, parts)| {
         let [cached, written, heard, thought, spoken] = parts.map(Tokens);
@@ -174,7 +175,8 @@ fn usage() -> impl Strategy<Value = Usage> {
     })
 }
 
-/// What a usage costs, from the card's text and by decimals: token by token of each whole, in the order of `PARTS`.
+/// What a usage costs, computed from the card's text with decimals: token by token of each whole, in the
+/// order of `PARTS`.
 fn decimal_price(model: &Value, tier: Option<&str>, usage: &Usage) -> String {
     let round = |value: Decimal, dp| value.round_dp_with_strategy(dp, RoundingStrategy::MidpointAwayFromZero);
     let decimal = |value: &Value| -> Decimal { value.as_str().unwrap().parse().unwrap() };
@@ -247,7 +249,7 @@ proptest! {
 
     #[test]
     fn no_token_is_charged_twice(usage in usage()) {
-        // All rates the same: then a bill is so many tokens at that rate, whatever they are.
+        // All rates are the same. Then a bill is all tokens at that rate, whatever they are.
         let one: Rate = "0.000001".parse().unwrap();
         let rate = Some(one);
         let flat = Rates {

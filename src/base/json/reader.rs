@@ -1,14 +1,14 @@
-//! A JSON reader that is pushed bytes, cut anywhere, and remembers no more than a key: requests and answers
-//! are read by it as they pass, whatever their size.
+//! A JSON reader for requests and answers of any size: it takes their bytes as they pass, cut anywhere, and
+//! remembers no more than a key.
 //!
-//! It accepts exactly RFC 8259 up to [`MAX_DEPTH`]; what it leaves to its [`Sink`] is meaning. Offsets count
-//! from the first byte pushed.
+//! It accepts exactly RFC 8259 up to [`MAX_DEPTH`]. What the values mean is left to its [`Sink`]. Offsets
+//! count from the first byte pushed.
 
 use crate::base::json::text::{Text, plain_run};
 
-/// How many containers may stand one in another: one more than `serde_json` takes where it builds values.
+/// How deep containers may be nested: one level more than `serde_json` allows when it builds values.
 pub const MAX_DEPTH: usize = 128;
-/// How much of a key is kept; no key that matters is longer.
+/// How many bytes of a key are kept; no key that matters is longer.
 pub const KEY_KEPT: usize = 64;
 
 /// What a value is.
@@ -30,11 +30,12 @@ pub enum Kind {
     Null,
 }
 
-/// What a reader tells while it reads.
+/// The receiver of what a reader reads.
 ///
 /// `depth` is the number of containers around the value: 0 for the outermost, 1 for its members.
 pub trait Sink {
-    /// A member's key, unescaped; only the first [`KEY_KEPT`] bytes of a longer one. `at` is its first quote.
+    /// A member's key, unescaped; only the first [`KEY_KEPT`] bytes of a longer one. `at` is the offset of
+    /// its first quote.
     fn key(&mut self, depth: usize, key: &[u8], at: u64);
     /// A value begins at offset `at`.
     fn begin(&mut self, depth: usize, kind: Kind, at: u64);
@@ -47,7 +48,7 @@ pub trait Sink {
 /// Where and why the bytes are not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonError {
-    /// Offset of the byte that cannot be.
+    /// Offset of the wrong byte.
     pub at: u64,
     /// What was wrong with it.
     pub what: &'static str,
@@ -88,13 +89,13 @@ enum Number {
     Exponent,
 }
 
-/// The reader. It knows its place between two pushes; a mistake is final.
+/// The reader. It keeps its place between two pushes. After a mistake it reads no further.
 #[derive(Debug)]
 pub struct Reader {
     state: State,
     offset: u64,
     depth: usize,
-    /// One bit a level, the innermost one last: set for an object.
+    /// One bit for each level, the innermost one lowest: set for an object.
     objects: u128,
     key: [u8; KEY_KEPT],
     key_len: usize,
@@ -148,15 +149,15 @@ impl Reader {
     /// Reads the next bytes.
     ///
     /// # Errors
-    /// [`JsonError`] at the first byte that cannot be; again at every later call.
+    /// [`JsonError`] at the first wrong byte, and again at every later call.
     pub fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), JsonError> {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
             match self.state {
                 State::Text(Text::Plain) => {
-                    // Most bytes of most bodies are plain text: they are taken by the run.
+                    // Most bytes of most bodies are plain text: a run of it is taken at once.
                     let (run, after) = rest.split_at_checked(plain_run(rest)).unwrap_or((rest, &[]));
-                    // A key that comes in one piece, its colon with it, need not be kept.
+                    // A key that comes in one piece with its colon need not be kept.
                     if let (true, 0, ..=KEY_KEPT, [b'"', b':', after @ ..]) =
                         (self.in_key, self.key_len, run.len(), after)
                     {
@@ -212,10 +213,10 @@ impl Reader {
         self.error().map_or(Ok(()), Err)
     }
 
-    /// Says that no more bytes come: a number at the outermost level ends only here.
+    /// Tells the reader that no more bytes come: a number at the outermost level ends only here.
     ///
     /// # Errors
-    /// [`JsonError`] where the value is not complete, or was wrong before.
+    /// [`JsonError`] if the value is not complete, or was wrong before.
     pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), JsonError> {
         if let State::Number(number) = self.state
             && self.depth == 0
@@ -341,7 +342,7 @@ impl Reader {
         }
     }
 
-    /// Takes one byte of a number; true where the byte is not part of it.
+    /// Takes one byte of a number; true if the byte is not part of it.
     fn number(&mut self, number: Number, byte: u8, sink: &mut impl Sink) -> bool {
         use Number::{E, ESign, Exponent, Fraction, Minus, Point, Whole, Zero};
         let next = match (number, byte) {

@@ -1,8 +1,8 @@
-//! The reader against `serde_json`, on documents and on what is left of them after a few changed bytes.
+//! Compares the reader with `serde_json`, on documents and on documents with a few changed bytes.
 //!
-//! Two differences are meant: a lone surrogate is U+FFFD here and an error where serde_json decodes a string
-//! (it takes one where it passes over it, as here), and [`MAX_DEPTH`] is 128 containers where serde_json has no
-//! limit for what it passes over and 127 for what it builds.
+//! Two differences are intended. A lone surrogate is U+FFFD here: serde_json refuses it in a string that it
+//! decodes, and takes it in one that it skips. And [`MAX_DEPTH`] is 128 containers: serde_json builds 127,
+//! and has no limit for those that it skips.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic)]
 #![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
@@ -13,7 +13,7 @@ use proptest::sample::Index;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a reader told, pieces joined: how a text is cut into them is nobody's business.
+/// What a reader told, its pieces joined: how it cuts a text into pieces does not matter.
 #[derive(Clone, Debug, PartialEq)]
 enum Event {
     Key { depth: usize, key: Vec<u8>, at: u64 },
@@ -64,8 +64,8 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Told {
     (recorder.0, end)
 }
 
-/// What the reader tells of the whole, having seen that it tells the same of it cut in two anywhere, and byte
-/// by byte.
+/// What the reader tells of the whole. It must tell the same if the bytes are cut in two at any place, and if
+/// they come one by one.
 fn read_cut_anywhere(bytes: &[u8]) -> Told {
     let whole = read([bytes]);
     for cut in 0..=bytes.len() {
@@ -79,7 +79,7 @@ fn serde_json_accepts(bytes: &[u8]) -> bool {
     str::from_utf8(bytes).is_ok() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// What the reader should tell of the document `doc`, by serde_json; `raw` is a value in it.
+/// What the reader should tell of the document `doc`, according to serde_json; `raw` is a value in it.
 fn expected(doc: &str, depth: usize, raw: &RawValue, events: &mut Vec<Event>) {
     let text = raw.get();
     let at = offset_in(doc, text);
@@ -95,7 +95,7 @@ fn expected(doc: &str, depth: usize, raw: &RawValue, events: &mut Vec<Event>) {
     events.push(Event::Begin { depth, kind, at: at as u64 });
     match kind {
         Kind::Object => {
-            // Where serde_json says that the value before ended, the key is the next thing in quotes.
+            // serde_json tells where the value before ends. The key is the next text in quotes.
             let mut before = at;
             for (key, value) in serde_json::from_str::<Members>(text).unwrap().0 {
                 let at = before + doc[before..].find('"').unwrap();
@@ -127,7 +127,7 @@ fn offset_in(doc: &str, part: &str) -> usize {
     part.as_ptr() as usize - doc.as_ptr() as usize
 }
 
-/// An object's members in order, doubles included, values as their bytes.
+/// An object's members in order, with keys that occur twice, and the bytes of each value.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> serde::Deserialize<'de> for Members<'de> {
@@ -193,7 +193,7 @@ fn document() -> impl Strategy<Value = String> {
     (space(), value, space()).prop_map(|(a, v, b)| format!("{a}{v}{b}"))
 }
 
-/// A change to a byte: what becomes of the one at a place.
+/// A change to a document: a place, what happens there, and a byte for it.
 fn change() -> impl Strategy<Value = (Index, u8, u8)> {
     let likely = proptest::sample::select(br#"{}[]",:\u0dD8cC9eE+-. tfn"#.to_vec());
     (any::<Index>(), 0..4u8, prop_oneof![3 => likely, 1 => any::<u8>()])
@@ -246,7 +246,7 @@ proptest! {
             let at = usize::try_from(at).unwrap();
             prop_assert!(at <= bytes.len());
             let (_, before) = read([&bytes[..at]]);
-            // What stands before is a document, or the beginning of one.
+            // The bytes before the mistake are a document, or the beginning of one.
             prop_assert!(before.is_ok() || before.is_err_and(|error| error.at == at as u64));
         }
     }
@@ -275,7 +275,7 @@ proptest! {
     }
 }
 
-/// Containers one in another: true for an object.
+/// Nested containers: true for an object.
 fn nested(kinds: &[bool]) -> String {
     let innermost = kinds.len() - 1;
     let open = |(level, object): (usize, &bool)| match (object, level == innermost) {
@@ -297,7 +297,7 @@ fn the_depth_is_128_containers() {
         let at = deeper.rfind(['{', '[']).unwrap() as u64;
         let error = JsonError { at, what: "the JSON is nested too deep" };
         assert_eq!(read([deeper.as_bytes()]).1, Err(error));
-        // serde_json passes over any depth, and builds one less.
+        // serde_json skips any depth, and builds one level less.
         assert!(serde_json_accepts(deeper.as_bytes()));
         assert!(serde_json::from_str::<serde_json::Value>(&deepest).is_err());
         assert!(serde_json::from_str::<serde_json::Value>(&nested(&kinds[2..])).is_ok());
@@ -308,7 +308,7 @@ fn the_depth_is_128_containers() {
 
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
-    // The place is marked.
+    // `¦` marks the place.
     let table: [(&str, &[&str]); 11] = [
         ("the JSON ends early", &["¦", " \n¦", "[1¦", "[1,2¦", "{\"a\"¦", "\"abc¦", "\"\\ud83d¦", "tru¦"]),
         ("a number is not complete", &["-¦", "1.¦", "1e+¦", "[-¦]", "[1.¦]", "[1e¦,2]", "-¦a"]),

@@ -1,6 +1,6 @@
-//! The inside of a JSON string, byte by byte: escapes, surrogates, UTF-8.
+//! Reads the inside of a JSON string byte by byte: escapes, surrogates, UTF-8.
 //!
-//! Between two bytes nothing is remembered but a [`Text`], so a string may be cut anywhere.
+//! Between two bytes only a [`Text`] is remembered, so a string may be cut anywhere.
 
 /// What may come next in a string, after its opening quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,14 +11,15 @@ pub enum Text {
     Rest {
         /// How many bytes are missing.
         missing: u8,
-        /// The range that the next of them must be in (Unicode, table 3-7: no overlong form, no surrogate).
+        /// The lowest value that the next of them may have (Unicode, table 3-7: no overlong form, no
+        /// surrogate).
         low: u8,
-        /// The end of that range.
+        /// The highest value that it may have.
         high: u8,
     },
     /// What follows a backslash.
     Escape,
-    /// Digits of `\u`: so many are read, and this is their value.
+    /// The digits of `\u`, as far as they are read.
     Hex {
         /// How many are read.
         digits: u8,
@@ -49,10 +50,10 @@ pub enum Text {
 const NOT_UTF8: &str = "a string is not UTF-8";
 
 impl Text {
-    /// Takes a byte; `out` gets what it says, unescaped. Nothing where it is the closing quote.
+    /// Takes a byte; `out` gets the text that it completes, unescaped. None if the byte is the closing quote.
     ///
     /// # Errors
-    /// Why the byte cannot stand there.
+    /// Why the byte is not allowed there.
     #[inline]
     pub fn step(self, byte: u8, out: &mut impl FnMut(&[u8])) -> Result<Option<Self>, &'static str> {
         match self {
@@ -70,8 +71,8 @@ impl Text {
                     _ => Ok(code_unit(value, out)),
                 }
             }
-            // A high surrogate without its low one is not a character; like JavaScript and Python we take
-            // it, as U+FFFD, because clients that cut a text in the middle of an emoji send it.
+            // A high surrogate without its low one is not a character. Like JavaScript and Python we take it
+            // as U+FFFD, because clients that cut a text in the middle of an emoji send it.
             Self::LowSlash { high } if byte == b'\\' => Ok(Self::LowU { high }),
             Self::LowSlash { .. } => {
                 character(char::REPLACEMENT_CHARACTER, out);
@@ -152,7 +153,7 @@ fn pair(high: u16, low: u16, out: &mut impl FnMut(&[u8])) -> Text {
         character(both, out);
         return Text::Plain;
     }
-    // No pair: the first stands alone, the second is looked at anew.
+    // No pair: the first surrogate is alone, and the second unit is read anew.
     character(char::REPLACEMENT_CHARACTER, out);
     code_unit(low, out)
 }
@@ -161,7 +162,8 @@ fn character(character: char, out: &mut impl FnMut(&[u8])) {
     out(character.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// How many bytes from the start are plain text of a string: ASCII, no quote, no backslash, no control.
+/// How many bytes from the start are plain text of a string: ASCII, no quote, no backslash, no control
+/// character.
 #[inline]
 pub fn plain_run(bytes: &[u8]) -> usize {
     run(bytes, |word| {
@@ -170,13 +172,13 @@ pub fn plain_run(bytes: &[u8]) -> usize {
     })
 }
 
-/// How many bytes are left of a line: those before a carriage return or a line feed.
+/// How many bytes are left of the line: those before a carriage return or a line feed.
 #[inline]
 pub fn line_run(bytes: &[u8]) -> usize {
     run(bytes, |word| equal(word, b'\r') | equal(word, b'\n'))
 }
 
-/// How many of the bytes are not ASCII, eight at a time.
+/// How many of the bytes are not ASCII. Counts eight bytes at a time.
 #[inline]
 pub fn not_ascii(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<8>();
@@ -191,14 +193,14 @@ const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// The usual zero-byte trick: marks the top bit of each byte that is `byte`. Above a marked byte it may mark
-/// one too many, below the first never: so the lowest mark is right.
+/// The usual zero-byte trick: marks the top bit of each byte that equals `byte`. A mark above another mark
+/// may be wrong, but the lowest mark is always right.
 fn equal(word: u64, byte: u8) -> u64 {
     let zero = word ^ each(byte);
     zero.wrapping_sub(each(1)) & !zero & TOPS
 }
 
-/// How many bytes come before the first that `marks` marks, eight at a time.
+/// How many bytes come before the first one that `marks` marks. Looks at eight bytes at a time.
 #[inline]
 fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
     let first = |marked: u64| usize::try_from(marked.trailing_zeros() >> 3).unwrap_or(0);

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// The text that a string says, given what stands after its opening quote; or where it goes wrong.
+/// The text of a string, from the bytes after its opening quote; or the place of the first wrong byte.
 fn decode(bytes: &[u8]) -> Result<String, usize> {
     let (mut text, mut said) = (Text::Plain, Vec::new());
     for (at, &byte) in bytes.iter().enumerate() {
@@ -20,7 +20,8 @@ fn decode(bytes: &[u8]) -> Result<String, usize> {
 
 #[test]
 fn only_utf_8_stands_in_a_string() {
-    // The first and the last of each length, and what lies just outside (Unicode, table 3-7).
+    // The first and the last character of each length, and the bytes just outside of them (Unicode, table
+    // 3-7).
     for (bytes, wrong_at) in [
         (&b"\x7f"[..], None),
         (b"\xc2\x80\xdf\xbf", None),
@@ -88,7 +89,7 @@ proptest! {
         let string = [&bytes, &b"\""[..]].concat();
         let quoted = [b"\"", &string[..]].concat();
         match (decode(&string), serde_json::from_slice::<String>(&quoted)) {
-            // Half a surrogate pair is a replacement here, and a mistake there as far as its value is wanted.
+            // Half a surrogate pair becomes U+FFFD here. serde_json refuses it only if it decodes the string.
             (Ok(said), Err(_)) => {
                 let replaced = said.contains('\u{fffd}');
                 prop_assert!(replaced);

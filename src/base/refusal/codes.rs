@@ -1,6 +1,8 @@
-//! Every code of an error that the gateway answers by itself, for whoever counts them or has words for each.
+//! The codes of all errors that the gateway itself answers. The metrics count each of them, and the calls log
+//! has words for each.
 
-/// The codes of the filter's refusals, by name: [`crate::base::refusal::refusals::Refusal::code`] gives no other.
+/// The codes of the filter's refusals, in alphabetical order:
+/// [`crate::base::refusal::refusals::Refusal::code`] gives no other.
 pub const CODES: [&str; 21] = [
     "account_disabled",
     "byo_missing_key",
@@ -25,7 +27,7 @@ pub const CODES: [&str; 21] = [
     "upstream_failed",
 ];
 
-/// The codes that only Envoy's own replies have (`envoy/local-replies.json`), by name.
+/// The codes that only Envoy's own replies have (`envoy/local-replies.json`), in alphabetical order.
 pub const ENVOYS_CODES: [&str; 9] = [
     "gateway_error",
     "http_version_not_supported",
@@ -50,7 +52,7 @@ mod tests {
         let source = include_str!("refusals.rs");
         let body = source.split_once("pub fn code(&self) -> &'static str {").unwrap().1;
         let body = body.split_once("\n    }\n").unwrap().0;
-        // What stands between quotation marks in the lines that are no comments.
+        // The texts in quotation marks, in lines that are no comments.
         let code = body.lines().filter(|line| !line.trim_start().starts_with("//"));
         let given: BTreeSet<&str> = code.flat_map(|line| line.split('"').skip(1).step_by(2)).collect();
         assert_eq!(

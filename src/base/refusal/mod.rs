@@ -1,4 +1,4 @@
-//! Every way to say no: which there are, their codes, their words, and how they are written for the caller.
+//! Every way to say no: the refusals, their codes, their words, and how they are written for the caller.
 
 pub mod codes;
 pub mod nearest;

@@ -1,28 +1,31 @@
-//! The names that somebody may have meant who asked for one that there is not.
+//! Finds the names that are nearest to a name that does not exist: the caller may have meant one of them.
 
 use std::cmp::Reverse;
 
-/// How many names are told at most.
+/// The caller is told at most this many names.
 const TOLD: usize = 3;
-/// How much of the name that was asked for is looked at, in bytes: no model id is longer.
+/// At most this many bytes of the name that was asked for are compared: no model id is longer.
 const ASKED_MAX: usize = 256;
-/// How many names are looked at: a card has a few hundred.
+/// At most this many names are compared: a card has a few hundred.
 const LOOKED_AT: usize = 1_024;
-/// A name that begins with less than this says nothing of what was meant.
+/// A common beginning shorter than this does not count.
 const BEGINNING: usize = 3;
 
-/// How near a name is to the one that was asked for: the lesser, the nearer.
+/// How near a name is to the one that was asked for: the smaller, the nearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Distance {
-    /// The same in other letters, or the same after the last `/`, which is where providers differ.
+    /// The same but for the case of letters and for what comes before the last `/`, which differs from
+    /// provider to provider.
     SameEnd,
-    /// One begins as the other ends: `gpt-4o` and `gpt-4o-2024-08-06`. The longer the common part, the nearer.
+    /// One name is the beginning of the other: `gpt-4o` and `gpt-4o-2024-08-06`. The longer the common part,
+    /// the nearer.
     SameBeginning(Reverse<usize>),
-    /// So many letters are to be changed, put in or taken out after the last `/`.
+    /// How many letters must be changed, put in or taken out after the last `/`.
     Letters(usize),
 }
 
-/// Those of `names` that are nearest to `asked`, nearest first, at most three; none that is not near at all.
+/// Those of `names` that are nearest to `asked`, nearest first, at most three. A name that is not near at all
+/// is left out.
 ///
 /// ```
 /// use pax_gateway::base::refusal::nearest::nearest;
@@ -37,7 +40,7 @@ pub fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a
     let mut near: Vec<(Distance, &str)> = Vec::new();
     for name in names.take(LOOKED_AT) {
         let Some(distance) = distance(asked, end(name.as_bytes()), &mut row) else { continue };
-        // The three that are nearest so far stand in order.
+        // `near` has the nearest three so far, in order.
         let place = near.partition_point(|known| *known <= (distance, name));
         if place < TOLD {
             near.insert(place, (distance, name));
@@ -47,12 +50,12 @@ pub fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a
     near.into_iter().map(|(_, name)| name).collect()
 }
 
-/// What follows the last `/` that is not the end itself.
+/// The last part between slashes that is not empty.
 fn end(name: &[u8]) -> &[u8] {
     name.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty()).unwrap_or(&[])
 }
 
-/// How near two names are; none if they are not.
+/// How near two names are; none if they are not near.
 fn distance(asked: &[u8], name: &[u8], row: &mut Vec<usize>) -> Option<Distance> {
     if asked.eq_ignore_ascii_case(name) {
         return Some(Distance::SameEnd);
@@ -62,7 +65,7 @@ fn distance(asked: &[u8], name: &[u8], row: &mut Vec<usize>) -> Option<Distance>
     if begins && short.len() >= BEGINNING {
         return Some(Distance::SameBeginning(Reverse(short.len())));
     }
-    // A third of the letters wrong is another name.
+    // If more than a third of the letters differ, it is another name.
     let most = short.len().checked_div(3).unwrap_or(0);
     if long.len().saturating_sub(short.len()) > most {
         return None;
@@ -70,8 +73,8 @@ fn distance(asked: &[u8], name: &[u8], row: &mut Vec<usize>) -> Option<Distance>
     Some(letters(short, long, row)).filter(|count| *count <= most).map(Distance::Letters)
 }
 
-/// How many letters of one name are to be changed, put in or taken out to make the other (Levenshtein). `row` is room
-/// to count in.
+/// How many letters of one name must be changed, put in or taken out to make the other (Levenshtein). `row`
+/// is working memory.
 fn letters(a: &[u8], b: &[u8], row: &mut Vec<usize>) -> usize {
     row.clear();
     row.extend(0..=b.len());

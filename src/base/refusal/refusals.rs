@@ -1,5 +1,5 @@
-//! Every way to say no: status, stable code and headers. Its words are in [`crate::base::refusal::words`], its JSON in
-//! [`crate::base::refusal::shape`].
+//! Every way to say no: its status, stable code and headers. The words are in
+//! [`crate::base::refusal::words`], the JSON in [`crate::base::refusal::shape`].
 
 use crate::base::clock::Moment;
 use crate::base::pax::Pax;
@@ -10,7 +10,7 @@ use crate::base::refusal::wrong_path::WrongPath;
 /// A refusal, in OpenAI's error shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request is for a host that the gateway does not answer to.
+    /// The request names a host that the gateway does not answer to.
     UnknownHost,
     /// No such path.
     UnknownRoute(WrongPath),
@@ -19,28 +19,30 @@ pub enum Refusal {
         /// The one it takes.
         allow: &'static str,
     },
-    /// A header that stands twice or cannot be read.
+    /// A header that is sent twice or cannot be read.
     InvalidHeader {
         /// Its name.
         name: String,
     },
     /// `X-Matrix-Slot` names no slot.
     InvalidSlot,
-    /// A call with the caller's own provider key, and no key.
+    /// The caller wants to use its own provider key, but one of the two headers for it is missing, or the key
+    /// is empty.
     ByoMissingKey,
-    /// No token, or one that nobody has.
+    /// No token, or one that no account has.
     InvalidApiKey,
     /// The account was switched off.
     AccountDisabled,
-    /// The body.
+    /// The body is refused.
     Body(RequestError),
     /// The card in force does not price the model.
     ModelNotFound {
         /// The model asked for.
         model: String,
-        /// Whether the caller came with a provider key of its own: then no price was needed, but a provider.
+        /// Whether the caller brought a provider key of its own. Then the model needs no price, but a known
+        /// provider.
         own_key: bool,
-        /// Those that this caller may use whose names are nearest, nearest first.
+        /// The models that this caller may use and whose names are nearest, nearest first.
         near: Vec<String>,
     },
     /// The card in force prices the model for another route.
@@ -50,7 +52,7 @@ pub enum Refusal {
         /// That route's path.
         path: &'static str,
     },
-    /// The card in force prices the model, and the configuration does not have its provider.
+    /// The card in force prices the model, but the configuration does not have its provider.
     ProviderNotConfigured {
         /// The model asked for.
         model: String,
@@ -80,13 +82,13 @@ pub enum Refusal {
         /// The model asked for.
         model: String,
     },
-    /// What a call could cost does not fit the account's daily cap any more.
+    /// The most that the call can cost does not fit what is left of the account's daily cap.
     DailyCapExceeded {
         /// What was spent today.
         spent: Pax,
         /// What calls in flight have reserved.
         reserved: Pax,
-        /// What this call could cost at most.
+        /// The most that this call can cost.
         needed: Pax,
         /// The cap.
         limit: Pax,
@@ -110,12 +112,13 @@ pub enum Refusal {
     UnsupportedEncoding,
     /// Open request bodies take all the memory that they may.
     TooManyBytesOpen {
-        /// Whether it is the account's own bodies.
+        /// Whether the account's own bodies take all that one account may.
         own: bool,
     },
     /// The ledger does not answer, or does not keep up.
     LedgerUnavailable,
-    /// The token is not known yet, and the bodies of such callers take all the memory that they may.
+    /// The filter does not know yet whose token it is, and the bodies of such calls take all the memory that
+    /// they may.
     TooManyStrangers,
     /// No card is in force, or the filter is not configured.
     GatewayDisabled,
@@ -128,11 +131,11 @@ pub enum Refusal {
 /// How a call could cost less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CostLess {
-    /// By a maximum of output, where it states none.
+    /// By stating a maximum of output: it states none.
     StateMaximum,
-    /// By a lower maximum than it states.
+    /// By stating a lower maximum than it does.
     LowerMaximum,
-    /// By less input: what it has costs too much already.
+    /// By sending less input: the input alone costs too much.
     SendLess,
 }
 
@@ -213,7 +216,7 @@ impl Refusal {
             Self::LedgerUnavailable | Self::GatewayDisabled | Self::BodiesKeptBack | Self::NotReady(_) => {
                 vec![("retry-after", "2")]
             }
-            // Whose token it is, is being asked; and bodies end.
+            // The filter is asking whose token it is, or open bodies end soon: the caller may try again.
             Self::TooManyStrangers | Self::TooManyBytesOpen { .. } => vec![("retry-after", "1")],
             // Calls in flight cost less than what they have reserved: this one may fit when they end.
             Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
@@ -225,7 +228,7 @@ impl Refusal {
     }
 }
 
-/// Whether a call fits a cap but for what calls in flight have reserved.
+/// Whether a call would fit a cap if calls in flight had reserved nothing.
 pub(crate) fn fits(spent: Pax, needed: Pax, limit: Pax) -> bool {
     spent.checked_add(needed).is_some_and(|sum| sum <= limit)
 }

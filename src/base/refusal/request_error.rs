@@ -5,13 +5,13 @@ use crate::base::json::reader::JsonError;
 /// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// Not JSON, or not to the end.
+    /// Not JSON, or JSON that ends early.
     NotJson(JsonError),
     /// Not an object.
     NotAnObject,
-    /// A key that matters stands twice.
+    /// A key that matters occurs twice in one object.
     Twice(&'static str),
-    /// A key is another spelling of one that matters.
+    /// A key differs only in case from one that matters.
     Spelling(&'static str),
     /// A value has the wrong type.
     WrongType {
@@ -26,7 +26,7 @@ pub enum RequestError {
     Unpriced {
         /// Their names, in the order of the body.
         names: Vec<String>,
-        /// Who would serve the call.
+        /// The provider that would serve the call.
         provider: String,
     },
 }

@@ -1,4 +1,4 @@
-//! How a refusal is written: OpenAI's error shape.
+//! Writes a refusal as JSON, in OpenAI's error shape.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ struct Error<'a> {
     cap: Option<Cap>,
 }
 
-/// What a refusal over the daily cap says beside its message.
+/// What a refusal over the daily cap has beside its message.
 #[derive(Serialize)]
 struct Cap {
     spent_pax: Pax,
@@ -58,7 +58,7 @@ impl Refusal {
             Self::Body(RequestError::Twice(key) | RequestError::Spelling(key)) => Some(key),
             Self::Body(RequestError::WrongType { key, .. }) => Some(key),
             Self::Body(RequestError::Unpriced { names, .. }) => {
-                // The top-level key: what stands within it, the message says.
+                // The top-level key only: the message names the key within it.
                 names.first().and_then(|name| name.split('.').next())
             }
             _ => None,

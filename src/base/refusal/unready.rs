@@ -1,4 +1,4 @@
-//! Why no calls can be served, as `/readyz` says it.
+//! Why no calls can be served, as `/readyz` tells it.
 
 /// Why no calls can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,14 +7,14 @@ pub enum Unready {
     Disabled,
     /// The ledger did not answer the last question, or was not asked yet.
     LedgerSilent,
-    /// So many debits wait for the ledger that no call can be added to them.
+    /// So many debits wait for the ledger that there is no room for the debit of another call.
     OutboxFull,
     /// No rate card is in force, or the ledger does not know it yet.
     NoCard,
 }
 
 impl Unready {
-    /// What whoever probes is told.
+    /// The words that a probe gets.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {

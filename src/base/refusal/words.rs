@@ -1,4 +1,5 @@
-//! What a refusal says to its caller, who reads it in the middle of the night: what to do first, then why.
+//! The message of a refusal, for a caller who reads it in the middle of the night: first what to do, then
+//! why.
 
 use crate::base::json::reader::MAX_DEPTH;
 use crate::base::pax::Pax;
@@ -6,7 +7,7 @@ use crate::base::refusal::refusals::{CostLess, Refusal, fits};
 use crate::base::refusal::request_error::RequestError;
 
 impl Refusal {
-    /// What it says to the caller, in words.
+    /// The message for the caller.
     #[must_use]
     pub fn message(&self) -> String {
         message(self)
@@ -93,7 +94,7 @@ fn no_room_message(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// What the caller is told of a model that it cannot call so.
+/// The message about a model that the caller cannot call in this way.
 fn model_message(refusal: &Refusal) -> String {
     const OWN_KEY: &str = "a provider key of your own in X-Matrix-BYO-API-Key";
     match refusal {
@@ -142,7 +143,7 @@ fn model_message(refusal: &Refusal) -> String {
                 "Leave out X-Matrix-BYO-API-Key, or take a model whose \"own_keys\" is true in GET /v1/models: the provider of model {model:?} takes no key of your own."
             )
         }
-        // The others say nothing of a model.
+        // The other refusals are not about a model.
         _ => String::new(),
     }
 }
@@ -153,7 +154,7 @@ fn one_of(names: &[String]) -> String {
     listed(&quoted, " or ")
 }
 
-/// `a`; `a` and `b` with the last word between them; before that commas.
+/// The items with commas between them, and `last` before the last one.
 fn listed(items: &[String], last: &str) -> String {
     match items.split_last() {
         Some((end, rest)) if !rest.is_empty() => [&rest.join(", "), last, end].concat(),
@@ -162,12 +163,12 @@ fn listed(items: &[String], last: &str) -> String {
     }
 }
 
-/// As much of a header's name as is told again.
+/// As much of a header's name as the message repeats.
 fn cut(name: &str) -> &str {
     name.get(..64).unwrap_or(name)
 }
 
-/// What a caller can do whose call does not fit its daily cap: never something that cannot help.
+/// What a caller can do if its call does not fit the daily cap. Only ways that can help are named.
 fn ways_out(refusal: &Refusal) -> String {
     let Refusal::DailyCapExceeded { spent, needed, limit, resets_at, own_keys, less, .. } = refusal else {
         return String::new();
@@ -177,7 +178,7 @@ fn ways_out(refusal: &Refusal) -> String {
         CostLess::LowerMaximum => "lower max_tokens",
         CostLess::SendLess => "send less input",
     };
-    // A day begins on the second.
+    // A day begins on a whole second: the milliseconds are always zero.
     let wait = format!("wait until {}", resets_at.to_string().replace(".000Z", "Z"));
     let mut ways: Vec<String> = if *limit <= Pax::ZERO {
         vec!["ask the gateway's operator for a daily cap above zero".to_owned()]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::base::clock::Moment;
 
-/// Of a daily cap: limit, spent, needed in thousandths of a PAX, with 0.005 set aside.
+/// The message about a daily cap. Limit, spent and needed are in thousandths of a PAX; 0.005 PAX are set
+/// aside.
 fn exceeded(limit: i64, spent: i64, needed: i64, less: CostLess) -> String {
     let milli = |n: i64| Pax::from_picopax(n.saturating_mul(1_000_000_000));
     let (reserved, resets_at) = (milli(5), Moment::default());

@@ -1,5 +1,5 @@
-//! A path that is none of the gateway's, and what its caller is told: most often a base URL is wrong, or a client speaks
-//! another API.
+//! A path that the gateway does not serve, and what its caller is told: most often a base URL is wrong, or a
+//! client speaks another API.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use crate::base::refusal::nearest::nearest;
 
 /// How much of a path is looked at, in bytes.
 const LOOKED_AT: usize = 256;
-/// How much of it is told again.
+/// How many bytes of it the message repeats.
 const TOLD: usize = 128;
-/// What stands before every path of the API.
+/// What every path of the API begins with.
 const V1: &str = "/v1";
-/// The paths that there are, with their methods.
+/// The paths that the gateway serves, with their methods.
 const ROUTES: [(&str, &str); 7] = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/embeddings"),
@@ -21,12 +21,13 @@ const ROUTES: [(&str, &str); 7] = [
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 ];
-/// What callers of other APIs do instead.
+/// What callers of other APIs are told to do instead.
 const CHAT: &str = "Call POST /v1/chat/completions (client.chat.completions.create of an OpenAI client)";
 const EMBED: &str = "Call POST /v1/embeddings (client.embeddings.create of an OpenAI client)";
 const LIST: &str = "Call GET /v1/models (client.models.list of an OpenAI client)";
 const NOTHING: &str = "It serves POST /v1/chat/completions and POST /v1/embeddings";
-/// APIs that clients try: how their paths begin after `/v1` (or without it), their names, and what serves instead.
+/// APIs that clients try: how their paths begin after `/v1` (or without it), their names, and what to do
+/// instead.
 const NOT_SERVED: [(&str, &str, &str); 21] = [
     ("/responses", "OpenAI's Responses API", CHAT),
     ("/messages", "Anthropic's Messages API", CHAT),
@@ -51,7 +52,7 @@ const NOT_SERVED: [(&str, &str, &str); 21] = [
     ("/rerank", "a reranking API", NOTHING),
 ];
 
-/// A path that is none of the gateway's.
+/// A path that the gateway does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongPath {
     /// The path without its query, escaped and cut.
@@ -64,26 +65,26 @@ pub struct WrongPath {
 enum Likely {
     /// An API that is not served.
     NotServed { api: &'static str, instead: &'static str },
-    /// A path under a base URL that lacks `/v1`.
+    /// The base URL lacks `/v1`. With it the path is this one.
     LacksV1(&'static str),
-    /// A path under a base URL that has `/v1`, to which the client adds it again.
+    /// The base URL has `/v1`, and the client adds it again. The path is this one.
     V1Twice(&'static str),
     /// A path that is nearly this one.
     Near { method: &'static str, path: &'static str },
-    /// This very path, which the operator has not configured.
+    /// A path of the credits, which the operator has not configured.
     CreditsOff,
-    /// Nobody knows.
+    /// It is not known.
     Unknown,
 }
 
 impl WrongPath {
-    /// Of a path, whose query does not matter.
+    /// A wrong path. Its query does not matter.
     #[must_use]
     pub fn of(path: &[u8]) -> Self {
         Self { path: escaped(path), likely: Likely::of(path) }
     }
 
-    /// Of `/v1/credits` where the ledger's public listener is not configured.
+    /// A path of `/v1/credits`, if the ledger's public listener is not configured.
     #[must_use]
     pub fn of_credits(path: &[u8]) -> Self {
         Self { path: escaped(path), likely: Likely::CreditsOff }
@@ -156,7 +157,7 @@ impl fmt::Display for WrongPath {
     }
 }
 
-/// A path as it may stand in a message: what is not plain is escaped, and what is long is cut.
+/// A path for a message: what is not plain is escaped, and what is long is cut.
 fn escaped(path: &[u8]) -> String {
     let mut text = String::new();
     for byte in path.iter().take_while(|byte| **byte != b'?') {
@@ -173,7 +174,7 @@ fn escaped(path: &[u8]) -> String {
     text
 }
 
-/// At most so many bytes of a path, each `%XX` of it as the byte that it says.
+/// At most `most` bytes of a path, each `%XX` of it decoded to its byte.
 #[must_use]
 pub fn percent_decoded(path: &[u8], most: usize) -> Vec<u8> {
     let digit =

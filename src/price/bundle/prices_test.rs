@@ -1,5 +1,5 @@
-//! The second card against the list that its prices come from: LiteLLM's, which is no part of this repository.
-//! `PAX_LITELLM_PRICES` names a copy. Both are compared as decimal texts: no float ever.
+//! Compares the second card with the list that its prices come from. The list is LiteLLM's and no part of
+//! this repository: `PAX_LITELLM_PRICES` names a copy. Prices are compared as decimal texts: no float ever.
 
 use std::collections::BTreeMap;
 use std::{env, fs};
@@ -20,7 +20,7 @@ fn text(members: &Raw<'_>, key: &str) -> Option<String> {
     members.get(key).map(|raw| serde_json::from_str(raw.get()).unwrap())
 }
 
-/// Dollars a token as dollars a million tokens: the point of `6e-07` moves, and it is 0.6.
+/// Dollars for a token as dollars for a million tokens: the point of `6e-07` moves, and it is 0.6.
 fn per_million(per_token: &str) -> Result<Usd, AmountError> {
     let (mantissa, exponent) = per_token.split_once(['e', 'E']).unwrap_or((per_token, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -35,7 +35,7 @@ fn per_million(per_token: &str) -> Result<Usd, AmountError> {
     format!("{whole}.{fraction}").parse()
 }
 
-/// How the list calls a model: by the provider's own id, after the provider, but for OpenAI's.
+/// The list's name for a model: the provider, then the provider's own id. OpenAI's models have the id only.
 fn listed_name(provider: &str, upstream: &str) -> String {
     match provider {
         "openai" => upstream.to_owned(),
@@ -91,7 +91,7 @@ fn each_price_of_the_second_card_is_the_listed_one() {
         ] {
             let price: Option<Usd> = text(&prices, ours).map(|usd| usd.parse().unwrap());
             let listed = listed.get(theirs).map(|raw| per_million(raw.get()).unwrap());
-            // A zero stands in the list where there is no such price: output of embeddings.
+            // The list has a zero if there is no such price, as for the output of embeddings.
             if price != listed.filter(|usd| !usd.is_zero()) {
                 wrong.push(format!("{id}: {ours} is {price:?}, {name} has {theirs} {listed:?}"));
             }

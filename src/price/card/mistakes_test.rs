@@ -3,7 +3,7 @@
 use super::{CARD, mistakes};
 use crate::price::card::RateCard;
 
-/// What stands left of `→` becomes what stands right of it; the mistakes of that card follow.
+/// The text left of `→` is replaced by the text right of it; the mistakes of that card follow.
 const TABLE: &str = include_str!("../../../tests/golden/card_mistakes.txt");
 
 #[test]

@@ -1,33 +1,34 @@
-//! What the model wrote in one choice of an answer: which of its strings are text, and which say again what another
-//! says. Providers put the same text under several names, and each must be counted once.
+//! The text that the model wrote in one choice of an answer. Providers put the same text under several names,
+//! and each text must be counted once: this file knows which strings are text, and which only repeat another
+//! one.
 
 use crate::base::text_bytes::TextBytes;
 
-/// How much of a text counts that stands under a name that no list here knows, for each choice. More than a stream's
-/// chunk holds of text; little of a picture.
+/// How many bytes of text under an unknown name count at most, for each choice. A stream's chunk has less
+/// text than this, and a picture has far more.
 pub const UNKNOWN_MAX: u64 = 256;
 
-/// Which string of a choice it is.
+/// The kind of a string in a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Field {
-    /// The model did not write it, or it stands elsewhere too: roles, ids, signatures, pictures.
+    /// The model did not write it, or another string has it too: roles, ids, signatures, pictures.
     #[default]
     NoText,
-    /// `content`, its parts' text, `refusal`, `audio.transcript`: nothing says it twice.
+    /// `content`, its parts' text, `refusal`, `audio.transcript`: no other string repeats it.
     Said,
     /// `reasoning`.
     Reasoning,
-    /// `reasoning_content`: at most providers that have both it is the same text.
+    /// `reasoning_content`: most providers that have both put the same text in both.
     ReasoningContent,
     /// `reasoning_details[]`, whose plain text repeats the reasoning beside it.
     ReasoningDetails,
     /// Names and arguments in `tool_calls[]`.
     ToolCalls,
-    /// Those of `function_call`, which older clients read in the place of the first of `tool_calls`.
+    /// Those of `function_call`, which older clients read instead of the first of `tool_calls`.
     FunctionCall,
-    /// `choices[].text`: all that legacy completions have; Together repeats `delta.content` there.
+    /// `choices[].text`: the only text of legacy completions; Together repeats `delta.content` there.
     Bare,
-    /// A string of a name that is not known, beside those that are.
+    /// A string whose name no list here knows.
     Unknown,
 }
 
@@ -45,7 +46,7 @@ pub struct ChoiceText {
 }
 
 impl ChoiceText {
-    /// Where a field's text is counted.
+    /// The count to which a field's text is added.
     #[inline]
     pub fn of(&mut self, field: Field) -> Option<&mut TextBytes> {
         Some(match field {
@@ -66,17 +67,18 @@ impl ChoiceText {
         *self = Self { bare: self.bare, ..Self::default() };
     }
 
-    /// Its text, once.
+    /// The text of the choice, counted once.
     ///
-    /// Text under an unknown name counts only where none under a known name does, and only up to [`UNKNOWN_MAX`] bytes:
-    /// a provider with names of its own is not free where its stream is cut, and no picture becomes a novel.
+    /// Text under an unknown name counts only if there is none under a known name, and only up to
+    /// [`UNKNOWN_MAX`] bytes. So a stream that is cut is not free because its provider has names of its own,
+    /// and a picture is not charged as a long text.
     #[must_use]
     pub fn once(&self) -> TextBytes {
         let known = self.known();
         if known.is_empty() { self.unknown.at_most(UNKNOWN_MAX) } else { known }
     }
 
-    /// The same without what stands under unknown names.
+    /// The same without text under unknown names.
     #[must_use]
     pub fn known(&self) -> TextBytes {
         let reasoning = self.reasoning.or_longer(self.reasoning_content);

@@ -1,5 +1,5 @@
-//! What the gateway reads of an answer: one JSON document (a whole answer or one chunk of a stream), pushed in
-//! pieces cut anywhere, in bounded memory.
+//! Reads one JSON document of an answer (a whole answer or one chunk of a stream), pushed in pieces cut
+//! anywhere, in bounded memory.
 
 use crate::base::json::reader::{Kind, Reader, Sink};
 use crate::base::text_bytes::TextBytes;
@@ -15,7 +15,8 @@ const ID_MAX: usize = 128;
 
 /// What a document's `choices` (or an embedding's `data`) are.
 ///
-/// In order: a document that has both lists, or one of them twice, has choices where any of them has an element.
+/// The variants are in order: a document that has both lists, or one of them twice, has choices if any of the
+/// lists has an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Choices {
     /// Not there, or not yet.
@@ -30,26 +31,26 @@ pub enum Choices {
 /// What was found in a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The top-level `id`, where it is a string that an entry can keep.
+    /// The top-level `id`, if it is a string that an entry can keep.
     pub id: Option<String>,
     /// The usage that counts: the top-level one, else Groq's, else a choice's.
     pub usage: Reported,
-    /// Whether the top-level one holds a count.
+    /// Whether the top-level usage holds a count.
     pub has_usage: bool,
     /// `choices`, or `data`.
     pub choices: Choices,
     /// Whether there is an `error` other than `null`.
     pub error: bool,
-    /// `service_tier`, where it is a string.
+    /// `service_tier`, if it is a string.
     pub service_tier: Option<String>,
-    /// What the model wrote in the choices that came to their end.
+    /// What the model wrote in the choices that are read to their end.
     pub before: TextBytes,
-    /// And in the one that is being read, or was read last.
+    /// What it wrote in the choice that is being read, or was read last.
     pub choice: ChoiceText,
 }
 
 impl Found {
-    /// What the model wrote, once.
+    /// What the model wrote, counted once.
     #[must_use]
     pub fn text(&self) -> TextBytes {
         self.before.plus(self.choice.once())
@@ -66,7 +67,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document whose usages are judged so.
+    /// A document whose usages are judged with `judge`.
     #[must_use]
     pub fn new(judge: Judge) -> Self {
         let mut document = Self::default();
@@ -112,8 +113,8 @@ impl Document {
         self.json.offset() == 0
     }
 
-    /// The strings whose text told nothing but its length, in order; none where there are too many, or where they are
-    /// not all of one choice that says everything in one place.
+    /// The strings of which only the length matters, in order. None if there are too many, if the document
+    /// has more than one choice, or if it has more than one `delta` or `message` in all.
     #[must_use]
     pub fn holes(&self) -> Option<&[Hole]> {
         if self.place.choices > 1 || self.place.sayings > 1 {
@@ -131,23 +132,23 @@ const LEVELS: usize = 10;
 struct Place {
     path: [AnswerKey; LEVELS],
     keeping: Keeping,
-    /// Where the value being kept goes on, or begins.
+    /// The offset from which the value is still to be kept.
     from: u64,
     kept: Vec<u8>,
     too_large: bool,
-    /// Which text the value is that is being read.
+    /// The kind of the string that is being read.
     field: Field,
     /// Whether the choice has a `delta`.
     has_delta: bool,
-    /// How many times a choice, and how many times a `delta` or `message`, began.
+    /// How many choices began, and how many members `delta` or `message`.
     choices: u32,
     sayings: u32,
     skips_id: bool,
     judge: Judge,
-    /// Where the text begins of a string that is a hole.
+    /// Where the text of a string begins, if the string is a hole.
     hole_from: Option<u64>,
     holes: [Hole; HOLES_MAX],
-    /// How many there are, also of those that have no place.
+    /// How many holes there are, including those for which `holes` has no room.
     holes_found: usize,
 }
 
@@ -188,7 +189,7 @@ impl Pass<'_> {
         self.place.from = end;
     }
 
-    /// At the end of a push: what of a value that goes on is in these bytes.
+    /// Called at the end of a push: keeps what these bytes have of a value that goes on.
     fn keep_rest(&mut self) {
         if matches!(self.place.keeping, Keeping::Usage(_)) {
             let end = self.base.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX));
@@ -204,8 +205,9 @@ impl Pass<'_> {
         self.place.has_delta = false;
     }
 
-    /// A `delta` or a `message` begins. Of two, the last one counts, as for every JSON reader; and beside a delta, which
-    /// says what is new, a message repeats all that was said so far (Perplexity).
+    /// A `delta` or a `message` begins. Of two, the last one counts, as for every JSON reader. A `message`
+    /// beside a `delta` does not count: the `delta` has the new text, and the `message` repeats all text so
+    /// far (Perplexity).
     fn say(&mut self, is_delta: bool) {
         self.place.sayings = self.place.sayings.saturating_add(1);
         if is_delta || !self.place.has_delta {
@@ -274,7 +276,7 @@ impl Sink for Pass<'_> {
                 self.say(is_delta);
             }
             [AnswerKey::Choices, AnswerKey::Element, inside @ ..] if kind == Kind::String => {
-                // A message beside a delta repeats all that was said so far.
+                // A message beside a delta repeats all text so far.
                 let repeats = self.place.has_delta && inside.first() == Some(&AnswerKey::Message);
                 self.place.field = if repeats { Field::NoText } else { field(inside) };
             }

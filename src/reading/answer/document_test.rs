@@ -23,7 +23,7 @@ fn find(text: &str) -> Found {
     whole
 }
 
-/// The usage that counts of a document, read for a call that asked for so many answers.
+/// The usage of a document that counts, if the call asked for one answer or for several.
 fn usage_of(text: &str, one_answer: bool) -> RawUsage {
     let mut document = Document::new(Judge { one_answer, ..Judge::default() });
     document.push(text.as_bytes());
@@ -39,7 +39,7 @@ fn value(text: &str) -> RawUsage {
 }
 
 const GOOD: &str = r#"{"prompt_tokens":1,"completion_tokens":2}"#;
-/// It holds a count, and not those of a call.
+/// A usage that holds a count, but not those of a call.
 const HALF: &str = r#"{"completion_tokens":2}"#;
 
 #[test]

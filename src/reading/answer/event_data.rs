@@ -1,17 +1,19 @@
-//! The data of one event of a stream, as bytes: how many there are, and whether they say that the stream is over.
+//! The data of one event of a stream, as bytes: how many there are, and whether they mean that the stream is
+//! over.
 
-/// What was read of it.
+/// What was read of an event's data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EventData {
     /// How many bytes.
     pub(crate) bytes: u64,
     /// Whether it begins as a chunk does.
     pub(crate) is_object: bool,
-    /// How much of [`DONE`] it is so far; none where it is something else.
+    /// How many bytes of [`DONE`] were read; none before the first byte that is not blank. If it is something
+    /// else, the count is larger than the length of [`DONE`].
     done: Option<usize>,
 }
 
-/// The event that says that a stream is over; it is no JSON.
+/// The data of the event that ends a stream; it is no JSON.
 const DONE: &[u8] = b"[DONE]";
 
 impl EventData {

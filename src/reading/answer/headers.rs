@@ -1,6 +1,6 @@
-//! Headers of a provider's answer that do not reach the caller: they say who the gateway's operator is at the provider,
-//! carry a key or a cookie, or are names that only this gateway may use. The same holds for trailers. And the id that
-//! the provider gave the call, by which its support finds it.
+//! Headers of a provider's answer that do not reach the caller: they tell who the gateway's operator is at
+//! the provider, carry a key or a cookie, or have names that only this gateway may use. The same holds for
+//! trailers. Also reads the id that the provider gave the call, with which the provider's support finds it.
 
 /// Words of a header's name, between its hyphens, that tell of the operator's own account or carry its credentials.
 const WORDS: [&str; 12] = [
@@ -30,10 +30,10 @@ pub fn stays_here(name: &str) -> bool {
         || name.split('-').any(|word| WORDS.contains(&word))
 }
 
-/// Where providers say which id they gave a call: the first of these counts.
+/// The headers in which providers tell the id that they gave a call: the first of these counts.
 const REQUEST_IDS: [&str; 6] =
     ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray"];
-/// No longer id is kept.
+/// The longest id that is kept, in bytes.
 const REQUEST_ID_MAX: usize = 128;
 
 /// The id that a provider gave a call, if an entry can keep it: printable ASCII of at most 128 bytes.

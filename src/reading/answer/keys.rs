@@ -2,7 +2,7 @@
 
 use crate::reading::answer::choice_text::Field;
 
-/// What stands at a level of an answer: a key that matters, or an element of a list.
+/// One level of the path in an answer: a key that matters, or an element of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AnswerKey {
     #[default]
@@ -33,11 +33,11 @@ pub(crate) enum AnswerKey {
     Text,
     Thinking,
     Summary,
-    /// What says something of the text, or is none: roles, ids, signatures, pictures, quotations.
+    /// Something about the text, or no text at all: roles, ids, signatures, pictures, quotations.
     Framing,
 }
 
-/// Words in the names of what is no text of the model's, whichever provider the name is of.
+/// If a key has one of these words in it, its value is no text of the model's, whichever provider sent it.
 const FRAMING: [&[u8]; 16] = [
     b"annotation",
     b"audio",
@@ -106,7 +106,7 @@ fn inside(key: &[u8]) -> AnswerKey {
     }
 }
 
-/// Which text a string is, by the way to it inside of its choice.
+/// The kind of a string; `way` leads to it inside of its choice.
 pub(crate) fn field(way: &[AnswerKey]) -> Field {
     match way {
         [AnswerKey::Text] => Field::Bare,
@@ -119,7 +119,7 @@ pub(crate) fn field(way: &[AnswerKey]) -> Field {
             [AnswerKey::ReasoningContent] => Field::ReasoningContent,
             [AnswerKey::ReasoningDetails, AnswerKey::Element, AnswerKey::Text | AnswerKey::Summary] => Field::ReasoningDetails,
             [AnswerKey::ToolCalls, AnswerKey::Element, AnswerKey::Function, AnswerKey::Called]
-            // Some providers give them as an object, and not as its text.
+            // Some providers give the arguments as an object, and not as the text of one.
             | [AnswerKey::ToolCalls, AnswerKey::Element, AnswerKey::Function, AnswerKey::Arguments, ..]
             | [AnswerKey::ToolCalls, AnswerKey::Element, AnswerKey::Custom, AnswerKey::Called | AnswerKey::Input] => {
                 Field::ToolCalls

@@ -1,4 +1,5 @@
-//! A provider's answer: which reader its bytes need, what each says, and what of it never reaches the caller.
+//! A provider's answer: which reader its bytes need, what they tell, and what of them never reaches the
+//! caller.
 
 pub mod choice_text;
 pub mod document;

@@ -1,4 +1,4 @@
-//! The bytes of a stream that pass, while some wait and some are dropped.
+//! Sorts the bytes of a stream: some pass, some wait, and some are dropped.
 
 /// What becomes of the bytes pushed.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Passed {
 }
 
 impl Passed {
-    /// What passes in the place of `bytes`, with `tail` after it; none where they pass as they came.
+    /// What passes in the place of `bytes`, with `tail` after it; none if they pass as they came.
     #[must_use]
     pub fn replacing(self, bytes: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
         match self {
@@ -24,19 +24,19 @@ impl Passed {
     }
 }
 
-/// The bytes that pass: the same ones for as long as nothing was held or dropped.
+/// The bytes that pass. They are the same that came, as long as nothing was held or dropped.
 pub struct Out<'a> {
     passed: Vec<u8>,
     same: bool,
     pub bytes: &'a [u8],
     /// Up to here the bytes were passed, held or dropped.
     pub pending: usize,
-    /// Where the last line began before which there was no data of its event.
+    /// Where the last line began that has no data of its event before it.
     pub line_at: Option<usize>,
 }
 
 impl<'a> Out<'a> {
-    /// For bytes that were pushed, before which so many may wait.
+    /// For bytes that were pushed; `nothing_waits` tells that no earlier bytes wait.
     pub fn of(bytes: &'a [u8], nothing_waits: bool) -> Self {
         Self { passed: Vec::new(), same: nothing_waits, bytes, pending: 0, line_at: None }
     }
@@ -55,7 +55,7 @@ impl<'a> Out<'a> {
         self.pending = end;
     }
 
-    /// What waited passes before anything else does.
+    /// Passes the bytes that waited, before any other bytes.
     pub fn release(&mut self, held: &mut Vec<u8>) {
         if !held.is_empty() {
             self.differ();

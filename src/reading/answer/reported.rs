@@ -1,12 +1,12 @@
-//! Which usage of an answer counts: providers report it at three places, again and again, and now and then something
-//! that is none.
+//! Decides which usage of an answer counts. Providers report it at three places, some again and again, and
+//! now and then report something that is no usage.
 
 use crate::dialect::usage::{Mode, Rules, Worth};
 
 /// A raw usage, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RawUsage {
-    /// The provider said nothing that holds a count.
+    /// The provider reported nothing that holds a count.
     #[default]
     Absent,
     /// The value's bytes as received.
@@ -16,7 +16,7 @@ pub enum RawUsage {
 }
 
 impl RawUsage {
-    /// Whether the provider said something.
+    /// Whether the provider reported something.
     #[must_use]
     pub fn is_reported(&self) -> bool {
         matches!(self, Self::Value(_) | Self::TooLarge)
@@ -32,7 +32,8 @@ impl RawUsage {
     }
 }
 
-/// Where in a document a usage stands: of two that are worth the same, the later one of this list counts.
+/// The place of a usage in a document. Of two usages that are worth the same, the one whose place is later in
+/// this list counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     /// `choices[].usage`: Moonshot's last chunk.
@@ -44,14 +45,15 @@ pub enum At {
     Top,
 }
 
-/// By what usages are judged while an answer passes.
+/// What is needed to judge a usage while an answer passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
-    /// The rules that count the call.
+    /// The rules with which the call is counted.
     pub rules: Rules,
-    /// The call's.
+    /// The kind of the call.
     pub mode: Mode,
-    /// Whether one answer was asked for: of several, a choice's usage says nothing of the others.
+    /// Whether the call asked for one answer. If it asked for several, the usage of one choice does not
+    /// include the others.
     pub one_answer: bool,
 }
 
@@ -68,12 +70,12 @@ pub struct Reported {
     pub raw: RawUsage,
     /// What it is worth: one that the rules can read is never replaced by one that they cannot.
     pub worth: Worth,
-    /// Where it stood.
+    /// Its place.
     pub at: At,
 }
 
 impl Reported {
-    /// A usage that stands there.
+    /// A usage at this place of a document.
     #[must_use]
     pub fn of(raw: RawUsage, at: At, judge: Judge) -> Self {
         let worth = match &raw {
@@ -85,14 +87,15 @@ impl Reported {
         if worth == Worth::Nothing { Self::default() } else { Self { raw, worth, at } }
     }
 
-    /// Another one of the same document.
+    /// Takes in another usage of the same document.
     pub fn or_beside(&mut self, other: Self) {
         if other.worth > Worth::Nothing && (other.worth, other.at) >= (self.worth, self.at) {
             *self = other;
         }
     }
 
-    /// The one of a later document. A choice's counts only where there is no other.
+    /// Takes in the usage of a later document. The usage of a choice does not replace one that is worth the
+    /// same and comes from another place.
     pub fn or_later(&mut self, later: Self) {
         let is_less = later.at == At::Choice && self.at != At::Choice && later.worth == self.worth;
         if later.worth > Worth::Nothing && later.worth >= self.worth && !is_less {

@@ -1,4 +1,4 @@
-//! A provider's answer as it passes: which reader its bytes need, and what they said in the end.
+//! A provider's answer as it passes: which reader its bytes need, and what was in them.
 
 use crate::base::text_bytes::TextBytes;
 use crate::dialect::usage::Worth;
@@ -7,7 +7,7 @@ use crate::reading::answer::document::{Choices, Document};
 use crate::reading::answer::reported::{Judge, RawUsage};
 use crate::reading::answer::stream::{Passed, Scanner};
 
-/// Reads an answer of any kind, by its bytes: what its content type says is a hint, until they tell.
+/// Reads an answer of any kind. Its content type is a hint only: the first byte that tells the kind decides.
 #[derive(Debug)]
 pub struct Answer {
     reader: Reader,
@@ -41,7 +41,7 @@ enum Beginning {
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Beginning {
-    /// Where the first byte is that tells what the answer is.
+    /// Finds the first byte that tells what the answer is, and its place.
     fn tell(&mut self, bytes: &[u8]) -> Option<(usize, u8)> {
         for (at, byte) in bytes.iter().enumerate() {
             *self = match (*self, *byte) {
@@ -49,7 +49,7 @@ impl Beginning {
                 (Self::Mark(read), byte) if MARK.get(read) == Some(&byte) => {
                     Self::Mark(read.saturating_add(1))
                 }
-                // Half a mark is none, and no other byte may follow it.
+                // Half a mark is no mark: after it, even white space is the byte that tells.
                 (Self::Mark(0 | 3) | Self::Blank, b' ' | b'\t' | b'\r' | b'\n') => Self::Blank,
                 (_, byte) => {
                     *self = Self::Told;
@@ -66,13 +66,13 @@ impl Beginning {
 pub struct Asked {
     /// The caller's `stream`.
     pub wants_stream: bool,
-    /// Whether the usage chunk is the filter's doing, so that it is taken out.
+    /// Whether the provider sends the usage chunk only because the filter asked for it: then it is taken out.
     pub takes_out: bool,
     /// How usages are judged.
     pub judge: Judge,
 }
 
-/// What an answer said.
+/// What was in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// The answer's `id`.
@@ -85,7 +85,7 @@ pub struct Said {
     pub only_error: bool,
     /// Whether it could not be read to its end.
     pub unreadable: bool,
-    /// The service tier that it says it was served in, as far as it says.
+    /// The service tier in which it was served, if it tells one.
     pub service_tier: ServiceTier,
 }
 
@@ -113,7 +113,7 @@ impl Answer {
         matches!(self.reader, Reader::Stream(_))
     }
 
-    /// Whether any text of the model's was seen; of bytes that cannot be read, whether any came.
+    /// Whether any text of the model's was seen. If the bytes cannot be read, whether any byte came.
     #[must_use]
     pub fn has_text(&self) -> bool {
         match &self.reader {
@@ -123,7 +123,7 @@ impl Answer {
         }
     }
 
-    /// Reads the next bytes and says which pass.
+    /// Reads the next bytes and tells which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         let told = self.beginning.tell(bytes);
@@ -137,7 +137,7 @@ impl Answer {
                 self.reader.push(rest);
                 passed.replacing(blank, &waited).map_or(Passed::Same, Passed::Instead)
             }
-            // Blank lines before it passed, and say nothing.
+            // The blank lines before the stream have passed, and mean nothing.
             (Reader::Json(_), Some((at, b':' | b'd' | b'e' | b'i' | b'r'))) => {
                 let (blank, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
                 self.reader = Reader::stream(self.asked);
@@ -153,7 +153,7 @@ impl Answer {
         }
     }
 
-    /// Says that no more bytes come; gives those that waited and pass now.
+    /// Tells the reader that no more bytes come; gives those that waited and pass now.
     pub fn finish(&mut self) -> Vec<u8> {
         match &mut self.reader {
             Reader::Stream(scanner) => scanner.finish(),
@@ -161,7 +161,7 @@ impl Answer {
         }
     }
 
-    /// What the answer said, as far as it was read. What cannot be read is counted by all its bytes.
+    /// What was in the answer, as far as it was read. If it cannot be read, all its bytes count.
     #[must_use]
     pub fn said(self) -> Said {
         let all = TextBytes::unread(self.bytes);
@@ -182,7 +182,7 @@ impl Answer {
                 }
             }
             Reader::Stream(mut scanner) => {
-                // An event in which the stream was cut off says what was read of it.
+                // If the stream was cut off within an event, what was read of that event counts.
                 scanner.finish();
                 let stream = scanner.stream;
                 let says_nothing = stream.is_answer || self.beginning != Beginning::Told;

@@ -1,4 +1,4 @@
-//! What becomes of a provider's answer, by its status and by whose key it was asked with.
+//! Decides what becomes of a provider's answer, from its status and from whose key the call used.
 
 use crate::base::account::Funding;
 
@@ -9,21 +9,21 @@ pub enum Verdict {
     Served,
     /// The provider did not do it: its answer goes on as it came, and nothing is charged.
     PassedOn,
-    /// The provider refused the platform's own key, which is not the caller's fault nor its business: the caller gets
-    /// an answer of ours, and nothing is charged.
+    /// The provider refused the platform's own key. That is neither the caller's fault nor its business: the
+    /// caller gets an answer of ours, and nothing is charged.
     KeyRefused,
-    /// No answer at all, such as another protocol (101), which nobody asked for and which would be a way around the
-    /// meter: the caller gets an answer of ours, and nothing is charged.
+    /// No answer at all, such as another protocol (101). Nobody asked for it, and it would be a way around
+    /// the meter: the caller gets an answer of ours, and nothing is charged.
     NoAnswer,
 }
 
 impl Verdict {
-    /// The verdict on a status; 0 stands for one that cannot be read.
+    /// The verdict on a status; 0 is a status that cannot be read.
     #[must_use]
     pub fn of(status: u16, funding: Funding) -> Self {
         match (status, funding) {
             (200..300, _) => Self::Served,
-            // Also where it is the content that the provider forbids: nobody can tell the two apart by a status.
+            // The provider may also forbid the content: nobody can tell the two apart from the status.
             (401 | 403, Funding::Platform) => Self::KeyRefused,
             (0..200, _) => Self::NoAnswer,
             _ => Self::PassedOn,

@@ -1,16 +1,17 @@
 //! A stream of server-sent events, read as it passes, and the one event that may be taken out of it.
 //!
-//! Where the filter made the provider report usage, the chunk that only carries it is the filter's own doing
-//! and the caller must not see it. Every other byte passes as it came, and as soon as it cannot be part of
-//! that chunk: at most one incomplete event of [`HELD_MAX`] bytes waits.
+//! If the filter made the provider report usage, the caller must not see the chunk that carries only the
+//! usage. Every other byte passes as it came, as soon as it cannot be part of that chunk: at most one
+//! incomplete event of [`HELD_MAX`] bytes waits.
 //!
-//! What is an event, a line and a field is what the standard says (WHATWG HTML, 9.2.6): lines end by LF, CRLF or CR,
-//! `data` without a colon is an empty data line, and the data lines of an event are joined by line feeds. Beyond it:
+//! Events, lines and fields are those of the standard (WHATWG HTML, 9.2.6): lines end by LF, CRLF or CR,
+//! `data` without a colon is an empty data line, and the data lines of an event are joined by line feeds. Two
+//! rules go beyond it:
 //!
-//! - Some providers leave out the blank line between two events. So a data line that goes on after a whole JSON
-//!   document, or after what is none, begins another document. All of them are read; only an event that is one
-//!   document, and nothing but usage, is taken out.
-//! - The last event counts, and may be taken out, also where the stream ends without its blank line.
+//! - Some providers leave out the blank line between two events. So a data line begins another document if it
+//!   comes after a whole JSON document, or after data that is no JSON. All of these documents are read. An
+//!   event is taken out only if it is one document, with nothing but usage.
+//! - The last event counts, and may be taken out, even if the stream ends without its blank line.
 
 use crate::base::text_bytes::TextBytes;
 use crate::dialect::usage::Worth;
@@ -21,47 +22,48 @@ pub use crate::reading::answer::passing::Passed;
 use crate::reading::answer::reported::{Judge, Reported};
 use crate::reading::answer::template::Template;
 
-/// How much of an event waits until it is known not to be the usage chunk. Real ones have under 1 KiB.
+/// How many bytes of an event wait until it is known not to be the usage chunk. Real ones have under 1 KiB.
 pub const HELD_MAX: usize = 16 * 1024;
 
-/// What a stream said, over all its events.
+/// What was in a stream, over all its events.
 #[derive(Debug, Default)]
 pub struct EventStream {
     /// The first `id`.
     pub id: Option<String>,
     /// The usage that counts: the last one, among those that are worth most.
     pub usage: Reported,
-    /// What the model wrote; of an event whose JSON breaks, all of its bytes.
+    /// What the model wrote. If the JSON of an event breaks, all bytes of that event count.
     pub text: TextBytes,
     /// Whether any event's JSON breaks.
     pub is_broken: bool,
     /// Whether any event was an answer's: it had choices, an error or a usage.
     pub is_answer: bool,
-    /// Bytes of lines and events that say nothing that is known. They count only where nothing else says anything.
+    /// Bytes of lines and events of an unknown kind. They count only if the stream has nothing of a known
+    /// kind.
     pub foreign: u64,
     /// Whether any event had choices.
     pub has_choices: bool,
     /// Whether any event was an error.
     pub has_error: bool,
-    /// The last `service_tier`: an earlier one may say what was asked for.
+    /// The last `service_tier`: an earlier one may only repeat what was asked for.
     pub service_tier: Option<String>,
 }
 
 /// Where in a line the scanner is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {
-    /// At the stream's first byte, or after so many of a byte order mark.
+    /// At the stream's start, after so many bytes of a byte order mark.
     Mark(usize),
-    /// At its first byte.
+    /// At the line's first byte.
     #[default]
     Start,
     /// In the field's name: so many of its bytes were read.
     Name(&'static [u8], usize),
     /// After `data:`, where one space may follow.
     Colon,
-    /// In the value of a `data` field, of which nothing but white space was read.
+    /// In the value of a `data` field; only white space of it was read.
     Blank,
-    /// Further on in it.
+    /// In the value of a `data` field, after something else than white space.
     Data,
     /// In a comment.
     Comment,
@@ -82,7 +84,7 @@ enum Gate {
     Comment,
 }
 
-/// What may stand before the first line, and is no part of it.
+/// A byte order mark may come before the first line, and is no part of it.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a stream, cut anywhere.
@@ -93,7 +95,7 @@ pub struct Scanner {
     judge: Judge,
     line: Line,
     after_cr: bool,
-    /// The line feed of a taken-out event's last `\r\n` goes with it.
+    /// Whether a line feed that comes next is dropped: it ends the `\r\n` of an event that was taken out.
     drop_line_feed: bool,
     gate: Gate,
     held: Vec<u8>,
@@ -123,7 +125,7 @@ impl Scanner {
         }
     }
 
-    /// Reads the next bytes and says which pass.
+    /// Reads the next bytes and tells which pass.
     pub fn push(&mut self, bytes: &[u8]) -> Passed {
         let mut out = Out::of(bytes, self.held.is_empty());
         let mut at = 0usize;
@@ -150,8 +152,8 @@ impl Scanner {
         out.finish()
     }
 
-    /// Where a line begins, before any of an event's data: an event that says nothing new but text passes whole. Gives
-    /// its end.
+    /// Called at the start of a line, before any data of its event. If the event that begins here brings
+    /// nothing new but text, it passes whole. Gives its end.
     fn pass_at_once(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> Option<usize> {
         let fit = self.template.fits(rest)?;
         let end = at.saturating_add(fit.length);
@@ -171,7 +173,7 @@ impl Scanner {
         !self.stream.text.is_empty() || !self.document.found.text().is_empty()
     }
 
-    /// Says that the stream came to its end; gives the bytes that waited and may pass.
+    /// Tells the scanner that the stream is over; gives the bytes that waited and may pass.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut held = std::mem::take(&mut self.held);
         if let Line::Name(name, read) = std::mem::take(&mut self.line)
@@ -185,11 +187,11 @@ impl Scanner {
         held
     }
 
-    /// Reads one byte or a run of them at offset `at`; says how many.
+    /// Reads one byte or a run of them at offset `at`; gives how many.
     fn step(&mut self, rest: &[u8], at: usize, out: &mut Out<'_>) -> usize {
         let Some(&byte) = rest.first() else { return 1 };
         if std::mem::take(&mut self.after_cr) && byte == b'\n' {
-            // The second half of a line's end goes where its first half went.
+            // The line feed of a `\r\n` goes the way of its carriage return.
             let end = at.saturating_add(1);
             if std::mem::take(&mut self.drop_line_feed) {
                 out.drop_up_to(end, &mut self.held);
@@ -236,7 +238,7 @@ impl Scanner {
         1
     }
 
-    /// So many bytes of a byte order mark were read. It is no part of an event: once it is whole it passes.
+    /// `read` bytes of a byte order mark were read. It is no part of an event: once it is whole it passes.
     fn mark(&mut self, read: usize, end: usize, out: &mut Out<'_>) {
         self.line = Line::Mark(read);
         if read == MARK.len() {
@@ -253,7 +255,7 @@ impl Scanner {
             b'i' => Line::Name(b"id", 1),
             b'r' => Line::Name(b"retry", 1),
             b':' => {
-                // A comment is no part of an event: where nothing waits before it, it does not wait.
+                // A comment is no part of an event: if nothing waits before it, the comment does not wait.
                 if self.gate == Gate::Held && self.held.is_empty() && out.pending == at {
                     self.gate = Gate::Comment;
                 }
@@ -278,7 +280,7 @@ impl Scanner {
         let goes_on = self.line == Line::Data;
         let begins = !goes_on && !is_blank;
         self.line = if goes_on || begins { Line::Data } else { Line::Blank };
-        // A provider that leaves out the blank line: a new document on a new line.
+        // A new document on a new line: the provider left out the blank line.
         let another = begins && (self.document.is_whole() || self.document.is_broken());
         if another {
             self.take_document(None);
@@ -296,7 +298,7 @@ impl Scanner {
         length
     }
 
-    /// It is not the usage chunk: what waits of the event passes, and the rest will.
+    /// The event is not the usage chunk: its bytes that wait pass now, and the rest will.
     fn open(&mut self, out: &mut Out<'_>) {
         self.gate = Gate::Open;
         out.release(&mut self.held);
@@ -319,7 +321,7 @@ impl Scanner {
                     self.gate = Gate::Held;
                 }
             }
-            // A document may stand on several data lines, joined by line feeds.
+            // A document may have several data lines, joined by line feeds.
             Line::Name(DATA, 4) | Line::Colon | Line::Blank | Line::Data => {
                 self.document.push(b"\n");
             }
@@ -332,7 +334,7 @@ impl Scanner {
         }
     }
 
-    /// Takes the event's document into account; says whether it was the usage chunk.
+    /// Takes the event's document into account; gives whether it was the usage chunk.
     fn end_of_event(&mut self, event: Option<&[u8]>) -> bool {
         if self.document.is_fresh() {
             return false;
@@ -340,7 +342,7 @@ impl Scanner {
         self.take_document(event)
     }
 
-    /// `event` is where it stands, if all of it came at once.
+    /// `event` has the bytes of the event, if all of them came at once.
     fn take_document(&mut self, event: Option<&[u8]>) -> bool {
         let mut document = std::mem::replace(&mut self.document, Document::new(self.judge));
         let whole = document.is_whole();
@@ -368,7 +370,7 @@ impl Scanner {
             self.stream.id = found.id.take();
         }
         let usage = std::mem::take(&mut found.usage);
-        // Of a chunk like this one all but the text is known by now, whatever came before.
+        // If a later chunk differs from this one only in its text, nothing but that text is new.
         let is_text_only = whole && has_choices && !has_error && usage.worth == Worth::Nothing;
         match event.zip(document.holes()) {
             Some((event, holes)) if is_text_only => self.template.learn(event, holes),

@@ -70,7 +70,7 @@ const EVENTS: &[&str] = &[
     ": ping\n\n",
     "\r\n",
 ];
-/// What a model writes, and what no JSON string is; `?` stands for a byte that is not UTF-8.
+/// What a model writes, and what cannot be in a JSON string; `?` becomes a byte that is not UTF-8.
 const TEXTS: &[&str] = &[
     "",
     " word",
@@ -94,7 +94,7 @@ const TEXTS: &[&str] = &[
     "\\\\",
 ];
 
-/// `{chunk}` and `{usage}` stand for the two kinds of event's data.
+/// Puts the data of the two kinds of events in the place of `{chunk}` and `{usage}`.
 fn fill(text: &str) -> String {
     text.replace("{chunk}", CHUNK).replace("{usage}", USAGE)
 }
@@ -203,7 +203,7 @@ fn without_blank_lines_documents_are_read_all_the_same_and_all_of_them_pass() {
         let stream = fill(stream);
         assert!(check(&stream, &stream).usage.raw.is_reported(), "{stream}");
     }
-    // In one line it is no document, and begins none.
+    // On one line they are no document, and the second one begins none.
     let stream = fill("data: oops {usage}\n\n");
     assert_eq!(check(&stream, &stream).usage.raw, RawUsage::Absent);
 }
@@ -214,7 +214,7 @@ fn the_first_id_that_is_one_counts() {
     assert_eq!(check(stream, stream).id.as_deref(), Some("c1"));
 }
 
-/// What is not UTF-8 is pushed as it is.
+/// Bytes that are not UTF-8 are pushed as they are.
 #[test]
 fn half_a_byte_order_mark_is_text_like_any_other() {
     for mark in [&b"\xef"[..], b"\xef\xbb", b"\xef\xbb\xef"] {
@@ -246,7 +246,7 @@ fn an_event_never_waits_longer_than_it_must() {
     assert_eq!(scanner.push(b"\"}}]}\n\n"), Passed::Same);
     let long = format!("data: {{\"x\":\"{}", "y".repeat(HELD_MAX));
     assert_eq!(scanner.push(long.as_bytes()), Passed::Same, "an event too long to be it does not wait");
-    // Nor where it is not its data that is too long.
+    // Nor does an event wait if something else than its data is too long.
     let mut longs = vec![format!("id: {}\n", "y".repeat(HELD_MAX))];
     longs
         .extend(["id: 7\n", "data\n", "data:\n", "data:  \r\n", "d\r"].map(|line| line.repeat(HELD_MAX / 2)));

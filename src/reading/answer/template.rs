@@ -1,6 +1,7 @@
-//! What the chunks of a stream have in common. Most chunks of a stream are the same but for the text that the model wrote:
-//! the first of them is read byte by byte and learned, and each later one is compared with it. If only that text differs,
-//! the chunk means what the first one meant, and no more of it is read than the length of its text.
+//! What the chunks of a stream have in common. Most chunks of a stream are the same but for the text that the
+//! model wrote: the first of them is read byte by byte and learned, and each later one is compared with it.
+//! If only that text differs, the chunk means what the first one meant, and only the length of its text is
+//! read.
 
 use crate::base::json::text::{Text, line_run, plain_run};
 use crate::base::text_bytes::TextBytes;
@@ -8,28 +9,29 @@ use crate::reading::answer::choice_text::{ChoiceText, Field};
 
 /// No chunk with more strings is learned.
 pub const HOLES_MAX: usize = 8;
-/// Nor a longer one, without the text in its strings.
+/// No chunk with more bytes than this is learned; the text in its strings does not count.
 const FIXED_MAX: usize = 2_048;
-/// After so many chunks in a row that fit none before, a stream is taken for one whose chunks have little in common.
+/// After this many chunks in a row that do not fit the one learned before, no more are learned: the chunks of
+/// this stream have little in common.
 const MISSES_MAX: u8 = 16;
 
-/// A string in a document whose text tells nothing but its length.
+/// A string in a document of which only the length matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hole {
     /// Where its text begins, after the quote.
     pub from: usize,
     /// Where its text ends, before the quote.
     pub to: usize,
-    /// Which text it is.
+    /// The kind of the string.
     pub field: Field,
 }
 
 /// What was learned of a stream's chunks.
 #[derive(Debug, Default)]
 pub struct Template {
-    /// An event without the text in its holes; empty where none is known.
+    /// An event without the text in its holes; empty if none is known.
     fixed: Vec<u8>,
-    /// Where in `fixed` each hole is, and which text it is.
+    /// Where in `fixed` each hole is, and the kind of its string.
     holes: [(usize, Field); HOLES_MAX],
     count: usize,
     misses: u8,
@@ -45,7 +47,8 @@ pub struct Fit {
 }
 
 impl Template {
-    /// Learns an event: `data:`, one document on one line, and a blank line. The holes are of the document, in order.
+    /// Learns an event: `data:`, one document on one line, and a blank line. `holes` are those of the
+    /// document, in order.
     pub fn learn(&mut self, event: &[u8], holes: &[Hole]) {
         self.forget();
         self.misses = self.misses.saturating_add(1);
@@ -60,7 +63,7 @@ impl Template {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let texts =
             holes.iter().fold(0usize, |all, hole| all.saturating_add(hole.to.saturating_sub(hole.from)));
-        // Before anything is copied: an event may be as long as it likes.
+        // This comes before anything is copied: an event may be as long as it likes.
         let is_long = event.len().saturating_sub(texts) > FIXED_MAX;
         if is_long || holes.len() > HOLES_MAX || line_run(line) < line.len() {
             return None;
@@ -77,12 +80,12 @@ impl Template {
         Some(())
     }
 
-    /// What comes next is compared with nothing before.
+    /// Forgets what was learned: the next event is compared with nothing.
     pub fn forget(&mut self) {
         self.fixed.clear();
     }
 
-    /// Whether these bytes begin with a whole event that fits.
+    /// The event at the start of these bytes, if it is whole and fits.
     pub fn fits(&mut self, bytes: &[u8]) -> Option<Fit> {
         if self.fixed.is_empty() {
             return None;
@@ -103,18 +106,18 @@ impl Template {
     }
 }
 
-/// What comes after `start`, where the bytes begin with it.
+/// What comes after `start`, if the bytes begin with it.
 fn after<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = bytes.split_at_checked(start.len())?;
     let ((heads, head), (starts, start)) = (head.as_chunks::<8>(), start.as_chunks::<8>());
-    // In wasm32 two slices are compared byte by byte, two words at once.
+    // In wasm32 slices are compared byte by byte. Comparing words is faster.
     let same = heads.iter().zip(starts).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
         && head.iter().zip(start).all(|(a, b)| a == b);
     same.then_some(rest)
 }
 
-/// The text of a string up to its quote: how many bytes it takes, and how many it says. None where there is no such
-/// string here.
+/// The text of a string up to its quote: how many bytes it takes, and how many it has when unescaped. None if
+/// there is no such string here.
 fn text(bytes: &[u8]) -> Option<(usize, TextBytes)> {
     let (mut at, mut said, mut state) = (0usize, TextBytes::default(), Text::Plain);
     loop {

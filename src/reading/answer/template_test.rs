@@ -5,7 +5,7 @@ use super::*;
 const EVENT: &[u8] =
     b"data: {\"object\":\"chunk\",\"choices\":[{\"delta\":{\"content\":\" so\"}}],\"p\":\"xx\"}\n\n";
 
-/// Knows [`EVENT`], whose content counts and whose padding does not.
+/// A template that has learned [`EVENT`]: its content counts, and its padding does not.
 fn learned() -> Template {
     let mut skeleton = Template::default();
     let holes = [("chunk", Field::NoText), (" so", Field::Said), ("xx", Field::NoText)];

@@ -1,5 +1,5 @@
-//! Which options a request brings that are not among those that every provider is sent, and what each of them buys. What
-//! a provider is sent, and what never, is [`crate::dialect::options`]'s.
+//! The options of a request that not every provider is sent, and what each of them buys.
+//! [`crate::dialect::options`] has the lists of what a provider is sent, and what never.
 
 use crate::base::json::reader::Kind;
 use crate::dialect::options::{CACHE_LIFE, CACHE_RETENTION, is_common};
@@ -8,55 +8,55 @@ use crate::price::rates::ServiceTier;
 use crate::reading::request::keys::{RequestKey, STREAM_OPTIONS};
 use crate::reading::request::parsed::{AskedOption, Buys};
 
-/// So many options are kept; a body that asks for more is refused, whatever they are.
+/// At most this many options are kept. A body that asks for more is refused, whatever they are.
 const KEPT: usize = 64;
-/// What stands for the options that were not kept.
+/// The name that is noted for all options that were not kept.
 const MORE: &str = "and more";
-/// vLLM tells in each chunk what one of several answers has used so far: a call that is cut after such a chunk would be
-/// charged for one.
+/// With this option vLLM tells in each chunk what one of several answers has used so far. A call that is cut
+/// after such a chunk would be charged for that one only.
 const CONTINUOUS: &str = "stream_options.continuous_usage_stats";
 
-/// Those that were read so far.
+/// The options that were read so far.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     /// The service tier that is asked for.
     pub tier: ServiceTier,
-    /// Each once, in the order of the body.
+    /// Each option once, in the order of the body.
     pub asked: Vec<AskedOption>,
-    /// What the key that was just read asks for, if its value does not take it back.
+    /// What the key that was just read asks for, unless its value asks for nothing.
     key: Option<(AskedOption, Unless)>,
 }
 
-/// What a part of a message is by its type.
+/// What the type of a message's part tells about the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PartKind {
     /// Its tokens can be told from its bytes.
     Text,
     /// A picture, or a file with pages.
     Picture,
-    /// Sound, film, or what is not known.
+    /// Sound, film, or something of an unknown type.
     Heard,
 }
 
-/// What a part or a tool has said of itself.
+/// What was read so far of a part of a message, or of a tool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PartSaid {
-    /// Whether a tool has said its type.
+    /// Whether a tool has named its type.
     pub its_type: bool,
-    /// What a part is by its type.
+    /// What a part's type tells.
     pub part: Option<PartKind>,
     /// Whether a part has a picture or a file.
     pub picture: bool,
     /// Whether a part has anything else that is no text.
     pub media: bool,
-    /// Whether a tool has a function.
+    /// Whether a tool has `function`.
     pub function: bool,
-    /// Whether a tool has what a custom one has.
+    /// Whether a tool has `custom`.
     pub custom: bool,
 }
 
 impl PartSaid {
-    /// Whether a part may be something else than it says.
+    /// Whether a part may be something else than its type tells.
     pub fn hides(self) -> bool {
         match self.part {
             None => true,
@@ -67,16 +67,16 @@ impl PartSaid {
     }
 }
 
-/// With which value a key asks for nothing.
+/// The value with which a key asks for nothing.
 #[derive(Clone, Copy, Debug)]
 enum Unless {
     Null,
-    /// With `true` or `false`, too.
+    /// `null`, `true` or `false`.
     Flag,
 }
 
 impl Options {
-    /// Notes one.
+    /// Notes an option.
     pub fn ask(&mut self, name: &str, buys: Buys) {
         let known = self.asked.iter().any(|asked| asked.name == name && asked.buys == buys);
         match self.asked.len() {
@@ -87,14 +87,14 @@ impl Options {
         }
     }
 
-    /// The body is read, and asks for several answers.
+    /// Notes that the body, which is read now, asks for several answers.
     pub fn several_answers(&mut self) {
         for asked in self.asked.iter_mut().filter(|asked| asked.name == CONTINUOUS) {
             asked.buys = Buys::Other;
         }
     }
 
-    /// A key is read, on this way to the object that it stands in.
+    /// Notes a key; `way` leads to the object that has it.
     pub fn key(&mut self, mode: Mode, way: &[RequestKey], key: &[u8]) {
         let is = |known: &[&str]| known.iter().any(|name| name.as_bytes() == key);
         let asks = |within: &str, buys| {
@@ -121,7 +121,7 @@ impl Options {
         };
     }
 
-    /// The value of that key begins.
+    /// Notes that the value of that key begins.
     pub fn value(&mut self, kind: Kind) {
         match (self.key.take(), kind) {
             (None, _) | (_, Kind::Null) | (Some((_, Unless::Flag)), Kind::True | Kind::False) => {}
@@ -129,7 +129,7 @@ impl Options {
         }
     }
 
-    /// `service_tier`. What the provider does where the caller says nothing is what the card's plain prices are for.
+    /// `service_tier`. If the caller names no tier, the provider does what the card's plain prices are for.
     pub fn tier(&mut self, value: &[u8]) {
         self.tier = ServiceTier::of(&String::from_utf8_lossy(value));
         if self.tier.name().is_some() {
@@ -147,7 +147,7 @@ impl Options {
         }
     }
 
-    /// How long something is to stay in the provider's cache. Five minutes is what it does where nothing is said.
+    /// How long something is to stay in the provider's cache. Without this option it stays for five minutes.
     pub fn cache_life(&mut self, kind: Kind, value: &[u8]) {
         match (kind, value) {
             (Kind::Null, _) | (Kind::String, b"5m") => {}
@@ -159,7 +159,7 @@ impl Options {
     /// `prompt_cache_retention`: how long the provider is to keep the whole prompt in its cache.
     pub fn cache_retention(&mut self, kind: Kind, value: &[u8]) {
         match (kind, value) {
-            // Both spellings are OpenAI's, for what it did before there was a choice.
+            // OpenAI has both spellings, for what it did before there was a choice.
             (Kind::Null, _) | (Kind::String, b"in_memory" | b"in-memory") => {}
             _ => self.ask(CACHE_RETENTION, Buys::LongCacheWrite),
         }
@@ -182,14 +182,16 @@ impl Options {
         PartKind::Heard
     }
 
-    /// The beginning of the address of a picture: one that brings sound or film with it is no picture.
+    /// Takes the beginning of a picture's address. If the address holds sound or film itself, it is no
+    /// picture.
     pub fn picture(&mut self, address: &[u8]) {
         if is_data(address) && !is_data_of(address, &["image/"]) {
             self.ask("messages.content.image_url", Buys::AudioInput);
         }
     }
 
-    /// The beginning of a file that a part brings with it. What is not known to be read as text or pages may be heard.
+    /// Takes the beginning of a file that a part has in it. What is not known to be text or pages may be
+    /// sound.
     pub fn file(&mut self, data: &[u8]) {
         if !is_data_of(data, &["application/pdf", "text/", "image/"]) {
             self.ask("messages.content.file", Buys::AudioInput);

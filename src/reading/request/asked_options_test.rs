@@ -1,4 +1,4 @@
-//! Which options are noted, and under which names; whether one passes is for admission to say.
+//! Which options are noted, and under which names. Admission decides whether one passes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn asked_of(mode: Mode, body: &str) -> Vec<String> {
     whole.into_iter().map(|option| option.name).collect()
 }
 
-/// The options of a chat call that says no more than this beside its model.
+/// The options of a chat call that has only these members beside its model.
 fn asked(more: &str) -> Vec<String> {
     asked_of(Mode::Chat, &format!(r#"{{"model":"m",{more}}}"#))
 }
@@ -78,7 +78,7 @@ fn every_other_key_is_named_whatever_it_is_called() {
     assert_eq!((asked.len(), asked.last().map(String::as_str)), (KEPT + 1, Some(MORE)));
 }
 
-/// Whatever buys something that no list of the operator's lets pass.
+/// The options that buy something: an operator's list cannot let them pass.
 fn bought(mode: Mode, body: &str) -> Vec<(String, Buys)> {
     let mut reader = RequestReader::new(mode);
     reader.push(body.as_bytes());
@@ -174,7 +174,8 @@ fn a_call_says_whether_it_asks_for_cache_writes() {
     }
 }
 
-/// What an operator lets pass must not fill the list up, so that what it does not let pass is forgotten.
+/// Options that an operator lets pass must not fill the list: then one that it does not let pass would be
+/// forgotten.
 #[test]
 fn no_option_is_forgotten_behind_many_others() {
     let many: Vec<String> = (0..100).map(|n| format!("\"dry_{n}\":1")).collect();

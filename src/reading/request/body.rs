@@ -1,8 +1,8 @@
-//! Reads a request body as it arrives, cut anywhere, and never keeps it: what matters are a few keys, their
-//! places and their values.
+//! Reads a request body as it arrives, cut anywhere. Only a few keys, their places and their values are kept,
+//! and never the body.
 //!
-//! What the gateway reads must be what the provider reads, so a key that matters may stand once, in its exact
-//! spelling; a second one, or one that only case folding makes equal, is refused.
+//! The gateway must read what the provider reads. So a key that matters may occur once, in its exact
+//! spelling. A second one is refused, and so is one that differs in case only.
 
 use crate::base::json::reader::Reader;
 use crate::base::refusal::refusals::Refusal;
@@ -25,7 +25,7 @@ impl RequestReader {
         Self { json: Reader::default(), body: BodyFields::new(mode) }
     }
 
-    /// Reads the next bytes. A mistake is told by [`RequestReader::finish`].
+    /// Reads the next bytes. [`RequestReader::finish`] tells their mistakes.
     pub fn push(&mut self, bytes: &[u8]) {
         // The reader remembers its mistake: a later push does nothing, and finish tells it.
         let _ = self.json.push(bytes, &mut self.body);
@@ -37,7 +37,7 @@ impl RequestReader {
         self.json.offset()
     }
 
-    /// Says that the body is complete.
+    /// Tells the reader that the body is complete.
     ///
     /// # Errors
     /// Why the body is refused: the first mistake in the order of its bytes.
@@ -51,17 +51,17 @@ impl RequestReader {
     }
 }
 
-/// A body that comes, or has come.
+/// A body that is coming, or has come.
 #[derive(Debug)]
 pub enum Body {
-    /// It comes.
+    /// It is coming.
     Coming(Box<RequestReader>),
-    /// It has come; what it says, or why it is refused.
+    /// It has come: the request that it makes, or why it is refused.
     Complete(Box<Result<Request, RequestError>>),
 }
 
 impl Body {
-    /// A body of which nothing has come yet; `end` where there is none.
+    /// A body of which nothing has come yet; `end` if there is none.
     #[must_use]
     pub fn new(mode: Mode, end: bool) -> Self {
         let reader = RequestReader::new(mode);

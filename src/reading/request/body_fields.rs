@@ -1,4 +1,5 @@
-//! What is read of a request body while it passes: the reader tells keys and values, and this keeps what matters.
+//! The fields of a request body, read while it passes: the JSON reader tells keys and values, and this keeps
+//! what matters.
 
 use crate::base::json::reader::{Kind, Sink};
 use crate::base::refusal::request_error::RequestError;
@@ -11,10 +12,10 @@ use crate::reading::request::parsed::{Buys, Member, Request, Span, StreamOptions
 /// No model id is longer.
 const MODEL_MAX: usize = 256;
 
-/// More answers to one call than these no provider gives; and what is reserved grows with them.
+/// No provider gives more answers to one call. What is reserved grows with them.
 const N_MAX: u64 = 128;
 
-/// How deep the reader knows where it is: `messages[0].content[0].image_url.url` has six levels.
+/// How many levels of its path the reader knows: `messages[0].content[0].image_url.url` has six levels.
 const LEVELS: usize = 7;
 const DEEPEST: usize = LEVELS - 1;
 
@@ -24,12 +25,12 @@ pub(crate) struct BodyFields {
     mode: Mode,
     error: Option<RequestError>,
     is_object: bool,
-    /// What stands at each level: the key of the object, or [`RequestKey::Element`].
+    /// The path to the value: at each level a key of an object, or [`RequestKey::Element`].
     path: [RequestKey; LEVELS],
-    /// The keys that matter seen in the object at each level, one bit for each of its table.
+    /// For the object at each level, which keys that matter were seen: one bit for each key of its table.
     seen: [u32; LEVELS],
     begun: u64,
-    /// The text of the value being read, where it matters, up to one byte more than can be right.
+    /// The text of the value being read, if it matters, up to one byte more than can be right.
     value: Vec<u8>,
     keeping: bool,
     /// Whether the value being read is text that an estimate counts.
@@ -49,7 +50,7 @@ pub(crate) struct BodyFields {
     given_tokens: u64,
     not_text: bool,
     caches: bool,
-    /// What the part or tool being read has said so far.
+    /// What was read so far of the current part or tool.
     said: PartSaid,
 }
 
@@ -89,7 +90,7 @@ impl BodyFields {
         self.error.take()
     }
 
-    /// What the whole body says, which has so many bytes.
+    /// The request that the whole body makes. The body has `body_bytes` bytes.
     pub fn finish(mut self, body_bytes: u64) -> Result<Request, RequestError> {
         if self.n > Some(1) {
             self.options.several_answers();
@@ -144,7 +145,7 @@ impl BodyFields {
             ([RequestKey::Messages], _) => self.wrong_type("messages", "a list"),
             ([RequestKey::Tools], _) => self.wrong_type("tools", "a list"),
             ([RequestKey::Modalities], _) => self.wrong_type("modalities", "a list"),
-            // As something else than an object it could say what its members are not allowed to.
+            // If it is no object, it could ask for what its members must not ask for.
             ([RequestKey::Shaped(shape)], kind) if kind != Kind::Object => {
                 self.options.ask(shape.key, Buys::Other)
             }
@@ -152,7 +153,7 @@ impl BodyFields {
         }
     }
 
-    /// What a value below the top level is, where that matters before it ends.
+    /// Notes what a value below the top level is, if that matters before the value ends.
     fn inner_begin(&mut self, depth: usize, kind: Kind) {
         match (self.way(depth), kind) {
             ([RequestKey::Messages, RequestKey::Element, RequestKey::Content], Kind::Object) => {
@@ -214,7 +215,7 @@ impl BodyFields {
         }
     }
 
-    /// A top-level key: the member before it is over, and this is where its successor begins.
+    /// A top-level key begins at `at`: the member before it is over.
     fn next_member(&mut self, at: u64) {
         let last = self.member.key_at;
         for member in [&mut self.max_tokens, &mut self.max_completion_tokens, &mut self.service_tier]
@@ -242,8 +243,8 @@ impl BodyFields {
         }
     }
 
-    /// A tool that ends must have said that it is a function of the caller's own: any other is the provider's, and is
-    /// billed apart.
+    /// A tool ends. Its type must have named a function of the caller's own: any other tool is the
+    /// provider's, and is billed apart.
     fn tool_end(&mut self, kind: Kind) {
         let both = self.said.function && self.said.custom;
         if !self.said.its_type || kind != Kind::Object || both {
@@ -264,7 +265,8 @@ impl BodyFields {
             [RequestKey::File, RequestKey::FileData] if kind == Kind::String => {
                 self.options.file(&self.value)
             }
-            // Some servers guess from its members what a part is that does not say it, or although it says otherwise.
+            // Some servers guess from a part's members what it is: if it has no type, and even if its type
+            // tells otherwise.
             [] if kind == Kind::Object && self.said.hides() => {
                 self.options.ask("messages.content", Buys::Other);
                 self.not_text = true;
@@ -320,7 +322,7 @@ impl Sink for BodyFields {
         self.counting = kind == Kind::String && keys::is_text(self.way(depth.min(DEEPEST)));
         self.options.value(kind);
         self.caches |= kind != Kind::Null && matches!(self.way(depth), [.., RequestKey::CacheControl]);
-        // A picture to embed, say, costs what nobody can tell from its bytes.
+        // Nobody can tell from the bytes of an object, such as a picture, what it costs to embed.
         if kind == Kind::Object && self.mode == Mode::Embeddings && self.way(1) == [RequestKey::Input] {
             self.options.ask("input", Buys::Other);
         }
@@ -382,7 +384,7 @@ impl Sink for BodyFields {
             [RequestKey::Messages, RequestKey::Element, RequestKey::Content, RequestKey::Element, ..] => {
                 self.part_end(depth, kind)
             }
-            // What an assistant said earlier, by its id: the model hears it again.
+            // The id of audio that the assistant said earlier: the model hears it again.
             [RequestKey::Messages, RequestKey::Element, RequestKey::SaidAudio] if kind != Kind::Null => {
                 self.options.ask("messages.audio", Buys::AudioInput);
                 self.not_text = true;

@@ -24,7 +24,7 @@ fn read(body: &str) -> Result<Request, RequestError> {
 
 fn refusal(body: &str) -> String {
     match read(body) {
-        // Whether it is refused is for who pays to say.
+        // Whether such a request is refused depends on who pays.
         Ok(Request { options, .. }) if !options.is_empty() => {
             let names: Vec<_> = options.into_iter().map(|option| option.name).collect();
             format!("unpriced {}", names.join(", "))

@@ -3,16 +3,16 @@
 use crate::dialect::provider::OutputMaximum;
 use crate::reading::request::parsed::{Member, Request, Span, StreamOptions};
 
-/// What is written into a request, beside what its caller said.
+/// What the gateway writes into a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite<'a> {
     /// The provider's name for the model.
     pub upstream_model: Option<&'a str>,
     /// Whether a stream is to report usage.
     pub asks_usage: bool,
-    /// The output's maximum: none to leave what is there alone.
+    /// The output's maximum; none if the request's own members are left alone.
     pub maximum: Option<WrittenMaximum>,
-    /// The service tier: none to leave what is there alone.
+    /// The service tier; none if the request's own member is left alone.
     pub service_tier: Option<WrittenTier<'a>>,
 }
 
@@ -21,7 +21,7 @@ pub struct Rewrite<'a> {
 pub struct WrittenMaximum {
     /// The one field that carries it. A maximum in another field is moved here, or taken out.
     pub field: OutputMaximum,
-    /// The maximum; none where the provider is told none.
+    /// The maximum; none if the provider is told none.
     pub tokens: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ pub struct WrittenMaximum {
 pub enum WrittenTier<'a> {
     /// The provider's word for the standard one.
     Standard(&'a str),
-    /// None: the provider has no word for the standard one.
+    /// The member is taken out: the provider has no word for the standard tier.
     TakenOut,
 }
 
@@ -39,13 +39,13 @@ pub enum WrittenTier<'a> {
 pub struct Edit {
     /// What is replaced; empty to insert.
     pub span: Span,
-    /// By what.
+    /// What replaces it.
     pub with: Vec<u8>,
 }
 
 impl Member {
-    /// The member and one comma. A member before `model` takes the comma behind it along, and one after `model` the
-    /// comma before it: so any number of members may be taken out, and the rest is an object still.
+    /// The member and one comma: the comma after it if it is before `model`, and the comma before it if it is
+    /// after. So any number of members can be taken out, and the rest is still an object.
     fn removal(&self, model: Span) -> Span {
         match self.next_key_at.filter(|_| self.key_at < model.start) {
             Some(next_key_at) => Span { start: self.key_at, end: next_key_at },
@@ -55,7 +55,7 @@ impl Member {
 }
 
 impl Request {
-    /// The edits that a rewrite makes of the body; in order.
+    /// The edits of the body that a rewrite needs, in order.
     #[must_use]
     pub fn edits(&self, rewrite: &Rewrite<'_>) -> Vec<Edit> {
         let mut edits = Vec::new();
@@ -76,8 +76,8 @@ impl Request {
         edits
     }
 
-    /// Makes the field say the maximum, once. A provider may read both fields, and not say which one wins: so no other
-    /// maximum goes upstream beside it.
+    /// Writes the maximum into its field, and takes out the one in the other field. A provider may read both,
+    /// and does not tell which one wins: so only one maximum goes upstream.
     fn maximum_edits(&self, written: &WrittenMaximum) -> Vec<Edit> {
         let WrittenMaximum { field, tokens } = *written;
         let key = field.name();

@@ -1,4 +1,5 @@
-//! What is written into a request: its one maximum, its service tier, and whatever stands around them.
+//! What is written into a request: its one maximum and its service tier, whatever other members are around
+//! them.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -30,7 +31,7 @@ fn with_maximum(body: &str, field: OutputMaximum, tokens: Option<u64>) -> String
 #[test]
 fn the_providers_own_field_says_the_maximum_and_no_other_does() {
     for (body, field, tokens, expected) in [
-        // Nobody stated one.
+        // The caller stated none.
         (r#"{"model":"m","n":1}"#, MaxTokens, Some(99), r#"{"model":"m","max_tokens":99,"n":1}"#),
         (r#"{"model":"m"}"#, MaxCompletionTokens, Some(99), r#"{"model":"m","max_completion_tokens":99}"#),
         (r#"{"max_tokens":null,"model":"m"}"#, MaxTokens, Some(99), r#"{"max_tokens":99,"model":"m"}"#),
@@ -58,7 +59,8 @@ fn the_providers_own_field_says_the_maximum_and_no_other_does() {
             Some(5),
             r#"{"max_tokens":5,"model":"m"}"#,
         ),
-        // In both: the provider's own counts, the other goes, wherever it stands.
+        // Stated in both fields: the one that the provider reads counts, and the other one is taken out,
+        // wherever it is.
         (
             r#"{"max_tokens":1,"max_completion_tokens":65536,"model":"m"}"#,
             MaxTokens,
@@ -83,7 +85,7 @@ fn the_providers_own_field_says_the_maximum_and_no_other_does() {
             Some(8),
             r#"{"model":"m","max_completion_tokens":8}"#,
         ),
-        // A null states nothing, and hurts nobody.
+        // A `null` states nothing and does no harm, so it stays.
         (
             r#"{"model":"m","max_tokens":1,"max_completion_tokens":null}"#,
             MaxTokens,
@@ -193,7 +195,7 @@ proptest! {
             members.insert("stream_options".to_owned(), json!({"include_usage": true}));
         }
         prop_assert_eq!(serde_json::from_str::<Value>(&made).unwrap(), expected, "{} became {}", body, made);
-        // No key stands twice: the gateway itself would refuse that.
+        // No key occurs twice: the gateway itself would refuse that.
         let again = read(&made);
         prop_assert_eq!(again.maximum(field).unwrap().number, Some(tokens));
         prop_assert!(again.maximum(field.other()).is_none_or(|other| other.number.is_none()));

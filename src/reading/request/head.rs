@@ -11,9 +11,9 @@ use crate::dialect::usage::Mode;
 const TOKEN_MAX: usize = 512;
 /// No label is longer.
 const LABEL_MAX: usize = 128;
-/// What stands before a model's id.
+/// What comes before a model's id in a path.
 const MODELS: &[u8] = b"/v1/models/";
-/// One byte more than any model's id has, so that a longer one is no model's.
+/// One byte more than any model's id has: a longer id is cut to this, and so is no model's.
 const MODEL_MAX: usize = 257;
 
 /// Where a request wants to go.
@@ -23,7 +23,7 @@ pub enum Route {
     Healthz,
     /// `GET /readyz`
     Readyz,
-    /// Whatever needs to know who calls.
+    /// Anything for which the gateway must know who calls.
     Wanted(Wanted),
 }
 
@@ -32,16 +32,16 @@ pub enum Route {
 pub enum Wanted {
     /// A metered call.
     Metered(Mode),
-    /// `GET /v1/models`: the models it may use.
+    /// `GET /v1/models`: the models that the caller may use.
     Models,
     /// `GET /v1/models/{id}`: one of them.
     Model,
-    /// `GET /v1/credits`, `GET /v1/credits/ledger`: its own balance and entries, from the ledger.
+    /// `GET /v1/credits`, `GET /v1/credits/ledger`: the caller's balance and entries, from the ledger.
     Credits,
 }
 
 impl Wanted {
-    /// How a body is read; one that is not expected is read like a chat call's, and means nothing.
+    /// How a body is read. A body that is not expected is read like that of a chat call, and means nothing.
     #[must_use]
     pub fn mode(self) -> Mode {
         match self {
@@ -51,8 +51,8 @@ impl Wanted {
     }
 }
 
-/// The caller's own provider key. It goes upstream as that provider's credential and nowhere else, so it has no
-/// way into a text.
+/// The caller's own provider key. It goes upstream as the provider's credential and nowhere else, so it
+/// cannot be written as text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnKey(Vec<u8>);
 
@@ -70,12 +70,12 @@ impl std::fmt::Debug for OwnKey {
     }
 }
 
-/// What the head of a request says that needs to know who calls.
+/// The head of a request for which the gateway must know who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// What it wants.
     pub wanted: Wanted,
-    /// `:path`, query included, where the ledger answers it.
+    /// `:path`, query included, if the ledger answers the request.
     pub path: Vec<u8>,
     /// The id of the model that [`Wanted::Model`] asks for.
     pub model: String,
@@ -182,8 +182,8 @@ impl Call {
     }
 }
 
-/// The caller's own key: in `X-Matrix-BYO-API-Key` itself, or in `X-Matrix-User-API-Key` where that says yes. A key
-/// without a yes is refused: whoever sends one does not want to be charged.
+/// The caller's own key. It is in `X-Matrix-BYO-API-Key` itself, or in `X-Matrix-User-API-Key` if the former
+/// is a yes. A key without a yes is refused: a caller that sends its key does not want to be charged.
 fn own_key(byo: Option<&[u8]>, user_key: Option<&[u8]>) -> Result<Option<OwnKey>, Refusal> {
     let is = |value: &[u8], words: &[&str]| {
         words.iter().any(|word| value.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
@@ -195,7 +195,7 @@ fn own_key(byo: Option<&[u8]>, user_key: Option<&[u8]>) -> Result<Option<OwnKey>
         (Some(yes), None) if is(yes, &["true", "1", "yes", ""]) => return Err(Refusal::ByoMissingKey),
         (Some(key), None) => ("x-matrix-byo-api-key", key),
         (None, Some(_)) => return Err(Refusal::ByoMissingKey),
-        // Two keys, or a no beside a key: it is not for us to choose.
+        // Two keys, or a key and a no: the gateway cannot choose between them.
         (Some(_), Some(_)) => {
             return Err(Refusal::InvalidHeader { name: "x-matrix-byo-api-key".to_owned() });
         }
@@ -225,8 +225,8 @@ fn bearer(value: Option<&[u8]>) -> Result<&[u8], Refusal> {
     if valid && token.iter().all(fits) { Ok(token) } else { Err(Refusal::InvalidApiKey) }
 }
 
-/// The model's id in the path of `GET /v1/models/{id}`. Its slashes are slashes, or escaped, as the clients of OpenAI have
-/// them.
+/// The model's id in the path of `GET /v1/models/{id}`. Its slashes may be escaped, as the clients of OpenAI
+/// do it.
 fn asked_model(path: &[u8]) -> String {
     let id = path.strip_prefix(MODELS).unwrap_or(path).split(|byte| *byte == b'?').next().unwrap_or(&[]);
     String::from_utf8_lossy(&percent_decoded(id, MODEL_MAX)).into_owned()

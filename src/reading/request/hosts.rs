@@ -3,7 +3,7 @@
 
 use crate::base::strict_json::{self, Mistakes, Node};
 
-/// The entry that stands for every host.
+/// The entry that means every host.
 const ANY: &str = "*";
 
 /// The hosts that the gateway answers to.
@@ -20,13 +20,13 @@ pub enum Hosts {
 pub struct Authority {
     /// In lower case; an IPv6 address in its brackets.
     host: String,
-    /// None for the scheme's own.
+    /// None for the default port of the scheme.
     port: Option<u16>,
 }
 
 impl Authority {
-    /// Reads an authority as it stands in a request or a configuration; none for what is no host with maybe a port,
-    /// such as a list of two, or one with a user's name.
+    /// Reads the authority of a request or of a configuration. It must be one host, with or without a port:
+    /// none for a list of two hosts, or for a host with a user's name.
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
@@ -36,7 +36,7 @@ impl Authority {
         };
         let (host, port) = text.split_at_checked(end)?;
         let port = match port.strip_prefix(':') {
-            // HTTP has "host:" say the same as "host".
+            // In HTTP "host:" means the same as "host".
             Some("") => None,
             Some(port) => Some(port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?),
             None if port.is_empty() => None,
@@ -45,7 +45,7 @@ impl Authority {
         is_host(host).then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
-    /// Whether both mean the same, where a port that is left out is `default_port`.
+    /// Whether both mean the same host and port. A port that is left out is `default_port`.
     fn means(&self, other: &Self, default_port: u16) -> bool {
         let port = |authority: &Self| authority.port.unwrap_or(default_port);
         self.host == other.host && port(self) == port(other)
@@ -93,8 +93,8 @@ impl Hosts {
         (listed.len() == count).then_some(Self::Listed(listed))
     }
 
-    /// Whether a request with these headers is for one of them. It must name exactly one host; `host` beside
-    /// `:authority`, which HTTP/2 allows, must not name another one.
+    /// Whether a request with these headers is for one of these hosts. It must name exactly one host; `host`
+    /// beside `:authority`, which HTTP/2 allows, must not name another one.
     #[must_use]
     pub fn has_host_of(&self, headers: &[(String, Vec<u8>)]) -> bool {
         let Self::Listed(listed) = self else { return true };

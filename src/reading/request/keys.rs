@@ -1,6 +1,7 @@
-//! The keys of a request body that matter, where they matter, and what else could be read as one.
+//! The keys of a request body that matter, in which objects they matter, and which other spellings a provider
+//! could read as one of them.
 
-/// The keys that matter, wherever they do.
+/// The keys that matter, of all objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RequestKey {
     /// Any other key.
@@ -23,13 +24,13 @@ pub(crate) enum RequestKey {
     Type,
     /// Text of a part, whatever the part calls it.
     Text,
-    /// What a picture's part says of its picture.
+    /// `image_url` of a part: its picture.
     Picture,
     /// The address of a picture, or the picture itself as a `data:` address.
     Url,
     File,
     FileData,
-    /// Sound, film, or data of a kind of its own.
+    /// Sound, film, or data of another kind.
     Media,
     Input,
     Tools,
@@ -58,7 +59,8 @@ pub(crate) struct Shape {
     pub flags: bool,
 }
 
-/// vLLM's and SGLang's: the template's variables can do anything to a prompt, these two switch thinking on and off.
+/// vLLM's and SGLang's: the template's variables can do anything to a prompt, but these two only switch
+/// thinking on and off.
 static TEMPLATE: Shape =
     Shape { key: "chat_template_kwargs", members: &["enable_thinking", "thinking"], flags: true };
 /// DeepSeek's, GLM's, Kimi's.
@@ -68,7 +70,7 @@ static REASONING: Shape =
     Shape { key: "reasoning", members: &["effort", "exclude", "enabled"], flags: false };
 /// OpenRouter's.
 static USAGE: Shape = Shape { key: "usage", members: &["include"], flags: false };
-/// Everybody's. `include_obfuscation` pads chunks with random characters, which are no tokens.
+/// Every provider's. `include_obfuscation` pads chunks with random characters, which are no tokens.
 pub(crate) const STREAM_OPTIONS: &[&str] = &["include_usage", "include_obfuscation"];
 
 /// Top-level keys that matter, in their exact spelling.
@@ -124,7 +126,7 @@ const IN_PICTURE: &[(&str, RequestKey)] = &[("url", RequestKey::Url)];
 const IN_FILE: &[(&str, RequestKey)] = &[("file_data", RequestKey::FileData)];
 const IN_CACHE_CONTROL: &[(&str, RequestKey)] = &[("ttl", RequestKey::Ttl)];
 
-/// The keys that matter in the object whose members stand at `depth`, reached on this way.
+/// The keys that matter in the object that `way` leads to, whose members are at `depth`.
 pub(crate) fn table(depth: usize, way: &[RequestKey]) -> &'static [(&'static str, RequestKey)] {
     match (depth, way) {
         (1, _) => TOP,
@@ -175,7 +177,8 @@ pub(crate) fn is_text(way: &[RequestKey]) -> bool {
 /// Whether a provider that folds case could read `key` as `exact` (lowercase ASCII). Go's `encoding/json`
 /// folds the long s and the Kelvin sign too.
 pub(crate) fn folds_to(key: &[u8], exact: &[u8]) -> bool {
-    // No spelling is shorter, and most keys differ in their first letter: that is all that is looked at of them.
+    // No spelling is shorter, and most keys differ in their first letter: for those this one comparison is
+    // enough.
     let starts = |(first, expected): (&u8, &u8)| *first >= 0x80 || first.to_ascii_lowercase() == *expected;
     if key.len() < exact.len() || !key.first().zip(exact.first()).is_some_and(starts) {
         return false;

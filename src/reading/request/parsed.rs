@@ -1,4 +1,4 @@
-//! The request: what the gateway knows of one.
+//! What the gateway knows of a request.
 
 use crate::base::text_bytes::TextBytes;
 use crate::dialect::provider::OutputMaximum;
@@ -13,26 +13,26 @@ pub struct Span {
     pub end: u64,
 }
 
-/// What a request says of `stream_options`.
+/// The `stream_options` of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOptions {
-    /// Nothing.
+    /// It has none.
     #[default]
     Absent,
-    /// `null`, there.
+    /// `null`, at this place.
     Null(Span),
-    /// An object without `include_usage`; `inside` is the place after its brace.
+    /// An object without `include_usage`.
     Without {
         /// Offset after the opening brace.
         inside: u64,
         /// Whether it has no members at all.
         empty: bool,
     },
-    /// An object with `include_usage`, whose value stands there.
+    /// An object with `include_usage`.
     With {
         /// The value as a boolean; `null` counts as false.
         include_usage: bool,
-        /// Where the value stands.
+        /// The place of the value.
         value: Span,
     },
 }
@@ -42,11 +42,11 @@ pub enum StreamOptions {
 pub struct Member {
     /// Offset of its key's first quote.
     pub key_at: u64,
-    /// Where its value stands.
+    /// The place of its value.
     pub value: Span,
-    /// Offset after the member before it; the opening brace's own where it is the first.
+    /// Offset after the member before it, or after the opening brace if it is the first.
     pub previous_end: u64,
-    /// Offset of the key after it; none where it is the last.
+    /// Offset of the key after it; none if it is the last.
     pub next_key_at: Option<u64>,
     /// Its value as a number; none for `null`.
     pub number: Option<u64>,
@@ -57,26 +57,26 @@ pub struct Member {
 pub struct Request {
     /// The public model id.
     pub model: String,
-    /// Where its value stands, quotes included.
+    /// The place of the model's value, quotes included.
     pub model_span: Span,
     /// Whether a stream is wanted.
     pub stream: bool,
-    /// What it says of usage in the stream.
+    /// What it asks for about usage in the stream.
     pub stream_options: StreamOptions,
-    /// `max_tokens`, where it stands; a `null` states nothing.
+    /// The member `max_tokens`; a `null` states nothing.
     pub max_tokens: Option<Member>,
-    /// `max_completion_tokens`, likewise.
+    /// The member `max_completion_tokens`, likewise.
     pub max_completion_tokens: Option<Member>,
     /// The service tier that it asks for.
     pub service_tier: ServiceTier,
-    /// `service_tier`, where it stands.
+    /// The member `service_tier`.
     pub service_tier_at: Option<Member>,
-    /// Its options that are not among those that every provider is sent, each once, in the order of the body. On
-    /// platform funding a call is refused if the model does not price one of them, or the provider is not sent it.
+    /// Its options that not every provider is sent, each once, in the order of the body. On platform funding
+    /// a call is refused if the model does not price one of them, or if its provider is not sent it.
     pub options: Vec<AskedOption>,
     /// How many answers are wanted.
     pub n: u64,
-    /// The text in it: what an estimate counts.
+    /// The text in it, which estimates count.
     pub text: TextBytes,
     /// Tokens that an embeddings request gives as numbers.
     pub given_tokens: u64,
@@ -88,7 +88,7 @@ pub struct Request {
     pub body_bytes: u64,
 }
 
-/// An option that is not among those that every provider is sent.
+/// An option that not every provider is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedOption {
     /// Its name as an operator writes it: `thinking`, `thinking.budget_tokens`.
@@ -112,14 +112,14 @@ pub enum Buys {
     CacheWrite1h,
     /// What is written to the provider's cache stays for longer than an hour, at a price that no card has.
     LongCacheWrite,
-    /// What no card can price, such as hosted tools.
+    /// Something that no card can price, such as hosted tools.
     Other,
-    /// What it says to the provider: whether that is sent it is the operator's to say.
+    /// Whatever the provider takes it for: the operator decides whether it is sent.
     Provider,
 }
 
 impl Request {
-    /// Where the request says something of this field.
+    /// The request's member with this field's name.
     #[must_use]
     pub fn maximum(&self, field: OutputMaximum) -> Option<&Member> {
         match field {
@@ -128,8 +128,8 @@ impl Request {
         }
     }
 
-    /// The output's maximum that the caller states to a provider that reads this field: what stands in the field,
-    /// or else what stands in the other one, which is to be moved.
+    /// The output's maximum that the caller states to a provider that reads this field: the value of the
+    /// field, or else the value of the other field, which is then moved to this one.
     #[must_use]
     pub fn stated_maximum(&self, field: OutputMaximum) -> Option<u64> {
         let stated = |field| self.maximum(field).and_then(|member| member.number);
