@@ -38,13 +38,13 @@ pub struct Admission {
     pub card: Arc<RateCard>,
     /// The public model id.
     pub model: String,
-    /// The model as the caller named it, where that is another name of it.
+    /// The model as the caller named it, if that is another name of it.
     pub asked_model: Option<String>,
     /// Who serves it.
     pub provider: String,
     /// How its provider's raw usage is read.
     pub usage_rules: Rules,
-    /// The service tier that was asked for, where the card prices it; none for the standard one.
+    /// The service tier that was asked for, if the card prices it; none for the standard one.
     pub service_tier: Option<String>,
     /// How many answers are wanted.
     pub n: u64,
@@ -60,7 +60,7 @@ pub struct Admission {
     pub input_limit: Tokens,
     /// The most output there can be.
     pub output_limit: Tokens,
-    /// What is set aside of the account's daily cap; none where it has none.
+    /// What is set aside of the account's daily cap; none if it has no cap.
     pub reservation: Option<Pax>,
 }
 
@@ -72,7 +72,7 @@ impl Admission {
         self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
     }
 
-    /// Whether the provider may write what the caller does not see at once.
+    /// Whether the provider may write text that the caller does not see at once.
     #[must_use]
     pub fn may_write_unseen(&self) -> bool {
         let hides = || self.priced().is_some_and(|model| model.hidden_reasoning);
@@ -83,7 +83,7 @@ impl Admission {
 /// How an answer ended, for its debit.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// The provider's status; none where the caller was gone before it came.
+    /// The provider's status; none if the caller was gone before it came.
     pub status: Option<u16>,
     /// The provider's own id of the request.
     pub provider_request_id: Option<String>,
@@ -98,7 +98,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// The caller was gone before the answer's head, or nobody knows of one.
+    /// A call without an answer's head: the caller was gone before it came, or no answer is known.
     #[must_use]
     pub fn without_head(admission: &Admission, lasted: Lasted) -> Self {
         Self {

@@ -10,10 +10,10 @@ use crate::price::rates::ServiceTier;
 use crate::reading::request::edits::WrittenMaximum;
 use crate::reading::request::parsed::Request;
 
-/// Tokens of output where nothing bounds them: for a call that costs nothing, and for an estimate of text that is
-/// there.
+/// Tokens of output if nothing bounds them: for a call that costs nothing, and for an estimate of text that
+/// proves that its maximum was not kept.
 pub const UNBOUNDED: u64 = 1_000_000_000;
-/// A model's chat template adds some tokens to a prompt's own: generously.
+/// A generous number of tokens that a model's chat template adds to a prompt's own.
 const TEMPLATE_OVERHEAD: u64 = 1_024;
 
 /// The bounds of one call.
@@ -27,12 +27,14 @@ pub struct Bounds {
     pub maximum: Option<WrittenMaximum>,
     /// Whether input and output share the context window, so that both together are never above it.
     pub shares_window: bool,
-    /// Whether the provider may count input that the model has no price for, which is then charged at its dearest rate.
+    /// Whether the provider may count input that the model has no price for, which is then charged at the
+    /// model's dearest rate.
     unpriced_input: bool,
 }
 
 impl Bounds {
-    /// Of a call on platform funding. `clamp` is the operator's maximum for a request that states none.
+    /// The bounds of a call on platform funding. `clamp` is the operator's maximum for a request that states
+    /// none.
     #[must_use]
     pub fn of(request: &Request, model: &Model, provider: &Provider, clamp: Option<u64>) -> Self {
         let input = most_input(request, model);
@@ -57,7 +59,7 @@ impl Bounds {
         }
         match provider.stops_at {
             StopsAt::ModelMaximum => bounded(most, None),
-            // Written wherever it fits: beside a long prompt the server would refuse it.
+            // The maximum is written only if it fits: the server would refuse it beside a long prompt.
             StopsAt::ContextEnd if input.0.saturating_add(most) <= window => bounded(most, Some(most)),
             StopsAt::ContextEnd if request.n > 1 => bounded(window, None),
             StopsAt::ContextEnd => {
@@ -68,7 +70,7 @@ impl Bounds {
         }
     }
 
-    /// Of a call with the caller's own key, which costs nothing here: its request is left alone.
+    /// The bounds of a call with the caller's own key, which costs nothing here: its request is left alone.
     #[must_use]
     pub fn of_own_key(request: &Request, model: Option<&Model>, provider: &Provider) -> Self {
         let stated = request.maximum(provider.output_maximum).and_then(|member| member.number);
@@ -79,7 +81,7 @@ impl Bounds {
         Self { input, output, maximum: None, shares_window: false, unpriced_input }
     }
 
-    /// The most that the call can cost, if its request says this of a service tier.
+    /// The most that the call can cost. `asked` is what its request says of a service tier.
     #[must_use]
     pub fn ceiling(&self, model: &Model, asked: &ServiceTier) -> Pax {
         match (self.shares_window, self.unpriced_input) {
@@ -91,7 +93,8 @@ impl Bounds {
     }
 }
 
-/// Text of a request that an estimate counts as its input: a token that is given as a number counts as so much text.
+/// Text of a request that an estimate counts as its input: a token that is given as a number counts as the
+/// card's bytes per token.
 #[must_use]
 pub fn input_text(request: &Request, model: Option<&Model>) -> TextBytes {
     let ascii = request.given_tokens.saturating_mul(bytes_per_token(model));
@@ -102,7 +105,7 @@ fn most_input(request: &Request, model: &Model) -> Tokens {
     // A token is at least a byte.
     let bytes = Tokens(request.body_bytes.saturating_add(TEMPLATE_OVERHEAD));
     match model.mode {
-        // The window is each text's own, and a call may bring many.
+        // Each text has the whole window, and a call may bring many texts.
         Mode::Embeddings => bytes,
         _ if request.not_text => model.context_window,
         _ => bytes.min(model.context_window),
@@ -115,9 +118,9 @@ fn may_be_unpriced(request: &Request, model: &Model) -> bool {
     request.not_text && rates.image_input.is_none() || request.caches && rates.cache_write.is_none()
 }
 
-/// The most output that an estimate of a text of so many bytes counts: `limit`, unless the text disproves it. So many
-/// tokens never have twice the bytes that the card gives them, as an average; a provider that wrote more did not keep
-/// the maximum, and then it bounds nothing.
+/// The most output that an estimate of a text of so many bytes counts: `limit`, unless the text disproves it.
+/// On average tokens never have twice the bytes that the card gives them: if there is more text, the provider
+/// did not keep the maximum, and the maximum bounds nothing.
 #[must_use]
 pub fn estimated_output_limit(limit: Tokens, text_bytes: u64, bytes_per_token: u64) -> Tokens {
     const SLACK_BYTES: u64 = 64;

@@ -36,14 +36,14 @@ fn request(mode: Mode, body: &str) -> Request {
     reader.finish().unwrap()
 }
 
-/// A chat call of so many bytes that says `more`.
+/// A chat call of so many bytes, with `more` in its body.
 fn chat(more: &str, bytes: usize) -> Request {
     let body = |text: &str| format!(r#"{{"model":"m",{more}"messages":[{{"content":"{text}"}}]}}"#);
     let text = "x".repeat(bytes - body("").len());
     request(Mode::Chat, &body(&text))
 }
 
-/// Input, output, and the maximum that is written, of a call of 500 bytes.
+/// The input, the output and the written maximum of a call of 500 bytes.
 fn bounds(more: &str, provider: &Provider, clamp: Option<u64>) -> (u64, u64, Option<u64>) {
     let card = card();
     let bounds = Bounds::of(&chat(more, 500), &card.models["m"], provider, clamp);
@@ -96,7 +96,7 @@ fn a_server_that_runs_on_is_told_the_cards_maximum_where_that_fits() {
     assert_eq!(dear.ceiling(&card.models["dear-input"], &ServiceTier::Plain).to_string(), "0.072000000000");
     let banded = Bounds::of(&chat("", 4_977), &card.models["banded"], &runs_on, None);
     assert_eq!(banded.ceiling(&card.models["banded"], &ServiceTier::Plain).to_string(), "0.064000000000");
-    // What is estimated stays within it.
+    // An estimate stays within the window.
     let prompt = model.factors.tokens(input_text(&chat("", 4_977), Some(model))).0;
     assert_eq!(long.output.0 + prompt, 8_000);
     // Several answers share the prompt, and each may fill the rest of the window.

@@ -1,14 +1,16 @@
-//! Canonical bytes: JSON with its fields in a fixed order. It is what `serde_json` makes of the same struct, at a fifth of
-//! the price: that was the dearest part of a call. Nothing of it can fail.
+//! Canonical bytes: JSON with its fields in a fixed order. The bytes are those that `serde_json` makes of the
+//! same struct, at a fifth of the time: `serde_json` was the dearest part of a call. Writing them cannot
+//! fail.
 //!
-//! The order is that of a table which a macro makes from the struct itself. The ledger's columns come from the same
-//! table, so that each field is listed once. The forms themselves are those of the golden files.
+//! A macro makes a table of the fields from the struct itself, and the order is that of this table. The
+//! ledger's columns come from the same table, so that each field is listed once. The golden files show the
+//! forms.
 
 use crate::base::json::text::plain_run;
 use crate::base::text::{AsText as _, hex, put_decimal};
 use crate::debit::field::Value;
 
-/// More than most debits have.
+/// More bytes than most debits have.
 const USUAL: usize = 1_536;
 
 /// One field of a struct: of a debit, or of what an estimate was made from.
@@ -72,14 +74,15 @@ pub(crate) fn put<'a, T: 'static>(to: &mut Vec<u8>, fields: impl IntoIterator<It
     for field in fields {
         (field.put)(of, to);
     }
-    // The first field has no other before it: the place of its comma is that of the brace.
+    // No field comes before the first one, so the brace takes the place of its comma.
     if let Some(comma) = to.get_mut(start) {
         *comma = b'{';
     }
     to.push(b'}');
 }
 
-/// Writes a value as JSON. Inlined, so that each field's own code is left with its one kind of value.
+/// Writes a value as JSON. Inlined, so that the code of each field keeps only the branch for its own kind of
+/// value.
 #[inline(always)]
 pub(crate) fn put_value(to: &mut Vec<u8>, value: Value<'_>) {
     match value {
@@ -103,7 +106,7 @@ fn quoted(to: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
 
 /// Escapes only what must be.
 fn put_escaped(to: &mut Vec<u8>, mut rest: &[u8]) {
-    // A run that reached beyond the end would find nothing to escape, and neither does a text without one.
+    // If the plain run reaches the end of the text, there is nothing to escape any more.
     while let Some((plain, [byte, after @ ..])) = rest.split_at_checked(plain_run(rest)) {
         to.extend_from_slice(plain);
         match byte {

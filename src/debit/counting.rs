@@ -1,8 +1,8 @@
 //! Counting and charging, as version 2 of a debit does: from what an answer said to the counts that are billed, and
 //! what they cost.
 //!
-//! Reported usage beats an estimate, side by side: a side that is reported as none although there was text, or above
-//! what the card's limits allow, is estimated, and the other one stays as reported.
+//! Reported usage beats an estimate, for input and output apart. A side is estimated if it is reported as
+//! zero although there was text, or as more than the card's limits allow. The other side stays as reported.
 
 use crate::base::account::Funding;
 use crate::base::pax::{Pax, Tokens};
@@ -97,7 +97,7 @@ fn doubted(
     Side::of(zero_input || most_input, zero_output || most_output)
 }
 
-/// Which sides, input and output, are reported as none although there was text.
+/// Which sides, input and output, are reported as zero although there was text.
 fn zeros(admission: &Admission, said: &Said, usage: &Usage) -> (bool, bool) {
     let asked = admission.input.all() > 0 || admission.not_text;
     let answered = said.text.all() > 0 && admission.mode != Mode::Embeddings;
@@ -109,7 +109,7 @@ pub(crate) fn impossible(admission: &Admission, model: Option<&Model>, usage: &U
     let (window, maximum) = model.map_or((UNBOUNDED, UNBOUNDED), |model| {
         (model.context_window.0, model.max_output.0.saturating_mul(admission.n))
     });
-    // The window is each text's own, and an embeddings call may bring many.
+    // Each text has the whole window, and an embeddings call may bring many texts.
     let window =
         if admission.mode == Mode::Embeddings { window.max(admission.input_limit.0) } else { window };
     // A provider that runs on to the context's end may write more than the card's maximum.
@@ -119,7 +119,7 @@ pub(crate) fn impossible(admission: &Admission, model: Option<&Model>, usage: &U
 
 fn estimate(admission: &Admission, seen: TextBytes, model: Option<&Model>, side: Side) -> Bytes2 {
     let factors = model.map_or_else(Factors::default, |model| model.factors);
-    // Embeddings are no text.
+    // The answer of an embeddings call is no text.
     let seen = if admission.mode == Mode::Embeddings { TextBytes::default() } else { seen };
     Bytes2 {
         side,
@@ -151,7 +151,8 @@ pub(crate) fn charge(
     }
     let charged = model.charge(&counted.usage, counted.writes_cost, served, &mut |_| {});
     let Some(charged) = charged else {
-        // The card was refused if its largest call did not fit an amount; n such calls saturate.
+        // A card whose largest call does not fit an amount is refused, but n such answers together may not
+        // fit either: then the cost is the largest amount.
         flags.push(Flag::CostOutOfRange);
         return Pax::MAX;
     };

@@ -13,9 +13,9 @@ use crate::dialect::usage::Reading;
 use crate::price::rates::{ServedTier, ServiceTier};
 use crate::reading::answer::said::Said;
 
-/// The debit of an exchange that the provider answered with 2xx, or that it may have answered so had the
-/// caller stayed. None where the answer was nothing but an error, and where the model has no price (which
-/// admission has refused). It is of the newest version that the ledger reads.
+/// The debit of an exchange that the provider answered with 2xx, or might have answered so if the caller had
+/// stayed. None if the answer was nothing but an error, or if the model has no price (which admission has
+/// refused). The debit has the newest version that the ledger reads.
 #[must_use]
 pub fn debit_of(admission: &Admission, answered: Answered, now: Moment) -> Option<Debit> {
     let said = &answered.said;
@@ -77,7 +77,7 @@ pub fn debit_of(admission: &Admission, answered: Answered, now: Moment) -> Optio
     Some(debit)
 }
 
-/// What the admission alone says, in the first version.
+/// A debit of the first version, with what the admission alone says.
 fn undecided(admission: &Admission) -> Debit {
     Debit {
         canon_v: 1,
@@ -133,8 +133,9 @@ fn undecided(admission: &Admission) -> Debit {
     }
 }
 
-/// The service tier that prices a call: what the provider says served it, since it may be another than the one that
-/// was asked for, flagged if the card does not price it; the one that was asked for where it says nothing.
+/// The service tier that prices a call: the one that the provider says it served, which may be another than
+/// the one that was asked for. It is flagged if the card does not price it. If the provider says nothing, it
+/// is the one that was asked for.
 fn tier(
     said: &Said,
     reading: Option<&Reading>,

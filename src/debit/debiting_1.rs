@@ -1,5 +1,5 @@
-//! The debit in version 1, for a ledger that does not read a later one yet: counted by `bytes/1` and by
-//! the first set of its usage rules, as ledgers of that time prove it.
+//! The debit in version 1, for a ledger that does not read a later version yet. It is counted with `bytes/1`
+//! and with the first set of the provider's usage rules, since ledgers of that time prove it with those.
 
 use crate::base::account::Funding;
 use crate::base::pax::Pax;
@@ -33,7 +33,8 @@ pub(crate) fn debit_of(admission: &Admission, answered: &Answered, debit: Debit)
     };
     let rules = admission.usage_rules.first();
     let reading = counting::read(rules, admission.mode, said, &mut flags);
-    // This version has no word for a usage that cannot be: it is treated as one whose cost is out of range.
+    // This version has no flag for a usage that cannot be: such a usage is treated as one whose cost is out
+    // of range.
     let can_be = |usage: &Usage| counting::impossible(admission, model, usage) == (false, false);
     let cost = reading.as_ref().filter(|reading| can_be(&reading.usage)).and_then(|r| price(&r.usage));
     let ending = match answered.ending {

@@ -67,7 +67,7 @@ fn settled_as(admission: &Admission, said: Said, lasted: Lasted) -> Debit {
     let answered = Answered { lasted, ..answered(said) };
     let debit = debit_of(admission, answered, "2026-06-02T00:10:00Z".parse().unwrap()).unwrap();
     debit.prove(&Bundle::embedded().unwrap()).unwrap();
-    // Whatever it says is canonical, and is read again as it was.
+    // Every debit can be read again from its canonical bytes.
     assert_eq!(Debit::from_canonical(&debit.to_canonical()).unwrap(), debit);
     debit
 }
@@ -115,7 +115,7 @@ fn what_was_odd_is_flagged() {
     assert_eq!((debit.flags, debit.service_tier.as_deref()), (vec![Flag::ServiceTierUnpriced], Some("flex")));
 }
 
-/// The sides of a report that are estimated, and its counts.
+/// What becomes of a reported usage: its flags, which side is estimated, and the counts.
 fn doubted(raw: &str, text_bytes: u64) -> (Vec<Flag>, Option<Side>, u64, u64) {
     let debit = settled(reported(raw), text_bytes, false);
     assert_eq!(debit.usage.as_deref(), Some(raw), "the raw usage is kept all the same");
@@ -139,7 +139,7 @@ fn a_side_that_cannot_be_is_estimated_and_the_other_stays_as_reported() {
     assert_eq!(doubted(input, 40), (vec![Flag::UsageImpossible], Some(Side::Input), 90, 7));
     let both = r#"{"prompt_tokens":95000000000000,"completion_tokens":95000000000000}"#;
     assert_eq!(doubted(both, 40), (vec![Flag::UsageImpossible], Some(Side::Both), 90, 10));
-    // Above the reservation is charged in full: the limits of the card are what can be.
+    // Usage above the reservation is charged in full: only the card's limits say what can be.
     let overrun = r#"{"prompt_tokens":91,"completion_tokens":51}"#;
     assert_eq!(doubted(overrun, 40), (vec![], None, 91, 51));
 }
@@ -156,7 +156,7 @@ fn a_count_of_zero_beside_text_is_estimated() {
         (zero.clone(), Some(Side::Output), 12, 10)
     );
     assert_eq!(doubted(r#"{"prompt_tokens":0,"completion_tokens":5}"#, 40), (zero, Some(Side::Input), 90, 5));
-    // Nothing was said, and nothing is counted.
+    // The answer had no text, and none is counted.
     assert_eq!(doubted(r#"{"prompt_tokens":12,"completion_tokens":0}"#, 0), (vec![], None, 12, 0));
 }
 

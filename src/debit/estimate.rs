@@ -1,5 +1,5 @@
-//! Estimates: what is counted where a provider counts nothing. The estimator has a version on every entry; an old one
-//! stays for the entries that it made.
+//! Estimates: what is counted if a provider counts nothing. Every entry names the version of its estimator;
+//! an old version stays for the entries that were made with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,11 @@ use crate::price::factors::Factors;
 pub const ESTIMATOR_1: &str = "bytes/1";
 /// The estimator of version 2: [`Bytes2`].
 pub const ESTIMATOR: &str = "bytes/2";
-/// So many tokens above twice a limit are still taken for text that is short a token, and not for a limit that was not
-/// kept.
+/// How many tokens above twice a limit an estimate of text may be before the text counts as proof that the
+/// limit was not kept.
 pub const LIMIT_SLACK: u64 = 16;
 
-/// What an estimate was made from, as it stands on the entry.
+/// What an estimate was made from, as the entry has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EstimatedFrom {
@@ -108,7 +108,7 @@ held! {
 }
 
 with_table_of_fields! {
-    /// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which stand on every debit.
+    /// What a `bytes/2` estimate was made from, beside the limits and the unseen time, which every debit has.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct Bytes2 {
@@ -164,7 +164,7 @@ impl Bytes2 {
         self.factors().tokens(TextBytes { ascii: self.output_ascii_bytes, other: self.output_other_bytes })
     }
 
-    /// The counts: `reported` with the estimated side in the place of what it says there.
+    /// The counts: `reported`, with the estimated side in the place of the reported one.
     #[must_use]
     pub fn usage(&self, limits: TokenLimits, unseen_ms: Option<u64>, reported: &Usage) -> Usage {
         let output = match self.side {
@@ -205,14 +205,15 @@ impl Bytes2 {
         }
     }
 
-    /// Whether the text that was seen has more than twice the limit's tokens and [`LIMIT_SLACK`]: then the provider did not
-    /// keep to the limit, and it bounds nothing.
+    /// Whether the text that was seen has more than twice the limit's tokens and [`LIMIT_SLACK`]: then the
+    /// provider did not keep to the limit, and the limit bounds nothing.
     #[must_use]
     pub fn disproves(&self, limit: Tokens) -> bool {
         self.seen().0 > limit.0.saturating_mul(2).saturating_add(LIMIT_SLACK)
     }
 
-    /// What was seen, and what may have been written unseen, at most the limit unless the text disproves it.
+    /// The tokens that were seen and those that may have been written unseen, at most the limit. If the text
+    /// disproves the limit, all those that were seen.
     fn output(&self, limit: Tokens, unseen_ms: Option<u64>) -> Tokens {
         let seen = self.seen();
         if self.disproves(limit) {

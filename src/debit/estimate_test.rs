@@ -6,7 +6,7 @@ fn text(text: &str) -> TextBytes {
     bytes
 }
 
-/// 40 ASCII bytes asked, 8 answered; the factors that a card has if it says nothing.
+/// 40 ASCII bytes in the request and 8 in the answer, with the factors of a card that states none.
 fn plain(side: Side) -> Bytes2 {
     Bytes2 {
         side,

@@ -20,11 +20,11 @@ pub enum Value<'a> {
     Word(&'static str),
     /// A text that somebody else chose.
     Text(&'a str),
-    /// An id, a hash, a moment or a day, by its text: JSON escapes no character of it.
+    /// An id, a hash, a moment or a day, as its text: JSON escapes no character of it.
     Exact(&'a dyn AsText),
     /// An amount.
     Amount(Pax),
-    /// A list or an object, by its text, which is JSON.
+    /// A list or an object, as its text, which is JSON.
     Json(&'a dyn AsText),
 }
 

@@ -1,10 +1,10 @@
 //! The debit: what an exchange cost and everything that proves it, frozen as canonical bytes.
 //!
-//! The canonical form is JSON of a version, `canon_v`: one line, a fixed order of fields, all of that version's fields
-//! always there. The filter makes the bytes once, the ledger stores and hashes those same bytes, and a replay makes
-//! them again. A new field is a new version; a version that has rows never changes (golden files
-//! `tests/golden/debit_v1.json` and `debit_v2.json`). Which versions a ledger reads it says with each token that it
-//! resolves, and a filter writes none other.
+//! The canonical form is JSON of a version, `canon_v`: one line, a fixed order of fields, all of that
+//! version's fields always there. The filter makes the bytes once, the ledger stores and hashes those same
+//! bytes, and a replay makes them again. A new field is a new version; a version that has rows never changes
+//! (golden files `tests/golden/debit_v1.json` and `debit_v2.json`). With each token that it resolves a ledger
+//! says which versions it reads, and a filter writes no other version.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use crate::debit::field::held;
 use crate::dialect::usage::{Mode, Usage};
 use crate::price::card::RateTableVersion;
 
-/// The longest canonical form. All that strangers send into it is bounded: raw usage, labels, ids.
+/// The longest canonical form. Whatever strangers put into it is bounded: raw usage, labels, ids.
 pub const CANON_MAX: usize = 16 * 1024;
 
 /// The kind of an entry that comes from an exchange. The ledger's own kinds have canonical forms of their own.
@@ -69,7 +69,7 @@ impl Provenance {
 pub enum Ending {
     /// The provider's answer came to its end.
     Complete,
-    /// Caller or provider ended it after the answer's head: version 1 does not say who.
+    /// Caller or provider ended it after the answer's head: version 1 does not say which.
     Cut,
     /// The caller was gone after the answer's head.
     CallerGone,
@@ -116,12 +116,12 @@ pub enum Flag {
     /// The provider says that it served the call in a service tier that the card does not price: from version 2 on
     /// every token is billed at the model's dearest rate of its side.
     ServiceTierUnpriced,
-    /// More of a part that the card prices apart (cache writes, audio, images, reasoning) than of the input or output
-    /// that it is a part of was reported: billed as plain input or output.
+    /// A part that the card prices apart (cache writes, audio, images, reasoning) was reported as larger than
+    /// the input or output that contains it: billed as plain input or output.
     PartExceedsWhole,
-    /// No tokens were reported of a side on which there was text: that side is estimated.
+    /// Zero tokens were reported for a side that had text: that side is estimated.
     UsageZero,
-    /// More tokens were reported of a side than the card's limits allow: that side is estimated.
+    /// More tokens were reported for a side than the card's limits allow: that side is estimated.
     UsageImpossible,
     /// A part was reported that the card has no price for (audio, images, cache writes, a hosted tool): its tokens are
     /// billed at the model's dearest rate of their side.
@@ -193,7 +193,7 @@ with_table_of_fields! {
         1 goal_id: Option<String>,
         /// Which of the metered calls.
         1 mode: Mode,
-        /// The model that the caller asked for, where that is another name of `model`.
+        /// The model that the caller asked for, if that is another name of `model`.
         2 asked_model: Option<String>,
         /// The public model id, as the card prices it.
         1 model: String,
@@ -201,7 +201,7 @@ with_table_of_fields! {
         1 provider: String,
         /// Whether the answer was a stream.
         1 stream: bool,
-        /// The provider's status; none where the caller was gone before it came.
+        /// The provider's status; none if the caller was gone before it came.
         1 upstream_status: Option<u16>,
         /// The provider's own id of the request, from the answer's head.
         2 provider_request_id: Option<String>,
@@ -230,8 +230,8 @@ with_table_of_fields! {
         2 input_limit: Option<Tokens>,
         /// The output tokens that were reserved, all answers together.
         2 output_limit: Option<Tokens>,
-        /// Milliseconds from forwarding the request to the first visible text, or to the end where none came. None where
-        /// nothing can be written unseen: a stream of a model that hides no reasoning.
+        /// Milliseconds from forwarding the request to the first visible text, or to the end if none came.
+        /// None if nothing can be written unseen: a stream of a model that hides no reasoning.
         2 unseen_ms: Option<u64>,
         /// The estimator's version ([`crate::debit::estimate::ESTIMATOR`]).
         1 estimator: Option<String>,
@@ -291,8 +291,8 @@ impl std::fmt::Display for BadDebit {
 
 impl std::error::Error for BadDebit {}
 
-/// The version that bytes say they are of, if that is none that this program reads. Such a line is no bad debit: a
-/// later program reads it.
+/// The version that the bytes state, if this program does not read that version. Such bytes are no bad debit:
+/// a later program reads them.
 #[must_use]
 pub fn unknown_version(bytes: &[u8]) -> Option<u32> {
     /// What every version begins with.
@@ -320,7 +320,7 @@ impl Debit {
     /// Reads canonical bytes.
     ///
     /// # Errors
-    /// Where they are no debit, or are not the canonical form of the debit that they hold.
+    /// If they are no debit, or are not the canonical form of the debit that they hold.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, BadDebit> {
         if let Some(canon_v) = unknown_version(bytes) {
             let known = CANON_VERSIONS.map(|version| version.to_string()).join(" and ");

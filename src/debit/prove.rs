@@ -1,4 +1,4 @@
-//! The proof of a debit: its counts and its price are made again from what it carries.
+//! The proof of a debit: its counts and its price are worked out again from what it carries.
 
 use crate::base::account::Funding;
 use crate::base::pax::{Pax, Tokens};
@@ -14,7 +14,7 @@ impl Debit {
     /// again under its own card.
     ///
     /// # Errors
-    /// The first thing that does not come out the same, said for the operator.
+    /// The first thing that does not come out the same, in words for the operator.
     pub fn prove(&self, bundle: &Bundle) -> Result<(), BadDebit> {
         let wrong = |what: String| Err(BadDebit(what));
         let Some(card) = bundle.by_sha256(&self.card_sha256) else {
@@ -26,7 +26,8 @@ impl Debit {
                 self.rate_table_v, card.version
             ));
         }
-        // Only that it was in force already: a later version may be dated back, and older entries stay right.
+        // The card need only have been in force already: a later version may be dated back, and older entries
+        // stay right.
         if card.effective_from > self.occurred_at {
             return wrong(format!("it occurred before its card was in force, at {}", card.effective_from));
         }
@@ -34,7 +35,7 @@ impl Debit {
             return wrong(format!("utc_day is {}, but it occurred at {}", self.utc_day, self.occurred_at));
         }
         let model = card.models.get(&self.model).filter(|model| model.mode == self.mode);
-        // With a key of its own a caller may call what the card does not price, of whatever provider.
+        // With a key of its own a caller may call models that the card does not price, of any provider.
         if self.funding == Funding::Platform && model.is_none_or(|model| model.provider != self.provider) {
             return wrong(format!(
                 "its card does not price model {:?} for this route and provider",
@@ -66,27 +67,30 @@ impl Debit {
         self.charge(model)
     }
 
-    /// What its counts cost at a model's prices, as version 2 charges; nothing where that leaves the range of [`Pax`].
+    /// What its counts cost at a model's prices, as version 2 charges; nothing if that leaves the range of
+    /// [`Pax`].
     ///
     /// # Errors
-    /// Where it names a service tier that the model has no prices for, and does not say so.
+    /// If the debit names a service tier that the model has no prices for, and no flag says so.
     pub fn charge(&self, model: &Model) -> Result<Option<Pax>, BadDebit> {
         let served = self.served(model)?;
         let charged = model.charge(&self.usage(), self.writes_cost(), served, &mut |_| {});
         Ok(charged.map(|charged| charged.cost))
     }
 
-    /// The bill, line by line, in the order in which it is added up; nothing for a call with the caller's own key, which
-    /// costs nothing. It is that of its counts, whether or not they make the cost that it states.
+    /// The bill, line by line, in the order in which it is added up; nothing for a call with the caller's own
+    /// key, which costs nothing. The bill is that of the debit's counts, even if they do not add up to the
+    /// cost that it states.
     ///
     /// # Errors
-    /// Where the debit names a service tier that its card does not price.
+    /// If the debit names a service tier that its card does not price, and no flag says so.
     pub fn lines(&self, model: &Model) -> Result<Vec<BillLine>, BadDebit> {
         let mut lines = Vec::new();
         if self.funding == Funding::Platform {
             let mut usage = self.usage();
-            // Version 1 charged what has no rate of its own as plain. A model states the same prices in all its bands
-            // and service tiers, so its own say which those are.
+            // Version 1 charged a part without a rate of its own as plain input or output. All bands and
+            // service tiers of a model have rates for the same parts, so the model's own rates tell which
+            // parts have none.
             if self.canon_v == 1 {
                 let if_priced = |part: Part, tokens: Tokens| {
                     if model.prices.rates.of(part).is_some() { tokens } else { Tokens::ZERO }
@@ -99,10 +103,10 @@ impl Debit {
         Ok(lines)
     }
 
-    /// Which of the card's prices are for it.
+    /// Which of the card's prices the debit is charged at.
     ///
     /// # Errors
-    /// Where that is a service tier that the card does not price, and the debit does not say so.
+    /// If that is a service tier that the card does not price, and no flag of the debit says so.
     pub fn served(&self, model: &Model) -> Result<ServedTier<'_>, BadDebit> {
         let Some(name) = self.service_tier.as_deref() else { return Ok(ServedTier::Standard) };
         let is_priced = model.service_tiers.contains_key(name);

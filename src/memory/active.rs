@@ -1,6 +1,7 @@
-//! Which accounts the ledger is asked about, once an interval: those that may call without their token being asked
-//! about first, which tells the same. So what an Envoy knows of an account is never older than an interval when a
-//! call is let through by it, however long the account was silent here and busy elsewhere.
+//! Which accounts the ledger is asked about, once an interval: those that called so recently that the gateway
+//! may still remember their token. (Whenever the ledger is asked about a token, it tells the account's
+//! standing as well.) So when a call is let through, what this Envoy knows of its account is never older than
+//! an interval, even if the account was silent here and busy elsewhere.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +9,7 @@ use std::ops::Bound;
 use crate::base::clock::{Now, Tick};
 use crate::base::wire::{STANDINGS_MAX, StandingAsk};
 
-/// No more accounts are remembered; others are once they call again and there is room.
+/// At most so many accounts are remembered. Another one is remembered when it calls again and there is room.
 const ACTIVE_MAX: usize = 64 * STANDINGS_MAX;
 
 /// The accounts with a cap that have called a short while ago.
@@ -18,12 +19,12 @@ pub struct Active {
     called: BTreeMap<String, Tick>,
     /// The last one of this round that was asked about.
     asked: Option<String>,
-    /// When all had been asked about.
+    /// When the last round ended.
     asked_all: Tick,
 }
 
 impl Active {
-    /// Nobody has called yet.
+    /// No account has called yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { called: BTreeMap::new(), asked: None, asked_all: Tick::from_ms(0) }
@@ -45,8 +46,9 @@ impl Active {
         self.asked.is_some() || now.since_ms(self.asked_all).saturating_add(tick_ms) > interval_ms
     }
 
-    /// The next ones to ask about, and where they stand today, as many as one question holds; fewer end the round.
-    /// Who has not called for `ttl_ms` is forgotten: its token is asked about before it calls again.
+    /// The next accounts to ask about, and for which day: as many as one question holds. Fewer than that end
+    /// the round. An account that has not called for `ttl_ms` is forgotten: its next call waits until the
+    /// ledger was asked about its token.
     pub fn next(&mut self, now: Now, ttl_ms: u64) -> Vec<StandingAsk> {
         if self.asked.is_none() {
             self.called.retain(|_, called| now.tick.since_ms(*called) < ttl_ms);

@@ -1,15 +1,16 @@
 //! The daily cap in shared data: what each account has spent today, what is reserved and what waits for the
 //! ledger, for all workers of one Envoy.
 //!
-//! The ledger is the truth, this is its cache. An account has a **place** in one of a fixed number of buckets;
-//! a place knows at most two UTC days, and of each what the ledger said last ([`Standing`]) and a list of
-//! what this Envoy adds to it: open reservations, and costs that the ledger has not acknowledged. Both stand
-//! there by the tag of their exchange, so that doing the same thing twice changes nothing: a reservation is
-//! released once, a debit leaves the list once, whoever says so and in whatever order.
+//! The ledger is the truth, this is its cache. An account has a **place** in one of a fixed number of
+//! buckets; a place knows at most two UTC days, and of each what the ledger said last ([`Standing`]) and a
+//! list of what this Envoy adds to it: open reservations, and costs that the ledger has not acknowledged.
+//! Both are listed under the tag of their exchange, so that doing the same thing twice changes nothing: a
+//! reservation is released once and a debit leaves the list once, whichever worker does it, and in whatever
+//! order.
 //!
-//! Nothing is reserved against a day of which the ledger has said nothing: after a restart, an eviction or
-//! midnight it is asked first ([`Reserved::Unknown`]). A place with open reservations or unacknowledged debits
-//! is never evicted; others make room, the longest unused first.
+//! Nothing is reserved for a day of which the ledger has not told: after a restart, an eviction or midnight
+//! the ledger is asked first ([`Reserved::Unknown`]). A place with open reservations or unacknowledged debits
+//! is never evicted. Other places make room, the longest unused first.
 
 use crate::base::clock::{Tick, UtcDay};
 use crate::base::exchange_id::Tag;
@@ -18,16 +19,17 @@ use crate::base::wire::Standing;
 use crate::memory::cap_bytes::{Bucket, Daily, Day, Item, Place};
 use crate::memory::shared::{SharedData, numbered, update};
 
-/// How many buckets there are. With [`crate::memory::cap_bytes::IDLE_PLACES`] each, about 130,000 idle accounts are remembered, in at most
-/// 16 MiB; an account that is not is asked for again.
+/// How many buckets there are. With [`crate::memory::cap_bytes::IDLE_PLACES`] each, about 130,000 idle
+/// accounts are remembered, in at most 16 MiB. If an account is not remembered, the ledger is asked for it
+/// again.
 pub const BUCKETS: u32 = 16_384;
-/// How many exchanges of one account may be open or unacknowledged in one Envoy. Beyond it its calls are refused
-/// until the ledger catches up: every change copies the list.
+/// How many exchanges of one account may be open or unacknowledged in one Envoy. Beyond that the account's
+/// calls are refused until the ledger catches up, since every change copies the list.
 pub const ITEMS_MAX: usize = 1_024;
 /// A settlement must not be lost to a race: it is tried this many times as often as a reservation.
 const PERSISTENCE: u32 = 64;
 
-/// What stands for an exchange in its account's day.
+/// Which item of which account's day is an exchange's: its reservation, later its cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {
     /// The account's name.
@@ -38,7 +40,7 @@ pub struct Claim<'a> {
     pub tag: Tag,
 }
 
-/// A claim as it is read out of shared data.
+/// A claim as it was read from shared data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedClaim {
     pub(crate) account: String,
@@ -59,21 +61,22 @@ pub enum Reserved {
     Done,
     /// It does not fit the cap.
     Exceeded(Daily),
-    /// The ledger has to be asked where the account stands on that day.
+    /// The ledger has to be asked first what the account has spent that day.
     Unknown,
     /// The account has [`ITEMS_MAX`] exchanges open or unacknowledged, or other workers won every race.
     Busy,
 }
 
 fn key(account: &str) -> String {
-    // FNV-1a. Names are the operator's, not strangers', and the name itself stands in the place.
+    // FNV-1a is enough: the operator chooses the names, not strangers, and each place holds its account's
+    // whole name.
     let hash = account
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     numbered("pax/cap/", u64::from(hash & BUCKETS.saturating_sub(1)))
 }
 
-/// Changes an account's place, if it has one and `change` says so.
+/// Changes an account's place, if it has one and `with` says that it changed.
 fn change<T>(
     shared: &impl SharedData,
     account: &str,
@@ -96,9 +99,9 @@ fn change_surely<T>(
     (0..PERSISTENCE).find_map(|_| change(shared, account, &mut with)).flatten()
 }
 
-/// Takes in where the ledger says that an account stands. Of two standings of one epoch the one with the higher
-/// `account_seq` wins, and one of a higher epoch wins over all of the epochs before; what this Envoy has not had
-/// acknowledged stays on top.
+/// Takes in an account's standing, as the ledger tells it. Of two standings of one epoch the one with the
+/// higher `account_seq` wins, and a standing of a higher epoch wins over all standings of earlier epochs.
+/// Costs that the ledger has not acknowledged to this Envoy stay on top.
 pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: Tick) {
     let _ = update(shared, &key(account), |value| {
         let bucket = Bucket::of(value, account);
@@ -116,8 +119,8 @@ pub fn learn(shared: &impl SharedData, account: &str, standing: &Standing, now: 
     });
 }
 
-/// Sets `amount` aside for an exchange, where today's spending, what is reserved and `amount` fit `cap` together.
-/// The same exchange again is [`Reserved::Done`] and changes nothing.
+/// Sets `amount` aside for an exchange, if the day's spending, what is reserved and `amount` fit `cap`
+/// together. The same exchange again is [`Reserved::Done`] and changes nothing.
 pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pax, now: Tick) -> Reserved {
     let tag = claim.tag;
     let reserved = change(shared, claim.account, |place| {
@@ -148,8 +151,8 @@ pub fn reserve(shared: &impl SharedData, claim: &Claim<'_>, amount: Pax, cap: Pa
     }
 }
 
-/// Puts an exchange's cost in the place of its reservation: spent, and not acknowledged yet. Nothing changes where
-/// the reservation is gone already. Gives where the account's day stands then.
+/// Puts an exchange's cost in the place of its reservation: spent, and not acknowledged yet. Nothing changes
+/// if the reservation is gone already. Gives the account's day after that.
 pub fn settle(shared: &impl SharedData, claim: &Claim<'_>, cost: Pax) -> Option<Daily> {
     change_surely(shared, claim.account, |place| {
         let Some(day) = place.day_mut(claim.utc_day) else { return (false, None) };
@@ -189,17 +192,18 @@ pub struct Acknowledged {
     pub tag: Tag,
     /// The UTC day it counts on.
     pub utc_day: UtcDay,
-    /// Where the account stands with it; none for a debit that went to quarantine.
+    /// The account's standing with it; none for a debit that went to quarantine.
     pub standing: Option<Standing>,
 }
 
-/// Takes acknowledged debits off an account's list, and takes in what the ledger said of it, in one step.
+/// Takes acknowledged debits off an account's list, and takes in the standings that came with them, in one
+/// step.
 pub fn acknowledged(shared: &impl SharedData, account: &str, debits: &[Acknowledged]) {
     let _ = change_surely(shared, account, |place| {
         let mut changed = false;
         for debit in debits {
             let Some(day) = place.day_mut(debit.utc_day) else { continue };
-            // Its own worker may not have come to settle it in here yet.
+            // The worker that made the debit may not have settled it in this list yet: then it is still open.
             changed |= Day::take(&mut day.pending, debit.tag) | Day::take(&mut day.open, debit.tag);
             if let Some(standing) = &debit.standing {
                 changed |= day.learn(standing);
@@ -209,7 +213,7 @@ pub fn acknowledged(shared: &impl SharedData, account: &str, debits: &[Acknowled
     });
 }
 
-/// Where an account's day stands, as far as this Envoy knows.
+/// An account's day, as far as this Envoy knows.
 #[must_use]
 pub fn daily(shared: &impl SharedData, account: &str, day: UtcDay) -> Option<Daily> {
     change(shared, account, |place| (false, place.day(day).map(Day::daily))).flatten().flatten()

@@ -1,6 +1,7 @@
-//! An account's place in a bucket of shared data: its bytes, and what they say. What it means is [`crate::memory::cap`]'s.
+//! The bytes of an account's place in a bucket of shared data. What is done with a place is in
+//! [`crate::memory::cap`].
 //!
-//! Of a bucket only the one place that is asked for is read; the others stay the bytes that they are.
+//! Only the place that is asked for is read. The bucket's other places are copied as bytes.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -20,8 +21,9 @@ use crate::base::wire::Standing;
 pub const IDLE_PLACES: usize = 8;
 /// How many days a place knows: yesterday's calls may still be under way.
 const DAYS: usize = 2;
-/// Marks a day whose epoch is in the bytes. Modules before this one wrote days without it, and what they had reserved is
-/// read by the module that takes their place in the same Envoy. The days since 1970 need no more than half of the bits.
+/// Marks a day that has its epoch in the bytes. Older modules wrote days without an epoch, and the module
+/// that replaces one in the same Envoy must read them. The bit is free: the days since 1970 need no more than
+/// half of the bits.
 const HAS_EPOCH: u32 = 1 << 31;
 
 /// An account's day, as far as this Envoy knows.
@@ -66,8 +68,9 @@ impl Day {
         found.map(|at| items.swap_remove(at)).is_some()
     }
 
-    /// Takes in a standing of this day, if it is a later one; says whether it was. A ledger that was restored from a
-    /// backup counts from lower numbers on, in a higher epoch; what it said before comes too late, whatever its number.
+    /// Takes in a standing of this day, if it is a later one; says whether it was. A ledger that was restored
+    /// from a backup goes on from lower numbers, in a higher epoch. What it said before the restore comes too
+    /// late, whatever its number.
     pub(crate) fn learn(&mut self, standing: &Standing) -> bool {
         let later = (standing.epoch, standing.account_seq) > (self.epoch, self.account_seq);
         if later {
@@ -108,8 +111,8 @@ impl Place {
         self.days.iter_mut().find(|known| known.day == day)
     }
 
-    /// Makes room for a day, in place of the earliest one that nothing is open or pending on. False where every
-    /// day has something: then the clock is wrong, or the ledger is away, and the new day has to wait.
+    /// Makes room for a day, in place of the earliest one without open or pending items. False if every day
+    /// has some: then the clock is wrong, or the ledger is away, and the new day has to wait.
     pub(crate) fn make_room_for(&mut self, day: UtcDay) -> bool {
         if self.days.len() >= DAYS {
             let idle = self.days.iter().enumerate().filter(|(_, known)| known.items() == 0);
@@ -143,7 +146,7 @@ impl Place {
         into.extend_from_slice(&[0; 4]);
         into.extend_from_slice(&self.used.ms().to_le_bytes());
         let name = self.account.as_bytes();
-        // The ledger takes no longer name.
+        // The ledger takes no name that is longer.
         into.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         into.extend_from_slice(name.get(..usize::from(u8::MAX)).unwrap_or(name));
         for day in &self.days {
@@ -165,7 +168,7 @@ impl Place {
         }
     }
 
-    /// Whether bytes of a place say that something is open or pending, and when it was last used.
+    /// Whether a place has open or pending items, and when it was last used, from its bytes.
     fn glance(bytes: &[u8]) -> (bool, u64) {
         let Some(place) = Self::read(bytes) else { return (false, 0) };
         (place.days.iter().any(|day| day.items() > 0), place.used.ms())
@@ -203,7 +206,8 @@ impl<'a> Bucket<'a> {
         self.place.and_then(Place::read)
     }
 
-    /// The bucket's bytes with this place of the account; too many idle ones of others make room.
+    /// The bucket's bytes with this place of the account. If that makes one place too many, idle places of
+    /// other accounts make room.
     pub(crate) fn with(&self, place: &Place) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.others.iter().map(|other| other.len()).sum::<usize>());
         place.write(&mut bytes);
@@ -225,7 +229,7 @@ impl<'a> Bucket<'a> {
 }
 
 fn items(from: &mut Bytes<'_>, count: u16) -> Option<Vec<Item>> {
-    // One more: a settlement moves an item from one list to the other.
+    // With room for one more: a settlement moves an item from one list to the other.
     let mut items = Vec::with_capacity(usize::from(count).saturating_add(1));
     for _ in 0..count {
         items.push(Item { tag: Tag(from.u64()?), amount: from.pax()? });

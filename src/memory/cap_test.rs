@@ -28,7 +28,7 @@ fn standing(utc_day: &str, spent: &str, account_seq: u64) -> Standing {
     Standing { utc_day: day(utc_day), spent_pax: pax(spent), account_seq, epoch: 7 }
 }
 
-/// The same, of a ledger that was restored, or of one that was before.
+/// The same standing in another epoch: that of a restored ledger, or one before.
 fn of_epoch(epoch: u64, standing: Standing) -> Standing {
     Standing { epoch, ..standing }
 }
@@ -121,7 +121,7 @@ fn an_acknowledgement_takes_the_cost_off_the_list_and_brings_what_the_ledger_say
     acknowledge(&shared, 1, Some(standing(TODAY, "6", 2)));
     assert_eq!(stands(&shared), is("6", "0"));
 
-    // One that comes before its own worker has settled it in here, and one that was put aside.
+    // One debit is acknowledged before its worker has settled it here, and one went to quarantine.
     try_reserve(&shared, 2, "3");
     acknowledge(&shared, 2, Some(standing(TODAY, "7", 3)));
     settle(&shared, &claim(2), pax("1"));
@@ -158,7 +158,7 @@ fn a_restored_ledger_is_believed_and_what_it_said_before_comes_too_late() {
         learn(&shared, "acme", &late, t(4));
         assert_eq!(stands(&shared), is("3", "0"), "of an epoch before: {late:?}");
     }
-    // An answer of the ledger before the restore: the debit waits no longer, but it moves no sum.
+    // An answer from before the ledger was restored: the debit waits no longer, but the sum does not change.
     acknowledge(&shared, 1, Some(standing(TODAY, "10", 32)));
     assert_eq!(stands(&shared), is("2", "0"));
     learn(&shared, "acme", &of_epoch(8, standing(TODAY, "5", 11)), t(5));
@@ -168,7 +168,8 @@ fn a_restored_ledger_is_believed_and_what_it_said_before_comes_too_late() {
     assert_eq!(stands(&shared), is("0", "0"), "the same backup again, and a day of which it knows nothing");
 }
 
-/// A place as a module wrote it that knew no epochs: 2 PAX spent by entry 5, one call open, one cost pending.
+/// A place as an older module wrote it, which knew no epochs: 2 PAX spent by entry 5, one call open, one cost
+/// pending.
 fn place_without_epochs() -> Vec<u8> {
     let mut place = t(1).ms().to_le_bytes().to_vec();
     place.extend(b"\x04acme");
@@ -221,7 +222,7 @@ fn a_third_day_takes_the_place_of_one_on_which_nothing_is_open() {
     assert_eq!(try_reserve(&shared, 9, "1"), Reserved::Done);
 }
 
-/// The first `n` names whose bucket is that of `acme`.
+/// The first `n` names in the same bucket as `acme`.
 fn neighbours(n: usize) -> Vec<String> {
     let all = (0..).map(|number: u32| format!("a{number}"));
     all.filter(|name| key(name) == key("acme")).take(n).collect()
@@ -261,7 +262,7 @@ fn an_account_with_too_many_exchanges_that_the_ledger_does_not_acknowledge_is_re
     assert_eq!(try_reserve(&shared, 9_999_999, "0.001"), Reserved::Done);
 }
 
-/// Another worker that comes between every read and its write, a few times.
+/// Shared data in which another worker writes between a read and its write, a few times.
 struct Racing {
     map: Map,
     races: Cell<u64>,

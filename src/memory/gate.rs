@@ -8,9 +8,10 @@
 //! | [`release`] | reservation | record | |
 //! | [`acknowledged`] | spending becomes what the ledger says | the outbox's cell | |
 //!
-//! A record without its reservation is of a call that never went on, or of one whose debit was acknowledged: who
-//! finds it ([`orphan`]) owes nothing. One with its reservation may have been answered: it is charged by estimate.
-//! A debit that was put into the outbox twice has one exchange id, and becomes one entry.
+//! If the reservation of a dead VM's record is gone, the call never went on, or its debit was acknowledged:
+//! the VM that finds the record ([`orphan`]) charges nothing. If the reservation is there, the call may have
+//! been answered: it is charged by estimate. If a debit was put into the outbox twice, both copies have one
+//! exchange id and become one entry.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,7 +32,7 @@ use crate::memory::record;
 use crate::memory::shared::SharedData;
 use crate::price::bundle::Bundle;
 
-/// What stands for a call in its account's day; none where nothing was reserved.
+/// A call's claim on its account's day; none if nothing was reserved.
 fn claim(admission: &Admission) -> Option<Claim<'_>> {
     let of = |_| Claim {
         account: &admission.account.account,
@@ -41,14 +42,14 @@ fn claim(admission: &Admission) -> Option<Claim<'_>> {
     admission.reservation.map(of)
 }
 
-/// What is owed from a call's opening on: exactly one settlement ([`settle`]) or one release ([`release`]). It cannot be
-/// copied, and both take it away. The id of a hold at the ledger will have its place here: a settlement posts the hold
-/// with the debit, a release voids it.
+/// What is owed from a call's opening on: exactly one settlement ([`settle`]) or one release ([`release`]).
+/// It cannot be copied, and both use it up. The id of a hold at the ledger will have its place here: a
+/// settlement posts the hold with the debit, a release voids it.
 #[must_use = "a call that is neither settled nor released keeps its reservation until its VM dies"]
 #[derive(Debug)]
 pub struct Owed {
     admission: Rc<Admission>,
-    /// The place of the call's in-flight record.
+    /// Where the call's in-flight record is.
     cell: RecordCell,
 }
 
@@ -65,7 +66,7 @@ impl Owed {
 pub enum NotOpened {
     /// Its reservation does not fit the daily cap.
     Exceeded(Daily),
-    /// The ledger has to be asked anew what the account has spent that day.
+    /// The ledger has to be asked again what the account has spent that day.
     Unknown,
     /// There is no room for its record or its reservation now.
     Busy,
@@ -100,9 +101,9 @@ pub fn open(
     Err(refused)
 }
 
-/// Puts a call's debit into the outbox, its cost in the place of its reservation, and takes its record out. Where the
-/// outbox is full the debit stays in the record's place, until [`settle_kept`] puts it in. Gives where the account's day
-/// stands then.
+/// Puts a call's debit into the outbox, puts its cost in the place of its reservation, and takes its record
+/// out. If the outbox is full, the debit is kept in the record's place until [`settle_kept`] puts it into the
+/// outbox. Gives the account's day after that.
 ///
 /// # Errors
 /// [`outbox::Full`], if the outbox is full and this VM has lost its lane: the worker that swept the lane
@@ -128,8 +129,8 @@ pub fn settle(
     }
 }
 
-/// Puts a debit into the outbox, then its cost in the place of its call's reservation. Gives where the account's day
-/// stands then. Doing both again, after a death between them or after it, changes nothing.
+/// Puts a debit into the outbox, then its cost in the place of its call's reservation. Gives the account's
+/// day after that. Doing both again, after a death between the two or after both, changes nothing.
 fn charge(
     shared: &impl SharedData,
     (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
@@ -140,7 +141,7 @@ fn charge(
     Ok(claim.and_then(|claim| cap::settle(shared, claim, cost)))
 }
 
-/// Puts this VM's debits that found no room into the outbox, as many as there is room for now. Gives how many still wait.
+/// Puts this VM's kept debits into the outbox, as many as there is room for now. Gives how many still wait.
 pub fn settle_kept(
     shared: &impl SharedData,
     lane: &mut Lane,
@@ -152,8 +153,8 @@ pub fn settle_kept(
     })
 }
 
-/// Puts a kept debit into the outbox; false if that is still full. Its cost was put in the place of its reservation when
-/// it was kept, unless its VM died just before: so that is done again.
+/// Puts a kept debit into the outbox; false if the outbox is still full. Its cost took the place of its
+/// reservation when the debit was kept, unless the VM died just before that: so this step is done again.
 fn charge_kept(
     shared: &impl SharedData,
     outbox: (&Writer, Tick, impl Fn() -> Tick),
@@ -162,7 +163,7 @@ fn charge_kept(
     charge(shared, outbox, kept.claim().as_ref(), (kept.canonical, kept.cost)).is_ok()
 }
 
-/// Takes a call's record out, wherever it is.
+/// Takes a call's record out, even if this VM has lost the lane that it is in.
 fn clear(shared: &impl SharedData, lane: &mut Lane, cell: RecordCell, admission: &Admission) {
     if !lane.clear(shared, cell) {
         in_flight::clear_lost(shared, cell, &record::write(admission));
@@ -183,17 +184,18 @@ pub fn release(shared: &impl SharedData, lane: &mut Lane, owed: Owed) {
 pub enum Orphan {
     /// It is charged by estimate: this debit is in the outbox.
     Charged(Box<Debit>),
-    /// It was settled, and found no room then: its own debit is in the outbox now.
+    /// Its VM had settled it, and found no room in the outbox: that debit is in the outbox now.
     Kept,
     /// Nothing is owed.
     Nothing,
-    /// The outbox is full, or this VM has not heard of its card yet: later, or another VM.
+    /// Not now: the outbox is full, or this VM does not know the record's card yet. A later pass or another
+    /// VM settles it.
     Later,
-    /// It cannot be read: said to the operator, and given up.
+    /// It cannot be read: the operator is told, and it is given up.
     Unreadable(BadDebit),
 }
 
-/// Settles a dead VM's record by estimate, once: who does it again puts in the same bytes.
+/// Settles a dead VM's record by estimate, once: a VM that does it again puts in the same bytes.
 pub fn orphan(
     shared: &impl SharedData,
     bundle: &Bundle,
@@ -216,7 +218,8 @@ pub fn orphan(
     if settled || claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
         return Orphan::Nothing;
     }
-    // What the answer said died with the VM: the input is charged. Its end is not known, so it is its beginning.
+    // What the answer said died with the VM, so only the input is charged. When the call ended is not known,
+    // so the debit has the time of its admission.
     let answered =
         Answered { ending: Ending::Orphaned, ..Answered::without_head(&admission, Lasted::default()) };
     let Some(debit) = settle_debit(&admission, answered, admission.admitted_at) else {
@@ -229,11 +232,12 @@ pub fn orphan(
     }
 }
 
-/// Takes in what the ledger said of a batch: each account's debits in one step. Before the outbox forgets them.
+/// Takes in what the ledger said of a batch: each account's debits in one step. To be called before the
+/// outbox forgets them.
 pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[DebitReply]) {
     let mut accounts: BTreeMap<&str, Vec<Acknowledged>> = BTreeMap::new();
     for (waiting, reply) in batch.iter().zip(replies) {
-        // It stays in the outbox, and so on the account's list.
+        // A debit that the ledger does not read yet stays in the outbox, and so on the account's list.
         let Some(claim) = waiting.claim().filter(|_| reply.outcome != DebitOutcome::Unsupported) else {
             continue;
         };
@@ -255,7 +259,7 @@ pub(crate) mod fake {
     use super::{Admission, Debit, Lane, NotOpened, Owed, Rc, Tick, Writer};
     use crate::worker::fake::Map;
 
-    /// The gate itself, for tests of what goes through it: over shared data of its own, and with room for every
+    /// The gate itself, for tests of its callers: over shared data of its own, and with room for every
     /// reservation.
     pub(crate) struct Gatekeeper {
         map: Map,

@@ -22,7 +22,7 @@ fn admitted_at() -> Moment {
     "2026-06-01T12:00:00Z".parse().unwrap()
 }
 
-/// Some while after the machine's start: no tick is the moment of anything.
+/// A tick some while after the machine's start, so that no tick equals a moment of the wall clock.
 fn t(ms: u64) -> Tick {
     Tick::from_ms(5_000_000 + ms)
 }
@@ -121,8 +121,8 @@ impl SharedData for Dying<'_> {
     }
 }
 
-/// Opens a call in a lane of its own, goes on with it, and traps at the given host call after the lane was taken.
-/// Gives whether it came to its end.
+/// Opens a call in a lane of its own, goes on with it, and traps at the given host call after the lane was
+/// taken. Gives whether the call came to its end.
 fn live_until(map: &Map, admission: &Rc<Admission>, calls: u32, settles: bool) -> bool {
     let mut lane = Lane::take(map, 7, t(0)).unwrap();
     let dying = Dying { map, calls_left: Cell::new(calls) };
@@ -140,7 +140,7 @@ fn live_until(map: &Map, admission: &Rc<Admission>, calls: u32, settles: bool) -
     catch_unwind(AssertUnwindSafe(life)).is_ok()
 }
 
-/// Sweeps what a dead VM has left; how many were charged.
+/// Sweeps what a dead VM has left; gives how many calls were charged.
 fn sweep(map: &Map) -> usize {
     let bundle = Bundle::embedded().unwrap();
     let (mut watch, writer, mut charged) = (Watch::new(), Writer::new(), 0);
@@ -164,7 +164,7 @@ fn sweep(map: &Map) -> usize {
     charged
 }
 
-/// Sends what waits; the exchanges and whether they are orphans.
+/// Sends what waits; gives the exchanges and whether they are orphans.
 fn send(map: &Map) -> Vec<(ExchangeId, bool)> {
     let mut sender = Sender::new(1);
     let mut sent = Vec::new();
@@ -215,8 +215,8 @@ fn a_refused_call_leaves_no_record() {
     assert_eq!(sweep(&map), 0);
 }
 
-/// Whatever VM dies at whatever host call: nothing stays reserved, and the exchange has at most one debit; exactly
-/// one if it may have gone on.
+/// At whichever host call the VM dies, nothing stays reserved, and the exchange has at most one debit:
+/// exactly one if the call may have gone on.
 #[test]
 fn a_vm_may_die_between_any_two_writes() {
     for tier in [Tier::Free, Tier::Credit] {
@@ -225,7 +225,7 @@ fn a_vm_may_die_between_any_two_writes() {
                 let (map, admission) = (Map::default(), admission(1, tier));
                 known(&map);
                 let lived = live_until(&map, &admission, calls, settles);
-                // Some of what it left may be on its way to the ledger before it is missed.
+                // A debit that the VM left may be sent to the ledger before the VM is found dead.
                 for sends_first in [false, true] {
                     let map = map.clone();
                     let mut sent = if sends_first { send(&map) } else { Vec::new() };
@@ -239,8 +239,9 @@ fn a_vm_may_die_between_any_two_writes() {
                     let mut exchanges: Vec<_> = sent.iter().map(|(exchange, _)| *exchange).collect();
                     exchanges.dedup();
                     assert!(exchanges.len() <= 1, "{what}");
-                    // Without a reservation that would tell, a debit that was acknowledged before its record was
-                    // taken out is charged again, and quarantined: the ledger has that exchange.
+                    // A credit account has no reservation that would tell. So if the debit was acknowledged
+                    // before the record was taken out, the call is charged again; the ledger has that
+                    // exchange, and quarantines the second debit.
                     let again = tier == Tier::Credit && sends_first && charged == 1;
                     assert!(sent.len() <= 1 + usize::from(again), "{what}");
                     if lived {
@@ -289,7 +290,7 @@ fn what_cannot_be_read_is_said_and_not_tried_for_ever() {
     assert!(matches!(problem, Orphan::Unreadable(_)), "{problem:?}");
 }
 
-/// Every place of the outbox is taken; then all of them are free again.
+/// Takes every place of the outbox, or frees all of them again.
 fn fill(map: &Map, full: bool) {
     let end = outbox::SLOTS.to_le_bytes();
     map.set(if full { "pax/outbox/tail" } else { "pax/outbox/head" }, &end);

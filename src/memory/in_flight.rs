@@ -1,11 +1,11 @@
 //! In-flight records: what is known of every call that a provider has, in host memory, so that a dead VM leaves
 //! no call unrecorded and no reservation behind.
 //!
-//! Each VM has a **lane**: a row of keys that only it writes, so that a record costs one host call. The lane's
-//! owner says once a second that it lives (its *beat*): that is the lease of all its records, however long their
-//! streams are. Others watch. A lane whose beat stands still for [`DEAD_MS`], as seen by a watcher that was awake
-//! all the while, is dead: one of them takes it over, settles what it finds, and frees it. Should the taker die
-//! too, the lane stands still again.
+//! Each VM has a **lane**: a row of keys that only this VM writes, so that a record costs one host call. Once
+//! a second the VM that has the lane writes that it lives (its *beat*): that is the lease of all its records,
+//! however long their streams are. Other VMs watch. If a lane's beat does not change for [`DEAD_MS`], as seen
+//! by a watcher that was awake all the while, the lane is dead: one of the watchers takes it over, settles
+//! the records that it finds, and frees the lane. If that VM dies too, the beat stops again.
 
 use std::cell::Cell;
 
@@ -18,18 +18,20 @@ use crate::memory::shared::{SharedData, Version, numbered};
 pub const LANES: u32 = 1_024;
 /// How many records a lane has room for.
 pub const RECORDS: u32 = 65_536;
-/// How often an owner says that it lives.
+/// How often a VM says in its lane that it lives.
 pub const BEAT_MS: u64 = 1_000;
-/// How long a beat stands still before its VM counts as dead.
+/// How long a beat does not change before its VM counts as dead.
 pub const DEAD_MS: u64 = 10_000;
-/// How long a dead VM's lane is left alone where another one is free: a thread that stood still in the middle of a
-/// write ends that write when it wakes, and would strike out the record of whoever has the lane by then.
+/// How long a dead VM's lane is left alone if another one is free. A thread that was stopped in the middle of
+/// a write ends that write when it wakes, and would overwrite a record of the VM that has the lane by then.
 const FALLOW_MS: u64 = 600_000;
-/// How often a dead VM's lane is swept, [`DEAD_MS`] apart: what such a thread has put there late is found by the last.
+/// How often a dead VM's lane is swept, [`DEAD_MS`] apart: the last sweep finds what such a thread has
+/// written late.
 const SWEEPS: u8 = 2;
-/// How long one pass of a sweep takes at most: the thread has calls to serve, and has to say that it lives itself.
+/// How long one pass of a sweep takes at most: the sweeping thread has calls to serve, and has to say that
+/// its own VM lives.
 const PASS_MS: u64 = 20;
-/// A watcher that has not looked for so long was not awake: what it saw before says nothing.
+/// A watcher that has not looked for so long was not awake: what it saw before proves nothing.
 const ASLEEP_MS: u64 = 3_000;
 
 /// A record's place.
@@ -37,7 +39,8 @@ const ASLEEP_MS: u64 = 3_000;
 pub struct RecordCell {
     lane: u32,
     number: u32,
-    /// Whose lane it was then: a VM that lost one may get the same again, when others' records stand there.
+    /// The VM that had the lane then. A VM that lost its lane may later get the same lane again, and by then
+    /// other calls' records are in it.
     vm: u64,
     /// What is set aside for its call.
     reserved: Pax,
@@ -59,7 +62,8 @@ pub struct Lane {
     reserved: Pax,
 }
 
-/// What calls that a provider has come to: for the metrics, and as old as the owners' last beats.
+/// Sums over the calls that providers have now, for the metrics. They are as old as the last beats of the
+/// lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
     /// How many they are.
@@ -69,7 +73,7 @@ pub struct Open {
 }
 
 impl Open {
-    /// Of all lanes, also of dead ones that nobody has swept yet.
+    /// The sums over all lanes, also over dead ones that no VM has swept yet.
     #[must_use]
     pub fn of(shared: &impl SharedData) -> Self {
         let lanes = (0..LANES).map_while(|number| shared.get(&lane_key(number)));
@@ -91,13 +95,13 @@ fn record_key(lane: u32, cell: u32) -> String {
     key
 }
 
-/// A lane's value: whose it is, its last beat, and what its calls came to then.
+/// The VM of a lane and its last beat, from the lane's value. The sums of its calls come after them.
 fn read_lane(value: &[u8]) -> Option<(u64, u64)> {
     let (vm, beat) = value.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*vm), u64::from_le_bytes(*beat.first_chunk::<8>()?)))
 }
 
-/// The value of a dead VM's lane that was swept: when, and how often.
+/// When and how often a dead VM's lane was swept, from the lane's value.
 fn read_swept(value: &[u8]) -> Option<(Tick, u8)> {
     let (at, times) = value.split_first_chunk::<8>()?;
     let [times] = times else { return None };
@@ -108,7 +112,8 @@ fn swept_value(at: Tick, times: u8) -> Vec<u8> {
     at.ms().to_le_bytes().into_iter().chain([times]).collect()
 }
 
-/// None where a module before this one wrote the value, or it is of a lane that was swept.
+/// The sums of a lane's calls, from its value. None if an older module wrote the value, or if the lane was
+/// swept.
 fn read_open(value: &[u8]) -> Option<Open> {
     let (calls, rest) = value.get(16..)?.split_first_chunk::<8>()?;
     let reserved = Pax::from_picopax(i64::from_le_bytes(*rest.first_chunk::<8>()?));
@@ -129,18 +134,18 @@ fn is_free(value: &[u8], now: Tick, for_ms: u64) -> bool {
     value.is_empty() || swept.is_some_and(|(at, times)| times >= SWEEPS && now.since_ms(at) >= for_ms)
 }
 
-/// Says that a VM lives, in its lane; false where that is another's by now.
+/// Says in a VM's lane that it lives; false if another VM has that lane by now.
 fn beat(shared: &impl SharedData, lane: u32, vm: u64, now: Tick, open: Open) -> bool {
     let key = lane_key(lane);
     let Some((value, version)) = shared.get(&key) else { return false };
     let ours = read_lane(&value).is_some_and(|(owner, _)| owner == vm);
-    // A lost swap means that somebody else took it this very moment.
+    // A lost swap means that another VM took the lane this very moment.
     ours && shared.swap(&key, &lane_value(vm, now, open), version)
 }
 
 impl Lane {
-    /// Takes the lowest lane that is free, for a VM with a random id of its own: another one each time that it takes
-    /// one. None where all are taken.
+    /// Takes the lowest lane that is free, for a VM with a random id: a new id each time that it takes a
+    /// lane. None if all lanes are taken.
     pub fn take(shared: &impl SharedData, vm: u64, now: Tick) -> Option<Self> {
         let take = |number, free_for_ms| {
             let key = lane_key(number);
@@ -161,8 +166,8 @@ impl Lane {
         rested.or_else(|| (0..LANES).find_map(|number| take(number, 0)))
     }
 
-    /// Says that this VM lives. False where it was taken for dead and its lane is another's: then it needs a new
-    /// one, and the calls that are open in this one are settled already.
+    /// Says that this VM lives. False if it was taken for dead and another VM has its lane: then it needs a
+    /// new lane, and the calls that were open in the lost one are settled by that VM.
     #[must_use]
     pub fn beat(&self, shared: &impl SharedData, now: Tick) -> bool {
         let open = Open { calls: u64::try_from(self.open()).unwrap_or(u64::MAX), reserved: self.reserved };
@@ -173,7 +178,7 @@ impl Lane {
         still
     }
 
-    /// Keeps a record. None where the lane is full, or is another's by now.
+    /// Keeps a record. None if the lane is full, or if another VM has it by now.
     pub fn put(&mut self, shared: &impl SharedData, record: &[u8], now: Tick) -> Option<RecordCell> {
         // A thread that was stopped may have lost its lane, and would write over the records of others.
         let silent = now.since_ms(self.beaten.get()) >= DEAD_MS / 2;
@@ -193,18 +198,18 @@ impl Lane {
         kept.then_some(RecordCell { lane: self.number, number: cell, vm: self.vm, reserved: Pax::ZERO })
     }
 
-    /// So much is set aside for the call of a record that was just put in.
+    /// Notes how much is set aside for the call of a record that was just put in.
     pub fn reserves(&mut self, cell: &mut RecordCell, amount: Pax) {
         cell.reserved = amount;
         self.reserved = self.reserved.checked_add(amount).unwrap_or(Pax::MAX);
     }
 
-    /// What was set aside for a call is spent, or given back.
+    /// Notes that what was set aside for a call is spent, or given back.
     fn gives_back(&mut self, cell: RecordCell) {
         self.reserved = self.reserved.checked_sub(cell.reserved).unwrap_or_default();
     }
 
-    /// Takes a record out; says whether it was in this lane. One of a lane that this VM has lost is its taker's:
+    /// Takes a record out; says whether it was in this lane. For a record in a lane that this VM has lost,
     /// see [`clear_lost`].
     pub fn clear(&mut self, shared: &impl SharedData, cell: RecordCell) -> bool {
         let ours = cell.lane == self.number && cell.vm == self.vm;
@@ -216,8 +221,8 @@ impl Lane {
         ours
     }
 
-    /// Puts a debit that found no room in the outbox in the place of its call's record. False where the lane is
-    /// another's by now: then that one charges the call.
+    /// Puts a debit that found no room in the outbox in the place of its call's record. False if another VM
+    /// has the lane by now: then that VM charges the call.
     pub fn keep(&mut self, shared: &impl SharedData, cell: RecordCell, debit: &[u8]) -> bool {
         let ours = cell.lane == self.number && cell.vm == self.vm;
         let kept = ours && shared.set(&record_key(self.number, cell.number), debit);
@@ -228,8 +233,8 @@ impl Lane {
         kept
     }
 
-    /// Hands kept debits to `settle` until it says that one cannot go in yet; takes the others out. Gives how many
-    /// are left.
+    /// Hands kept debits to `settle`, and takes out each that went into the outbox. Stops at the first that
+    /// cannot go in yet. Gives how many are left.
     pub fn settle_kept(&mut self, shared: &impl SharedData, mut settle: impl FnMut(&[u8]) -> bool) -> usize {
         while let Some(cell) = self.kept.pop() {
             let record = shared.get(&record_key(cell.lane, cell.number));
@@ -249,12 +254,12 @@ impl Lane {
     }
 }
 
-/// Takes a record out of a lane that was lost, if it is what stands there: it may have been written after the lane's
-/// taker had gone through it.
+/// Takes a record out of a lane that this VM has lost, if it is still there: this VM may have written it
+/// after the sweeping VM had passed that place.
 pub fn clear_lost(shared: &impl SharedData, cell: RecordCell, record: &[u8]) {
     let key = record_key(cell.lane, cell.number);
     if let Some((_, version)) = shared.get(&key).filter(|(value, _)| value == record) {
-        // Lost: somebody else has written there.
+        // If the swap is lost, another VM has written there.
         let _ = shared.swap(&key, &[], version);
     }
 }
@@ -262,7 +267,7 @@ pub fn clear_lost(shared: &impl SharedData, cell: RecordCell, record: &[u8]) {
 /// Watches the lanes of others.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Lane, whose it is, its beat, and since when it stands so.
+    /// Of each lane: its number, its VM, its beat, and since when the beat has not changed.
     seen: Vec<(u32, u64, u64, Tick)>,
     looked: Tick,
 }
@@ -276,9 +281,9 @@ pub struct Dead {
     swept: u8,
     /// The next place to look at.
     next: u32,
-    /// Whether all records until there are done with.
+    /// Whether all records before `next` are done with.
     all: bool,
-    /// When its taker last said that it lives.
+    /// When the sweeping VM last said that it lives.
     beaten: Tick,
 }
 
@@ -291,7 +296,7 @@ impl Watch {
 
     /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`].
     pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Tick) -> Option<Dead> {
-        // A process that was stopped for a while must not take everybody for dead.
+        // A process that was stopped for a while must not take all others for dead.
         if now.since_ms(self.looked) > ASLEEP_MS {
             self.seen.clear();
         }
@@ -323,21 +328,21 @@ impl Watch {
             seen.push((number, owner, beat, since));
         }
         self.seen = seen;
-        // Calls that nobody has charged yet come before a second look.
+        // A first sweep comes before a second one: its calls are not charged yet.
         dead.or_else(|| again.and_then(|(number, version, swept)| take(number, version, swept)))
     }
 }
 
 impl Dead {
-    /// Whether it was swept before, with all of it settled.
+    /// Whether the lane was swept before, with all of its records settled.
     #[must_use]
     pub const fn is_again(&self) -> bool {
         self.swept > 0
     }
 
-    /// One pass: hands the records of the lane to `settle`, which says whether it is done with; those are taken out.
-    /// Stops after [`PASS_MS`], to go on in the next pass; says whether it has come to the end. There it frees the
-    /// lane if no record is left, the last time.
+    /// One pass: hands the lane's records to `settle`, and takes out each that `settle` is done with. Stops
+    /// after [`PASS_MS`], to go on in the next pass; says whether it has come to the end. At the end it marks
+    /// the lane as swept if no record is left; the last of the sweeps frees it.
     pub fn sweep(
         &mut self,
         shared: &impl SharedData,
@@ -349,7 +354,7 @@ impl Dead {
             let now = clock();
             if now.since_ms(self.beaten) >= BEAT_MS {
                 if !beat(shared, self.number, self.vm, now, Open::default()) {
-                    // Another took this VM for dead, and sweeps the rest.
+                    // Another VM took this one for dead, and sweeps the rest.
                     return true;
                 }
                 self.beaten = now;
@@ -374,7 +379,7 @@ impl Dead {
         if let Some((value, version)) = shared.get(&key).filter(|_| self.all)
             && read_lane(&value).is_some_and(|(vm, _)| vm == self.vm)
         {
-            // Lost: another took this VM for dead, and sweeps too.
+            // If the swap is lost, another VM took this one for dead, and sweeps too.
             let _ = shared.swap(&key, &swept_value(clock(), self.swept.saturating_add(1)), version);
         }
         true

@@ -22,7 +22,7 @@ fn sweep(shared: &Map, mut dead: Dead) -> Vec<String> {
     found
 }
 
-/// Looks every second for so many seconds; what was found dead.
+/// Looks every second for so many seconds; gives the lanes that were found dead, and when.
 fn watch(watch: &mut Watch, shared: &Map, from_s: u64, seconds: u64, living: &[&Lane]) -> Vec<(u64, Dead)> {
     let mut dead = Vec::new();
     for s in from_s..from_s + seconds {
@@ -94,7 +94,7 @@ fn one_watcher_takes_over_and_where_it_dies_too_another_does() {
             assert_eq!(sweep(&shared, dead), ["orphan"]);
         }
     }
-    // The first one found it and died before it swept.
+    // The first watcher found the lane and died before it swept.
     assert_eq!(found, [(11, 1), (21, 2)]);
 }
 
@@ -104,7 +104,7 @@ fn a_process_that_was_stopped_takes_nobody_for_dead() {
     let lane = Lane::take(&shared, 1, t(0)).unwrap();
     let mut looker = Watch::default();
     assert!(watch(&mut looker, &shared, 1, 5, &[&lane]).is_empty());
-    // Everybody sleeps for an hour; the watcher is the first to wake.
+    // All VMs sleep for an hour; the watcher is the first to wake.
     assert!(looker.look(&shared, 99, t(3_600_000)).is_none());
     assert!(lane.beat(&shared, t(3_600_001)));
     assert!(watch(&mut looker, &shared, 3_601, 30, &[&lane]).is_empty());
@@ -130,7 +130,7 @@ fn a_record_that_a_stopped_thread_wrote_into_a_swept_lane_is_found() {
     let mut looker = Watch::default();
     let (_, dead) = watch(&mut looker, &shared, 1, 11, &[]).pop().unwrap();
     assert!(sweep(&shared, dead).is_empty());
-    // It had seen that the lane is its own; it writes, has the call made, and dies.
+    // The stopped VM had seen that the lane is its own. It writes its record, has the call made, and dies.
     shared.set(&record_key(stopped.number, 0), b"late");
     let (_, dead) = watch(&mut looker, &shared, 12, 11, &[]).pop().unwrap();
     assert_eq!(sweep(&shared, dead), ["late"]);
@@ -149,7 +149,7 @@ fn a_lane_uses_its_places_again_and_is_bounded() {
     assert_eq!(shared.keys(), 4, "its own key, and three places");
     let all: Vec<RecordCell> = (0..RECORDS).map(|_| lane.put(&shared, b"x", t(0)).unwrap()).collect();
     assert!(lane.put(&shared, b"x", t(0)).is_none(), "full");
-    // A place of a lane that was lost is not this lane's to clear.
+    // A lane does not clear a place of another lane.
     let other = Lane::take(&shared, 2, t(0)).unwrap();
     let (mut other, cell) = (other, *all.first().unwrap());
     assert!(!other.clear(&shared, cell));
@@ -210,7 +210,7 @@ fn a_long_sweep_goes_on_in_passes_and_says_that_it_lives_in_between() {
     let mut dead = None;
     for s in 1..12 {
         dead = dead.or_else(|| looker.look(&shared, 99, t(s * 1_000)));
-        // It has begun to look later, so that the first one finds it.
+        // This watcher has begun to look later, so that the first one finds the lane.
         assert!(s < 5 || other.look(&shared, 98, t(s * 1_000)).is_none());
     }
     let (mut dead, now) = (dead.unwrap(), Cell::new(11_000u64));
@@ -278,14 +278,14 @@ fn what_is_open_is_summed_over_all_lanes_as_of_their_last_beats() {
     all(0, 0);
     assert!(one.beat(&shared, t(1)) && two.beat(&shared, t(1)));
     all(3, 23);
-    // A debit that found no room has taken the reservation's place, and its record is still there.
+    // A debit that found no room: nothing is reserved for it any more, and its place is still taken.
     assert!(one.clear(&shared, first) && one.keep(&shared, second, b"debit") && one.beat(&shared, t(2)));
     all(2, 11);
     assert_eq!(one.settle_kept(&shared, |_| true), 0);
     assert!(one.beat(&shared, t(3)));
     all(1, 11);
 
-    // A dead VM's calls are open until somebody sweeps its lane, and are nobody's then.
+    // A dead VM's calls count as open until another VM sweeps its lane.
     let mut looker = Watch::default();
     let mut dead = watch(&mut looker, &shared, 1, 12, &[&one]);
     let (_, dead) = dead.pop().unwrap();

@@ -1,5 +1,6 @@
-//! A debit that found no room in the outbox stays where its call's in-flight record was, so that it is not lost with its
-//! VM: there it waits for room, and whoever sweeps that lane puts it in as it is.
+//! A debit that found no room in the outbox is kept in the place of its call's in-flight record, so that it
+//! is not lost with its VM. It waits there for room. If its VM dies, the VM that sweeps the lane puts it into
+//! the outbox as it is.
 
 use crate::base::bytes::{Bytes, put_optional, put_text};
 use crate::base::clock::UtcDay;
@@ -7,10 +8,10 @@ use crate::base::exchange_id::Tag;
 use crate::base::pax::Pax;
 use crate::memory::cap::{Claim, OwnedClaim};
 
-/// In the place of an in-flight record's form, of which none is so high.
+/// The first byte. An in-flight record has the number of its form there, which is never so high.
 const FORM: u8 = 0xd0;
 
-/// A kept debit, as it stands there.
+/// A kept debit, as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kept<'a> {
     claim: Option<OwnedClaim>,
@@ -21,7 +22,7 @@ pub(crate) struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// What stands for it in its account's day.
+    /// Its claim on its account's day.
     pub(crate) fn claim(&self) -> Option<Claim<'_>> {
         self.claim.as_ref().map(OwnedClaim::as_claim)
     }
@@ -41,7 +42,7 @@ pub(crate) fn write(claim: Option<&Claim<'_>>, cost: Pax, canonical: &[u8]) -> V
     to
 }
 
-/// Reads one; none where a call's record stands there, or nothing.
+/// Reads a kept debit; none if the place holds a call's record, or nothing.
 pub(crate) fn read(record: &[u8]) -> Option<Kept<'_>> {
     let mut from = Bytes::new(record);
     if from.u8()? != FORM {

@@ -1,12 +1,13 @@
 //! The outbox: debits in host memory until the ledger has acknowledged them. They outlive a trapped VM.
 //!
-//! A [`Ring`] of [`SLOTS`] places. Any worker writes; one at a time, by a lease, sends. Sending twice is harmless (the
-//! ledger answers the second as it did the first), so the lease saves work and guards nothing.
+//! A [`Ring`] of [`SLOTS`] places. Every worker writes. One worker at a time sends: the one that has the
+//! lease. Sending twice is harmless (the ledger answers the second time as it did the first), so the lease
+//! only saves work.
 //!
-//! A debit of a version that the ledger does not read yet ([`DebitOutcome::Unsupported`]) goes into a second ring of as many
-//! places, **aside**, and is sent again from there after a growing wait, the oldest first; one that is not read then
-//! either goes behind the others. So it is never given up and keeps nobody waiting. Both rings count for the bound from
-//! which on new calls are refused.
+//! A debit of a version that the ledger does not read yet ([`DebitOutcome::Unsupported`]) goes into a second
+//! ring of as many places, **aside**, and is sent again from there after a growing wait, the oldest first. A
+//! debit that is still not read then goes behind the others. So no debit is given up, and none keeps others
+//! waiting. Both rings count towards the number from which on new calls are refused.
 
 use std::cell::Cell;
 
@@ -20,21 +21,21 @@ use crate::memory::ring::{ASIDE, Gap, Ring, WAITING, counter};
 pub use crate::memory::ring::{BATCH, BATCH_BYTES, Full, SLOTS, Waiting};
 use crate::memory::shared::{SharedData, update};
 
-/// From so many on new calls are refused: the rest is for those in flight.
+/// From so many debits on new calls are refused: the other places are for the calls in flight.
 pub const REFUSE_FROM: u64 = SLOTS / 2;
 /// How long a sender may be silent before another takes over.
 pub const LEASE_MS: u64 = 10_000;
 
 const SENDER: &str = "pax/2/sender";
 
-/// What the outbox holds, at most: debits, and numbers that were lost with their VMs.
+/// How much the outbox holds, at most: a number that was lost with its VM counts like a debit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// How many wait to be sent.
     pub waiting: u64,
     /// How many are aside, until the ledger reads their version.
     pub aside: u64,
-    /// How many numbers were passed in all: it stands still where nobody sends.
+    /// How many numbers were passed in all: this does not grow while no worker sends.
     pub passed: u64,
 }
 
@@ -63,7 +64,8 @@ impl Contents {
     }
 }
 
-/// When the oldest debit that waits, or is aside, was settled; none where none does. For the metrics.
+/// When the oldest debit that waits, or is aside, was settled; none if there is no such debit. For the
+/// metrics.
 #[must_use]
 pub fn oldest(shared: &impl SharedData) -> Option<Moment> {
     #[derive(Deserialize)]
@@ -84,7 +86,8 @@ pub fn holds(shared: &impl SharedData, exchange_id: &ExchangeId) -> bool {
 /// Puts debits in. Each VM has one.
 #[derive(Debug, Default)]
 pub struct Writer {
-    /// The head as it once was. It only moves on, so there is at least as much room as counted from here.
+    /// The head as this writer last read it. The head only moves on, so there is at least as much room as
+    /// this value leaves.
     head: Cell<u64>,
 }
 
@@ -95,11 +98,11 @@ impl Writer {
         Self { head: Cell::new(0) }
     }
 
-    /// Puts a debit in, at `now`, with what stands for it in its account's day. `clock` says how late it is
+    /// Puts a debit in, at `now`, with its claim on its account's day. `clock` says how late it is
     /// afterwards.
     ///
     /// # Errors
-    /// [`Full`] where every slot waits for the ledger.
+    /// [`Full`] if every slot waits for the ledger.
     pub fn put(
         &self,
         shared: &impl SharedData,
@@ -112,7 +115,7 @@ impl Writer {
     }
 }
 
-/// Until when it is waited, and how long it will be waited the next time.
+/// Until when to wait, and how long to wait the next time.
 #[derive(Debug)]
 struct Wait {
     until: Tick,
@@ -134,7 +137,7 @@ impl Wait {
 /// Sends what waits, one batch at a time. Each root context has one.
 #[derive(Debug)]
 pub struct Sender {
-    /// Who holds the lease: random, other than every other sender's.
+    /// Its id in the lease: random, so that no two senders have the same.
     id: u64,
     in_flight: Vec<Waiting>,
     /// Where the batch under way came from.
@@ -174,7 +177,7 @@ impl Sender {
         if !idle || contents.all() == 0 || !self.hold_lease(shared, now) {
             return None;
         }
-        // In turn, so that neither keeps the other waiting.
+        // The rings take turns, so that neither keeps the other waiting.
         let turns = if *self.of == ASIDE { [&WAITING, &ASIDE] } else { [&ASIDE, &WAITING] };
         for ring in turns {
             if *ring == ASIDE && (contents.aside == 0 || now < self.retry_aside.until) {
@@ -209,7 +212,7 @@ impl Sender {
                 unread = unread.saturating_add(1);
                 let (seen, claim) = (Cell::new(0), debit.claim());
                 let again = (claim.as_ref(), debit.canonical.as_slice());
-                // Where there is no room aside it stays where it is.
+                // If there is no room aside, the debit stays where it is.
                 if ASIDE.put(shared, &seen, again, clock(), &clock).is_err() {
                     continue;
                 }
@@ -218,7 +221,7 @@ impl Sender {
                 cleared = cleared.saturating_add(1);
             }
         }
-        // Where the batch began at the head, what it cleared need not be looked at again.
+        // If the batch began at the head, what it cleared need not be looked at again.
         if cleared > self.head_seen {
             ring.move_head(shared, cleared);
         }
@@ -227,7 +230,7 @@ impl Sender {
         if unread == batch.len() && *ring == ASIDE {
             self.retry_aside.longer(now);
         } else if *ring == ASIDE {
-            // The ledger reads what it did not: the others are tried at once.
+            // The ledger now reads a version that it did not read before: the other debits are tried at once.
             self.retry_aside = Wait::NONE;
         } else if unread > 0 && now >= self.retry_aside.until {
             self.retry_aside.longer(now);
@@ -236,7 +239,7 @@ impl Sender {
         unread
     }
 
-    /// The batch under way did not arrive, or its answer did not: it is sent again later, to the same byte.
+    /// The batch under way did not arrive, or its answer did not: it is sent again later, byte for byte.
     pub fn failed(&mut self, now: Tick) {
         self.in_flight.clear();
         self.retry.longer(now);
@@ -254,7 +257,7 @@ impl Sender {
         &self.in_flight
     }
 
-    /// Gives the lease up, if it is this sender's: another need not wait for its end.
+    /// Gives the lease up, if this sender has it, so that another sender need not wait until it ends.
     pub fn release(&self, shared: &impl SharedData) {
         if !self.in_flight.is_empty() {
             return;
@@ -265,8 +268,8 @@ impl Sender {
         });
     }
 
-    /// The sender ends, and will not hear what the ledger says of the batch under way: another sends it again, at once
-    /// and not after the lease.
+    /// Ends this sender, which will not hear what the ledger says of the batch under way. Another sender
+    /// sends that batch again, at once instead of after the lease.
     pub fn retire(mut self, shared: &impl SharedData) {
         self.in_flight.clear();
         self.release(shared);

@@ -69,7 +69,8 @@ fn another_sender_takes_over_from_a_dead_one() {
 #[test]
 fn a_module_before_that_counted_by_the_wall_clock_keeps_no_debit_waiting() {
     let shared = Map::default();
-    // Its debit, and the lease of a sender that counts from 1970: no tick ever reaches its end.
+    // A debit of the older module, and the lease of its sender, which ends at a time counted from 1970: no
+    // tick ever reaches that.
     put(&shared, b"a").unwrap();
     let lease = [9_u64.to_le_bytes(), 1_795_392_010_000_u64.to_le_bytes()].concat();
     assert!(shared.swap("pax/outbox/sender", &lease, Version::ABSENT));
@@ -145,7 +146,7 @@ fn a_number_whose_vm_died_does_not_stop_the_others_for_ever() {
     assert_eq!(waiting(&shared), 0);
 }
 
-/// Looks for something to send once a second, where nothing is.
+/// Looks once a second for something to send, and finds nothing.
 fn look_from_to(sender: &mut Sender, shared: &Map, from: u64, to: u64) {
     for ms in (from..=to).step_by(1_000) {
         assert_eq!(sender.next_batch(shared, at(ms)), None, "{ms}");
@@ -174,7 +175,8 @@ fn a_writer_that_was_stopped_for_too_long_writes_again_under_a_new_number() {
 
 #[test]
 fn a_writer_that_was_stopped_writes_again_also_before_its_number_is_passed() {
-    // The sender has looked at the number, found nothing, and not moved the head yet: nobody can tell.
+    // The sender has looked at the number, found nothing, and not moved the head yet: a writer cannot know
+    // this.
     let shared = Map::default();
     let times = Cell::new(0);
     let clock = || {
@@ -250,7 +252,7 @@ fn a_sender_that_ends_makes_way_at_once_also_in_the_middle_of_a_batch() {
     assert_eq!(texts(next.next_batch(&shared, at(1))), ["a"]);
 }
 
-/// The ledger reads none of the debits under way whose text begins so.
+/// The ledger answers, and reads none of the debits under way whose text begins with `unread`.
 fn answered(sender: &mut Sender, shared: &Map, unread: char, now: u64) -> usize {
     let outcome = |text: String| match text.starts_with(unread) {
         true => DebitOutcome::Unsupported,
@@ -283,7 +285,8 @@ fn what_the_ledger_does_not_read_yet_waits_aside_and_keeps_nobody_waiting() {
     );
     assert_eq!(Contents::of(&shared), Contents { waiting: 0, aside: 1_000, passed: 1_001 });
     assert!(holds_text(&shared, "new 999"));
-    // Tried again now and then, ever more rarely, the oldest first; what comes meanwhile goes on at once.
+    // The unread debits are tried again ever more rarely, the oldest first; what comes meanwhile is sent at
+    // once.
     let (mut tried, mut seconds) = (Vec::new(), Vec::new());
     for ms in (20..60_000u64).step_by(20) {
         let again = texts(sender.next_batch(&shared, at(ms)));
@@ -300,7 +303,7 @@ fn what_the_ledger_does_not_read_yet_waits_aside_and_keeps_nobody_waiting() {
     assert_eq!(tried[..5], ["new 0", "new 256", "new 512", "new 768", "new 24"], "each in its turn");
     assert!(seconds.len() < 20 && seconds.windows(2).all(|pair| pair[1] - pair[0] <= 5), "{seconds:?}");
     assert_eq!(Contents::of(&shared).all(), 1_000, "none was lost, none is there twice");
-    // The ledger is upgraded: all of them go, and none waits for another turn.
+    // The ledger is upgraded: all of them are sent, and none waits for another turn.
     let mut came = Vec::new();
     while let Some(batch) = sender.next_batch(&shared, at(70_000)) {
         came.extend(texts(Some(batch)));
@@ -312,7 +315,7 @@ fn what_the_ledger_does_not_read_yet_waits_aside_and_keeps_nobody_waiting() {
     assert_eq!(came.len(), 1_000, "each once");
 }
 
-/// Whether a debit of this text stands anywhere.
+/// Whether shared data holds a debit with this text anywhere.
 fn holds_text(shared: &Map, text: &str) -> bool {
     let mut found = false;
     shared.each("", |_, value| found |= value.ends_with(text.as_bytes()));
@@ -334,7 +337,7 @@ fn what_is_aside_counts_for_the_bound_and_is_never_dropped() {
         }
     }
     assert_eq!(number, REFUSE_FROM, "new calls are refused from here on");
-    // Those that were in flight still have their places, in both rings.
+    // The debits of calls that were in flight still find places, in both rings.
     for _ in 0..SLOTS {
         put(&shared, format!("new {number}").as_bytes()).unwrap();
         number += 1;
@@ -354,7 +357,7 @@ fn a_sender_that_dies_while_it_puts_debits_aside_loses_none() {
     put(&shared, b"new").unwrap();
     let (mut dies, mut next) = (Sender::new(1), Sender::new(2));
     dies.next_batch(&shared, at(0)).unwrap();
-    // It has put it aside, and not taken it out yet.
+    // The first sender has put the debit aside, and not taken it out yet.
     ASIDE.put(&shared, &Cell::new(0), (None, b"new"), at(0), || at(0)).unwrap();
     let mut came = Vec::new();
     for ms in [LEASE_MS, LEASE_MS + 1, LEASE_MS + 2] {

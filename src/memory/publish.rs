@@ -1,7 +1,7 @@
 //! Cards become known to the ledger before they price a call: it must be able to prove every entry.
 //!
-//! Which ones it knows stands in shared data, for all workers of this Envoy and for a VM that starts anew. A
-//! [`Publishing`] is one root context's bundle on its way there.
+//! Shared data holds which cards the ledger knows, for all workers of this Envoy and for VMs that start
+//! later. A [`Publishing`] is one root context's bundle on its way to the ledger.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -12,9 +12,9 @@ use crate::base::wire::CardsRequest;
 use crate::memory::shared::{self, SharedData};
 use crate::price::bundle::Bundle;
 
-/// Lines of hashes in hexadecimal.
+/// The key of the known cards: lines of hashes in hexadecimal.
 const KEY: &str = "pax/cards";
-/// Cards are sent until a question has so many bytes of them; the ledger takes four times that.
+/// Cards are put into a question until it has so many bytes of them; the ledger takes four times that.
 const ASK_BYTES: usize = 1024 * 1024;
 /// The first wait after a failure; it doubles.
 const WAIT_MS: u64 = 100;
@@ -26,13 +26,13 @@ pub struct Publishing {
     bundle: Rc<Bundle>,
     /// The cards of the question under way.
     asked: Vec<Digest>,
-    /// When it is asked next, and how long it is waited should that fail too.
+    /// When the ledger is asked next, and how long to wait if that fails too.
     not_before: Tick,
     wait_ms: u64,
 }
 
 impl Publishing {
-    /// A bundle that nobody was asked about yet.
+    /// A bundle that the ledger was not asked about yet.
     #[must_use]
     pub fn new(bundle: Rc<Bundle>) -> Self {
         Self { bundle, asked: Vec::new(), not_before: Tick::default(), wait_ms: WAIT_MS }
@@ -82,7 +82,7 @@ impl Publishing {
         });
     }
 
-    /// It did not answer, or said no: it is told again later.
+    /// The ledger did not answer, or said no: it is told again later.
     pub fn failed(&mut self, now: Tick) {
         self.asked.clear();
         self.not_before = now.plus_ms(self.wait_ms);

@@ -1,5 +1,5 @@
-//! An in-flight record: an [`Admission`] as bytes. It is written on every call and read after a VM died, so it is
-//! made to be written: JSON took as long as all else that the gate does.
+//! An in-flight record: an [`Admission`] as bytes. It is written for every call and read only after a VM
+//! died, so it is made to be written fast: JSON took as long as all else that the gate does.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::dialect::usage::{Mode, Rules};
 use crate::price::bundle::Bundle;
 use crate::price::card::RateCard;
 
-/// The form of the bytes: another module may find records of another one, under the same `vm_id`.
+/// The form of the bytes. A module may find records that another module wrote in another form, under the same
+/// `vm_id`.
 const FORM: u8 = 2;
 
 /// The record of a call that goes on.
@@ -34,7 +35,7 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
         card,
         model,
         provider,
-        // An orphan's answer is not known, and so there is nothing to read by them.
+        // An orphan's answer is not known, so there is no usage to read by these rules.
         usage_rules: _,
         service_tier,
         n,
@@ -92,10 +93,10 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
     to.extend_from_slice(&canon_v.to_le_bytes());
 }
 
-/// Reads a record; none where its card is not in the bundle, as another one's may be.
+/// Reads a record; none if its card is not in this bundle: it may be in the bundle of another VM.
 ///
 /// # Errors
-/// Where it is no record of this form.
+/// If it is no record of this form.
 pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
@@ -106,7 +107,7 @@ pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, B
     let read = read_admission(&mut from, |sha256| {
         let found = bundle.by_sha256(&sha256);
         card = found.map(Arc::clone);
-        // Whichever stands for it while the rest is read.
+        // If the card is not known, any other takes its place while the rest is read.
         card.as_ref().or_else(|| bundle.cards().first()).map(Arc::clone)
     });
     let broken = || BadDebit("an in-flight record that breaks off".to_owned());
@@ -118,7 +119,7 @@ fn read_admission(
     from: &mut Bytes<'_>,
     card: impl FnOnce(Digest) -> Option<Arc<RateCard>>,
 ) -> Option<Admission> {
-    // In the order of the bytes.
+    // The fields are in the order of the bytes.
     Some(Admission {
         exchange_id: ExchangeId::from_bytes(from.array()?)?,
         admitted_at: Moment::from_ms(from.u64()?),

@@ -1,5 +1,6 @@
-//! A ring of values in shared data between two counters: `tail` gives each debit its number before it is written, `head`
-//! is the lowest number that may still wait. Any worker writes, any worker reads; see [`crate::memory::outbox`] for who does.
+//! A ring of values in shared data between two counters: `tail` gives each debit its number before it is
+//! written, `head` is the lowest number whose debit may still wait. Every worker may write and read;
+//! [`crate::memory::outbox`] says which one does when.
 
 use std::cell::Cell;
 
@@ -14,7 +15,7 @@ pub const SLOTS: u64 = 32_768;
 pub const BATCH: usize = 256;
 /// How large a batch is at most, in bytes.
 pub const BATCH_BYTES: usize = 512 * 1024;
-/// A number that was given out and not written for so long was lost with its VM.
+/// If nothing was written under a number for so long after it was given out, the number was lost with its VM.
 pub(crate) const GAP_MS: u64 = 60_000;
 
 /// There is no slot left: nothing was written.
@@ -42,14 +43,14 @@ pub struct Waiting {
     pub number: u64,
     /// Its canonical bytes.
     pub canonical: Vec<u8>,
-    /// What stands for it in its account's day.
+    /// Its claim on its account's day.
     claim: Option<OwnedClaim>,
     /// The version of its slot when it was read.
     version: Version,
 }
 
 impl Waiting {
-    /// What stands for it in its account's day; none where nothing was reserved.
+    /// Its claim on its account's day; none if nothing was reserved.
     #[must_use]
     pub fn claim(&self) -> Option<Claim<'_>> {
         self.claim.as_ref().map(OwnedClaim::as_claim)
@@ -64,8 +65,8 @@ fn read_counter(shared: &impl SharedData, key: &str) -> u64 {
     shared.get(key).map_or(0, |(value, _)| counter(&value))
 }
 
-/// A slot's value: the number; then, until it is acknowledged, the claim (one byte of length, the account's name,
-/// four bytes of day, eight of tag; a zero for none) and the canonical bytes.
+/// A slot's value: the number; then, until the debit is acknowledged, the claim (one byte of length, the
+/// account's name, four bytes of day, eight of tag; a zero for none) and the canonical bytes.
 fn read_slot(value: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = value.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*number), rest))
@@ -89,7 +90,7 @@ fn read_waiting(rest: &[u8]) -> Option<(Option<OwnedClaim>, &[u8])> {
 fn write_slot(number: u64, claim: Option<&Claim<'_>>, canonical: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(canonical.len().saturating_add(320));
     value.extend_from_slice(&number.to_le_bytes());
-    // The ledger takes no longer name; without its claim a debit is a debit all the same.
+    // The ledger takes no name that is longer. A debit without its claim is still charged.
     let claim = claim.and_then(|claim| Some((u8::try_from(claim.account.len()).ok()?, claim)));
     match claim {
         Some((length, claim)) => {
@@ -115,17 +116,18 @@ impl Ring {
         numbered(self.slots, number.checked_rem(SLOTS).unwrap_or(0))
     }
 
-    /// From which number on debits may wait, and up to which.
+    /// The head and the tail: debits may wait under the numbers from the one up to the other.
     pub(crate) fn ends(&self, shared: &impl SharedData) -> (u64, u64) {
         // The tail first: a head that moves on meanwhile makes the count smaller, never negative.
         let tail = read_counter(shared, self.tail);
         (read_counter(shared, self.head), tail)
     }
 
-    /// Puts a debit in, at `now`. `seen`: the head as this writer once saw it. `clock` says how late it is afterwards.
+    /// Puts a debit in, at `now`. `seen`: the head as this writer last read it. `clock` says how late it is
+    /// afterwards.
     ///
     /// # Errors
-    /// [`Full`] where every slot is taken.
+    /// [`Full`] if every slot is taken.
     pub(crate) fn put(
         &self,
         shared: &impl SharedData,
@@ -145,20 +147,22 @@ impl Ring {
             (Some(number.saturating_add(1).to_le_bytes().to_vec()), Some(number))
         });
         let number = number.flatten().ok_or(Full)?;
-        // The number is this caller's alone, so whatever the slot holds, it is to be replaced.
+        // Only this caller has the number, so whatever the slot holds is to be replaced.
         if !shared.set(&self.slot(number), &write_slot(number, claim, canonical)) {
             return Err(Full);
         }
         let after = clock();
         if after.since_ms(now) >= GAP_MS / 2 {
-            // This thread was stopped for so long that its number may be given up, also by a sender that has looked
-            // and not moved the head yet. Once more, under a new one: sent twice it is one entry.
+            // This thread was stopped for so long that a sender may have given its number up. Or a sender has
+            // found nothing there, and will move the head next. So the debit is put in once more, under a new
+            // number: sent twice, it is still one entry.
             return self.put(shared, seen, (claim, canonical), after, clock);
         }
         Ok(())
     }
 
-    /// Takes a debit out, as it was read: its slot may have been cleared by another sender and be taken anew.
+    /// Takes a debit out, if its slot is still as it was read: another sender may have cleared it, and
+    /// another debit may be in it by now.
     pub(crate) fn clear(&self, shared: &impl SharedData, debit: &Waiting) -> bool {
         shared.swap(&self.slot(debit.number), &debit.number.to_le_bytes(), debit.version)
     }
@@ -171,19 +175,20 @@ impl Ring {
         });
     }
 
-    /// Whether a debit of this exchange waits. Looks at all that wait: for what happens hardly ever.
+    /// Whether a debit of this exchange waits. Looks at all debits that wait, so it is only for what happens
+    /// hardly ever.
     pub(crate) fn holds(&self, shared: &impl SharedData, exchange_id: &ExchangeId) -> bool {
         let id = exchange_id.to_string();
         let (head, tail) = self.ends(shared);
         (head..tail).any(|number| {
             let Some((value, _)) = shared.get(&self.slot(number)) else { return false };
             let canonical = waiting_at(&value, number).map_or(&[][..], |(_, canonical)| canonical);
-            // The id stands at the front of the canonical form.
+            // The id is near the front of the canonical form.
             canonical.windows(id.len()).take(64).any(|window| window == id.as_bytes())
         })
     }
 
-    /// The canonical bytes of the first that waits; none where it does not stand near the head.
+    /// The canonical bytes of the first debit that waits; none if there is none near the head.
     pub(crate) fn first(&self, shared: &impl SharedData) -> Option<Vec<u8>> {
         let (head, tail) = self.ends(shared);
         (head..tail).take(BATCH).find_map(|number| {
@@ -192,7 +197,7 @@ impl Ring {
         })
     }
 
-    /// What waits from `head` up to `tail`, as much as one batch holds, and whether that is not all of it.
+    /// The debits that wait from `head` up to `tail`, as many as one batch holds, and whether more wait.
     pub(crate) fn collect(&self, shared: &impl SharedData, head: u64, tail: u64) -> (Vec<Waiting>, bool) {
         let mut batch = Vec::new();
         let mut bytes = 0usize;
@@ -220,8 +225,9 @@ impl Ring {
         }
     }
 
-    /// Whether nothing waits under a number below the tail. One that its slot does not hold yet was given out
-    /// a moment ago, or its VM died in between: then it is passed after [`GAP_MS`].
+    /// Whether nothing waits under a number below the tail. If the slot does not hold the number yet, the
+    /// number was given out a moment ago, or its VM died before it wrote: then the number is passed after
+    /// [`GAP_MS`].
     fn is_done(&self, shared: &impl SharedData, gap: &mut Option<Gap>, number: u64, now: Tick) -> bool {
         let slot = shared.get(&self.slot(number));
         match slot.as_ref().and_then(|(value, _)| read_slot(value)) {

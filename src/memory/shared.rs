@@ -1,16 +1,16 @@
 //! Envoy's shared data as the core sees it: a map in host memory that all workers see, with compare-and-swap.
 //! There is no delete; an empty value is as good as none.
 //!
-//! Who replaces the module while Envoy runs has VMs of both in it for a while, with one shared data. So what is
-//! written in another form or with another meaning gets another key, unless the form says which it is: `pax/2/` holds
-//! ticks, where modules before wrote times of the wall clock without it. The debits that wait (`pax/outbox/`) have
-//! had one form all along, and whichever module is there sends them.
+//! If an operator replaces the module while Envoy runs, VMs of both modules run for a while, with one shared
+//! data. So a value with another form or another meaning gets another key, unless its bytes say which form it
+//! has: values under `pax/2/` hold ticks, and older modules wrote times of the wall clock under keys without
+//! `2/`. The debits that wait (`pax/outbox/`) have always had one form, so either module sends them.
 
 use crate::base::text::{DECIMAL_MAX, decimal};
 
 /// The port. Envoy implements it with host calls, tests with a map.
 pub trait SharedData {
-    /// A value and its version; nothing where it was never written.
+    /// A value and its version; nothing if it was never written.
     fn get(&self, key: &str) -> Option<(Vec<u8>, Version)>;
 
     /// Writes the value if its version is still the given one; says whether it was.
@@ -40,8 +40,8 @@ pub struct Version(u32);
 impl Version {
     /// The version of a value that was never written.
     ///
-    /// Envoy takes a CAS of 0 for "overwrite whatever is there"; one that no value has makes an absent key and
-    /// fails for a present one.
+    /// Envoy takes a CAS of 0 for "overwrite whatever is there". A CAS that no value has makes the key if it
+    /// is absent, and fails if it is there.
     pub const ABSENT: Self = Self(u32::MAX);
 
     /// A version as Envoy gives it.
@@ -61,8 +61,8 @@ impl Version {
 /// worker won, so this many losses in a row do not happen.
 pub(crate) const SWAPS: u32 = 64;
 
-/// Reads a value and writes the one that `change` makes of it, until nobody came between. `change` gives
-/// nothing where the value is to stay.
+/// Reads a value and writes the one that `change` makes of it; tries again if another worker wrote in
+/// between. `change` gives nothing if the value is to stay.
 pub(crate) fn update<T>(
     shared: &impl SharedData,
     key: &str,

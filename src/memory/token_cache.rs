@@ -4,9 +4,9 @@
 //! accounts and tokens that nobody has are kept apart in both, so that strangers push no account out. Both have a
 //! fixed number of places, whatever strangers send: a new token takes the place of the one that expires first.
 //!
-//! Once an entry has expired, the ledger must be asked. For [`GRACE_MS`] from that moment the entry is still good for
-//! callers who come while the worker asks, and if the ledger does not answer. After that nobody is served by it: what
-//! the ledger does not say, be it for hours, extends no entry.
+//! Once an entry has expired, the ledger must be asked. For [`GRACE_MS`] from that moment the entry still
+//! serves callers that come while the worker asks, and callers whose question the ledger does not answer.
+//! After that it serves no caller: however long the ledger does not answer, no entry is extended.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::base::digest::Digest;
 use crate::base::refusal::refusals::Refusal;
 use crate::memory::shared::{SharedData, numbered, update};
 
-/// For how long after its expiry an entry is good enough while the ledger does not answer.
+/// How long an entry still serves callers after its expiry while the ledger does not answer.
 pub const GRACE_MS: u64 = 2_000;
 
 /// Entries of shared data: a prefix of their keys, and how many buckets of [`PLACES`] there are.
@@ -33,8 +33,8 @@ const ACCOUNTS: Shelf = Shelf { prefix: "pax/2/token/", buckets: 16_384 };
 const STRANGERS: Shelf = Shelf { prefix: "pax/2/stranger/", buckets: 1_024 };
 const PLACES: usize = 4;
 
-/// An entry: 32 bytes of the token's digest, 8 of the tick it was written at, 8 of its expiry, 2 of length, the account
-/// as JSON (none: nobody's).
+/// An entry: 32 bytes of the token's digest, 8 of the tick it was written at, 8 of its expiry, 2 of length,
+/// the account as JSON (empty if nobody has the token).
 struct Place<'a> {
     token: &'a [u8],
     times: Times,
@@ -57,7 +57,7 @@ impl Times {
         now < self.expires
     }
 
-    /// Whether it has expired a short while ago.
+    /// Whether it expired less than [`GRACE_MS`] ago.
     fn in_grace(self, now: Tick) -> bool {
         self.expires <= now && now < self.expires.plus_ms(GRACE_MS)
     }
@@ -100,7 +100,7 @@ impl Shelf {
         numbered(self.prefix, u64::from(bucket))
     }
 
-    /// What is there of a token, if it was written after `than`.
+    /// The entry of a token, if it was written after `than`.
     fn newer(self, shared: &impl SharedData, token: &Digest, than: Option<Times>) -> Option<Known> {
         let (value, _) = shared.get(&self.key(token))?;
         let place = places(&value).into_iter().find(|place| place.token == token.0)?;
@@ -157,7 +157,8 @@ impl Table {
     }
 
     fn bucket(&mut self, token: &Digest) -> Option<&mut Vec<Known>> {
-        // Other bits than those of the bucket in shared data: tokens that are too many for one are not for both.
+        // These are other bits than those that choose the bucket in shared data: tokens that are too many for
+        // one bucket there are spread over many here.
         let [.., a, b] = token.0;
         let index = usize::from(u16::from_le_bytes([a, b])).checked_rem(self.buckets.len())?;
         self.buckets.get_mut(index)
@@ -198,7 +199,7 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// The account, where it may call.
+    /// The account, if it may call.
     ///
     /// # Errors
     /// [`Refusal::AccountDisabled`], [`Refusal::InvalidApiKey`], [`Refusal::LedgerUnavailable`].
@@ -217,7 +218,8 @@ impl Resolution {
 pub enum Remembered {
     /// Whose it is.
     Fresh(Resolution),
-    /// Whose it was until a moment ago: good enough while the ledger is being asked, and if it does not answer.
+    /// Whose it was until a moment ago: this still counts while the ledger is being asked, and if it does not
+    /// answer.
     Stale(Arc<Account>),
     /// Whose it was once; the ledger must say whether it still is.
     Expired(Arc<Account>),
@@ -229,7 +231,7 @@ impl Remembered {
     /// Whose token it is. `asking`: this worker asks the ledger already.
     ///
     /// # Errors
-    /// The ledger must be asked; whose it was until then.
+    /// If the ledger must be asked: whose token it was until then, if that is remembered.
     pub fn or_ask(self, asking: bool) -> Result<Resolution, Option<Arc<Account>>> {
         match self {
             Self::Fresh(resolution) => Ok(resolution),
@@ -270,7 +272,7 @@ impl TokenCache {
     /// What is remembered of a token, by this worker or in shared data.
     #[must_use]
     pub fn look_up(&self, shared: &impl SharedData, token: &Digest, now: Tick) -> Remembered {
-        // Nobody borrows while this runs: one thread, no callback.
+        // Nothing else borrows the tables while this runs: one thread, no callback.
         let Ok(mut tables) = self.0.try_borrow_mut() else { return Remembered::Nothing };
         let holds = |known: &Known| known.times.hold(now).then(|| known.resolution.clone());
         let own = tables.accounts.get(token);
@@ -281,7 +283,7 @@ impl TokenCache {
         if let Some(resolution) = tables.strangers.get(token).and_then(holds) {
             return Remembered::Fresh(resolution);
         }
-        // Another worker may have asked since.
+        // Another worker may have asked the ledger since.
         if let Some(known) = ACCOUNTS.newer(shared, token, own_times) {
             tables.accounts.put(known);
         }

@@ -19,7 +19,7 @@ fn account(name: &str) -> Resolution {
     }))
 }
 
-/// As a worker sees it that has asked nobody yet.
+/// What a worker sees that has not asked the ledger yet.
 fn look_up(shared: &Map, token: &Digest, now: Tick) -> String {
     name(TokenCache::default().look_up(shared, token, now))
 }
@@ -109,7 +109,7 @@ fn strangers_push_no_account_out_and_memory_is_bounded() {
     let (shared, worker, t) = (Map::default(), TokenCache::default(), Tick::from_ms);
     worker.remember(&shared, &token(0), &account("a"), t(0), TTL_MS);
     for n in 1..=255 {
-        // Later than the account's entry, and longer: not even then.
+        // Entries of strangers that are later than the account's and last longer do not push it out either.
         worker.remember(&shared, &token(n), &Resolution::Unknown, t(u64::from(n)), 3_600_000);
     }
     assert_eq!(name(worker.look_up(&shared, &token(0), t(300))), "a");
@@ -205,7 +205,7 @@ fn asks(tokens: u32, strangers: u32) -> u32 {
 fn twenty_thousand_live_tokens_are_asked_about_once_each() {
     assert_eq!(asks(20_000, 0), 20_000);
     assert_eq!(asks(20_000, 50_000), 20_000, "whatever strangers send");
-    // More than there are places: still nearly all of them.
+    // More tokens than places: nearly all are still remembered.
     let many = asks(60_000, 0);
     assert!(many < 70_000, "{many}");
 }

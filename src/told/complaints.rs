@@ -1,5 +1,5 @@
-//! Why calls are refused that are nobody's fault but the gateway's own: the operator is told in Envoy's log, a line at once
-//! and then one an interval for as long as it goes on, by one of the workers.
+//! What the operator is told if calls are refused for a reason that lies in the gateway itself. One of the
+//! workers writes a line to Envoy's log at once, and then one an interval for as long as it goes on.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub enum Complaint {
     NoPlace,
     /// So many debits wait for the ledger that no call can be added to them.
     OutboxFull,
-    /// So many tokens wait to be asked about that no other one may.
+    /// So many tokens wait for a question to the ledger that no other token may join them.
     TooManyQuestions,
 }
 
@@ -70,7 +70,7 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// It happened once more. Gives the line where one is due.
+    /// It happened once more. Gives the line if one is due.
     pub fn tell(&mut self, shared: &impl SharedData, now: Tick, complaint: Complaint) -> Option<String> {
         let met = self.met.entry(complaint).or_default();
         let again = met.tell(shared, complaint.name(), "", now)?;

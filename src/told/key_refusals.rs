@@ -13,8 +13,8 @@ pub struct KeyRefusals {
 }
 
 impl KeyRefusals {
-    /// A provider refused the platform's key. Gives the line for Envoy's log where one is due: it names the provider
-    /// and the status, and nothing of the answer, which may quote the key.
+    /// A provider refused the platform's key. Gives the line for Envoy's log if one is due: it names the
+    /// provider and the status, and nothing of the answer, which may quote the key.
     pub fn tell(&mut self, now: Tick, provider: &str, status: u16) -> Option<String> {
         if !self.told.contains_key(provider) {
             self.told.insert(provider.to_owned(), Rarely::new());

@@ -1,6 +1,6 @@
-//! What becomes of a question to the ledger, and what the operator is told where it gets no answer: one line at once, then
-//! one an interval for as long as it goes on, and one when the ledger answers again. All workers of an Envoy meet the same
-//! trouble; one of them tells.
+//! What becomes of a question to the ledger, and what the operator is told if it gets no answer: one line at
+//! once, then one an interval for as long as it goes on, and one when the ledger answers again. All workers
+//! of an Envoy meet the same trouble; one of them tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::call::config::Ledger;
 use crate::memory::shared::SharedData;
 use crate::told::rarely::{self, RarelyAmongAll, more};
 
-/// The most of a stranger's words that stand in a line of Envoy's log, in characters.
+/// How many characters of a stranger's words a line of Envoy's log quotes at most.
 const QUOTED: usize = 200;
 
-/// By which of the ledger's clusters it is asked.
+/// Through which of the ledger's clusters it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
-    /// `ledger.cluster`: debits, cards, where accounts stand.
+    /// `ledger.cluster`: debits, cards, accounts' standings.
     Main,
     /// `ledger.resolve_cluster`: whose token it is.
     Resolve,
@@ -35,7 +35,7 @@ impl Way {
         }
     }
 
-    /// Where the filter's configuration names it.
+    /// The key of the filter's configuration that names the cluster.
     fn key(self, ledger: &Ledger) -> &'static str {
         match self {
             Self::Resolve if ledger.resolve_cluster != ledger.cluster => "ledger.resolve_cluster",
@@ -44,7 +44,7 @@ impl Way {
     }
 }
 
-/// An answer of the ledger's.
+/// An answer of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// It did what it was asked: the answer's body.
@@ -57,7 +57,8 @@ impl Said {
     /// The answer to a question that the ledger has no reason to refuse.
     ///
     /// # Errors
-    /// [`Trouble::Status`] where it did, [`Trouble::Unreadable`] where the answer is another than expected.
+    /// [`Trouble::Status`] if the ledger did refuse, [`Trouble::Unreadable`] if the answer is another than
+    /// expected.
     pub fn done<T: DeserializeOwned>(self) -> Result<T, Trouble> {
         match self {
             Self::Done(body) => {
@@ -84,18 +85,18 @@ pub struct Refused {
 pub enum Trouble {
     /// Envoy has no cluster of that name.
     UnknownCluster,
-    /// Nobody answered: why, in Envoy's words.
+    /// No server answered: why, in Envoy's words.
     NoAnswer(String),
-    /// Who answered does not take the secret that Envoy sends: the status.
+    /// The server that answered does not take the secret that Envoy sends: the status.
     Unauthorized(u16),
     /// The ledger itself cannot answer.
     Status(Refused),
-    /// Who answered is no ledger, or one that this filter does not understand: what it sent.
+    /// The server that answered is no ledger, or one that this filter does not understand: what it sent.
     Unreadable(String),
 }
 
 impl Trouble {
-    /// The same for every trouble of one kind, and in [`crate::told::metrics::REASONS`].
+    /// The name of the trouble's kind, one of [`crate::told::metrics::REASONS`].
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -133,16 +134,16 @@ struct Words {
     message: String,
 }
 
-/// What an answer says. `status`: none where no head of an answer came.
+/// What an answer says. `status`: none if no head of an answer came.
 ///
 /// # Errors
-/// The [`Trouble`] where it is no answer to the question.
+/// The [`Trouble`] if it is no answer to the question.
 pub fn read(status: Option<u16>, body: Vec<u8>) -> Result<Said, Trouble> {
     let Some(status) = status else { return Err(Trouble::NoAnswer("none came in time".to_owned())) };
     if (200..300).contains(&status) {
         return Ok(Said::Done(body));
     }
-    // Also where a proxy on the way says so.
+    // Also if a proxy on the way says so.
     if matches!(status, 401 | 403) {
         return Err(Trouble::Unauthorized(status));
     }
@@ -151,7 +152,7 @@ pub fn read(status: Option<u16>, body: Vec<u8>) -> Result<Said, Trouble> {
             let refused = Refused { status, code, message };
             if status < 500 { Ok(Said::Refused(refused)) } else { Err(Trouble::Status(refused)) }
         }
-        // Envoy answers a callout in the ledger's place where it reaches nobody, in plain words.
+        // If Envoy reaches no server, it answers the callout itself, in plain words.
         Err(_) if matches!(status, 503 | 504) => Err(Trouble::NoAnswer(quoted(&body))),
         Err(_) => Err(Trouble::Unreadable(format!("status {status}, and no reason in JSON"))),
     }
@@ -183,7 +184,7 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// A question got no answer. Gives the line where one is due.
+    /// A question got no answer. Gives the line if one is due.
     pub fn failed(
         &mut self,
         shared: &impl SharedData,
@@ -199,7 +200,7 @@ impl Troubles {
         Some(line(key, cluster, trouble, &more(again)))
     }
 
-    /// A question was answered. Gives the line where it ends a trouble that was told of.
+    /// A question was answered. Gives the line if this ends a trouble that was told of.
     pub fn answered(
         &mut self,
         shared: &impl SharedData,

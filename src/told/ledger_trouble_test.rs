@@ -48,7 +48,7 @@ fn an_answer_is_the_ledgers_or_says_what_is_amiss() {
         ),
         (Some(504), "upstream request timeout", "no answer (upstream request timeout)"),
         (None, "", "no answer (none came in time)"),
-        // Another server's: nobody's token is unknown for that.
+        // Answers of another server: they do not mean that a token is unknown.
         (Some(404), "<html>", "no answer of a ledger's: status 404, and no reason in JSON"),
         (Some(404), r#"{"error":"not found"}"#, "no answer of a ledger's: status 404, and no reason in JSON"),
         (Some(500), "", "no answer of a ledger's: status 500, and no reason in JSON"),
@@ -119,7 +119,7 @@ fn a_cluster_of_its_own_for_questions_is_named_by_its_own_key() {
     assert!(
         told(&ledger("a", "b"), Way::Main).starts_with("ledger.cluster: Envoy has no such cluster: \"a\"")
     );
-    // Where the configuration names one cluster, no key that is not in it is named.
+    // If the configuration names one cluster, the line names only the key that is in it.
     let text = r#"{"ledger": {"cluster": "a", "authority": "l"}, "hosts": ["*"], "providers": {}}"#;
     let one = Config::parse(text).unwrap().ledger;
     assert!(told(&one, Way::Resolve).starts_with("ledger.cluster: Envoy has no such cluster: \"a\""));
@@ -156,7 +156,7 @@ fn another_trouble_is_told_at_once_and_a_new_configuration_tells_of_the_old_ones
     assert!(old.failed(&shared, at(0), (&wrong, Way::Main), &Trouble::UnknownCluster).is_some());
     assert!(old.failed(&shared, at(1), (&wrong, Way::Main), &Trouble::UnknownCluster).is_none());
     assert!(old.failed(&shared, at(2), (&wrong, Way::Main), &Trouble::Unauthorized(401)).is_some());
-    // The operator mends the name, wrongly first.
+    // The operator mends the name, and gets it wrong first.
     let other = ledger("legder", "legder");
     let mut new = Troubles::default();
     let told = new.failed(&shared, at(3_000), (&other, Way::Main), &Trouble::UnknownCluster);

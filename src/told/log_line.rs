@@ -1,7 +1,7 @@
-//! The filter's part of an exchange's line in the operator's log: one JSON object on one line, which Envoy's access log
-//! puts into its own ([envoy/README.md](../../envoy/README.md#the-calls-log) has the keys). Every key stands in every line, so that
-//! tools which make tables of logs need not guess. No header but the method and the path is in it, and nothing of a body
-//! but the model's name: no token, no key, no prompt.
+//! The filter's part of an exchange's line in the operator's log: one JSON object on one line, which Envoy's
+//! access log puts into its own ([envoy/README.md](../../envoy/README.md#the-calls-log) has the keys). Every
+//! line has every key, so that tools which make tables of logs need not guess. Of the headers it has only the
+//! method and the path, and of a body only the model's name: no token, no key, no prompt.
 
 use serde::Serialize;
 
@@ -57,8 +57,8 @@ struct Line<'a> {
     duration_ms: Option<u64>,
 }
 
-/// The line of an exchange that ended at `now`, without a line break. None where nothing is to be told: nothing came of it,
-/// or somebody only asked whether the gateway lives.
+/// The line of an exchange that ended at `now`, without a line break. None if there is nothing to tell:
+/// nothing came of the exchange, or a prober only asked whether the gateway lives.
 #[must_use]
 pub fn write(id: Option<ExchangeId>, story: &Story, now: Tick) -> Option<String> {
     let exchange_id = story.is_told(id)?;
@@ -109,7 +109,7 @@ pub fn write(id: Option<ExchangeId>, story: &Story, now: Tick) -> Option<String>
     serde_json::to_string(&line).ok().map(escaped)
 }
 
-/// Characters that would steer the terminal of whoever reads the log stand in it by their numbers. JSON itself escapes only
+/// Characters that would steer the reader's terminal are written as their numbers. JSON itself escapes only
 /// those below a space.
 fn escaped(line: String) -> String {
     if line.is_ascii() && !line.contains('\u{7f}') {

@@ -1,16 +1,17 @@
-//! Which of Envoy's metrics a series is. Envoy gives each a number when it is defined and a new one each time that it is
-//! defined again, so a VM keeps the numbers, and makes a series' name once.
+//! Envoy's numbers for the series of metrics. Envoy gives a series a number when it is defined, and a new one
+//! each time that it is defined again. So a VM keeps the numbers, and makes a series' name once.
 
 use std::collections::BTreeMap;
 
 use crate::told::metrics::{DEBIT_RESULTS, Metric, MetricKind, Names, REASONS, Series, Value};
 
-/// How many series a VM defines; what comes after them is counted as `other`. Envoy keeps each for as long as it runs.
+/// How many series a VM defines; what comes after them is counted as `other`, since Envoy keeps every series
+/// for as long as it runs.
 pub const SERIES_MAX: usize = 4_096;
 
 /// Envoy's metrics.
 pub trait MetricsPort {
-    /// Defines one; none where Envoy does not let it.
+    /// Defines a metric; none if Envoy does not allow it.
     fn define(&self, kind: MetricKind, name: &str) -> Option<u32>;
     /// Counts on.
     fn add(&self, id: u32, by: u64);
@@ -32,7 +33,7 @@ impl Meter {
         Self { names: Names::new(), ids: BTreeMap::new() }
     }
 
-    /// The value of a label whose text a card or the configuration has. Never one that only a caller has.
+    /// A label's value for a text of a card or of the configuration, never for a text that only a caller has.
     pub fn name(&mut self, known: &str) -> Value {
         self.names.value(known)
     }
@@ -57,7 +58,7 @@ impl Meter {
         self.id(port, Series::new(metric, [Value::Word(word)]));
     }
 
-    /// Counts a series on, sets it, or adds a value to it, as its kind is.
+    /// Counts a series on, sets it, or adds a value to it, according to its kind.
     pub fn tell(&mut self, port: &impl MetricsPort, series: Series, amount: u64) {
         let Some(id) = self.id(port, series) else { return };
         match series.kind() {
@@ -66,7 +67,7 @@ impl Meter {
         }
     }
 
-    /// The same for a metric with these values of its labels.
+    /// The same for the series of a metric with these values of its labels.
     pub fn tell_of<const N: usize>(
         &mut self,
         port: &impl MetricsPort,

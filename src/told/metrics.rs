@@ -44,7 +44,7 @@ pub enum Label {
     Outcome,
     /// What part of the tokens.
     Part,
-    /// Who counted.
+    /// Where the token counts come from.
     Provenance,
     /// What was odd.
     Flag,
@@ -112,7 +112,7 @@ pub enum Metric {
     TokenParts,
     /// Money.
     Charged,
-    /// Calls by who counted their tokens.
+    /// Calls, by where their token counts come from.
     Usage,
     /// What was odd.
     Flags,
@@ -120,9 +120,9 @@ pub enum Metric {
     Duration,
     /// How long a stream took to begin.
     FirstChunk,
-    /// Calls that a provider has.
+    /// Calls that providers have now.
     CallsInFlight,
-    /// Money that they have reserved.
+    /// Money that is reserved for these calls.
     Reserved,
     /// Debits that the ledger has not acknowledged.
     OutboxWaiting,
@@ -149,11 +149,13 @@ pub enum Metric {
 /// What a metric is.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// Its name in `/stats/prometheus`. In `/stats`, `wasmcustom.` stands before it and its labels after it.
+    /// Its name in `/stats/prometheus`. In `/stats`, `wasmcustom.` comes before it and its labels come after
+    /// it.
     pub name: &'static str,
     /// Its kind.
     pub kind: MetricKind,
-    /// Its labels. The last is never a name of a card's or a configuration's: Envoy drops dots at the end of a metric.
+    /// Its labels. The last label never has a name from a card or a configuration as its value: a name may
+    /// end in dots, and Envoy drops dots at the end of a metric.
     pub labels: &'static [Label],
 }
 
@@ -311,7 +313,7 @@ impl Series {
         self.metric.about().kind
     }
 
-    /// The series that stands for this one where there are too many.
+    /// The series that is counted instead of this one if there are too many.
     #[must_use]
     pub fn without_names(mut self) -> Self {
         for value in &mut self.values {
@@ -342,7 +344,8 @@ impl Series {
     }
 }
 
-/// Writes a name so that no other label begins in it: what could end a value, or is no character of ASCII, as `%3B`.
+/// Writes a name so that no other label can begin within it: a character that could end a value, or is no
+/// printable ASCII, becomes a code such as `%3B`.
 fn pack(name: &str, to: &mut String) {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];

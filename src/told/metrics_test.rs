@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const TEMPLATE: &str = include_str!("../../envoy/envoy.yaml");
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"));
 
-/// What Envoy's tags make of a packed name, with each regex read as what it says: the name, and each label's value.
+/// What Envoy's tags make of a packed name, worked out here as the regexes mean it: the name, and each
+/// label's value.
 fn unpacked(packed: &str) -> (String, BTreeMap<&'static str, String>) {
     let (mut name, mut values) = (packed.to_owned(), BTreeMap::new());
     for label in Label::ALL {

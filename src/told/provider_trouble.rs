@@ -1,5 +1,5 @@
-//! A provider that Envoy cannot reach: why, as Envoy says it, and what the operator is told of it: a line at once, and then
-//! one an interval for as long as it goes on, by one of the workers that meet it.
+//! What the operator is told if Envoy cannot reach a provider, and why Envoy says that it cannot. One of the
+//! workers that meet the trouble writes a line at once, and then one an interval for as long as it goes on.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::call::event::CREDITS_MARK;
 use crate::memory::shared::SharedData;
 use crate::told::rarely::{RarelyAmongAll, more};
 
-/// The most that a line says of a failure in Envoy's words, in characters.
+/// How many characters of Envoy's words about a failure a line quotes at most.
 const QUOTED: usize = 300;
 
 /// What Envoy says of a request that it answered itself.
@@ -16,15 +16,15 @@ const QUOTED: usize = 300;
 pub struct LocalReply {
     /// `response.code_details`.
     pub details: String,
-    /// `upstream.transport_failure_reason`: empty where the transport was not what failed.
+    /// `upstream.transport_failure_reason`: empty if it was not the transport that failed.
     pub transport: String,
-    /// The route that it took; empty where it has no name.
+    /// The route that it took; empty if it has no name.
     pub route: String,
-    /// The cluster of that route; empty where Envoy has none of its name.
+    /// The cluster of that route; empty if Envoy has no cluster of that name.
     pub cluster: String,
 }
 
-/// Why a request reached nobody.
+/// Why a request reached no server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unreachable {
     /// The route names a cluster that Envoy does not have.
@@ -40,7 +40,8 @@ pub enum Unreachable {
 }
 
 impl Unreachable {
-    /// Why, of an answer that was Envoy's own; none where the provider was reached, or where it was the provider's.
+    /// The reason, from an answer that Envoy gave by itself; none if the provider was reached, or if the
+    /// answer was the provider's.
     #[must_use]
     pub fn of(told: &LocalReply) -> Option<Self> {
         let details = told.details.as_str();
@@ -75,7 +76,8 @@ pub struct ProviderTroubles {
 }
 
 impl ProviderTroubles {
-    /// A request that was marked for a provider reached nobody. Gives the line for Envoy's log where one is due.
+    /// A request that was marked for a provider reached no server. Gives the line for Envoy's log if one is
+    /// due.
     pub fn tell(
         &mut self,
         shared: &impl SharedData,
@@ -96,7 +98,8 @@ impl ProviderTroubles {
                 told.route
             ),
             Unreachable::NoRoute => no_route(mark),
-            // Requests that no route is for go to a cluster without hosts, where there is such a route for the rest.
+            // If the configuration sends all requests without a route of their own to a cluster without
+            // hosts, the route may be what is missing.
             Unreachable::NoHost => format!(
                 "cluster {cluster:?} has no host. Is its name resolved, and is a host of it healthy? If that is not its \
                  cluster, {}",

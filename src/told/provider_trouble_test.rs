@@ -12,8 +12,8 @@ fn told(details: &str) -> LocalReply {
     LocalReply { details, transport: String::new(), route, cluster }
 }
 
-/// As Envoy 1.40 gave them for a closed port, a name that nobody knows, plain HTTP where TLS was spoken, a wrong cluster
-/// in a route, and none for the mark; the others are in its sources.
+/// Some are as Envoy 1.40 gave them: for a closed port, an unknown name, plain HTTP where TLS was spoken, a
+/// wrong cluster in a route, and no route for the mark. The others are from Envoy's sources.
 #[test]
 fn who_was_reached_is_no_trouble_whatever_became_of_it() {
     for (details, why) in [
@@ -27,7 +27,7 @@ fn who_was_reached_is_no_trouble_whatever_became_of_it() {
         ("upstream_reset_before_response_started{local_connection_failure}", Some(Unreachable::NoConnection)),
         ("upstream_reset_before_response_started{connection_timeout}", Some(Unreachable::NoConnection)),
         ("upstream_reset_before_response_started{overflow}", Some(Unreachable::Overflow)),
-        // It had the request.
+        // The provider had the request.
         ("upstream_reset_before_response_started{connection_termination}", None),
         ("upstream_reset_before_response_started{remote_reset}", None),
         ("upstream_response_timeout", None),

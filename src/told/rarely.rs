@@ -1,4 +1,4 @@
-//! What the operator is told over and over while it goes on, and not too often: a line at once, then one an interval.
+//! How often the operator is told of something that goes on: a line at once, then one an interval.
 
 use crate::base::clock::Tick;
 use crate::memory::shared::{self, SharedData};
@@ -26,7 +26,8 @@ impl Rarely {
         Self { told: None, since: 0 }
     }
 
-    /// It happened once more. Where a line is due: how often it has happened since the last line, not counting this time.
+    /// It happened once more. If a line is due, gives how often it has happened since the last line, not
+    /// counting this time.
     pub fn tell(&mut self, now: Tick) -> Option<u64> {
         if self.told.is_some_and(|told| now.since_ms(told) < INTERVAL_MS) {
             self.since = self.since.saturating_add(1);
@@ -45,9 +46,10 @@ pub struct RarelyAmongAll {
 }
 
 impl RarelyAmongAll {
-    /// It happened once more. Where a line is due: how often it has happened, to whichever worker, since the last line.
-    /// `matter`: one of a few names, for whose last line there is a key in shared data. `about`: what the configuration
-    /// says of it. A worker that comes with another configuration tells at once, since its operator waits for that.
+    /// It happened once more. If a line is due, gives how often it has happened to all workers since the last
+    /// line. `matter`: one of a few names; each has a key in shared data for its last line. `about`: what the
+    /// configuration says of it. A worker that comes with another configuration tells at once, since its
+    /// operator waits for that.
     pub fn tell(&mut self, shared: &impl SharedData, matter: &str, about: &str, now: Tick) -> Option<u64> {
         let is_new = !std::mem::replace(&mut self.seen, true);
         let told = shared::update(shared, &format!("{KEYS}{matter}"), |value| {
@@ -65,7 +67,7 @@ impl RarelyAmongAll {
                 }
             }
         });
-        // Where other workers write without end, they tell.
+        // If other workers write without end, one of them tells.
         told.flatten()
     }
 }
@@ -73,7 +75,7 @@ impl RarelyAmongAll {
 /// A trouble was told of at `now`, by one of the workers.
 pub fn begins(shared: &impl SharedData, trouble: &str, now: Tick) {
     let begun = now.ms().to_le_bytes();
-    // Where others write without end, one of them has told as well.
+    // If other workers write without end, one of them has told as well.
     let _ = shared::update(shared, &format!("{BEGUN}{trouble}"), |value| {
         (value.is_empty().then(|| begun.to_vec()), ())
     });
@@ -112,7 +114,7 @@ impl<'a> Last<'a> {
     }
 }
 
-/// How often it has happened since the last line, as a line says it; nothing where it has not.
+/// How often it has happened since the last line, in words for the next line; nothing if it has not.
 #[must_use]
 pub fn more(since: u64) -> String {
     match since {

@@ -15,10 +15,10 @@ use crate::reading::request::head::{Route, Wanted};
 use crate::told::meter::{Meter, MetricsPort};
 use crate::told::metrics::{Metric, Value};
 
-/// The outcome of a call whose VM died: nobody saw its end.
+/// The outcome of a call whose VM died: its end was not seen.
 const ORPHANED: &str = "orphaned";
 
-/// What a call is, by the labels that several metrics share.
+/// A call's values for the labels that several metrics share.
 struct Of {
     operation: Value,
     provider: Value,
@@ -81,7 +81,7 @@ impl Of {
         let provider =
             admission.map(|it| it.provider.as_str()).or(priced.map(|(_, it)| it.provider.as_str()));
         let known_provider = provider.and_then(|name| config.providers.get_key_value(name));
-        // The default slot is the caller's as soon as a model was asked for.
+        // A caller that asked for a model and named no slot has the default slot.
         let slot = admission.map(|it| it.slot.as_str()).or(story.slot.as_deref());
         let slot = slot.or(asked.map(|_| config.default_slot.as_str()));
         let is_known = |slot: &str| {

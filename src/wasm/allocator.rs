@@ -1,16 +1,17 @@
 //! The module's memory: on wasm32 every allocation comes through here.
 //!
-//! A call makes more than a hundred small allocations that live as long as it does. Rust's own allocator for wasm32
-//! looks each time for the place that fits best, and joins what is freed to its neighbours; that was a fifth of the
-//! call. Here a block has a multiple of [`STEP`] bytes, and one that is freed waits in the list of its size for the
-//! next. Blocks are cut from pieces that Rust's allocator gives; larger ones are left to it. A piece is never given
-//! back: of each size there are as many blocks as were once in use together, however many calls there are.
+//! A call makes more than a hundred small allocations that live as long as it does. Rust's own allocator for
+//! wasm32 looks each time for the place that fits best, and joins what is freed to its neighbours; that was a
+//! fifth of the call. Here a block has a multiple of [`STEP`] bytes, and a freed block waits in the list of
+//! its size for the next allocation. Blocks are cut from pieces that Rust's allocator gives; larger
+//! allocations are left to that allocator. A piece is never given back: there are as many blocks of each size
+//! as were once in use together, however many calls come.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
-/// What a block's size and address are a multiple of.
+/// Every block's size and address are multiples of this.
 const STEP: usize = 16;
 /// The largest block: all but a few allocations of a call are smaller.
 const LARGEST: usize = 1_024;
@@ -24,7 +25,7 @@ struct Piece(#[expect(dead_code, reason = "only its layout is of use")] [u8; 64 
 /// Blocks of a few sizes, on top of another allocator.
 pub(crate) struct Blocks<A> {
     beneath: A,
-    /// The free blocks of each size: the first of them; each begins with the address of the next.
+    /// The first free block of each size. Each free block begins with the address of the next.
     free: [Cell<*mut Free>; LISTS],
     /// What is left of the last piece, and how many bytes that is.
     rest: Cell<*mut u8>,
@@ -35,7 +36,7 @@ struct Free {
     next: *mut Free,
 }
 
-/// How many steps the block of an allocation has; none where it is left to the allocator beneath.
+/// How many steps the block of an allocation has; none if it is left to the allocator beneath.
 const fn steps(layout: Layout) -> Option<usize> {
     let fits = layout.size() <= LARGEST && layout.align() <= STEP;
     if fits { Some(layout.size().div_ceil(STEP)) } else { None }
@@ -55,7 +56,8 @@ impl<A: GlobalAlloc> Blocks<A> {
         self.free.get(steps(layout)?)
     }
 
-    /// A block that was never used. What is left of a piece that is too small for it is lost.
+    /// Cuts a block that was never used. If the rest of the last piece is too small for it, that rest is
+    /// lost.
     #[cold]
     fn cut(&self, layout: Layout) -> *mut u8 {
         let bytes = steps(layout).map_or(LARGEST, |steps| steps.saturating_mul(STEP));
@@ -88,7 +90,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Blocks<A> {
         if first.is_null() {
             return self.cut(layout);
         }
-        // SAFETY: what stands in a list is a free block, and begins with the address of the next.
+        // SAFETY: what is in a list is a free block, and begins with the address of the next.
         list.set(unsafe { (*first).next });
         first.cast()
     }
@@ -99,7 +101,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Blocks<A> {
             return unsafe { self.beneath.dealloc(block, layout) };
         };
         let first: *mut Free = block.cast();
-        // SAFETY: nobody uses the block any more; it is aligned, and has room for an address.
+        // SAFETY: the block is no longer in use; it is aligned, and has room for an address.
         unsafe { first.write(Free { next: list.get() }) };
         list.set(first);
     }

@@ -62,7 +62,7 @@ impl Held {
 
     fn give_back(self, blocks: &Blocks<Counted>) {
         self.check();
-        // SAFETY: it is of that layout, and nobody has it any more.
+        // SAFETY: it is of that layout, and it is no longer in use.
         unsafe { blocks.dealloc(self.0, layout(self.1)) }
     }
 }

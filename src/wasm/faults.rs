@@ -1,5 +1,5 @@
-//! Faults on request, for tests of what a trapped VM and another hour leave behind. wasm32 only, and only with the
-//! feature `test-faults`, which no released module has.
+//! Traps and a moved clock on request, for tests of what a trapped VM leaves behind and of what another hour
+//! changes. wasm32 only, and only with the feature `test-faults`, which no released module has.
 
 use std::cell::Cell;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::worker::host::{HeaderMap, Host};
 
-/// The header that asks for a trap: `trap-on-request`, as its head comes, or `trap-on-answer`, as the first bytes of
-/// its answer's body do.
+/// The header that asks for a trap: with `trap-on-request` as the request's head comes, with `trap-on-answer`
+/// as the first bytes of its answer's body come.
 const HEADER: &str = "x-pax-fault";
 /// The key of the plugin's configuration that moves the filter's clock, in milliseconds.
 const CLOCK: &str = "test_clock_offset_ms";

@@ -1,8 +1,8 @@
 //! Envoy as the [`Host`] of the filter: every host call there is, in one file. wasm32 only.
 //!
 //! The SDK's own wrappers panic on a status they do not expect and on header names that are not UTF-8, and a
-//! panic fails every stream of the worker. These give a [`HostStatus`] back instead. Only callouts go through the
-//! SDK, whose dispatcher must know their tokens.
+//! panic fails every stream of the worker. The functions here give a [`HostStatus`] back instead. Only
+//! callouts go through the SDK, whose dispatcher must know their tokens.
 
 use std::ptr::{null, null_mut};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::wasm::pairs;
 use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, Level, Post};
 
 const OK: u32 = 0;
-/// The monotonic clock, as WASI numbers them.
+/// The monotonic clock's number in WASI.
 const MONOTONIC: u32 = 1;
 
 #[link(wasm_import_module = "env")]
@@ -96,7 +96,7 @@ fn checked(status: u32) -> Result<(), HostStatus> {
     if status == OK { Ok(()) } else { Err(HostStatus(status)) }
 }
 
-/// Takes over bytes that Envoy put into memory that it had from the SDK's allocator; no bytes for null.
+/// Takes over bytes that Envoy has put into memory from the SDK's allocator; no bytes for null.
 ///
 /// # Safety
 /// `data` and `size` must come from one host call that said "ok", and be taken once.
@@ -108,11 +108,12 @@ unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
-/// Envoy, of this VM.
+/// The Envoy that runs this VM.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Envoy;
 
-/// What a clock of the host says, in milliseconds; zero if it fails, which neither of the two does.
+/// What a clock of the host says, in milliseconds; zero if the host call fails, which it does for neither of
+/// the two clocks.
 fn milliseconds(read: impl FnOnce(*mut u64) -> u32) -> u64 {
     let mut nanoseconds = 0u64;
     let known = if read(&raw mut nanoseconds) == OK { nanoseconds } else { 0 };
@@ -289,7 +290,7 @@ impl MetricsPort for Envoy {
     }
 }
 
-/// Envoy's shared data, of this process and `vm_id`.
+/// Envoy's shared data for this process and this `vm_id`.
 impl SharedData for Envoy {
     fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
         let (mut data, mut size, mut cas) = (null_mut(), 0, 0);

@@ -1,5 +1,5 @@
-//! The proxy-wasm side of the port, which decides nothing. Only the parser of header maps and the allocator are
-//! compiled for another target than wasm32, where they are tested.
+//! The proxy-wasm side of the port, which decides nothing. Only the parser of header maps and the allocator
+//! are compiled for other targets, too, so that they are tested there.
 //!
 //! Floor 10: imports any floor; nothing imports it.
 

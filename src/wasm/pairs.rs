@@ -1,5 +1,5 @@
-//! Header maps in the proxy-wasm ABI's form: a count, two sizes for each pair, then names and values, each closed by a
-//! zero. Sizes and the count are little-endian `u32`s.
+//! Header maps in the proxy-wasm ABI's form: a count, two sizes for each pair, then names and values, each
+//! ended by a zero byte. Sizes and the count are little-endian `u32`s.
 
 /// Reads a map. None for bytes that are not of this form. Names that are not UTF-8, which Envoy does not let in, are left
 /// out.

@@ -1,4 +1,5 @@
-//! The order of steps that loses nothing: new calls stay away, listeners close, calls end, debits are acknowledged.
+//! The order of steps in which nothing is lost: new calls stay away, listeners close, calls end, debits are
+//! acknowledged.
 
 use crate::http;
 use std::fmt;
@@ -8,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// The filter's gauge of debits that the ledger has not acknowledged.
 pub const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
-/// Envoy's gauge of calls in flight, by the `stat_prefix` of envoy.yaml.
+/// Envoy's gauge of calls in flight, named after the `stat_prefix` in envoy.yaml.
 const CALLS_GAUGE: &str = "http.gateway.downstream_rq_active";
-/// How long nothing must be left: the outbox's gauge is set by ticks of the filter, and is 0 for a moment after a call
-/// has ended and before its debit is counted.
+/// How long nothing must be left before the drain is over. The filter sets the outbox's gauge at its ticks,
+/// so the gauge is 0 for a moment between the end of a call and the count of its debit.
 const QUIET: Duration = Duration::from_millis(500);
 /// How often Envoy is asked.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -28,8 +29,8 @@ pub struct Gateway {
 /// How long a drain waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// How long the listeners stay open after `/readyz` has begun to fail: one interval of whoever probes it, who sends
-    /// new calls until then.
+    /// How long the listeners stay open after `/readyz` has begun to fail: one interval of the probes, since
+    /// new calls are sent until a probe fails.
     pub probe: Duration,
     /// How long the whole may take.
     pub limit: Duration,
@@ -49,8 +50,8 @@ pub enum Proceed {
 pub enum Drained {
     /// Nothing is in flight and nothing waits: the process can be ended.
     Quiet,
-    /// Something was left when the limit passed, or when its owner wanted the end. The end of the process cuts and loses
-    /// this much; None where Envoy did not say.
+    /// Something was left when the limit passed, or when its owner wanted the end. The end of the process
+    /// cuts and loses this much; None if Envoy did not say.
     Left {
         /// Calls in flight.
         calls: Option<u64>,
@@ -59,7 +60,7 @@ pub enum Drained {
         /// Whether new calls were still taken.
         open: bool,
     },
-    /// Nobody answers at the admin interface: there is no Envoy to be drained.
+    /// Nothing answers at the admin interface: there is no Envoy to be drained.
     Gone,
 }
 
@@ -106,14 +107,14 @@ impl Look {
     }
 }
 
-/// Has Envoy take no new calls and waits until no call is in flight and no debit waits. `watch` is asked again and
-/// again meanwhile.
+/// Has Envoy take no new calls and waits until no call is in flight and no debit waits. `watch` is asked
+/// again and again meanwhile whether to go on.
 ///
 /// Envoy's `--drain-time-s` says how long its listeners stay open for connections that are on their way; a drain takes
 /// that long, at least.
 pub fn drain(gateway: &Gateway, patience: &Patience, watch: &mut dyn FnMut() -> Proceed) -> Drained {
     let begun = Instant::now();
-    // A stop step came before: the rest is to wait.
+    // If the port is closed already, an earlier stop step did this, and only the wait is left.
     if is_open(gateway.port) {
         if is_refused(&http::ask(gateway.admin_port, "POST", "/healthcheck/fail")) {
             return Drained::Gone;

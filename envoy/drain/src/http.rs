@@ -13,7 +13,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// The value of a counter or gauge of the Envoy with that admin port, None where there is none of that name.
+/// The value of a counter or gauge of the Envoy with that admin port, None if Envoy has none of that name.
 pub fn stat(admin_port: u16, name: &str) -> Option<u64> {
     let pattern = name.replace('.', "\\.");
     let answer = ask(admin_port, "GET", &format!("/stats?filter=^{pattern}$")).ok()?;
@@ -25,7 +25,7 @@ pub fn stat(admin_port: u16, name: &str) -> Option<u64> {
 /// One request on a connection of its own.
 ///
 /// # Errors
-/// When nobody answers within two seconds, or not in HTTP.
+/// If no server answers within two seconds, or if it does not answer in HTTP.
 pub fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let wait = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
     let length = if method == "POST" { "content-length: 0\r\n" } else { "" };
     write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{length}connection: close\r\n\r\n")?;
     let (mut bytes, mut piece) = (Vec::new(), [0; 8192]);
-    // Not to the connection's end: a server that asked for it waits for us to close first.
+    // This does not read to the connection's end: a server may wait until this side closes it first.
     while !is_complete(&bytes) && bytes.len() < 65_536 {
         match stream.read(&mut piece)? {
             0 => break,

@@ -172,13 +172,14 @@ fn end(mut envoy: Child, gateway: &Gateway, patience: &Patience, signals: &mut S
 }
 
 fn send(envoy: &mut Child, signal: i32) {
-    // One that has ended and was waited for has given its id back: it may be another process's by now.
+    // A child that has ended and was waited for has given its id back: another process may have it by now.
     let (Ok(None), Ok(id)) = (envoy.try_wait(), libc::pid_t::try_from(envoy.id())) else { return };
     // SAFETY: kill takes two numbers; the child runs, or is not waited for yet.
     unsafe { libc::kill(id, signal) };
 }
 
-/// Envoy's own exit status, as shells say it where a signal ended it: whoever restarts containers sees a failure.
+/// Envoy's own exit status; if a signal ended it, the status that shells give for that. So what restarts
+/// containers sees a failure.
 fn code(status: ExitStatus) -> ExitCode {
     let number = status.code().or(status.signal().map(|signal| signal.saturating_add(128)));
     ExitCode::from(number.and_then(|number| u8::try_from(number).ok()).unwrap_or(1))

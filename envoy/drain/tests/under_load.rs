@@ -106,7 +106,7 @@ fn at_sigterm_under_load_no_call_is_cut_and_every_answer_has_its_entry() {
     let mut gateway = Drained::start(&["--probe-s", "1", "--limit-s", "20"]);
     let load = gateway.load();
     gateway.terminate();
-    // For the probe's interval and the drain time calls are still taken, and whoever probes is told.
+    // For the probe's interval and the drain time calls are still taken, and probes fail.
     std::thread::sleep(Duration::from_millis(500));
     let ready = gateway.ready();
     let told = String::from_utf8_lossy(&ready.stderr).into_owned();
@@ -153,7 +153,7 @@ fn a_stop_step_drains_and_leaves_the_end_to_whoever_asked_for_it() {
     let stopped = Command::new(PROGRAM).args(stop).args(ports(&gateway.stack)).output().unwrap();
     assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     assert_eq!(http::stat(gateway.stack.admin_port(), "http.gateway.downstream_rq_active"), Some(0));
-    // What follows has nothing left to wait for, not even a probe.
+    // The drain that follows has nothing left to wait for, not even a probe.
     let begun = Instant::now();
     gateway.terminate();
     assert!(gateway.end().status.success());
@@ -171,7 +171,7 @@ fn an_envoy_that_ends_by_itself_ends_its_entrypoint_with_its_own_status() {
     assert_eq!(Command::new(PROGRAM).args(killed).output().unwrap().status.code(), Some(137));
     let missing = Command::new(PROGRAM).args(["run", "--", "/nowhere/envoy"]).output().unwrap();
     assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot start /nowhere/envoy"));
-    // Port 9 (discard) is nobody's.
+    // Nothing listens on port 9 (discard).
     let nobody = ["stop", "--port", "9", "--admin-port", "9", "--limit-s", "1"];
     let stopped = Command::new(PROGRAM).args(nobody).output().unwrap();
     assert!(String::from_utf8_lossy(&stopped.stderr).contains("there is no Envoy"), "{stopped:?}");

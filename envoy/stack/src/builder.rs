@@ -73,7 +73,8 @@ impl Builder {
         self
     }
 
-    /// A stand-in that runs already, at `host:port`: it stops by itself, as the providers do that it plays.
+    /// A stand-in that runs already, at `host:port`: it stops writing by itself, as the providers that it
+    /// plays do.
     #[must_use]
     pub fn standin_at(mut self, server: impl Into<String>) -> Self {
         self.upstream = Some(Upstream::Standin(server.into()));
@@ -88,17 +89,18 @@ impl Builder {
         self.random_tokens()
     }
 
-    /// The demo accounts get random tokens, and the public ones of README.md stop working: for whoever has something
-    /// that costs money behind the gateway, or may have at the next start. Default: the public ones.
+    /// The demo accounts get random tokens, and the public ones of README.md stop working: for an operator
+    /// with something behind the gateway that costs money, now or perhaps at the next start. Default: the
+    /// public ones.
     #[must_use]
     pub fn random_tokens(mut self) -> Self {
         self.tokens = Tokens::Random;
         self
     }
 
-    /// The one server that plays every provider charges callers' own keys itself, or plays one that does (the
-    /// stand-in of demo and tests, where no call costs anything). Default: it takes none, since a keyless server would
-    /// be free to whoever sends any string for a key.
+    /// The one server that plays every provider charges callers' own keys itself, or plays a server that does
+    /// (the stand-in of demo and tests, at which no call costs anything). Default: it takes no such keys,
+    /// since a keyless server would be free to every caller that sends any string as a key.
     #[must_use]
     pub fn takes_own_keys(mut self) -> Self {
         self.own_keys = true;
@@ -148,7 +150,8 @@ impl Builder {
         self
     }
 
-    /// Changes the filter's configuration before it is rendered, after what was to be changed before; for tests.
+    /// Changes the filter's configuration before it is rendered, after the changes that were given earlier;
+    /// for tests.
     #[must_use]
     pub fn change_filter_config(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         let before = self.change;

@@ -1,4 +1,4 @@
-//! The calls log: one JSON object a line, one line a call, written by Envoy. The filter tells what stands in it.
+//! The calls log: Envoy writes one line for each call, a JSON object. The filter gives Envoy its content.
 
 use crate::render::{Values, fill, quoted};
 use crate::{Layout, StackError, logs};
@@ -21,7 +21,7 @@ pub enum CallsLog {
 }
 
 impl CallsLog {
-    /// By a setting's text: a file's path, `-` for standard output, `off`.
+    /// From a setting's text: a file's path, `-` for standard output, `off`.
     #[must_use]
     pub fn of(text: &str) -> Self {
         match text.trim() {
@@ -54,7 +54,7 @@ impl CallsLog {
 /// again, so no line is lost.
 ///
 /// # Errors
-/// When a file cannot be renamed.
+/// If a file cannot be renamed.
 pub(crate) fn move_away(log: &Path) -> std::io::Result<bool> {
     if log.metadata().map_or(0, |meta| meta.len()) <= LIMIT_BYTES {
         return Ok(false);

@@ -17,7 +17,7 @@ impl Stack {
         command
     }
 
-    /// The stand-in, on a port that may have been its own before.
+    /// The stand-in, on a port that an earlier stand-in may have had.
     pub(crate) fn standin_command(&self, port: u16) -> Command {
         let mut command = Command::new(&self.layout.standin);
         let listen: [OsString; 2] = ["--listen".into(), format!("127.0.0.1:{port}").into()];
@@ -33,7 +33,7 @@ impl Stack {
         // Hot restart would share memory with another Envoy of this machine.
         command.arg("--disable-hot-restart");
         command.args(["--drain-time-s", "1", "--log-format", "%Y-%m-%dT%T.%e %l %n: %v"]);
-        // Who looks for a call need not wait ten seconds for its line, and a kill takes few lines along.
+        // So a reader need not wait ten seconds for a call's line, and a kill loses few lines.
         command.args(["--file-flush-interval-msec", "100"]);
         command.args(envoy::log_arguments(&self.log_level));
         command.env("PAX_LEDGER_SECRET", &self.secret);

@@ -1,5 +1,5 @@
-//! The accounts to play with, and their tokens. Those of README.md are public: they are made only where a call with them
-//! costs nobody anything.
+//! The accounts to play with, and their tokens. Those of README.md are public: they are made only if no call
+//! with them costs money.
 
 use crate::{Stack, StackError};
 
@@ -21,7 +21,7 @@ pub(crate) enum Tokens {
 pub struct DemoAccount {
     /// Its name.
     pub account: &'static str,
-    /// A token of its own; none where a random one was made before, since only its hash is kept.
+    /// A token of its own; none if a random one was made before, since only its hash is kept.
     pub token: Option<String>,
     /// Whether README.md's token, which worked until now, was revoked.
     pub revoked_public: bool,
@@ -37,7 +37,7 @@ fn make_account(
     (name, tier, public): &(&'static str, &'static str, &'static str),
     tokens: Tokens,
 ) -> Result<DemoAccount, StackError> {
-    // An operator who changed the tier meant it: that is no reason not to start, nor to undo it.
+    // If an operator changed the tier, that was meant: the stack starts all the same, and the change stays.
     unless_refused(
         stack.ledger(["account", "create", name, "--tier", tier, "--if-missing"]),
         "exists already",
@@ -45,14 +45,15 @@ fn make_account(
     let mut made = DemoAccount { account: name, token: None, revoked_public: false };
     match tokens {
         Tokens::Public => {
-            // Nor is a token that was revoked made again: then it gets a random one.
+            // A token that was revoked is not made again either: then the account gets a random one.
             let add = ["token", "add", name, "--name", "demo", "--token", public, "--if-missing"];
             if unless_refused(stack.ledger(add), "exists already")?.is_some() {
                 made.token = Some((*public).to_owned());
                 return Ok(made);
             }
         }
-        // An older ledger may have it, and whoever reads README.md could spend the operator's money with it.
+        // An older ledger may have the public token, and every reader of README.md could spend the operator's
+        // money with it.
         Tokens::Random => {
             let revoked =
                 unless_refused(stack.ledger(["token", "revoke", "--token", public]), "no such token")?;
@@ -67,7 +68,7 @@ fn make_account(
     Ok(made)
 }
 
-/// What the ledger's command line printed; none where it refused for that reason.
+/// What the ledger's command line printed; none if it refused for that reason.
 fn unless_refused(said: Result<String, StackError>, why: &str) -> Result<Option<String>, StackError> {
     match said {
         Err(StackError::Ledger { stderr, .. }) if stderr.contains(why) => Ok(None),

@@ -1,4 +1,5 @@
-//! Envoy as a process: what it may write into its log, when it is up, and one beside the stack's own.
+//! Envoy as a process: what it may write into its log, when it is up, and one more Envoy beside the stack's
+//! own.
 
 use crate::http::{self, Answer};
 use crate::process::Process;
@@ -31,8 +32,8 @@ impl Envoy {
     }
 }
 
-/// Envoy's arguments for a log level such as `info` or `warning,wasm:debug`. Whatever it says, components that
-/// would write tokens and keys do not.
+/// Envoy's arguments for a log level such as `info` or `warning,wasm:debug`. Whatever level is asked for,
+/// components that would write tokens and keys do not get it.
 pub(crate) fn log_arguments(log_level: &str) -> Vec<String> {
     let (level, components) = log_level.split_once(',').unwrap_or((log_level, ""));
     let mut kept: Vec<String> =
@@ -57,7 +58,8 @@ fn says_much(level: &str) -> bool {
 
 /// Whether Envoy is as it was told to be, by its answer to `GET /readyz`: ready, or under the kill switch.
 pub(crate) fn is_up(answer: &Answer, gateway_port: u16) -> bool {
-    // Without its filter Envoy answers 503 in the same words, but only the filter says this of its health.
+    // Without the filter Envoy answers `/readyz` with 503 in the same words, but only the filter answers
+    // `/healthz` with this.
     let disabled = || {
         http::ask(gateway_port, "GET", "/healthz").is_ok_and(|it| it.body.contains(r#""status":"disabled""#))
     };

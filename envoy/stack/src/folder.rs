@@ -1,4 +1,5 @@
-//! The folder of a stack: its logs, Envoy's configuration, and where nothing else was said the database.
+//! The folder of a stack: its logs, Envoy's configuration, and the database if no other place was given for
+//! it.
 
 use crate::{StackError, ports};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ impl Folder {
     /// The folder, and the folder of the database.
     ///
     /// # Errors
-    /// [`StackError::Io`] when it cannot be made.
+    /// [`StackError::Io`] if it cannot be made.
     pub fn make(data_dir: Option<PathBuf>, port: u16) -> Result<(Self, PathBuf), StackError> {
         let name = format!("pax-stack-{}", ports::random_hex(6)?);
         let temporary = data_dir.is_none().then(|| std::env::temp_dir().join(name));
@@ -44,7 +45,7 @@ pub(crate) fn run_filter(run: &Path) -> (PathBuf, PathBuf) {
     (folder.clone(), folder.join("filter.yaml"))
 }
 
-/// Makes a folder that nobody else can look into: the database is in it.
+/// Makes a folder that no other user can look into: the database is in it.
 fn make_private(dir: &Path) -> Result<(), StackError> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);

@@ -1,5 +1,5 @@
-//! Which platform keys the environment has, for whoever starts the gateway: names of providers and variables, never a
-//! key or a part of one.
+//! Which platform keys the environment has, for the operator who starts the gateway: names of providers and
+//! variables, never a key or a part of one.
 
 use crate::providers::{self, Provider};
 use crate::{Layout, StackError};
@@ -13,15 +13,15 @@ pub struct Keys {
     found: Vec<String>,
     /// Those without a key, which serve calls with callers' own keys only.
     own_keys_only: Vec<String>,
-    /// Those without a key that take no callers' own: they serve nobody.
+    /// Those without a key that take no callers' own keys: they serve no call.
     off: Vec<String>,
 }
 
 impl Keys {
-    /// Of the environment.
+    /// The keys that the environment has.
     ///
     /// # Errors
-    /// [`StackError`] when `envoy/providers.json` cannot be read or has a mistake.
+    /// [`StackError`] if `envoy/providers.json` cannot be read or has a mistake.
     pub fn read(layout: &Layout) -> Result<Self, StackError> {
         Ok(Self::of(&providers::read(layout)?))
     }

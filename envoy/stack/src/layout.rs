@@ -22,7 +22,7 @@ impl Layout {
     /// Finds the checkout: `PAX_ROOT`, else the current folder or one above it, else where this was compiled.
     ///
     /// # Errors
-    /// [`StackError::Missing`] when none of them holds `envoy/envoy.yaml`.
+    /// [`StackError::Missing`] if none of them holds `envoy/envoy.yaml`.
     pub fn find() -> Result<Self, StackError> {
         let root = match std::env::var_os("PAX_ROOT") {
             Some(root) => PathBuf::from(root),
@@ -49,7 +49,7 @@ impl Layout {
     /// A file of `envoy/`.
     ///
     /// # Errors
-    /// [`StackError::Io`] when it cannot be read.
+    /// [`StackError::Io`] if it cannot be read.
     pub(crate) fn read(&self, name: &str) -> Result<String, StackError> {
         let path = self.root.join("envoy").join(name);
         std::fs::read_to_string(&path).map_err(StackError::io("read", &path))

@@ -1,5 +1,5 @@
 //! The whole gateway on one machine: renders Envoy's configuration from `envoy/envoy.yaml`, starts the ledger
-//! service, the stand-in provider (where no other is named) and Envoy, and stops all of them again.
+//! service, the stand-in provider (if no other is named) and Envoy, and stops all of them again.
 //!
 //! `make up`, `make demo`, the tests and the benchmarks use it. Everything listens on loopback only.
 //!

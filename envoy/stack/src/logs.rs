@@ -10,7 +10,7 @@ pub(crate) const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// to its end; a line that comes between the copy and the cut is lost.
 ///
 /// # Errors
-/// When the copy cannot be made: then nothing is cut.
+/// If the copy cannot be made: then nothing is cut.
 pub(crate) fn rotate(log: &Path, limit_bytes: u64) -> std::io::Result<()> {
     if log.metadata().map_or(0, |meta| meta.len()) <= limit_bytes {
         return Ok(());
@@ -21,11 +21,11 @@ pub(crate) fn rotate(log: &Path, limit_bytes: u64) -> std::io::Result<()> {
     OpenOptions::new().write(true).open(log)?.set_len(0)
 }
 
-/// Renames NAME.log to NAME.log.1, that to NAME.log.2, and so on; of the older ones as many are kept as `kept` says. Its writer
-/// must be told to open the file again.
+/// Renames NAME.log to NAME.log.1, that to NAME.log.2, and so on; at most `kept` older ones are kept. Its
+/// writer must be told to open the file again.
 ///
 /// # Errors
-/// When one cannot be renamed: then the newest is where it was.
+/// If one cannot be renamed: then the newest is where it was.
 pub(crate) fn shift(log: &Path, kept: u32) -> std::io::Result<()> {
     let older = |number: u32| match number {
         0 => log.to_path_buf(),

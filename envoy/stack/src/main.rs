@@ -175,7 +175,7 @@ impl Common {
     }
 }
 
-/// `UPSTREAM`, else the providers when the environment has a key of one of them, else None: the stand-in.
+/// `UPSTREAM`, else the providers if the environment has a key of one of them, else None: the stand-in.
 fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackError> {
     if common.standin {
         return Ok(None);
@@ -265,7 +265,7 @@ fn run_up(args: Up) -> Result<(), StackError> {
     if args.common.own_keys {
         builder = builder.takes_own_keys();
     }
-    // Also where this start has another upstream: the next one may not, with the same ledger.
+    // Also if this start has another upstream: the next start with the same ledger may have the providers.
     if !args.common.standin && pax_stack::any_provider_key(&layout)? {
         builder = builder.random_tokens();
     }

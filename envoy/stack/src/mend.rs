@@ -1,4 +1,4 @@
-//! A killed child is no end: what dies beneath a running stack is started again.
+//! Starts a running stack's processes again if they die.
 
 use crate::process::{self, Process};
 use crate::{CallsLog, Stack, StackError, calls_log, logs};
@@ -11,8 +11,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(5);
 /// A process that lived so long has come up: its next death is a first one.
 const STEADY: Duration = Duration::from_secs(10);
-/// After so many deaths in a row it is not the killing that must be mended. A ledger is waited for all the same while debits
-/// wait for it: they are in Envoy's memory alone, and an end would lose them.
+/// After so many deaths in a row a process is given up, since starting it again does not help. The ledger is
+/// not given up while debits wait for it: they are only in Envoy's memory, and the end of the stack would
+/// lose them.
 const DEATHS_MAX: u32 = 6;
 
 /// One process's deaths.
@@ -26,7 +27,7 @@ pub(crate) struct Deaths {
 }
 
 impl Deaths {
-    /// It was found dead: how long to wait until it is started again.
+    /// The process was found dead. Gives how long to wait until it is started again.
     fn died(&mut self, now: Instant) -> Duration {
         let lived = self.started.map(|started| now.duration_since(started));
         self.in_a_row = if lived.is_some_and(|lived| lived < STEADY) { self.in_a_row + 1 } else { 1 };
@@ -56,8 +57,8 @@ pub(crate) struct Mending {
 }
 
 impl Stack {
-    /// Starts again what has died since it was last looked, and keeps the logs small. Does not wait until a process is
-    /// up, so that it can be called several times a second. `tell` gets one line for each death.
+    /// Starts again what has died since the last call, and keeps the logs small. Does not wait until a
+    /// process is up, so that it can be called several times a second. `tell` gets one line for each death.
     ///
     /// # Errors
     /// [`StackError::Died`] names a process that dies again and again, or that cannot be started.
@@ -66,7 +67,8 @@ impl Stack {
             self.mend_one(role, tell)?;
         }
         if let CallsLog::File(log) = &self.calls_log {
-            // One that cannot be renamed is written on, and an Envoy that is gone opens a new one when it is started again.
+            // If the log cannot be renamed, Envoy goes on writing to it. If Envoy is gone, it opens a new log
+            // when it is started again.
             if calls_log::move_away(log).unwrap_or(false) {
                 let _ = self.reopen_logs();
             }
@@ -74,10 +76,10 @@ impl Stack {
         Ok(())
     }
 
-    /// The same while Envoy is drained: one that is gone stays gone.
+    /// The same while Envoy is drained: an Envoy that is gone stays gone.
     pub(crate) fn mend_for_drain(&mut self) {
         for role in [Role::Ledger, Role::Standin] {
-            // What cannot be mended is what the drain will say is left.
+            // If a process cannot be mended, the drain will say what is left.
             let _ = self.mend_one(role, &mut |_| ());
         }
     }
@@ -111,7 +113,8 @@ impl Stack {
         Ok(())
     }
 
-    /// It is dead: it is started again after a wait, or, if that has not helped so far, `died` says why not.
+    /// The process is dead: it will be started again after a wait. If that has not helped so far, this gives
+    /// `died`, which says why.
     fn mend_later(
         &mut self,
         role: Role,

@@ -11,13 +11,14 @@ use std::sync::Mutex;
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 17_000;
 
-/// Given out by this process and never given out twice, so that stacks of parallel tests do not meet.
+/// The ports that this process has given out. None is given out twice, so that stacks of parallel tests do
+/// not meet.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// A loopback port on which nothing listens.
 ///
 /// # Errors
-/// [`StackError::Config`] when a thousand random ones were all taken.
+/// [`StackError::Config`] if a thousand random ones were all taken.
 pub(crate) fn free() -> Result<u16, StackError> {
     let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for _ in 0..1000 {
@@ -30,8 +31,8 @@ pub(crate) fn free() -> Result<u16, StackError> {
     Err(StackError::Config("no free port on 127.0.0.1: a thousand random ones are in use".into()))
 }
 
-/// Whether a port can be bound. Envoy itself would not say so: its workers share a port (`SO_REUSEPORT`), and
-/// a second Envoy would quietly share it too.
+/// Whether a port can be bound. Envoy itself would not tell: its workers share a port (`SO_REUSEPORT`), and a
+/// second Envoy would quietly share it too.
 ///
 /// # Errors
 /// [`StackError::PortInUse`].
@@ -45,10 +46,10 @@ pub(crate) fn check(address: &str, port: u16) -> Result<(), StackError> {
     }
 }
 
-/// Bytes that nobody can guess, as hex.
+/// Random bytes that cannot be guessed, as hex.
 ///
 /// # Errors
-/// [`StackError::Io`] when the system has none.
+/// [`StackError::Io`] if the system has none.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, StackError> {
     let mut buffer = vec![0u8; bytes];
     fill(&mut buffer)?;

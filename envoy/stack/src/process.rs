@@ -20,13 +20,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own (Ctrl-C at the terminal is for us to pass on), its output
-    /// appended to `log`.
+    /// Starts `command` in a process group of its own (so Ctrl-C at the terminal reaches only this process,
+    /// which passes it on), with its output appended to `log`.
     ///
     /// # Errors
-    /// [`StackError::Io`] when it cannot be started.
+    /// [`StackError::Io`] if it cannot be started.
     pub fn start(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self, StackError> {
-        // One that cannot be cut is written on.
+        // If the log cannot be cut, it is written on.
         let _ = logs::rotate(&log, logs::LIMIT_BYTES);
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let out = open().map_err(StackError::io("write", &log))?;
@@ -70,7 +70,7 @@ impl Process {
     /// The last lines that it has written.
     pub fn tail(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
-        // One that is shorter than that was cut meanwhile: then all of it is this process's.
+        // If the log is shorter than that, it was cut meanwhile: then all of it is this process's.
         let begins = usize::try_from(self.log_begins).unwrap_or(0);
         let text = String::from_utf8_lossy(bytes.get(begins..).unwrap_or(&bytes));
         let lines: Vec<&str> = text.lines().collect();
@@ -136,7 +136,7 @@ fn spawn(command: Command) -> std::io::Result<Child> {
         let (jobs, inbox) = channel::<Job>();
         std::thread::spawn(move || {
             for (command, reply) in inbox {
-                // Nobody left to tell: the child was dropped, which is for PDEATHSIG to clean up.
+                // The caller may be gone. Then the child is dropped, and PDEATHSIG ends it later.
                 let _ = reply.send(spawn_here(command));
             }
         });

@@ -49,7 +49,7 @@ pub struct Conventions {
     pub output_maximum: OutputMaximum,
     /// See [`StopsAt`].
     pub stops_at: StopsAt,
-    /// Whether it takes callers' own keys, which only a provider may that charges the key itself.
+    /// Whether it takes callers' own keys. Only a provider that charges the key itself may do so.
     pub own_keys: bool,
     /// Its word for the standard service tier, if it has one.
     #[serde(default)]
@@ -67,23 +67,23 @@ pub struct Conventions {
 pub struct Provider {
     /// `host` or `host:port`; also the TLS name that is asked for and verified.
     pub authority: String,
-    /// What stands before `/chat/completions`; begins with `/`, does not end with one.
+    /// The path before `/chat/completions`; it begins with `/`, and does not end with one.
     pub base_path: String,
     /// The environment variable with the platform's key.
     pub key_env: String,
     /// How it is spoken to.
     #[serde(flatten)]
     pub conventions: Conventions,
-    /// The ids of models that it serves though no card prices them, each with at most one `*`.
+    /// The ids of models that it serves although no card prices them; each has at most one `*`.
     #[serde(default)]
     pub model_patterns: Vec<String>,
     /// The header that carries the key.
     #[serde(default = "authorization")]
     pub key_header: String,
-    /// What stands before the key in it.
+    /// The text before the key in that header.
     #[serde(default = "bearer")]
     pub key_prefix: String,
-    /// What has no meaning, and is refused.
+    /// Fields that have no meaning, and are refused.
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -117,7 +117,7 @@ pub enum Upstream {
 /// Whether the environment has the platform's key of at least one provider.
 ///
 /// # Errors
-/// [`StackError`] when `envoy/providers.json` cannot be read or has a mistake.
+/// [`StackError`] if `envoy/providers.json` cannot be read or has a mistake.
 pub fn any_provider_key(layout: &Layout) -> Result<bool, StackError> {
     Ok(read(layout)?.values().any(Provider::has_key))
 }
@@ -137,7 +137,7 @@ pub(crate) fn read(layout: &Layout) -> Result<BTreeMap<String, Provider>, StackE
 pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError> {
     let bad = |what: String| StackError::Config(format!("envoy/providers.json: {what}"));
     let providers: BTreeMap<String, Provider> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-    // These strings end up in YAML and in HTTP headers: what is plain stays plain there.
+    // These strings end up in YAML and in HTTP headers: plain text stays plain there.
     let plain = |text: &str, more: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
@@ -173,7 +173,7 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, StackError
     Ok(providers)
 }
 
-/// Host and port of `host`, `host:port`, `[v6]:port`; None when it is none of them.
+/// Host and port of `host`, `host:port`, `[v6]:port`; None if it is none of them.
 pub(crate) fn split_authority(authority: &str, default_port: u16) -> Option<(String, u16)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
@@ -191,14 +191,14 @@ pub(crate) fn split_authority(authority: &str, default_port: u16) -> Option<(Str
 /// How one plain server in the place of all providers is spoken to (vLLM, Ollama, llama.cpp): `envoy/upstream.json`.
 ///
 /// # Errors
-/// [`StackError`] when the file cannot be read or has a mistake.
+/// [`StackError`] if the file cannot be read or has a mistake.
 pub(crate) fn read_upstream(layout: &Layout) -> Result<Conventions, StackError> {
     let text = layout.read("upstream.json")?;
     serde_json::from_str(&text).map_err(|e| StackError::Config(format!("envoy/upstream.json: {e}")))
 }
 
-/// A provider as the filter's configuration says it. Which models it serves, and how a caller's key is sent, stays if one
-/// plain server is every provider.
+/// A provider in the filter's configuration. If one plain server plays every provider, the models that the
+/// provider serves and the way in which a caller's key is sent stay the same.
 fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: &Conventions) -> Value {
     let (authority, base_path) = match upstream {
         Upstream::Providers => (&provider.authority, provider.base_path.as_str()),
@@ -207,7 +207,8 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: 
     let conventions = match upstream {
         Upstream::Providers => provider.conventions.clone(),
         Upstream::Server(_) => plain.clone(),
-        // It answers a few words and stops by itself, and is sent the options of the provider that it plays.
+        // The stand-in answers a few words and stops by itself, and is sent the options of the provider that
+        // it plays.
         Upstream::Standin(_) => Conventions {
             stops_at: StopsAt::ModelMaximum,
             options: provider.conventions.options.clone(),
@@ -235,8 +236,8 @@ fn provider_config(name: &str, provider: &Provider, upstream: &Upstream, plain: 
     config
 }
 
-/// Has every provider of the filter's configuration take callers' own keys: for one server in the place of all that
-/// charges them.
+/// Lets every provider in the filter's configuration take callers' own keys: for one server that plays them
+/// all and charges the keys.
 pub fn take_own_keys(filter: &mut Value) {
     let providers = filter["providers"].as_object_mut();
     for provider in providers.into_iter().flat_map(serde_json::Map::values_mut) {

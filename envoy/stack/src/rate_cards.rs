@@ -17,15 +17,16 @@ const DISCOVERY: &str = "extension_config_discovery.http_filter.pax_gateway";
 /// The filter's gauge: so many cards price calls.
 const CARDS_GAUGE: &str = "wasmcustom.pax_rate_cards";
 
-/// `rate_cards` of the filter's configuration: every card and `LOCK` in `ratecards/`, byte for byte; None where the
-/// layout has no such folder, so that the cards that are built in hold.
+/// `rate_cards` of the filter's configuration: every card and `LOCK` in `ratecards/`, byte for byte; None if
+/// the layout has no such folder: then the built-in cards hold.
 ///
 /// # Errors
-/// [`StackError::Io`] when a file cannot be read.
+/// [`StackError::Io`] if a file cannot be read.
 pub(crate) fn read(layout: &Layout) -> Result<Option<Value>, StackError> {
     let folder = layout.root.join("ratecards");
     let lock = folder.join(LOCK);
-    // Cards that cannot be read are not cards that are not there: that would price calls by the built-in ones.
+    // If the cards are there but cannot be read, that is an error: otherwise the built-in cards would price
+    // calls.
     if !lock.try_exists().map_err(StackError::io("read", &lock))? {
         return Ok(None);
     }
@@ -59,7 +60,7 @@ pub fn rate_cards(layout: &Layout) -> Result<Value, StackError> {
 /// The text of the filter's file with its configuration changed.
 ///
 /// # Errors
-/// [`StackError::Config`] when the text is not one that was rendered here.
+/// [`StackError::Config`] if the text is not one that was rendered here.
 pub fn change_filter(text: &str, change: impl FnOnce(&mut Value)) -> Result<String, StackError> {
     let odd =
         || StackError::Config("the filter's file has no `value: \"...\"`: start the gateway anew".into());
@@ -84,10 +85,10 @@ fn config_of(text: &str) -> Result<String, StackError> {
     Ok(config)
 }
 
-/// Puts a text in a file's place in one move, so that nobody reads half of it.
+/// Puts a text in a file's place in one move, so that no reader sees half of it.
 ///
 /// # Errors
-/// [`StackError::Io`] when it cannot be written.
+/// [`StackError::Io`] if it cannot be written.
 pub fn replace(file: &Path, text: &str) -> Result<(), StackError> {
     let new = file.with_extension("new");
     std::fs::write(&new, text).map_err(StackError::io("write", &new))?;
@@ -107,8 +108,8 @@ pub struct Reloaded {
 /// `run` is the stack's run folder.
 ///
 /// # Errors
-/// [`StackError::Config`] names every mistake of the cards; then nothing was changed. Or says that Envoy or the ledger
-/// did not take them.
+/// [`StackError::Config`] names every mistake of the cards; then nothing was changed. It also says if Envoy
+/// or the ledger did not take them.
 pub fn reload(layout: &Layout, run: &Path) -> Result<Reloaded, StackError> {
     let (_, file) = run_filter(run);
     let no_gateway = || StackError::Missing {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// The largest request body, in bytes: the filter's `limits.request_bytes`.
 const REQUEST_BYTES: u64 = 20 * 1024 * 1024;
-/// What the filter writes into a body at most, in bytes: another model name (256, escaped 512), `stream_options`, a
-/// maximum. Envoy's buffer has room for it, since it counts what it sends on.
+/// What the filter writes into a body at most, in bytes: another model name (256, escaped 512),
+/// `stream_options`, a maximum. Envoy's buffer has room for it, since Envoy counts the body as it sends it
+/// on.
 const INSERTED_BYTES: u64 = 1024;
 
 /// Where the system keeps the authorities that sign servers' certificates.
@@ -48,7 +49,7 @@ pub struct Place {
     pub hosts: Vec<String>,
     /// Where Envoy writes a line per call.
     pub calls_log: CallsLog,
-    /// Envoy's worker threads: the filter's limits are sums, of which each has its share.
+    /// Envoy's worker threads: the filter's limits are sums, and each worker has its share.
     pub workers: u32,
 }
 
@@ -80,14 +81,14 @@ impl Place {
 pub struct Rendered {
     /// Its configuration.
     pub envoy: String,
-    /// The filter's, which stands at [`Place::filter`] and may be replaced while Envoy runs.
+    /// The filter's configuration, for the file at [`Place::filter`], which may be replaced while Envoy runs.
     pub filter: String,
 }
 
-/// Envoy's configuration, and the filter's beside it after `change` had its way with it (tests do).
+/// Envoy's configuration, and the filter's, which `change` may change first (tests do).
 ///
 /// # Errors
-/// [`StackError`] when a file of `envoy/` is missing or has a mistake, or `upstream` is no `host:port`.
+/// [`StackError`] if a file of `envoy/` is missing or has a mistake, or `upstream` is no `host:port`.
 pub fn render(
     layout: &Layout,
     place: &Place,
@@ -193,7 +194,7 @@ impl Piece<'_> {
         let cluster = [
             ("HOST", host),
             ("PORT", port.to_string()),
-            // HTTP/2 where the provider offers it.
+            // HTTP/2 if the provider offers it.
             ("HTTP_VERSION", "auto_config: {}".into()),
             // Shorter than the providers' own keep-alive, so that no call meets a connection being closed.
             ("IDLE_TIMEOUT", "30s".into()),
@@ -242,8 +243,9 @@ pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Replaces every `${NAME}` once (what is put in is not looked at again). One that is alone on its line stands
-/// for a block, which is indented as the placeholder is, relative to nothing for a block that begins at column 0.
+/// Replaces every `${NAME}` once: a text that was put in is not looked at again. A placeholder that is alone
+/// on its line becomes a block. The block's text begins at column 0, and every line of it is indented like
+/// the placeholder.
 ///
 /// # Errors
 /// [`StackError::Config`] names a placeholder that has no value.
@@ -265,7 +267,7 @@ pub(crate) fn fill(file: &str, template: &str, values: &Values<'_>) -> Result<St
             continue;
         }
         let mut rest = line;
-        // In a comment a placeholder is talked about, not used.
+        // A placeholder in a comment is not replaced.
         while let Some((before, after)) = rest.split_once("${").filter(|_| !trimmed.starts_with('#')) {
             let Some((name, tail)) = after.split_once('}') else { break };
             out.push_str(before);

@@ -6,7 +6,7 @@ use crate::{Layout, StackError};
 use serde::Deserialize;
 use serde_json::json;
 
-/// Whom the filter marked a request for.
+/// The provider that the filter marked a request for.
 const PROVIDER: &str = "%FILTER_STATE(wasm.pax_provider:PLAIN)%";
 
 #[derive(Deserialize)]
@@ -17,11 +17,11 @@ struct Reply {
     status: u16,
     r#type: String,
     code: String,
-    /// `{provider}` in it becomes the name of whom the filter marked the request for.
+    /// `{provider}` in it becomes the name of the provider that the filter marked the request for.
     message: String,
     /// Whether the same request can succeed a moment later.
     retry: bool,
-    /// Whether it stands in for an answer that the filter held back, whose exchange is charged.
+    /// Whether it replaces an answer that the filter held back, and whose exchange is charged.
     #[serde(default)]
     held: bool,
 }
@@ -52,12 +52,13 @@ fn values(reply: &Reply) -> Values<'static> {
         false => json!({ "key": "x-should-retry", "value": "false" }),
     }];
     if reply.held {
-        // Envoy asks no filter then.
+        // Envoy does not hand such a reply to the filter.
         let id = "%FILTER_STATE(wasm.pax_held:PLAIN)%";
         headers
             .extend(["x-matrix-exchange-id", "x-request-id"].map(|key| json!({ "key": key, "value": id })));
     } else {
-        // The filter takes it off; by it the log's line says what the caller was told.
+        // The filter takes this header off, and writes its code into the log's line: that is what the caller
+        // was told.
         headers.push(json!({ "key": "x-matrix-code", "value": reply.code }));
     }
     let action = "OVERWRITE_IF_EXISTS_OR_ADD";

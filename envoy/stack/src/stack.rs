@@ -81,7 +81,7 @@ impl Stack {
         self.ledger_public_port
     }
 
-    /// The stand-in's port, where the stack started one.
+    /// The stand-in's port, if the stack started one.
     pub fn standin_port(&self) -> Option<u16> {
         self.standin_port
     }
@@ -114,7 +114,7 @@ impl Stack {
     /// Runs `pax-ledger --db DB ARGS...` and returns what it prints.
     ///
     /// # Errors
-    /// [`StackError::Ledger`] when it exits non-zero, with its standard error.
+    /// [`StackError::Ledger`] if it exits non-zero, with its standard error.
     pub fn ledger<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Result<String, StackError> {
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_os_string()).collect();
         let mut command = Command::new(&self.layout.ledger);
@@ -133,7 +133,7 @@ impl Stack {
     /// The body of Envoy's admin answer to `GET path`.
     ///
     /// # Errors
-    /// [`StackError::Config`] when Envoy does not answer 200.
+    /// [`StackError::Config`] if Envoy does not answer 200.
     pub fn admin(&self, path: &str) -> Result<String, StackError> {
         match http::ask(self.admin_port, "GET", path) {
             Ok(answer) if answer.status == 200 => Ok(answer.body),
@@ -144,7 +144,7 @@ impl Stack {
     /// Has Envoy open its logs again, after they were moved away.
     ///
     /// # Errors
-    /// [`StackError::Config`] when Envoy does not do it.
+    /// [`StackError::Config`] if Envoy does not do it.
     pub fn reopen_logs(&self) -> Result<(), StackError> {
         match http::ask(self.admin_port, "POST", "/reopen_logs") {
             Ok(answer) if answer.status == 200 => Ok(()),
@@ -152,13 +152,13 @@ impl Stack {
         }
     }
 
-    /// The value of a counter or gauge of Envoy, None where there is none of that name.
+    /// The value of a counter or gauge of Envoy, None if Envoy has none of that name.
     pub fn stat(&self, name: &str) -> Option<u64> {
         http::stat(self.admin_port, name)
     }
 
-    /// The file of the filter's configuration, in a folder of its own: Envoy watches it, and would look again at every
-    /// line that is logged beside it.
+    /// The file of the filter's configuration, in a folder of its own: Envoy watches the folder, and would
+    /// read the file again at every line that is logged beside it.
     pub fn filter_file(&self) -> PathBuf {
         self.folder.filter()
     }
@@ -166,16 +166,17 @@ impl Stack {
     /// A call that this gateway can serve as it was started; None if every model needs a key of the caller's own.
     ///
     /// # Errors
-    /// [`StackError`] when the filter's configuration cannot be read.
+    /// [`StackError`] if the filter's configuration cannot be read.
     pub fn try_it(&self) -> Result<Option<TryIt>, StackError> {
         let file = self.filter_file();
         TryIt::of(&std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?)
     }
 
-    /// Changes the filter's configuration while Envoy runs, by its file: Envoy takes it, or keeps what it has.
+    /// Changes the filter's configuration while Envoy runs, through its file. Envoy takes the new
+    /// configuration, or keeps the one that it has.
     ///
     /// # Errors
-    /// [`StackError::Io`] when the file cannot be read or replaced.
+    /// [`StackError::Io`] if the file cannot be read or replaced.
     pub fn change_filter(&self, change: impl FnOnce(&mut Value)) -> Result<(), StackError> {
         let file = self.filter_file();
         let text = std::fs::read_to_string(&file).map_err(StackError::io("read", &file))?;
@@ -213,7 +214,7 @@ impl Stack {
     /// Starts the ledger, on the same ports and the same database.
     ///
     /// # Errors
-    /// [`StackError`] when it does not come up.
+    /// [`StackError`] if it does not come up.
     pub fn start_ledger(&mut self) -> Result<(), StackError> {
         let mut process = Process::start("ledger", self.ledger_command(), self.folder.log("ledger"))?;
         for port in [self.ledger_internal_port, self.ledger_public_port] {
@@ -223,7 +224,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Kills Envoy (SIGKILL), and with it whatever was in flight.
+    /// Kills Envoy (SIGKILL), and with it all calls in flight.
     pub fn kill_envoy(&mut self) {
         self.envoy = None;
     }
@@ -231,17 +232,18 @@ impl Stack {
     /// Starts Envoy with the configuration in [`Stack::run_dir`].
     ///
     /// # Errors
-    /// [`StackError`] when it does not come up.
+    /// [`StackError`] if it does not come up.
     pub fn start_envoy(&mut self) -> Result<(), StackError> {
         self.envoy = Some(self.run_envoy(&self.config_file(), self.gateway_port, "envoy")?);
         Ok(())
     }
 
-    /// One more Envoy on the same ledger and the same providers, as `change` makes its configuration out of the
-    /// first one's. It has ports of its own, and its log and its configuration beside the first one's.
+    /// One more Envoy on the same ledger and the same providers, with the configuration that `change` makes
+    /// out of the first one's. It has ports of its own, and its log and its configuration beside the first
+    /// one's.
     ///
     /// # Errors
-    /// [`StackError`] when it does not come up.
+    /// [`StackError`] if it does not come up.
     pub fn another_envoy(&self, change: impl Fn(String) -> String) -> Result<Envoy, StackError> {
         let (gateway_port, admin_port) = (ports::free()?, ports::free()?);
         let liveness_port = ports::free()?;
@@ -285,10 +287,10 @@ impl Stack {
             return Drained::Gone;
         }
         let gateway = Gateway { port: self.gateway_port, admin_port: self.admin_port };
-        // Nobody probes this gateway in order to send it calls.
+        // No load balancer probes this gateway before it sends calls.
         let patience = Patience { probe: Duration::ZERO, limit: patience };
         pax_drain::drain(&gateway, &patience, &mut || {
-            // A ledger that is killed now is still to take the debits that wait.
+            // A ledger that is killed now is started again, since it must still take the debits that wait.
             self.mend_for_drain();
             let gone = self.envoy.as_mut().is_none_or(|envoy| envoy.ended().is_some());
             if gone { Proceed::Stop } else { Proceed::On }
@@ -315,7 +317,7 @@ impl Stack {
         let port = ports::free()?;
         let command = self.standin_command(port);
         let mut process = Process::start("stand-in provider", command, self.folder.log("standin"))?;
-        // Whatever it answers: it listens.
+        // Any answer will do: it shows that the stand-in listens.
         self.wait_until_ready(&mut process, port, "/healthz", |_| true)?;
         self.standin = Some(process);
         self.standin_port = Some(port);

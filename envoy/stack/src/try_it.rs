@@ -1,5 +1,5 @@
-//! A call for whoever has just started the gateway: of a model that it can serve as it was started, by an account that may
-//! call it.
+//! An example call for the operator who has just started the gateway: a model that the gateway can serve as
+//! it was started, and an account that may call it.
 
 use crate::{StackError, rate_cards};
 use pax_gateway::base::account::{Account, Funding, Status, Tier};
@@ -14,12 +14,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct TryIt {
     /// The model.
     pub model: String,
-    /// The tier of an account that may call it: `free` where that is enough.
+    /// The tier of an account that may call it: `free` if that is enough.
     pub tier: Tier,
 }
 
 impl TryIt {
-    /// Of the text of the filter's file; None if every model needs a key of the caller's own.
+    /// From the text of the filter's file; None if every model needs a key of the caller's own.
     pub(crate) fn of(filter: &str) -> Result<Option<Self>, StackError> {
         let mut config = String::new();
         rate_cards::change_filter(filter, |value| config = value.to_string())?;
@@ -65,7 +65,7 @@ mod tests {
     use crate::{Layout, Place, Upstream, render};
     use serde_json::Value;
 
-    /// What is chosen where these providers have a key.
+    /// What is chosen if these providers have a key.
     fn chosen(with_keys: &[&str]) -> Option<(Tier, String)> {
         let keys: Vec<String> = with_keys.iter().map(|name| (*name).to_owned()).collect();
         let change = move |filter: &mut Value| {

@@ -113,7 +113,7 @@ fn a_ledger_that_is_killed_under_load_is_started_again_and_nothing_is_lost() {
         up.kill("pax-ledger");
     }
     std::thread::sleep(Duration::from_millis(700));
-    // Once more, and the end while it is away.
+    // The ledger is killed once more, and the stack is stopped while the ledger is away.
     up.kill("pax-ledger");
     assert_eq!(up.stop(), Some(0), "{}", up.said());
     let seen = load.stop();
@@ -139,7 +139,7 @@ fn an_envoy_that_is_killed_is_started_again_and_what_the_ledger_had_taken_is_the
     std::thread::sleep(Duration::from_secs(1));
     up.wait("calls are served", Duration::from_secs(30), |up| one_answered(up.gateway));
     std::thread::sleep(Duration::from_millis(500));
-    // The end comes while callers still call.
+    // The stack is stopped while callers still call.
     let waited = up.entries().len();
     assert_eq!(up.stop(), Some(0), "{}", up.said());
     let seen = load.stop();

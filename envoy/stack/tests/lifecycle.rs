@@ -71,7 +71,7 @@ fn a_process_that_dies_is_named() {
 
 #[test]
 fn a_provider_that_is_down_is_a_503_in_the_openai_shape_and_costs_nothing() {
-    // Port 9 (discard) is nobody's.
+    // Nothing listens on port 9 (discard).
     let stack = Stack::builder().upstream("127.0.0.1:9").start().unwrap();
     let answer = chat(&stack);
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -148,7 +148,7 @@ fn beside_real_keys_no_public_token_works_and_a_random_one_is_told_once() {
     assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
     drop(stack);
 
-    // The next starts make no more of them, and nothing brings the public ones back.
+    // The next starts make no more tokens, and do not bring the public ones back.
     for random in [true, false] {
         let stack = start(random);
         for demo in stack.demo_accounts() {
@@ -177,7 +177,7 @@ fn printed_by_up(settings: &[(&str, &str)], arguments: &[&str], folder: &std::pa
             break;
         }
     }
-    // Its processes die with it, and an orderly stop is shown elsewhere.
+    // Its processes die with it, and an orderly stop is tested elsewhere.
     child.kill().unwrap();
     child.wait().unwrap();
     lines.join("\n")

@@ -1,7 +1,7 @@
 //! Every mistake of every card, with file, line and path; and what can be read but looks wrong.
 //!
-//! [`Bundle::load`] judges, as in the filter. The draft is shown to it as if it were published, so that what passes here
-//! can be published as it stands.
+//! [`Bundle::load`] judges, as in the filter. It gets the draft as if that were published, so that a draft
+//! which passes can be published unchanged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,9 +39,9 @@ pub enum Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// The file in the folder; empty where it is about the folder.
+    /// The file in the folder; empty if it is about the folder.
     pub file: String,
-    /// The line, from 1; 0 where there is none.
+    /// The line, from 1; 0 if there is none.
     pub line: usize,
     /// The path of the value in the file.
     pub path: String,
@@ -73,7 +73,7 @@ impl fmt::Display for Finding {
 /// What to check against, beside the cards themselves.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The providers that the gateway knows, where they are known.
+    /// The providers that the gateway knows, if they are known here.
     pub providers: Option<BTreeSet<String>>,
     /// The LOCK of what was published already: nothing of it may be gone.
     pub published: Option<String>,
@@ -86,7 +86,7 @@ pub struct Rules {
 pub struct Checked {
     /// The worst first, then by file and line.
     pub findings: Vec<Finding>,
-    /// The bundle with the draft as its last card, where there is no mistake.
+    /// The bundle with the draft as its last card, if there is no mistake.
     pub bundle: Option<Bundle>,
 }
 
@@ -110,7 +110,7 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
     let bundle = match Bundle::load(&files, &lock) {
         Ok(bundle) => Some(bundle),
         Err(mistakes) => {
-            // Gaps are named below, and cards that cannot be read have been.
+            // Gaps are named below, and cards that cannot be read were named above.
             let is_told = |m: &Mistake| {
                 let none = m.what == "the bundle has no card" && !files.is_empty();
                 m.path.is_empty() && (none || m.what.starts_with("version ") && !gaps.is_empty())
@@ -137,7 +137,7 @@ pub fn check(folder: &Folder, rules: &Rules) -> Checked {
     Checked { findings, bundle: bundle.filter(|_| is_good) }
 }
 
-/// A text with one more line, whether or not its last one had ended.
+/// A text with one more line, even if the last line has no line break.
 #[must_use]
 pub fn with_line(text: &str, line: &str) -> String {
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -164,14 +164,15 @@ fn place(folder: &Folder, mistake: &Mistake) -> Finding {
             return finding(Level::Mistake, &card.name, whole_file_line(card, what), "", said(what));
         }
     }
-    // A card that is locked and missing: LOCK says where.
+    // A card that is locked and missing is named at its line of LOCK.
     match folder.lock_line(path) {
         Some(line) => finding(Level::Mistake, LOCK, line, "", format!("{path} {what}")),
         None => finding(Level::Mistake, "", 0, path, what),
     }
 }
 
-/// The line of a mistake of a whole file: of its syntax, where it has one; of its version, where that is not the name's.
+/// The line of a mistake about a whole file: the version's line if the version differs from the file's name,
+/// else the line that the parser names, else the first.
 fn whole_file_line(card: &CardFile, what: &str) -> usize {
     let after = |mark: &str| {
         let rest = what.split_once(mark)?.1;
@@ -183,7 +184,7 @@ fn whole_file_line(card: &CardFile, what: &str) -> usize {
     after("at line ").unwrap_or(1)
 }
 
-/// What the operator reads: this program locks, not a command beside it.
+/// The mistake as the operator reads it here: this program locks cards, and no other command is needed.
 fn said(what: &str) -> &str {
     if what.starts_with("is not locked") {
         return "is not in LOCK, and only the last card can be a draft: publish one before the next is begun";
@@ -212,8 +213,8 @@ fn gaps(folder: &Folder) -> Vec<Finding> {
     gaps
 }
 
-/// Cards that the last one overtakes. A draft may do so, since publishing it publishes them again; but not with those
-/// that have begun: what was called since keeps its price.
+/// Cards that the last one overtakes. A draft may overtake cards that have not begun, since publishing it
+/// publishes them again. It may not overtake cards that have begun: calls since then keep their price.
 fn dates(dated: &[Dated<'_>], draft: Option<&CardFile>, now: Moment) -> Vec<Finding> {
     let mut found = Vec::new();
     for Dated { card, begins } in order::overtaken(dated) {
@@ -250,13 +251,13 @@ fn replaced<'a>(dated: &[Dated<'a>], card: &CardFile) -> Option<&'a CardFile> {
     order::in_force(earlier, begins).or(earlier.last().copied()).map(|before| before.card)
 }
 
-/// Something found at a path of a card, or at the nearest one above it that is there.
+/// Something found at a path of a card, or at the nearest path above it that is there.
 pub(crate) fn at_path(level: Level, card: &CardFile, path: &str, what: impl Into<String>) -> Finding {
     let line = spans::line(&card.text, Places::of(&card.text).find(path, ""));
     finding(level, &card.name, line, path, what)
 }
 
-/// Lines of a LOCK of before that this one has no more.
+/// Lines of the published LOCK that this LOCK no longer has.
 fn unpublished(folder: &Folder, published: &str) -> Vec<Finding> {
     let mut gone = Vec::new();
     for line in published.lines().filter(|line| !line.is_empty()) {
@@ -270,8 +271,8 @@ fn unpublished(folder: &Folder, published: &str) -> Vec<Finding> {
     gone
 }
 
-/// Providers that the gateway does not know, in the cards that are or will be in force. Older ones may name what was
-/// taken out since.
+/// Providers that the gateway does not know, in the cards that are or will be in force. Older cards may name
+/// providers that were taken out since.
 fn unknown_providers(folder: &Folder, known: &BTreeSet<String>, now: Moment) -> Vec<Finding> {
     let mut found = Vec::new();
     let moment = |card: &CardFile| RateCard::parse(&card.text).ok().map(|card| card.effective_from);
@@ -293,7 +294,7 @@ fn unknown_providers(folder: &Folder, known: &BTreeSet<String>, now: Moment) -> 
     found
 }
 
-/// Prices that are no mistake to a reader, but hardly what somebody meant.
+/// Prices that the gateway's reader takes, but that are hardly meant.
 fn absurd(before: Option<&CardFile>, card: &CardFile) -> Vec<Finding> {
     let before = before.map(|before| (before.name.as_str(), prices::of_card(&before.text)));
     let places = Places::of(&card.text);

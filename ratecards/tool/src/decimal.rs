@@ -2,7 +2,8 @@
 
 use pax_gateway::base::pax::{AmountError, Usd};
 
-/// Dollars a token, as a JSON number is written, as dollars a million tokens: the point moves six places.
+/// Turns dollars per token, written as a JSON number, into dollars per million tokens: the point moves six
+/// places.
 ///
 /// ```
 /// assert_eq!(pax_ratecard::decimal::per_million("1.5e-07").as_deref(), Ok("0.15"));
@@ -10,8 +11,8 @@ use pax_gateway::base::pax::{AmountError, Usd};
 /// ```
 ///
 /// # Errors
-/// Where it is negative, no number, or has more decimals than a price: such a number is what a float's rounding looks
-/// like, and what was meant is not ours to guess.
+/// If it is negative, no number, or has more decimals than a price: such a number looks like a float's
+/// rounding, and this program does not guess what was meant.
 pub fn per_million(per_token: &str) -> Result<String, String> {
     let (mantissa, exponent) = per_token.split_once(['e', 'E']).unwrap_or((per_token, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -20,7 +21,7 @@ pub fn per_million(per_token: &str) -> Result<String, String> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) || exponent.abs() > 40 {
         return Err(format!("{per_token} is no price"));
     }
-    // Where the point stands among the digits, counted from their start.
+    // The point's place among the digits, counted from their start.
     let point = i64::try_from(whole.len()).unwrap_or(0) + i64::from(exponent) + 6;
     let (digits, point) = match usize::try_from(point) {
         Ok(point) => (format!("{digits:0<point$}"), point),
@@ -63,8 +64,8 @@ pub fn cents(text: &str) -> String {
     format!("{whole}.{:0<2}", fraction.trim_end_matches('0'))
 }
 
-/// By how much `new` differs from `old`, in tenths of a per cent, rounded half away from zero. Nothing where `old` is
-/// zero.
+/// By how much `new` differs from `old`, in tenths of a per cent, rounded half away from zero. Nothing if
+/// `old` is zero.
 #[must_use]
 pub fn change(old: i128, new: i128) -> Option<i128> {
     let doubled = new.checked_sub(old)?.checked_mul(2_000)?;

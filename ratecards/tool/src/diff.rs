@@ -24,7 +24,7 @@ pub struct Diff {
     pub to: Side,
     /// What another `pax_usd` does to every balance.
     pub revaluation: Option<String>,
-    /// The free tier's daily cap, where it changes.
+    /// The free tier's daily cap, if it changes.
     pub daily_cap_pax: Option<Pair>,
     /// Prices of models that both cards have, the largest change first.
     pub prices: Vec<PriceChange>,
@@ -36,7 +36,7 @@ pub struct Diff {
     pub terms: Vec<Term>,
     /// Slots whose whitelist changes.
     pub whitelist: Vec<Slot>,
-    /// What a period would have cost, where a ledger was named.
+    /// What a period would have cost, if a ledger was named.
     pub revenue: Option<Revenue>,
 }
 
@@ -76,9 +76,9 @@ pub struct PriceChange {
     /// Whether it is the least that a call costs, which a model need not have.
     #[serde(skip)]
     pub is_minimum: bool,
-    /// What is charged before; none where such calls were refused.
+    /// What was charged before; none if such calls were refused.
     pub old: Option<Charged>,
-    /// What is charged after; none where such calls are refused.
+    /// What is charged after; none if such calls are refused.
     pub new: Option<Charged>,
     /// The change in dollars, in per cent.
     pub change: Option<String>,
@@ -96,7 +96,7 @@ pub struct Charged {
     pub usd: String,
     /// PAX.
     pub pax: String,
-    /// The price that is charged, where the card states none for just this.
+    /// The price that is charged instead, if the card states none for just this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
 }
@@ -185,7 +185,7 @@ impl Half {
 /// Compares two cards.
 ///
 /// # Errors
-/// Where one has a mistake.
+/// If one has a mistake.
 pub fn diff(from: &CardFile, to: &CardFile) -> Result<Diff, Failed> {
     let (old, new) = (Half::of(from)?, Half::of(to)?);
     let mut diff = Diff {
@@ -212,7 +212,7 @@ pub fn diff(from: &CardFile, to: &CardFile) -> Result<Diff, Failed> {
     for (id, model) in old.card.models.iter().filter(|(id, _)| !new.card.models.contains_key(*id)) {
         diff.removed.push(old.listed(id, model));
     }
-    // What has no percentage appears or disappears, which is the largest change there is.
+    // A change without a percentage is a price that appears or disappears: that counts as the largest change.
     let size = |change: &PriceChange| change.tenths.map_or(u128::MAX, i128::unsigned_abs);
     diff.prices
         .sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| (&a.model, &a.price).cmp(&(&b.model, &b.price))));
@@ -294,9 +294,9 @@ fn price_changes(id: &str, old: &Half, new: &Half) -> Vec<PriceChange> {
     changes
 }
 
-/// What is charged for a part of a usage: its own price in the band that such a call is in, or else the price of what
-/// it is a part of there. Nothing where such calls are refused (a service tier that is not priced), or where there is
-/// no minimum.
+/// What is charged for a part of a usage: its own price in the call's band, or else that band's price of the
+/// whole to which it belongs. Nothing if such calls are refused (a service tier that is not priced), or if
+/// there is no minimum.
 fn charge<'a>(prices: &'a Prices, which: &Which) -> Option<(&'a Which, &'a Price)> {
     let Which::Token { tier, above, part } = which else { return prices.get_key_value(which) };
     let bounds = prices.keys().filter_map(|known| match known {
@@ -309,7 +309,7 @@ fn charge<'a>(prices: &'a Prices, which: &Which) -> Option<(&'a Which, &'a Price
     find(part).or_else(|| find(prices::whole_of(part)?))
 }
 
-/// A decimal as a whole number of its last place: two of one kind can be compared by it.
+/// A decimal as a whole number of units of its last place, so that two of one kind can be compared.
 fn units(decimal: &str) -> Option<i128> {
     decimal.replace('.', "").parse().ok()
 }

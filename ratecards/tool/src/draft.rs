@@ -44,13 +44,13 @@ pub struct Started {
     pub marked: Option<(Marked, bool)>,
 }
 
-/// The next version from a card: its text with another version, time and reason, its prices raised where a mark-up is
-/// asked for, and every other byte the same. It starts from the last card, or from the one in force where the last one
-/// begins later than the new one.
+/// The next version from a card: its text with another version, time and reason, its prices raised if a
+/// mark-up is asked for, and every other byte the same. It starts from the last card, or from the one in
+/// force if the last card begins later than the new one.
 ///
 /// # Errors
-/// Where a draft exists, a card has a mistake, the time is before that of a card that has begun, or a mark-up fits no
-/// model.
+/// If a draft exists already, a card has a mistake, the time is before that of a card that has begun, or a
+/// mark-up fits no model.
 pub fn start(folder: &Folder, next: &Next, now: Moment) -> Result<Started, Failed> {
     if let Some(draft) = folder.draft() {
         let name = &draft.name;
@@ -165,7 +165,7 @@ pub fn parse(card: &CardFile) -> Result<RateCard, Failed> {
 pub struct Edits(Vec<(Range<usize>, String)>);
 
 impl Edits {
-    /// Puts another text in the place of a range; an empty range is where it is put in.
+    /// Puts another text in the place of a range; if the range is empty, the text is inserted there.
     pub fn replace(&mut self, span: Range<usize>, new: String) {
         self.0.push((span, new));
     }
@@ -173,7 +173,8 @@ impl Edits {
     /// The changed text.
     #[must_use]
     pub fn apply(mut self, text: &str) -> String {
-        // From the end, so that earlier places stay; of two insertions at one place the first given stands first.
+        // From the end, so that earlier places stay; of two insertions at one place the one that was given
+        // first comes first.
         self.0.reverse();
         self.0.sort_by_key(|(span, _)| std::cmp::Reverse((span.start, span.end)));
         let mut text = text.to_owned();

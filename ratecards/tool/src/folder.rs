@@ -1,7 +1,6 @@
 //! The folder of the cards: every `vN.json`, and LOCK.
 //!
-//! A card whose hash is in LOCK is published. One that is not, and is the last, is the draft: the next card, not
-//! published yet.
+//! A card whose hash is in LOCK is published. The last card, if it is not published yet, is the draft.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +11,7 @@ use pax_gateway::price::card_file::{LOCK, is_card, version_of};
 
 use crate::Failed;
 
-/// The folder as it stands.
+/// The folder as it was read.
 #[derive(Clone, Debug)]
 pub struct Folder {
     /// Where it is.
@@ -28,7 +27,7 @@ pub struct Folder {
 pub struct CardFile {
     /// Its name, such as `v2.json`.
     pub name: String,
-    /// The version in its name, where the name has one.
+    /// The version in its name, if the name has one.
     pub version: Option<u32>,
     /// Its text.
     pub text: String,
@@ -38,7 +37,7 @@ impl Folder {
     /// Reads the folder.
     ///
     /// # Errors
-    /// Where it, a card or LOCK cannot be read. What the cards say is not looked at.
+    /// If the folder, a card or LOCK cannot be read. What the cards say is not checked.
     pub fn read(path: &Path) -> Result<Self, Failed> {
         let shown = path.display();
         let mut cards = Vec::new();
@@ -77,16 +76,16 @@ impl Folder {
         self.lock_line(name).is_some()
     }
 
-    /// The last card, where it is not published yet.
+    /// The last card, if it is not published yet.
     #[must_use]
     pub fn draft(&self) -> Option<&CardFile> {
         self.cards.last().filter(|card| card.version.is_some() && !self.is_locked(&card.name))
     }
 
-    /// A card by what an operator calls it: `v2`, `2` or `v2.json`.
+    /// A card under the name that an operator gives it: `v2`, `2` or `v2.json`.
     ///
     /// # Errors
-    /// Where there is no such card; says which there are.
+    /// If there is no such card; says which there are.
     pub fn card(&self, called: &str) -> Result<&CardFile, Failed> {
         let number = called.strip_suffix(".json").unwrap_or(called);
         let number = number.strip_prefix('v').unwrap_or(number);
@@ -101,7 +100,7 @@ impl Folder {
     /// Writes a file of the folder so that a reader sees the old one or the new one, never a part.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<(), Failed> {
         let path = self.path.join(name);
         let new = self.path.join(format!(".{name}.new"));

@@ -1,8 +1,8 @@
 //! pax-ratecard: the operator's tool for the rate cards of the gateway.
 //!
-//! The filter's own reader (`pax_gateway::price::card`, `pax_gateway::price::bundle`) judges every card; nothing here has an opinion
-//! of its own about what a card may say. What is added is where a mistake stands, what looks wrong although it can be
-//! read, and what the next card would change.
+//! The filter's own reader (`pax_gateway::price::card`, `pax_gateway::price::bundle`) judges every card;
+//! nothing here has an opinion of its own about what a card may say. This tool adds the place of a mistake,
+//! what looks wrong although it can be read, and what the next card would change.
 //!
 //! | module | what |
 //! | --- | --- |

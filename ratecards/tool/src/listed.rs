@@ -8,23 +8,23 @@ use crate::source::{Field, Listed, Place, field, hides_reasoning};
 use crate::spans::{Member, Value};
 use crate::unpriced::{Unpriced, unpriced};
 
-/// What the operator said beside which models.
+/// What the operator said, beside which models to take.
 #[derive(Clone, Debug, Default)]
 pub struct Leave {
-    /// A zero for a part of input or output is taken for none: it then costs what the rest costs.
+    /// A zero for a part of input or output counts as no price: the part then costs what the rest costs.
     pub allow_zero: bool,
-    /// What can be left unpriced is: see [`crate::unpriced`].
+    /// Whether to leave unpriced what can be: see [`crate::unpriced`].
     pub unpriced: bool,
     /// Where the gateway calls each provider, as far as that is known.
     pub authorities: BTreeMap<String, String>,
-    /// Fields that a card cannot express, and that the operator knows no call to incur.
+    /// Fields that a card cannot express; the operator knows that no call incurs them.
     pub ignored: Vec<String>,
 }
 
 /// A price that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Where it stands in the card.
+    /// Its place in the card.
     pub place: Place,
     /// Its field in the list.
     pub field: String,
@@ -113,7 +113,7 @@ struct Reader<'a> {
     leave: &'a Leave,
     reasons: Vec<String>,
     notes: Vec<String>,
-    /// What is left unpriced, by its fields.
+    /// What is left unpriced, with its fields.
     unpriced: BTreeMap<Unpriced, Vec<String>>,
     /// Service tiers with a price that cannot be taken.
     dropped: BTreeSet<String>,
@@ -140,7 +140,8 @@ impl Reader<'_> {
         Some(mode)
     }
 
-    /// A price that cannot be taken: of a tier the tier goes, of the model itself the model.
+    /// A price that cannot be taken. If it is a tier's, the tier is left out; if it is the model's own, the
+    /// model is left out.
     fn refuse(&mut self, place: &Place, why: String) {
         match &place.tier {
             Some(tier) => {
@@ -270,7 +271,7 @@ impl Reader<'_> {
                 );
                 self.refuse(&place, why);
             }
-            // The older name of the price of cached input, alone.
+            // The older name of the price of cached input, without the newer one.
             None if name.ends_with("_cache_hit") => {
                 if let Some(taken) = self.price(&place, name, raw, mode) {
                     found.insert(place, taken);
@@ -290,7 +291,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Images that cost what other input costs do so in every band and tier, though the list says it only once.
+    /// Images that cost as much as other input do so in every band and tier, though the list says it only
+    /// once.
     fn spread_images(&mut self, prices: &mut Found) {
         let plain = |part| Place { tier: None, above: None, part };
         let usd = |place: Place| prices.get(&place).map(|taken| taken.usd.clone());
@@ -325,7 +327,8 @@ impl Reader<'_> {
         prices.retain(|place, _| beyond(place).is_none());
     }
 
-    /// The prices of a service tier, or of none. What lacks in one of its bands is a reason to leave it out.
+    /// The prices of a service tier, or of the standard one. If one of its bands lacks a price, that is a
+    /// reason to leave it out.
     fn scope(&mut self, prices: &Found, tier: Option<&str>) -> Scope {
         let rates = rates(prices, tier, None);
         let of_tier = prices.keys().filter(|place| place.tier.as_deref() == tier);
@@ -338,7 +341,7 @@ impl Reader<'_> {
         Scope { rates, bands }
     }
 
-    /// Names what one of two price lists has and the other lacks: a card states all in each.
+    /// Names what one of two price lists has and the other lacks: a card states the same prices in each.
     fn complete(&mut self, tier: Option<&str>, of: &str, whole: &Rates, other: &Rates) {
         let has = |rates: &Rates, part: &str| rates.iter().any(|(known, _)| known == part);
         for part in PARTS {

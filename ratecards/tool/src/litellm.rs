@@ -18,7 +18,8 @@ use crate::spans::{self, Value};
 pub struct Wanted {
     /// Providers by the gateway's names.
     pub providers: Vec<String>,
-    /// Patterns, of which a model's id, its provider's name for it or its name in the list must fit one; none: all.
+    /// Patterns: a model is taken if its id, its provider's name for it or its name in the list fits one of
+    /// them. If there are none, all models are taken.
     pub models: Vec<String>,
     /// What may be left aside.
     pub leave: Leave,
@@ -63,14 +64,14 @@ pub struct LeftOut {
     pub name: String,
     /// Why, each reason.
     pub why: Vec<String>,
-    /// Its ids in the card, which keep their prices of before.
+    /// Its ids in the card, which keep the prices that they had.
     pub kept: Vec<String>,
 }
 
 /// Takes prices into a card's text.
 ///
 /// # Errors
-/// Where the list or the card is no JSON, or a provider has no model in the list.
+/// If the list or the card is no JSON, or a provider has no model in the list.
 pub fn import(card: &CardFile, list: &str, wanted: &Wanted) -> Result<Import, Failed> {
     let source = spans::read(list).ok_or_else(|| Failed("the price list is not JSON".to_owned()))?;
     let document = spans::read(&card.text).ok_or_else(|| Failed(format!("{} is not JSON", card.name)))?;
@@ -160,8 +161,8 @@ impl Draft<'_> {
         Ok(taken)
     }
 
-    /// The id of a model that the card does not have: its provider's, or that behind the provider's name where another
-    /// provider's model has it.
+    /// The id for a model that the card does not have: its provider's id, or, if another provider's model has
+    /// that one, the provider's name and that id.
     fn new_id(&mut self, provider: &str, upstream: &str) -> Result<String, Vec<String>> {
         for id in [upstream.to_owned(), format!("{provider}/{upstream}")] {
             if self.models.get(&id).is_none() && self.ids.insert(id.clone()) {
@@ -235,7 +236,7 @@ fn model(id: &str, name: &str, reading: Reading, old: Option<&Value>) -> Model {
     }
 }
 
-/// The prices that a card's model has.
+/// The prices of a model in a card.
 fn prices_of(model: &Value) -> Vec<(Place, String)> {
     let mut prices = Vec::new();
     let plain = (None, model_text::scope_of(model));

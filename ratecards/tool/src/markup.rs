@@ -1,7 +1,7 @@
 //! `new --markup`: the prices of a card raised or lowered by a percentage.
 //!
-//! A card says what callers pay and nothing of what a provider charges. So a mark-up raises the card's prices as they
-//! are: a second one compounds with the first.
+//! A card says what callers pay and nothing of what a provider charges. So a mark-up raises the prices that
+//! the card has: a second mark-up compounds with the first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -80,9 +80,9 @@ impl Percent {
 pub struct Markup {
     /// By how much.
     pub percent: Percent,
-    /// Only models of these providers; none: of all.
+    /// Only models of these providers; if there are none, of all.
     pub providers: Vec<String>,
-    /// Only models whose id, here or at the provider, fits one of these patterns; none: all.
+    /// Only models whose id, here or at the provider, fits one of these patterns; if there are none, all.
     pub models: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ impl Markup {
     /// Changes every price of a card's text that it is for; every other byte stays.
     ///
     /// # Errors
-    /// Where no model fits, or a price leaves the range of prices.
+    /// If no model fits, or a price leaves the range of prices.
     pub fn apply(&self, text: &str) -> Result<(String, Marked), Failed> {
         let card = spans::read(text);
         let models = card.as_ref().and_then(|card| card.get("models")).map(Value::members);
@@ -218,7 +218,8 @@ mod tests {
             ("-5%", "0.60", "0.57", false),
             ("2.5%", "0.008", "0.0082", false),
             ("33.333333%", "3", "3.99999999", false),
-            // 1.05 and 1.15 of the smallest price: the half goes up, less than it goes down.
+            // 1.5 times and 1.49 times the smallest price: a half is rounded up, less than a half is rounded
+            // down.
             ("50%", "0.000000000001", "0.000000000002", true),
             ("49%", "0.000000000001", "0.000000000001", true),
             ("1000%", "1000000000", "11000000000.00", false),

@@ -25,7 +25,7 @@ pub const PARTS: [&str; 10] = [
 /// `usd_per_mtok`: parts, in the order of [`PARTS`], and dollars.
 pub type Rates = Vec<(String, String)>;
 
-/// What stands in a model or in one of its service tiers.
+/// The prices of a model, or of one of its service tiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// Its prices.
@@ -41,7 +41,7 @@ pub struct Entry {
     pub provider: String,
     /// `chat` or `embeddings`.
     pub mode: &'static str,
-    /// Where it differs from the public id.
+    /// The provider's id, if it differs from the public id.
     pub upstream_model: Option<String>,
     /// The most input.
     pub context_window: u64,
@@ -80,7 +80,7 @@ fn tiers(tiers: &[(String, Scope)], has_bands: bool) -> String {
         .iter()
         .map(|(name, scope)| {
             let mut line = format!("        {}: {{\"usd_per_mtok\": {}", quoted(name), rates(&scope.rates));
-            // Where the model has bands a tier says what becomes of them.
+            // If the model has bands, a tier must say what becomes of them.
             if has_bands || !scope.bands.is_empty() {
                 let _ = write!(line, ", \"bands\": {}", bands(&scope.bands, "        "));
             }
@@ -133,7 +133,7 @@ impl Entry {
                 edits.replace(value.span.clone(), new.to_string());
             }
         }
-        // That it is shown nobody says: where the card says that it is hidden, that stays.
+        // The list never says that reasoning is shown. So if the card says that it is hidden, that stays.
         if self.hidden_reasoning {
             set(model, "hidden_reasoning", "max_output_tokens", Some("true".to_owned()), edits);
         }
@@ -189,7 +189,7 @@ fn set(model: &Value, key: &str, after: &str, new: Option<String>, edits: &mut E
     }
 }
 
-/// The bytes of a member with the comma that parts it from the one before, or behind it where it is the first.
+/// The bytes of a member with the comma before it, or, if it is the first member, with the comma behind it.
 fn with_comma(members: &[Member], member: &Member) -> std::ops::Range<usize> {
     let before = members.iter().take_while(|other| other.at < member.at).last();
     let behind = members.iter().find(|other| other.at > member.at);

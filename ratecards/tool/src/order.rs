@@ -1,8 +1,9 @@
 //! Which of the cards is in force when, and which ones a later version overtakes.
 //!
-//! In force is the highest version that has begun. So a correction that begins before a card which is published already
-//! would be in force for ever: the other card has the lower version. Such a card is *overtaken*, and its prices come
-//! into force only under a version behind the correction's.
+//! The highest version that has begun is in force. So if a correction begins before a card that is published
+//! already, the correction would be in force for ever, since the other card has the lower version. That other
+//! card is *overtaken*: its prices come into force only if they are published again, under a version above
+//! the correction's.
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::price::card::RateCard;
@@ -31,7 +32,7 @@ pub fn in_force<'a>(cards: &[Dated<'a>], now: Moment) -> Option<Dated<'a>> {
     cards.iter().rfind(|card| card.begins <= now).copied()
 }
 
-/// The cards whose turn would have come, and does not because the last one begins before them.
+/// The cards that never come into force because the last card begins before them.
 #[must_use]
 pub fn overtaken<'a>(cards: &[Dated<'a>]) -> Vec<Dated<'a>> {
     let Some((last, before)) = cards.split_last() else { return Vec::new() };

@@ -1,7 +1,7 @@
 //! The dollars of a card, one by one, as they are written.
 //!
-//! A parsed card has PAX rates and no dollars: rates are what calls are priced by. What changes is better read in
-//! dollars, so they are taken from the text of a card that was parsed before.
+//! A parsed card has rates in PAX, with which calls are priced, and no dollars. Changes are easier to read in
+//! dollars, so the dollars are taken from the text of a card that was parsed before.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub enum Which {
     Token {
         /// The service tier; none is the standard one.
         tier: Option<String>,
-        /// The band: of calls with more input tokens than these.
+        /// The band: calls with more input tokens than these.
         above: Option<u64>,
         /// Its key in `usd_per_mtok`.
         part: String,
@@ -40,8 +40,8 @@ impl std::fmt::Display for Which {
     }
 }
 
-/// What a part of a usage costs the same as, where it has no price of its own. Calls that ask for one of the others are
-/// refused then, or it is charged at the dearest rate that the model has.
+/// The part whose price another part has if it has none of its own. For parts that are not named here, calls
+/// that ask for them are refused then, or they are charged at the model's dearest rate.
 #[must_use]
 pub fn whole_of(part: &str) -> Option<&'static str> {
     match part {
@@ -51,7 +51,7 @@ pub fn whole_of(part: &str) -> Option<&'static str> {
     }
 }
 
-/// A price as it stands in a card.
+/// A price as a card states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     /// In US dollars: per million tokens, or per request.
@@ -63,7 +63,7 @@ pub struct Price {
 /// The prices of a model.
 pub type Prices = BTreeMap<Which, Price>;
 
-/// The prices of every model of a card. What cannot be read is not there: the card's own reader has named it.
+/// The prices of every model of a card. What cannot be read is left out: the card's own reader has named it.
 #[must_use]
 pub fn of_card(text: &str) -> BTreeMap<String, Prices> {
     let card = spans::read(text);
@@ -87,7 +87,7 @@ fn of_model(id: &str, model: &Value) -> Prices {
     prices
 }
 
-/// What stands in `usd_per_mtok` and `bands` of a model or of one of its service tiers.
+/// Adds the prices in `usd_per_mtok` and `bands` of a model or of one of its service tiers.
 fn scope(of: &Value, path: &str, tier: Option<&str>, prices: &mut Prices) {
     let mut add = |holder: &Value, path: &str, above: Option<u64>| {
         for member in holder.get("usd_per_mtok").map(Value::members).unwrap_or_default() {

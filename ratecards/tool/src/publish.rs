@@ -1,7 +1,7 @@
 //! Publishing the draft, and what the operator must agree to before.
 //!
-//! A correction that begins before a card which is published already would keep that card from ever coming into force.
-//! So publishing it publishes the later card once more, behind the correction, in the same step.
+//! If a correction begins before a card that is published already, that card would never come into force. So
+//! publishing the correction publishes the later card once more, behind the correction, in the same step.
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::price::card::RateCard;
@@ -38,14 +38,15 @@ pub struct Published {
     pub again: Vec<(String, String)>,
     /// What a changed `pax_usd` does.
     pub revaluation: Option<String>,
-    /// What the check found beside.
+    /// What the check found besides.
     pub checked: Checked,
 }
 
 /// Locks the draft.
 ///
 /// # Errors
-/// Where there is none, something is wrong with the folder, or a consent is missing. Nothing is written then.
+/// If there is no draft, something is wrong with the folder, or a consent is missing. Nothing is written
+/// then.
 pub fn publish(
     folder: &Folder,
     called: Option<&str>,
@@ -118,7 +119,7 @@ fn stem(name: &str) -> &str {
     name.trim_end_matches(".json")
 }
 
-/// What another `pax_usd` does to everybody; nothing where it is the same.
+/// What another `pax_usd` does to everybody; nothing if it is the same.
 #[must_use]
 pub fn revaluation(old: &RateCard, new: &RateCard) -> Option<String> {
     let units = |card: &RateCard| i128::try_from(card.pax_usd.picodollars()).unwrap_or(i128::MAX);

@@ -139,7 +139,7 @@ pub struct Period {
 /// Reprices a period's entries under a card. `bundle` has the cards that priced them.
 ///
 /// # Errors
-/// Where the ledger cannot be read, or names a card that the bundle does not have.
+/// If the ledger cannot be read, or names a card that the bundle does not have.
 pub fn reprice(database: &str, period: Period, card: &RateCard, bundle: &Bundle) -> Result<Revenue, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|why| Failed::at("starting", why))?;

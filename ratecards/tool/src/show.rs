@@ -30,7 +30,7 @@ struct Part {
 /// Shows a comparison.
 ///
 /// # Errors
-/// Never, but for what a JSON writer may say.
+/// Only if the JSON writer fails.
 pub fn show(diff: &Diff, form: Form) -> Result<String, Failed> {
     if form == Form::Json {
         let text = serde_json::to_string_pretty(diff).map_err(|why| Failed::at("writing JSON", why))?;
@@ -246,7 +246,7 @@ fn left_out(revenue: &Revenue) -> String {
     )
 }
 
-/// Whether a cell is a number, which stands to the right.
+/// Whether a cell is a number, which is aligned to the right.
 fn is_number(cell: &str) -> bool {
     let digits = cell.trim_start_matches(['+', '-']).trim_end_matches('%');
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || cell == "-"

@@ -1,4 +1,5 @@
-//! LiteLLM's price list, read as it is written: which model is whose, and what each of its prices is.
+//! LiteLLM's price list, read as it is written: which provider has which model, and what each of a model's
+//! prices means.
 //!
 //! The list has some three hundred fields. Each is sorted here into what a card says, what says nothing of a price, what no
 //! call through the gateway can incur, and the rest: what changes the price in a way that a card cannot express.
@@ -76,7 +77,7 @@ pub fn field(name: &str) -> Field {
     match priced(stem) {
         Some(_) if other.is_some() => Field::NotOffered(other.unwrap_or_default()),
         Some(field) => field,
-        // Of one of these tiers no price is taken, so that what it says does not matter.
+        // No price of these tiers is taken, so what the field says does not matter.
         None if other.is_some() && says_cost(stem) => Field::NotOffered(other.unwrap_or_default()),
         None if says_cost(name) => Field::Beyond,
         None => Field::Plain,
@@ -84,7 +85,7 @@ pub fn field(name: &str) -> Field {
 }
 
 fn priced(name: &str) -> Option<Field> {
-    // The longer names first: one begins like another.
+    // The longer names come first, since some names begin like others.
     for (stem, part) in SAME {
         if let Some(rest) = name.strip_prefix(stem)
             && let Some((above, tier)) = suffix(rest)
@@ -102,7 +103,7 @@ fn priced(name: &str) -> Option<Field> {
     None
 }
 
-/// Reads `_above_200k_tokens_priority`: the bound and the tier. Nothing where it says something else.
+/// Reads `_above_200k_tokens_priority`: the bound and the tier. Nothing if it says something else.
 fn suffix(rest: &str) -> Option<(Option<u64>, Option<String>)> {
     let (rest, tier) =
         match TIERS.iter().find_map(|tier| Some((rest.strip_suffix(tier)?.strip_suffix('_')?, *tier))) {
@@ -116,15 +117,16 @@ fn suffix(rest: &str) -> Option<(Option<u64>, Option<String>)> {
     Some((Some(thousands.checked_mul(1_000)?), tier))
 }
 
-/// Whether a name speaks of money, as far as one can tell: what is not known to be harmless is not taken for it.
+/// Whether a name may speak of money. A name is taken for harmless only if that is known.
 fn says_cost(name: &str) -> bool {
     ["cost", "pric", "multiplier", "provider_specific_entry", "fee", "uplift", "discount"]
         .iter()
         .any(|word| name.contains(word))
 }
 
-/// Providers of the gateway by the name that the source has for them, and what stands before their models' ids.
-/// Others have the same name in both, and it stands before their models.
+/// Providers that have another name in the source than in the gateway: the gateway's name, the source's
+/// names, and the prefix of their models' ids. Other providers have the same name in both, which is also the
+/// prefix.
 const PROVIDERS: [(&str, &[&str], &str); 3] = [
     ("fireworks", &["fireworks_ai", "fireworks_ai-embedding-models"], "fireworks_ai/"),
     ("together", &["together_ai"], "together_ai/"),
@@ -133,9 +135,10 @@ const PROVIDERS: [(&str, &[&str], &str); 3] = [
 
 /// Providers, by the source's names, that do not pass on what a model reasons, or only a summary of it.
 const HIDING: [&str; 6] = ["openai", "azure", "xai", "gemini", "vertex_ai-language-models", "anthropic"];
-/// One that hides it if it is asked to (`include_reasoning`, `reasoning_format`), of whatever model.
+/// A provider that hides what any model reasons if the request asks for that (`include_reasoning`,
+/// `reasoning_format`).
 const HIDES_IF_ASKED: &str = "groq";
-/// Open models reason for all to see, whoever else serves them.
+/// Open models: every other provider shows what they reason.
 const OPEN: [&str; 3] = ["gpt-oss", "deepseek", "qwen"];
 
 /// Whether a model's provider hides what it reasons. The source says only whether it reasons (`supports_reasoning`).
@@ -154,7 +157,7 @@ pub fn hides_reasoning(listed: &Listed<'_>) -> bool {
 pub struct Listed<'a> {
     /// Its name in the source.
     pub name: &'a str,
-    /// The gateway's name of its provider.
+    /// The gateway's name for its provider.
     pub provider: &'a str,
     /// What the provider calls it, or why that is not known.
     pub upstream: Result<String, String>,

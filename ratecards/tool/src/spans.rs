@@ -1,8 +1,8 @@
 //! A JSON text with the place of every value in it.
 //!
-//! The gateway's reader names a mistake by its path; an editor wants the line. And a card that is edited must keep
-//! every other byte. Both need to know where a value stands. What is read here has been parsed by `serde_json` before,
-//! so this reader only finds places and never judges.
+//! The gateway's reader names a mistake by its path; an editor wants the line. And a card that is edited must
+//! keep every other byte. Both need the place of a value. `serde_json` has parsed the text before this reader
+//! gets it, so this reader only finds places and never judges.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use pax_gateway::base::strict_json;
 /// A value and its bytes.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Where it stands, quotes and braces included.
+    /// Its place in the text, quotes and braces included.
     pub span: Range<usize>,
     /// What it is.
     pub kind: Kind,
@@ -42,13 +42,13 @@ pub struct Member {
 }
 
 impl Value {
-    /// The members of an object; none of what is no object.
+    /// The members of an object; none if it is no object.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         if let Kind::Object(members) = &self.kind { members } else { &[] }
     }
 
-    /// The values of a list; none of what is no list.
+    /// The values of a list; none if it is no list.
     #[must_use]
     pub fn items(&self) -> &[Value] {
         if let Kind::List(items) = &self.kind { items } else { &[] }
@@ -79,7 +79,7 @@ impl Value {
     }
 }
 
-/// Reads a text; nothing where it is no JSON.
+/// Reads a text; nothing if it is no JSON.
 #[must_use]
 pub fn read(text: &str) -> Option<Value> {
     // serde_json judges, and bounds the depth for the reader below.
@@ -175,17 +175,17 @@ pub fn line(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// The places of a document by the paths that mistakes name.
+/// The places in a document, found under the paths that mistakes name.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// Path, where its key or item begins, and the strings of a list.
+    /// Each path, and where its key or item begins.
     known: Vec<(String, usize)>,
     /// Strings in lists: the list's path, the text, its place.
     listed: Vec<(String, String, usize)>,
 }
 
 impl Places {
-    /// The places of a text; none where it is no JSON.
+    /// The places of a text; none if it is no JSON.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut places = Self::default();
@@ -212,8 +212,8 @@ impl Places {
         }
     }
 
-    /// Where a mistake stands: at its value; at the second of two equal keys; at the item of a list that it quotes; at
-    /// the object in which something is missing.
+    /// The place of a mistake: its value; the second of two equal keys; the item of a list that the mistake
+    /// quotes; the object in which something is missing.
     #[must_use]
     pub fn find(&self, path: &str, what: &str) -> usize {
         let listed = self.listed.iter().find(|(list, text, _)| {

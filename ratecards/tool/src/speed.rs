@@ -28,7 +28,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Thousandths of a token that it wrote a second; nothing where it does not say how long that took.
+    /// Thousandths of a token that it wrote a second; nothing if it does not say how long that took.
     fn speed(&self) -> Option<u128> {
         let is_timed = self.canon_v >= TIMED && self.kind == "debit";
         let is_reported = self.provenance.as_deref() == Some("reported") && self.tokens_output > 0;
@@ -40,15 +40,15 @@ impl Entry {
 /// The speeds of each model's reported calls, in thousandths of a token a second.
 type Speeds = BTreeMap<String, Vec<u128>>;
 
-/// Models of the last card of which it says less than half of what their reported calls wrote in a second: what is
-/// charged for silence is then too little. One that is switched off (0) is meant so.
+/// Models for which the last card states less than half of what their reported calls wrote in a second: the
+/// charge for silence is then too low. A stated speed of 0 switches that charge off, and is meant.
 ///
 /// # Errors
-/// Where a line is no entry.
+/// If a line is no entry.
 pub fn slow(folder: &Folder, entries: &str) -> Result<Vec<Finding>, Failed> {
     let speeds = read(entries)?;
     let Some(card) = folder.cards.last() else { return Ok(Vec::new()) };
-    // A card with mistakes has been named for them.
+    // The mistakes of such a card are named elsewhere.
     let Ok(parsed) = RateCard::parse(&card.text) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for (id, mut seen) in speeds {

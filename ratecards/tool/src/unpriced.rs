@@ -18,7 +18,7 @@ pub enum Unpriced {
     HostedTool,
     /// What is written to the provider's cache stays for longer than an hour.
     LongCacheWrite,
-    /// Calls to an address of a region cost more.
+    /// Calls to a region's own address cost more.
     Region,
     /// Calls at some hours cost less.
     OffPeak,
@@ -29,10 +29,11 @@ pub enum Unpriced {
 /// Fields of tools that the provider runs. A call has to ask for one, by `tools` or `web_search_options`.
 const HOSTED: [&str; 3] =
     ["search_context_cost_per_query", "code_interpreter_cost_per_session", "file_search_cost_per_1k_calls"];
-/// Providers, by the source's names, of whom it is known that nothing but the request switches such a tool on.
+/// Providers, under the source's names, at which only the request switches such a tool on, as far as is
+/// known.
 const ASKED: [&str; 5] = ["openai", "azure", "groq", "xai", "anthropic"];
 
-/// Sorts a field that no card can express; nothing for what leaves its model out.
+/// Sorts a field that no card can express; nothing if the field leaves its model out.
 #[must_use]
 pub fn unpriced(name: &str) -> Option<Unpriced> {
     match name {
@@ -64,10 +65,10 @@ impl Unpriced {
         }
     }
 
-    /// Why the model has to stay out although this could be left unpriced.
+    /// Whether the model can be taken with this left unpriced.
     ///
     /// # Errors
-    /// That reason.
+    /// Why it cannot.
     pub fn may_be_left(
         self,
         listed: &Listed<'_>,
@@ -97,7 +98,7 @@ impl Unpriced {
     }
 }
 
-/// Whether no price of some hours is above the one that the card has.
+/// Checks that no price for certain hours is above the price that the card has.
 fn not_dearer(hours: &Value, prices: &BTreeMap<Place, String>) -> Result<(), String> {
     for member in hours.members() {
         let place = match field(&member.key) {

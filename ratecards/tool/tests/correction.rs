@@ -41,7 +41,7 @@ fn a_correction_ahead_of_a_published_card_brings_that_card_again() {
     assert_eq!(in_force(&cards, &MOMENTS), [1, 1, 1, 2]);
 
     let said = cards.ok(&["new", "--reason", "input of old was too low", "--effective", DECEMBER]);
-    // From the prices that hold in December, not from those of January.
+    // The draft starts from the prices that hold in December, not from those of January.
     assert!(said.contains("v3.json, a draft from v1.json") && said.contains("diff v1 v3"), "{said}");
     assert!(said.contains("v2.json begins later"), "{said}");
     let draft = cards.text("v3.json");
@@ -75,7 +75,8 @@ fn a_correction_ahead_of_a_published_card_brings_that_card_again() {
     );
     assert!(cards.ok(&["check", "--strict"]).ends_with("4 cards: 0 mistakes, 0 warnings\n"));
 
-    // A second correction brings back the card that would have its turn, and not the one that it stands for.
+    // A second correction publishes again the card whose turn would come (v4), and not the older one that
+    // this card replaced (v2).
     cards.ok(&["new", "--reason", "again", "--effective", "2026-12-15T00:00:00Z"]);
     cards.ok(&["publish"]);
     assert_eq!(in_force(&cards, &MOMENTS), [1, 3, 5, 6]);
@@ -113,7 +114,7 @@ fn what_has_begun_is_not_corrected_backwards() {
     let begins = ["--effective", "2025-12-31T00:00:00Z"];
     let said = cards.fails(&[&["new", "--reason", "x"][..], &begins].concat());
     assert!(said.contains("is before v1.json took force, at 2026-01-01"), "{said}");
-    // With a card ahead, nobody knows which moment is meant.
+    // If a published card begins later, it is not clear which moment is meant.
     assert!(cards.fails(&["new", "--markup", "5%"]).contains("v2.json is published and begins later"));
     cards.ok(&["new", "--reason", "x", "--effective", DECEMBER]);
     let draft = cards.text("v3.json").replacen(DECEMBER, "2025-12-31T00:00:00Z", 1);

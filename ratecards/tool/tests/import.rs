@@ -1,5 +1,5 @@
-//! `import litellm`: over a small list of our own, word for word; over the real one, where `PAX_LITELLM_PRICES` names
-//! it, to the last digit.
+//! `import litellm`: over a small list of our own, word for word; over the real one, if `PAX_LITELLM_PRICES`
+//! names it, to the last digit.
 
 mod common;
 
@@ -58,7 +58,8 @@ fn an_operator_may_say_what_costs_nothing_here() {
     );
 }
 
-/// What a card cannot say of a price is left unpriced if that costs nobody anything unseen, and never silently.
+/// What a card cannot say of a price is left unpriced only if that hides no cost, and the tool always says
+/// so.
 #[test]
 fn what_can_be_left_unpriced_is_by_one_flag_and_is_said() {
     let cards = Temp::of_cards("import-unpriced", &tests("cards"));
@@ -72,7 +73,8 @@ fn what_can_be_left_unpriced_is_by_one_flag_and_is_said() {
     let said = cards.ok(&[&import[..], &["--leave-unpriced"]].concat());
     golden("unpriced.txt", &said);
     assert!(cards.ok(&["check"]).contains("0 mistakes"));
-    // A folder beside the gateway's providers: one that is called in a region charges more than the card would say.
+    // A folder beside the gateway's providers: a provider that is called in a region charges more than the
+    // card would say.
     let checkout = Temp::new("import-region");
     fs::create_dir_all(checkout.0.join("ratecards")).unwrap();
     fs::create_dir_all(checkout.0.join("envoy")).unwrap();

@@ -1,5 +1,5 @@
-//! The JSON Schema and the gateway's reader agree: what the one takes of a card the other takes too, and of what a
-//! schema can say they refuse the same.
+//! The JSON Schema and the gateway's reader agree: both take the same cards, and refuse the same mistakes as
+//! far as a schema can express them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ const CARD: &str = r#"{
   }
 }"#;
 
-/// What becomes of the card: left of `→` what is replaced.
+/// Changes to the card: the text left of `→` is replaced by the text right of it.
 const WRONG: &str = r#"
 "rate_table_v": 3 → "rate_table_v": 0
 "rate_table_v": 3 → "rate_table_v": "3"

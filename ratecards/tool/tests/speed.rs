@@ -1,4 +1,4 @@
-//! `check --entries`: a warning where models write far faster than the card says.
+//! `check --entries`: a warning if models write far faster than the card says.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::{Temp, tests};
 
 const LINE: &str = r#"{"canon_v":2,"kind":"debit","provenance":"reported","model":"gpt","tokens_output":1000,"duration_ms":10000}"#;
 
-/// Entries in which each list of changes becomes a line.
+/// Entries: each list of changes makes one line.
 fn entries(lines: &[&[(&str, &str)]]) -> String {
     let line = |changes: &&[(&str, &str)]| {
         let mut line = LINE.to_owned();

@@ -1,5 +1,5 @@
-//! The golden settlements: each row of `tests/golden/settlements.txt` is played through an exchange, and its debit is
-//! compared with what the row says, the lines of its bill among it.
+//! The golden settlements: each row of `tests/golden/settlements.txt` is played through an exchange, and its
+//! debit is compared with what the row says, the lines of its bill included.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 const CARD: &str = include_str!("../../../tests/golden/settlements_card.json");
 const TABLE: &str = include_str!("../../../tests/golden/settlements.txt");
-/// When the calls are admitted. Right after that somebody sets the wall clock back by half a day: no duration may
-/// follow it.
+/// When the calls are admitted. Right after that the wall clock is set back by half a day, which no duration
+/// may show.
 const NOON: &str = "2026-11-23T12:00:00Z";
 const SET_BACK: &str = "2026-11-23T00:00:00Z";
 /// What the monotonic clock shows when a call is forwarded.
@@ -145,7 +145,8 @@ struct Play {
 }
 
 impl Play {
-    /// Plays a row, the bodies of its answer in pieces of so many bytes; gives its debit, or none.
+    /// Plays a row, with the bodies of its answer in pieces of so many bytes; gives its debit, if there is
+    /// one.
     fn of(row: &Row<'_>, gateway: &Rc<Gateway>, bytes: usize) -> Option<Debit> {
         let wall = NOON.parse().unwrap();
         let now = Now { wall, tick: Tick::from_ms(FORWARDED_MS) };

@@ -1,5 +1,5 @@
-//! What is a danger wherever it stands in the file: secrets that a header or a log tells, calls that are sent more than once
-//! or cut, and clusters that a caller may choose.
+//! What is a danger anywhere in the file: secrets that a header or a log tells, calls that are sent more than
+//! once or cut, and clusters that a caller may choose.
 
 use super::at::At;
 use super::finding::Findings;
@@ -27,7 +27,7 @@ pub(crate) fn check(bootstrap: &At<'_>, findings: &mut Findings) {
 
 fn check_text(place: &At<'_>, text: &str, findings: &mut Findings) {
     let lower = text.to_ascii_lowercase();
-    // The connection manager's log is looked through by itself, word by word.
+    // The connection manager's log has a check of its own, in `words`.
     let looked_through = place.path.contains(".access_log[") && !lower.contains("headers[");
     if !looked_through && SECRETS.iter().any(|secret| lower.contains(secret)) {
         let what = "writes out a caller's token, or the platform's key, which has been put on by then";
@@ -85,7 +85,8 @@ fn check_member(name: &str, place: &At<'_>, findings: &mut Findings) {
     }
 }
 
-/// The filter writes the provider's authority into the request, and Envoy chooses the virtual host anew by it.
+/// The filter writes the provider's authority into the request, and Envoy then chooses the virtual host
+/// again, for that authority.
 fn check_domains(host: &At<'_>, findings: &mut Findings) {
     let marked = |route: &At<'_>| route.down("match/filter_state").exists();
     let domains = host.field("domains");

@@ -12,7 +12,7 @@ pub(crate) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    /// The whole of a file; `path` is what stands before every path in it.
+    /// The whole of a file; `path` comes before every path in it.
     pub fn root(path: &str, value: &'a Value) -> Self {
         Self { path: path.to_owned(), value: Some(value) }
     }
@@ -40,7 +40,7 @@ impl<'a> At<'a> {
         Self { path: format!("{}: {path}", self.path), value: None }
     }
 
-    /// The items of a list; none where it is no list.
+    /// The items of a list; none if it is no list.
     pub fn items(&self) -> Vec<Self> {
         let items = self.value.and_then(Value::as_sequence).into_iter().flatten().enumerate();
         items.map(|(n, value)| Self { path: format!("{}[{n}]", self.path), value: Some(value) }).collect()
@@ -87,7 +87,7 @@ impl<'a> At<'a> {
         whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(thousandths)
     }
 
-    /// Whether it is an `Any` of that message, by the end of its type's name.
+    /// Whether it is an `Any` whose type's name ends with this one.
     pub fn has_type(&self, name: &str) -> bool {
         let full = self.field("@type").text().unwrap_or_default();
         full.ends_with(name) && full[..full.len() - name.len()].ends_with(['.', '/'])

@@ -6,7 +6,7 @@ use super::gateway::Gateway;
 use super::settings::Settings;
 use pax_gateway::call::config::Provider;
 
-/// Envoy's own limit of a connection's buffer, in bytes.
+/// Envoy's default limit of a connection's buffer, in bytes.
 const DEFAULT_BUFFER: u64 = 1_048_576;
 
 /// The static clusters.
@@ -29,7 +29,7 @@ impl<'a> Clusters<'a> {
         self.list.items().into_iter().find(|cluster| cluster.field("name").is(name))
     }
 
-    /// Whether a cluster has no endpoint, so that whatever is sent to it is 503.
+    /// Whether a cluster has no endpoint, so that every call to it is answered 503.
     pub fn is_empty(cluster: &At<'_>) -> bool {
         let groups = cluster.down("load_assignment/endpoints").items();
         let statically = cluster.field("type").is("STATIC") || !cluster.field("type").exists();
@@ -116,7 +116,7 @@ fn injector<'a>(cluster: &At<'a>) -> (At<'a>, Option<At<'a>>) {
     (filters, found)
 }
 
-/// The name of the secret that a cluster puts on.
+/// The name of the secret that a cluster puts on its requests.
 fn credential<'a>(cluster: &At<'a>) -> Option<At<'a>> {
     injector(cluster).1.map(|injector| injector.down("credential/typed_config/credential/name"))
 }
@@ -211,7 +211,7 @@ fn check_tls(cluster: &At<'_>, findings: &mut Findings) {
     }
 }
 
-/// A certificate is worth as much as the question whose it is.
+/// A certificate proves nothing unless Envoy also checks whose it is.
 fn check_identity(validation: &At<'_>, findings: &mut Findings) {
     if !validation.exists() {
         return;
@@ -228,7 +228,8 @@ fn check_identity(validation: &At<'_>, findings: &mut Findings) {
     }
 }
 
-/// What an answer that is held takes, beside what a provider's cluster buffers.
+/// The listener's buffer must hold an answer that the filter holds back and, besides, what a provider's
+/// cluster buffers.
 pub(crate) fn check_buffers(
     gateway: &Gateway<'_>,
     settings: &Settings,

@@ -1,4 +1,5 @@
-//! How the filter is loaded: where it stands, what its VM is, what happens when it traps, and the singleton.
+//! How the filter is loaded: its place in the chain, what its VM is, what happens when it traps, and the
+//! singleton.
 
 use super::at::At;
 use super::finding::Findings;
@@ -6,7 +7,7 @@ use super::gateway::{Gateway, is_ours};
 use std::io::Read;
 use std::path::Path;
 
-/// What keeps shared data, as a type's name.
+/// The type's name of the service that keeps shared data.
 const SERVICE: &str = "extensions.wasm.v3.WasmService";
 
 /// One filter in its chain, and its plugin.
@@ -107,7 +108,7 @@ pub(crate) fn check_singleton<'a>(
     let Some(plugin) = gateways.iter().find_map(|gateway| gateway.plugin.as_ref()) else {
         return services.iter().map(|it| it.field("config")).find(is_ours);
     };
-    // Of several the one of this filter; a single one is meant to be.
+    // If there are several, the one with this filter's VM; if there is one, it is meant to be this filter's.
     let vm_id = plugin.down("vm_config/vm_id");
     let same_vm = |service: &&At<'a>| service.down("config/vm_config/vm_id").same_as(&vm_id);
     let service = services.iter().find(same_vm).or(services.first().filter(|_| services.len() == 1));
@@ -127,7 +128,8 @@ pub(crate) fn check_singleton<'a>(
     Some(service.field("config"))
 }
 
-/// The singleton against the filter: a VM is found by all of its `vm_config`.
+/// Compares the singleton with the filter: Envoy takes them for one VM only if their whole `vm_config` is the
+/// same.
 fn check_twin(twin: &At<'_>, plugin: &At<'_>, findings: &mut Findings) {
     let (own, other) = (twin.field("vm_config"), plugin.field("vm_config"));
     if !own.same_as(&other) {

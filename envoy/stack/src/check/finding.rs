@@ -53,7 +53,7 @@ impl Findings {
     fn add(&mut self, level: Level, place: &At<'_>, what: String, write: String) {
         let path = if place.path.is_empty() { "(the whole file)".to_owned() } else { place.path.clone() };
         let finding = Finding { level, path, what, write };
-        // Two listeners that have one filter's file in common have its mistakes in common, too.
+        // Two listeners that share a filter's file share its mistakes: each is told once.
         if !self.0.contains(&finding) {
             self.0.push(finding);
         }

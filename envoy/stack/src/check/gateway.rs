@@ -6,7 +6,7 @@ use super::finding::Findings;
 use serde_yaml_ng::Value;
 use std::collections::BTreeMap;
 
-/// Files of configuration that a bootstrap names, read: Envoy discovers them (ECDS).
+/// The files of configuration that a bootstrap names and Envoy discovers (ECDS), as they were read.
 pub(crate) struct Discovered(BTreeMap<String, Result<Value, String>>);
 
 /// One connection manager with the filter.
@@ -17,7 +17,7 @@ pub(crate) struct Gateway<'a> {
     pub manager: At<'a>,
     /// The filter's entry in `http_filters`.
     pub entry: At<'a>,
-    /// The `config` of the filter, unless it is discovered from where this cannot look.
+    /// The `config` of the filter, unless Envoy discovers it from a source that this check cannot read.
     pub plugin: Option<At<'a>>,
 }
 
@@ -38,7 +38,7 @@ impl Discovered {
         Self(files)
     }
 
-    /// What a file has of that name.
+    /// The resource of that name in a file.
     fn resource<'a>(&'a self, path: &str, name: &str) -> Result<At<'a>, String> {
         let file = match self.0.get(path) {
             Some(Ok(file)) => At::root(&format!("{path}: "), file),
@@ -109,7 +109,8 @@ fn file_of<'a>(entry: &At<'a>) -> At<'a> {
     if path.exists() { path } else { source.field("path") }
 }
 
-/// The `config` of the entry's wasm filter if it is ours; inside, none if it is discovered from where this cannot look.
+/// The `config` of the entry's wasm filter if that filter is ours. The inner value is none if Envoy discovers
+/// it from a source that this check cannot read.
 fn plugin_of<'a>(
     entry: &At<'a>,
     discovered: &'a Discovered,

@@ -7,7 +7,7 @@ use super::settings::Settings;
 
 /// Shorter silences than this are usual for models that think.
 const LONG_SILENCE_MS: u64 = 600_000;
-/// What a caller may send ahead of the filter over HTTP/2, in bytes: of one call, of one connection.
+/// What a caller may send ahead of the filter over HTTP/2, in bytes: for one call, and for one connection.
 const WINDOWS: [(&str, u64); 2] =
     [("initial_stream_window_size", 262_144), ("initial_connection_window_size", 1_048_576)];
 
@@ -43,7 +43,7 @@ pub(crate) fn check(gateway: &Gateway<'_>, settings: Option<&Settings>, findings
     }
 }
 
-/// Callers are strangers.
+/// Callers are strangers: nothing that they say of themselves may be trusted.
 fn check_trust(manager: &At<'_>, findings: &mut Findings) {
     let remote = manager.field("use_remote_address");
     if !remote.is_true() {

@@ -1,9 +1,10 @@
 //! `pax-stack check --envoy FILE`: what is missing or fatal in somebody's own Envoy configuration, as far as the file
 //! and the files that it names tell. Each check says where, what happens if it stays, and what to write.
 //!
-//! `gateway` finds the filter and all that belongs to it; then each family of checks has a file: `filter` (how it is
-//! loaded), `settings` (its own configuration), `manager` (the connection manager around it), `words` (what is logged),
-//! `routes`, `clusters`, `around` (admin interface, overload), `anywhere` (what is a danger wherever it stands).
+//! `gateway` finds the filter and all that belongs to it; then each family of checks has a file: `filter`
+//! (how it is loaded), `settings` (its own configuration), `manager` (the connection manager around it),
+//! `words` (what is logged), `routes`, `clusters`, `around` (admin interface, overload), `anywhere` (what is
+//! a danger anywhere in the file).
 
 mod anywhere;
 mod around;
@@ -30,7 +31,7 @@ use std::path::Path;
 /// Checks a bootstrap configuration of Envoy's, in YAML or JSON.
 ///
 /// # Errors
-/// [`StackError`] when the file cannot be read, or is neither.
+/// [`StackError`] if the file cannot be read, or is neither.
 pub fn check(file: &Path) -> Result<Vec<Finding>, StackError> {
     let value = read(file)?;
     let discovered = Discovered::read(&value);
@@ -70,7 +71,8 @@ fn check_bootstrap(bootstrap: &At<'_>, discovered: &Discovered, findings: &mut F
     }
 }
 
-/// What can be judged only by a configuration of the filter without mistakes: it names providers and clusters.
+/// The checks that need a configuration of the filter without mistakes, since it names providers and
+/// clusters.
 fn check_with(settings: &Settings, bootstrap: &At<'_>, gateways: &[Gateway<'_>], findings: &mut Findings) {
     let clusters = clusters::Clusters::of(bootstrap);
     routes::check_every_manager(bootstrap, settings, findings);

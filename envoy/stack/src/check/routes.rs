@@ -1,4 +1,4 @@
-//! Routes: a provider is reached with the filter's mark and by nothing else, and what has no mark goes nowhere.
+//! Routes: only a call with the filter's mark reaches a provider, and a call without a mark goes nowhere.
 
 use super::at::At;
 use super::clusters::Clusters;
@@ -8,11 +8,11 @@ use super::settings::Settings;
 
 /// The filter state that the filter marks a call with.
 const MARK: &str = "wasm.pax_provider";
-/// The mark of callers' own credits.
+/// The mark of calls that ask for the caller's own credits.
 const CREDITS: &str = "pax/credits";
 /// What the filter may write into a request body, in bytes.
 const INSERTED_BYTES: u64 = 1_024;
-/// What providers should not be told, and Envoy adds.
+/// Headers that Envoy adds, and that providers should not see.
 const REMOVED: [&str; 4] =
     ["x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address", "x-request-id"];
 
@@ -21,7 +21,7 @@ struct Route<'a> {
     at: At<'a>,
     /// The exact mark that it demands.
     mark: Option<&'a str>,
-    /// Whether it demands a mark in another way than by an exact text.
+    /// Whether it demands a mark in another way than as an exact text.
     vague: bool,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Route<'a> {
         self.at.down("route/cluster")
     }
 
-    /// Whether it takes whatever path and method come.
+    /// Whether it takes every path and every method.
     fn takes_all(&self) -> bool {
         let matched = self.at.field("match");
         let known = ["prefix", "filter_state", "filterState", "case_sensitive", "caseSensitive"];
@@ -280,7 +280,7 @@ fn check_body_limit(host: &At<'_>, routes: &[Route<'_>], settings: &Settings, fi
     }
 }
 
-/// Headers that are taken off or put on beside the filter.
+/// Headers that the configuration removes or adds beside the filter.
 fn check_headers(config: &At<'_>, host: &At<'_>, routes: &[Route<'_>], findings: &mut Findings) {
     let removed_here = host.field("request_headers_to_remove");
     let lists = [removed_here.clone(), config.field("request_headers_to_remove")];

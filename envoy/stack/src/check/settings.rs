@@ -5,7 +5,7 @@ use super::finding::Findings;
 use super::gateway::Gateway;
 use pax_gateway::call::config::{self, Config};
 
-/// The sum of open request bodies where `limits.open_bytes` is not stated, as the filter has it.
+/// The filter's limit for the sum of open request bodies if `limits.open_bytes` is not stated.
 const OPEN_BYTES: u64 = 768 * 1024 * 1024;
 
 /// A configuration without mistakes.
@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     pub config: Config,
     /// `limits.open_bytes`.
     pub open_bytes: u64,
-    /// Where it is.
+    /// Its path.
     pub path: String,
 }
 

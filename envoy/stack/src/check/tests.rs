@@ -93,7 +93,7 @@ fn minimal_yaml_has_no_error_and_one_warning() {
 
 #[test]
 fn each_mistake_in_how_the_filter_is_loaded_is_found() {
-    // The twin of an edited filter is another one by the names that its parts are given here.
+    // With these anchors an edit can give the filter's twin other parts than the filter's.
     let base = minimal().replace("vm_config:\n", "vm_config: &vm_config\n");
     let base = base.replace(" configuration:\n", " configuration: &configuration\n");
     judge("filter", &base, &[KNOWN]);
@@ -195,7 +195,7 @@ fn what_is_rendered_here_has_no_error() {
         std::fs::write(&place.filter, rendered.filter).unwrap();
         let told = told(&folder, &rendered.envoy);
         assert!(!told.iter().any(|line| line.starts_with("error")), "{told:#?}");
-        // Those without a key are said to have none.
+        // Providers without a platform key are said to have none.
         let keyless = told.iter().filter(|line| line.contains("no platform key is put on")).count();
         assert_eq!(keyless > 0, upstream != Upstream::Providers, "{told:#?}");
     }

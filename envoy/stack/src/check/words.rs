@@ -1,4 +1,4 @@
-//! What is written down of a call: one line for each, and none with a secret.
+//! What is logged of a call: one line for each call, and no secret.
 
 use super::at::At;
 use super::finding::Findings;

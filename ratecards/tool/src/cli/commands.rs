@@ -47,7 +47,7 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, Failed> {
 fn print(text: &str) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `pax-ratecard diff v2 v3 | head`: whoever read has what they wanted.
+        // `pax-ratecard diff v2 v3 | head`: the reader that closed the pipe has what it wanted.
         Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(Failed::at("printing", why)),
         _ => Ok(()),
     }
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<String, Failed> {
     fs::read_to_string(path).map_err(|why| Failed::at(path.display(), why))
 }
 
-/// The gateway's providers, where the folder lies in a checkout.
+/// The gateway's providers, if the folder lies in a checkout.
 fn providers_beside(folder: &Folder) -> Option<PathBuf> {
     let path = fs::canonicalize(&folder.path).ok()?;
     Some(path.parent()?.join("envoy/providers.json")).filter(|path| path.exists())

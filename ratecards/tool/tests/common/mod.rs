@@ -56,28 +56,28 @@ impl Temp {
         (output.status.success(), said)
     }
 
-    /// Runs it where it must say yes.
+    /// Runs it; it must say yes.
     pub fn ok(&self, args: &[&str]) -> String {
         let (ok, said) = self.run(args);
         assert!(ok, "{args:?}: {said}");
         said
     }
 
-    /// Runs it where it must say no.
+    /// Runs it; it must say no.
     pub fn fails(&self, args: &[&str]) -> String {
         let (ok, said) = self.run(args);
         assert!(!ok, "{args:?}: {said}");
         said
     }
 
-    /// Runs it at another time, where it must say yes.
+    /// Runs it at another time; it must say yes.
     pub fn ok_at(&self, args: &[&str], now: &[&str]) -> String {
         let (ok, said) = self.run_at(args, now);
         assert!(ok, "{args:?}: {said}");
         said
     }
 
-    /// Runs it at another time, where it must say no.
+    /// Runs it at another time; it must say no.
     pub fn fails_at(&self, args: &[&str], now: &[&str]) -> String {
         let (ok, said) = self.run_at(args, now);
         assert!(!ok, "{args:?}: {said}");
