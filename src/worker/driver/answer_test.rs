@@ -27,8 +27,10 @@ fn whole() -> String {
     format!(r#"{{"id":"r1","choices":[{{"message":{{"content":"Hi"}}}}],{USAGE}}}"#)
 }
 
+type Headers = Vec<(String, Vec<u8>)>;
+
 /// The part of an answer that has reached the caller.
-fn passed(native: &Native, call: u32) -> (Option<Vec<(String, Vec<u8>)>>, Vec<u8>) {
+fn passed(native: &Native, call: u32) -> (Option<Headers>, Vec<u8>) {
     native.state.stream(call, |stream| (stream.passed_head.clone(), stream.passed.clone())).unwrap()
 }
 

@@ -300,11 +300,10 @@ fn what_an_account_has_spent_elsewhere_counts_once_the_ledger_says_so() {
     native.tick_after(4_990);
     let (question, _) = asks_about_accounts(&mut native).expect("five seconds are over");
     let ended = native.ledger.borrow_mut().answer(&question.path, &question.body);
-    let spent = String::from_utf8(ended.body).unwrap();
-    let at = spent.find(r#""spent_pax":""#).unwrap() + 13;
-    let rest = &spent[at..][spent[at..].find('"').unwrap()..];
-    let spent = [&spent[..at], "10", rest].concat().replace(r#""account_seq":1"#, r#""account_seq":7"#);
-    native.answer(&question, Ended::with(200, spent));
+    let mut reply: serde_json::Value = serde_json::from_slice(&ended.body).unwrap();
+    reply["standings"][0]["spent_pax"] = "10".into();
+    reply["standings"][0]["account_seq"] = 7.into();
+    native.answer(&question, Ended::with(200, reply.to_string()));
     let call = chat(&native, "tok-free", &hello());
     assert_eq!(refusal(&native, call), "429 daily_cap_exceeded");
     assert!(native.records().is_empty());
