@@ -242,7 +242,7 @@ impl World {
         self.later(1, site, vm, What::SmallCall { token: token.to_owned() });
         let until = self.time.get() + SMALL_CALL_MS;
         self.run_until(until, || self.ended.get().is_some());
-        self.run_until(self.time.get() + WAIT_MS, || false);
+        self.run_until(self.time.get() + WAIT_MS, || self.outbox_is_empty(envoy));
         let Some((replied, forwarded)) = self.ended.take() else {
             return self.fail(&format!("envoy {envoy}: a small call of {account} never ended"));
         };

@@ -318,6 +318,8 @@ pub fn run_all(first: u64, count: u64, fault: Fault) -> Result<Tally, Box<Failur
 /// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, and each
 /// second one of the dead is settled.
 const CALM_MS: u64 = 40_000;
+/// How long after the last call all metrics are set and all timers are slow.
+const REST_MS: u64 = 5_000;
 /// Until a number that was given out in the outbox, and lost with its VM, is passed over.
 const GAP_MS: u64 = 70_000;
 /// One is passed over after the other.
@@ -353,6 +355,7 @@ fn play(world: &World) -> Tally {
             }
         }
     }
+    run_until(world.time.get() + REST_MS);
     if holds() {
         world.check_at_rest();
         world.check_idle();
