@@ -19,7 +19,7 @@
 //! let raw = br#"{"prompt_tokens": 1000, "completion_tokens": 200}"#;
 //! let read = Rules::OpenAi2.read(raw, Mode::Chat).ok_or("no usage")?;
 //! let cost = model.price(&read.usage, None).ok_or("out of range")?;
-//! assert_eq!(cost.to_string(), "EXAMPLE");
+//! assert_eq!(cost.to_string(), "0.000023622048");
 //! # Ok::<(), String>(())
 //! ```
 
