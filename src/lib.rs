@@ -6,20 +6,20 @@
 //! [`call`] one call, as a value · [`told`] what the operator is told · [`worker`] the driver behind the port, and a
 //! worker's chores · `wasm` the proxy-wasm side of the port
 //!
-//! What a call costs under the card in force, exactly:
+//! What a call costs under the first card that was published, exactly:
 //!
 //! ```
-//! use pax_gateway::base::clock::Moment;
 //! use pax_gateway::dialect::usage::{Mode, Rules};
 //! use pax_gateway::price::bundle::Bundle;
+//! use pax_gateway::price::rates::ServedTier;
 //!
 //! let bundle = Bundle::embedded().map_err(|mistakes| mistakes.to_string())?;
-//! let card = bundle.in_force(Moment::from_ms(1_800_000_000_000)).ok_or("no card is in force")?;
+//! let card = bundle.cards().first().ok_or("the bundle is empty")?;
 //! let model = &card.models["accounts/fireworks/models/gpt-oss-120b"];
 //! let raw = br#"{"prompt_tokens": 1000, "completion_tokens": 200}"#;
-//! let read = Rules::OpenAi2.read(raw, Mode::Chat).ok_or("no usage")?;
-//! let cost = model.price(&read.usage, None).ok_or("out of range")?;
-//! assert_eq!(cost.to_string(), "0.000023622048");
+//! let read = Rules::OpenAi2.read(raw, Mode::Chat).ok_or("it has no counts")?;
+//! let charged = model.charge(&read.usage, read.writes_cost, ServedTier::Standard, &mut |_line| {});
+//! assert_eq!(charged.ok_or("it is out of range")?.cost.to_string(), "0.000073490813");
 //! # Ok::<(), String>(())
 //! ```
 

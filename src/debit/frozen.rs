@@ -167,7 +167,8 @@ held! {
 }
 
 with_table_of_fields! {
-    /// A debit of either version, its fields in the canonical order.
+    /// A debit of either version, its fields in the canonical order. The number before a field is the first version that
+    /// has it.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct Debit {
