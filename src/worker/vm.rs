@@ -15,7 +15,7 @@ use crate::call::story::Story;
 use crate::memory::active::Active;
 use crate::memory::gate::{self, Orphan};
 use crate::memory::in_flight::{BEAT_MS, Dead, Lane, Watch};
-use crate::memory::outbox::Writer;
+use crate::memory::outbox::{LEASE_MS, Writer};
 use crate::price::bundle::Bundle;
 use crate::told::meter::Meter;
 use crate::told::metrics::{Metric, Value};
@@ -45,6 +45,9 @@ pub struct Vm {
     bundle: Option<Rc<Bundle>>,
     /// Whether any of its roots ever had a stream: the main thread's VM never has one.
     serves: bool,
+    /// How far the outbox was emptied when this VM last looked, and since when there is no progress. A new
+    /// configuration does not begin this wait anew.
+    stuck: Option<(u64, Tick)>,
     /// The request bodies of all its streams, under old and new configurations.
     bodies: OpenBodies,
     /// Envoy numbers its metrics for each VM.
@@ -209,6 +212,23 @@ impl Vm {
     /// Whether this VM serves calls, and so sends debits.
     pub fn serves(&self) -> bool {
         self.serves
+    }
+
+    /// Nothing waits in the outbox.
+    pub fn outbox_is_empty(&mut self) {
+        self.stuck = None;
+    }
+
+    /// Whether nobody has emptied the outbox further for as long as a sender's lease holds. `passed`: how far it has been
+    /// emptied by now.
+    pub fn finds_outbox_stuck(&mut self, passed: u64, now: Tick) -> bool {
+        match self.stuck {
+            Some((stuck_at, since)) if stuck_at == passed => now.since_ms(since) >= LEASE_MS,
+            _ => {
+                self.stuck = Some((passed, now));
+                false
+            }
+        }
     }
 
     /// A stream begins. Gives the cards of new calls.

@@ -112,7 +112,6 @@ impl Root {
     #[must_use]
     pub fn begin_stream(&self, context: u32) -> Option<Handle> {
         let worker = Rc::clone(&self.configured.as_ref()?.worker);
-        worker.serves.set(true);
         if let Some(bundle) = self.vm.with(Vm::begin_stream).flatten() {
             worker.use_cards(&bundle);
         }
@@ -124,8 +123,6 @@ impl Configured {
     fn new(host: &impl Host, gateway: Gateway, id: u64, vm: &SharedVm) -> Self {
         let Gateway { config, bundle } = gateway;
         let worker = Worker::new(config, vm.clone());
-        // A stream of the configuration before this one may still end: then this root sends its debit.
-        worker.serves.set(vm.with(|vm| vm.serves()).unwrap_or(false));
         let mut configured = Self {
             worker: Rc::new(worker),
             sending: Sending::new(id),
@@ -175,9 +172,8 @@ impl Configured {
     /// does.
     fn set_pace(&self, host: &impl Host) {
         let worker = &self.worker;
-        let quick = (worker.serves.get() && self.sending.waiting() > 0)
-            || self.starts()
-            || worker.watching.is_refusing();
+        let quick =
+            (worker.serves() && self.sending.waiting() > 0) || self.starts() || worker.watching.is_refusing();
         if worker.ticks_quickly.get() && !quick {
             self.sending.rest(host);
         }

@@ -1,15 +1,15 @@
 //! A root sends the outbox's debits to the ledger, a batch at a time, and takes in the ledger's replies.
 
-use crate::base::clock::Tick;
 use crate::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies};
 use crate::memory::gate;
-use crate::memory::outbox::{self, Contents, Sender};
+use crate::memory::outbox::{Contents, Sender};
 use crate::told::ledger_trouble::{Trouble, Way};
 use crate::told::metrics::{DEBIT_RESULTS, Metric, Value};
 use crate::told::rarely::Rarely;
 use crate::worker::chores::callouts::Ended;
 use crate::worker::host::{Host, Level};
 use crate::worker::root_share::Worker;
+use crate::worker::vm::Vm;
 
 /// One root's part in emptying the outbox.
 #[derive(Debug)]
@@ -19,9 +19,6 @@ pub struct Sending {
     under_way: Option<u32>,
     /// What was in the outbox when this root last looked.
     contents: Contents,
-    /// How far the outbox has been emptied, and since when there is no progress, if other roots should have
-    /// sent what waits.
-    stuck: Option<(u64, Tick)>,
     tells_of_unsupported: Rarely,
 }
 
@@ -33,7 +30,6 @@ impl Sending {
             sender: Sender::new(id),
             under_way: None,
             contents: Contents::default(),
-            stuck: None,
             tells_of_unsupported: Rarely::new(),
         }
     }
@@ -53,24 +49,16 @@ impl Sending {
         worker.vm.tell(host, Metric::OutboxWaiting, [], self.contents.all());
         worker.vm.tell(host, Metric::Unsupported, [], self.contents.aside);
         if self.contents.all() == 0 {
-            self.stuck = None;
+            let _ = worker.vm.with(Vm::outbox_is_empty);
             return false;
         }
-        if worker.serves.get() {
+        if worker.serves() {
             return true;
         }
         // Workers that serve calls send the debits, on their own threads. If none of them is left, and the last
         // one's lease is over, any root sends.
-        let now = host.tick();
-        match self.stuck {
-            Some((stuck_at, since)) if stuck_at == self.contents.passed => {
-                now.since_ms(since) >= outbox::LEASE_MS
-            }
-            _ => {
-                self.stuck = Some((self.contents.passed, now));
-                false
-            }
-        }
+        let (passed, now) = (self.contents.passed, host.tick());
+        worker.vm.with(|vm| vm.finds_outbox_stuck(passed, now)).unwrap_or(false)
     }
 
     /// How many debits waited to be sent when the outbox was last looked into. Debits that were put aside do
