@@ -25,7 +25,7 @@
 //! 3. A lane is taken over only if its owner has not said for [`DEAD_MS`] that it lives.
 //! 4. A VM that serves nobody sends debits only if the outbox stood still for [`LEASE_MS`].
 //! 5. Once all has been well for 20 s, no debit waits for longer than 5 s, which is half of the time for which a lease holds;
-//!    where no VM serves anybody, for as long as a lease more.
+//!    where no VM serves anybody, for as long as two leases more.
 //! 6. No token and no key is in a line of a log, in an answer of the filter's or in a question to the ledger.
 //!
 //! After every step:
