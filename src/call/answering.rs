@@ -173,13 +173,13 @@ impl Answering {
     /// the head that waits for the settlement.
     #[must_use]
     pub fn ended(self, now: Now, story: &mut Story) -> (Option<Settling>, Vec<Effect>) {
-        let (is_held, cap) = (self.is_held(), self.in_flight.cap);
-        let mut head = self.in_flight.answer_head();
+        let cap = self.in_flight.cap;
+        let held = self.is_held().then(|| self.in_flight.answer_head());
         let (settlement, cost) = self.settled(now, Ending::Complete, story);
-        match cost {
-            _ if !is_held => (None, vec![settlement]),
-            None => (None, vec![settlement, Effect::AnswerHead(head)]),
-            Some(cost) => {
+        match (held, cost) {
+            (None, _) => (None, vec![settlement]),
+            (Some(head), None) => (None, vec![settlement, Effect::AnswerHead(head)]),
+            (Some(mut head), Some(cost)) => {
                 head.add.push(("x-matrix-cost-pax", cost.text()));
                 (Some(Settling { head, cap }), vec![settlement])
             }

@@ -1,12 +1,13 @@
 //! What a call owes in shared data, and in which order it is written, so that a VM may die between any two writes:
-//! its in-flight record ([`crate::memory::in_flight`]), its reservation ([`crate::memory::cap`]), its debit ([`crate::memory::outbox`]).
+//! its in-flight record ([`crate::memory::in_flight`]), its reservation ([`crate::memory::cap`]), its debit
+//! ([`crate::memory::outbox`]).
 //!
 //! | | first | then | last |
 //! | --- | --- | --- | --- |
 //! | [`open`] | record | reservation | the call goes on |
 //! | [`settle`] | debit | reservation becomes spending | record |
 //! | [`release`] | reservation | record | |
-//! | [`acknowledged`] | spending becomes what the ledger says | the outbox's cell | |
+//! | [`acknowledged`] | spending becomes what the ledger says | the outbox's slot | |
 //!
 //! If the reservation of a dead VM's record is gone, the call never went on, or its debit was acknowledged:
 //! the VM that finds the record ([`orphan`]) charges nothing. If the reservation is there, the call may have
@@ -21,7 +22,7 @@ use crate::base::pax::Pax;
 use crate::base::stopwatch::Lasted;
 use crate::base::wire::{DebitOutcome, DebitReply, Standing};
 use crate::debit::admission::{Admission, Answered};
-use crate::debit::debiting::debit_of as settle_debit;
+use crate::debit::debiting::debit_of;
 use crate::debit::frozen::{BadDebit, Debit, Ending};
 use crate::memory::cap::{self, Acknowledged, Claim, Reserved};
 use crate::memory::cap_bytes::Daily;
@@ -222,7 +223,7 @@ pub fn orphan(
     // so the debit has the time of its admission.
     let answered =
         Answered { ending: Ending::Orphaned, ..Answered::without_head(&admission, Lasted::default()) };
-    let Some(debit) = settle_debit(&admission, answered, admission.admitted_at) else {
+    let Some(debit) = debit_of(&admission, answered, admission.admitted_at) else {
         return Orphan::Nothing;
     };
     let canonical = debit.to_canonical();

@@ -83,7 +83,7 @@ fn debit(admission: &Admission) -> (Vec<u8>, Pax) {
         ending: Ending::Complete,
         ..Answered::without_head(admission, Lasted::default())
     };
-    let debit = settle_debit(admission, answered, admitted_at().plus_ms(5)).unwrap();
+    let debit = debit_of(admission, answered, admitted_at().plus_ms(5)).unwrap();
     (debit.to_canonical(), debit.cost_pax)
 }
 
