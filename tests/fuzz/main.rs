@@ -73,7 +73,7 @@ impl Pieces {
         let mut cuts = vec![bytes.chunks(1).collect()];
         let seed =
             bytes.iter().fold(7, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         for _ in 0..3 {
             let mut places = vec![0, bytes.len()];
             places.extend((0..=random.below(4)).map(|_| random.below(bytes.len() + 1)));
@@ -162,7 +162,7 @@ fn shrink(kind: Kind, mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// Makes cases until the time is over or one fails; false where one did.
 fn fuzz(seconds: u64, seed: u64, corpus: &[(PathBuf, Kind, Vec<u8>)]) -> bool {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let begun = Instant::now();
     let (mut executions, mut told) = ([0u64; KINDS.len()], 0);
     while begun.elapsed() < Duration::from_secs(seconds) {

@@ -1,14 +1,16 @@
-//! Random numbers from a seed (SplitMix64), the same on every machine.
+//! Random numbers from a seed, the same on every machine.
 
-pub struct Random(pub u64);
+use pax_gateway::worker::fake::SplitMix64;
+
+pub struct Random(SplitMix64);
 
 impl Random {
+    pub const fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
+    }
+
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.number()
     }
 
     /// Below `limit`, which is not 0.

@@ -17,6 +17,7 @@ mod metrics;
 mod native;
 mod proxy;
 mod shared;
+mod split_mix;
 mod streams;
 
 pub use ledger::Ledger;
@@ -24,4 +25,5 @@ pub use metrics::Metrics;
 pub use native::{Around, Native, Question};
 pub use proxy::{Call, Outside, Proxy, State};
 pub use shared::Map;
+pub use split_mix::SplitMix64;
 pub use streams::{Ended, Reply, Stream, Upstream};

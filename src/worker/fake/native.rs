@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::{Ended, Ledger, Map, Outside, Proxy, State};
+use super::{Ended, Ledger, Map, Outside, Proxy, SplitMix64, State};
 use crate::base::clock::Now;
 use crate::call::config::Gateway;
 use crate::memory::shared::{SharedData, Version};
@@ -41,8 +41,7 @@ pub struct Around {
     pub refuses: Cell<Option<HostStatus>>,
     /// The questions that are under way, oldest first.
     pub questions: RefCell<Vec<Question>>,
-    /// The state of the random generator.
-    random: Cell<u64>,
+    random: SplitMix64,
     /// The root whose callback runs.
     root: Cell<usize>,
 }
@@ -66,14 +65,10 @@ impl Outside for Around {
         self.clock.get()
     }
 
-    /// SplitMix64: the same on every run, and other bytes each time.
+    /// The same bytes on every run, and other bytes each time.
     fn fill_random(&self, bytes: &mut [u8]) -> bool {
         for chunk in bytes.chunks_mut(8) {
-            let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-            self.random.set(state);
-            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            chunk.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.random.number().to_le_bytes()[..chunk.len()]);
         }
         self.has_random.get()
     }
@@ -121,7 +116,7 @@ impl Native {
             has_random: Cell::new(true),
             refuses: Cell::new(None),
             questions: RefCell::default(),
-            random: Cell::new(seed),
+            random: SplitMix64::new(seed),
             root: Cell::new(0),
         };
         Self { around, state: State::default(), ledger, vm: SharedVm::default(), roots: Vec::new() }
@@ -148,7 +143,7 @@ impl Native {
             shared,
             clock,
             Rc::clone(&self.ledger),
-            self.around.random.get().wrapping_mul(31).wrapping_add(1),
+            self.around.random.state().wrapping_mul(31).wrapping_add(1),
         )
     }
 

@@ -1,21 +1,17 @@
 //! Chance, all of it from one seed.
 
-use std::cell::Cell;
+use pax_gateway::worker::fake::SplitMix64;
 
-/// `SplitMix64`: small, good enough, and the same everywhere.
-pub(crate) struct Random(Cell<u64>);
+/// A run's chance.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Cell::new(seed))
+        Self(SplitMix64::new(seed))
     }
 
     pub(crate) fn next(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     /// A number below `end`, which is not 0.
