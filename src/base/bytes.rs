@@ -51,9 +51,13 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_le_bytes).map(Pax::from_picopax)
     }
 
-    pub(crate) fn text(&mut self) -> Option<String> {
+    pub(crate) fn str(&mut self) -> Option<&'a str> {
         let length = self.u16()?;
-        str::from_utf8(self.take(usize::from(length))?).ok().map(str::to_owned)
+        str::from_utf8(self.take(usize::from(length))?).ok()
+    }
+
+    pub(crate) fn text(&mut self) -> Option<String> {
+        self.str().map(str::to_owned)
     }
 
     /// A value that may be missing: a byte 0 if it is, else a byte 1 and then the value.

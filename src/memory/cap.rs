@@ -40,20 +40,6 @@ pub struct Claim<'a> {
     pub tag: Tag,
 }
 
-/// A claim as it was read from shared data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OwnedClaim {
-    pub(crate) account: String,
-    pub(crate) utc_day: UtcDay,
-    pub(crate) tag: Tag,
-}
-
-impl OwnedClaim {
-    pub(crate) fn as_claim(&self) -> Claim<'_> {
-        Claim { account: &self.account, utc_day: self.utc_day, tag: self.tag }
-    }
-}
-
 /// What came of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {

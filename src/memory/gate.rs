@@ -1,18 +1,17 @@
 //! What a call owes in shared data, and in which order it is written, so that a VM may die between any two writes:
-//! its in-flight record ([`crate::memory::in_flight`]), its reservation ([`crate::memory::cap`]), its debit
-//! ([`crate::memory::outbox`]).
+//! its cell ([`crate::memory::lanes`]), with its in-flight record or its debit, and its reservation
+//! ([`crate::memory::cap`]).
 //!
 //! | | first | then | last |
 //! | --- | --- | --- | --- |
 //! | [`open`] | record | reservation | the call goes on |
-//! | [`settle`] | debit | reservation becomes spending | record |
-//! | [`release`] | reservation | record | |
-//! | [`acknowledged`] | spending becomes what the ledger says | the outbox's slot | |
+//! | [`settle`] | the debit overwrites the record | reservation becomes spending | the debit is sent |
+//! | [`release`] | reservation | the cell is emptied | |
+//! | [`acknowledged`] | spending becomes what the ledger says | the cell is emptied | |
 //!
-//! If the reservation of a dead VM's record is gone, the call never went on, or its debit was acknowledged:
-//! the VM that finds the record ([`orphan`]) charges nothing. If the reservation is there, the call may have
-//! been answered: it is charged by estimate. If a debit was put into the outbox twice, both copies have one
-//! exchange id and become one entry.
+//! If the reservation of a dead VM's record is gone, the call never went on: the VM that finds the record
+//! ([`take_over`]) charges nothing. If the reservation is there, the call may have been answered: it is charged by
+//! estimate. If two VMs send a debit, both send the same bytes, which become one entry.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,10 +25,10 @@ use crate::debit::debiting::debit_of;
 use crate::debit::frozen::{BadDebit, Debit, Ending};
 use crate::memory::cap::{self, Acknowledged, Claim, Reserved};
 use crate::memory::cap_bytes::Daily;
-use crate::memory::in_flight::{self, Lane, RecordCell};
-use crate::memory::kept::{self, Kept};
-use crate::memory::outbox::{self, Waiting, Writer};
-use crate::memory::record;
+use crate::memory::lanes::debit_cell::DebitBytes;
+use crate::memory::lanes::lane::{Lane, RecordCell, clear_lost};
+use crate::memory::lanes::outbox::{Outbox, Waiting};
+use crate::memory::lanes::{old_ring, record};
 use crate::memory::shared::SharedData;
 use crate::price::bundle::Bundle;
 
@@ -73,7 +72,7 @@ pub enum NotOpened {
     Busy,
 }
 
-/// Keeps a call's in-flight record and makes its reservation.
+/// Keeps a call's in-flight record and makes its reservation. `clock` says how late it is afterwards.
 ///
 /// # Errors
 /// [`NotOpened`]; then neither of them is left.
@@ -82,14 +81,10 @@ pub fn open(
     lane: &mut Lane,
     admission: &Rc<Admission>,
     limit: Option<Pax>,
-    now: Tick,
+    (now, clock): (Tick, impl Fn() -> Tick),
 ) -> Result<Owed, NotOpened> {
-    let mut cell = lane.put(shared, &record::write(admission), now).ok_or(NotOpened::Busy)?;
-    let reserved = match (claim(admission), admission.reservation, limit) {
-        (Some(claim), Some(amount), Some(limit)) => cap::reserve(shared, &claim, amount, limit, now),
-        _ => Reserved::Done,
-    };
-    let refused = match reserved {
+    let mut cell = lane.put_record(shared, &record::write(admission), now).ok_or(NotOpened::Busy)?;
+    let refused = match reserve(shared, lane, admission, limit, (now, clock)) {
         Reserved::Done => {
             lane.reserves(&mut cell, admission.reservation.unwrap_or_default());
             return Ok(Owed { admission: Rc::clone(admission), cell });
@@ -98,81 +93,82 @@ pub fn open(
         Reserved::Unknown => NotOpened::Unknown,
         Reserved::Busy => NotOpened::Busy,
     };
-    clear(shared, lane, cell, admission);
+    clear(shared, Some(lane), cell, admission);
     Err(refused)
 }
 
-/// Puts a call's debit into the outbox, puts its cost in the place of its reservation, and takes its record
-/// out. If the outbox is full, the debit is kept in the record's place until [`settle_kept`] puts it into the
-/// outbox. Gives the account's day after that.
-///
-/// # Errors
-/// [`outbox::Full`], if the outbox is full and this VM has lost its lane: the worker that swept the lane
-/// charges the call by estimate.
+/// Makes a call's reservation, if it needs one.
+fn reserve(
+    shared: &impl SharedData,
+    lane: &mut Lane,
+    admission: &Admission,
+    limit: Option<Pax>,
+    (now, clock): (Tick, impl Fn() -> Tick),
+) -> Reserved {
+    let (Some(claim), Some(amount), Some(limit)) = (claim(admission), admission.reservation, limit) else {
+        return Reserved::Done;
+    };
+    let reserved = cap::reserve(shared, &claim, amount, limit, now);
+    // If this thread was stopped before the reservation, a sweeping worker has found the record without one, has charged
+    // nothing and emptied the cell. Then nothing would tell of the call if this VM died, too.
+    if reserved == Reserved::Done && !lane.is_held(shared, clock()) {
+        cap::release(shared, &claim);
+        return Reserved::Busy;
+    }
+    reserved
+}
+
+/// Overwrites a call's record with its debit, puts its cost in the place of its reservation, and lets the debit be
+/// sent. If this VM has lost the record's lane, the debit gets another cell as soon as there is one, and waits in this
+/// VM's memory until then; the worker that swept the lane has charged the call by estimate meanwhile. `lane` is none if
+/// this VM has none now. Gives the account's day after that.
 pub fn settle(
     shared: &impl SharedData,
-    lane: &mut Lane,
-    outbox: (&Writer, Tick, impl Fn() -> Tick),
+    mut lane: Option<&mut Lane>,
+    outbox: &mut Outbox,
     owed: Owed,
-    (canonical, cost): (&[u8], Pax),
-) -> Result<Option<Daily>, outbox::Full> {
-    let Owed { admission, cell } = owed;
+    (canonical, cost, now): (&[u8], Pax, Tick),
+) -> Option<Daily> {
+    let Owed { admission, cell: record } = owed;
     let claim = claim(&admission);
-    match charge(shared, outbox, claim.as_ref(), (canonical, cost)) {
-        Ok(daily) => {
-            clear(shared, lane, cell, &admission);
-            Ok(daily)
-        }
-        Err(outbox::Full) if lane.keep(shared, cell, &kept::write(claim.as_ref(), cost, canonical)) => {
-            Ok(claim.and_then(|claim| cap::settle(shared, &claim, cost)))
-        }
-        Err(outbox::Full) => Err(outbox::Full),
+    let debit = DebitBytes::new(claim.as_ref(), cost, canonical);
+    let mut cell = lane.as_mut().and_then(|lane| lane.settle(shared, record, debit.bytes(), now));
+    if cell.is_none() {
+        cell = lane.as_mut().and_then(|lane| lane.put_debit(shared, debit.bytes(), now));
+        clear(shared, lane, record, &admission);
     }
+    let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
+    outbox.put(debit, cell);
+    daily
 }
 
-/// Puts a debit into the outbox, then its cost in the place of its call's reservation. Gives the account's
-/// day after that. Doing both again, after a death between the two or after both, changes nothing.
-fn charge(
-    shared: &impl SharedData,
-    (outbox, now, clock): (&Writer, Tick, impl Fn() -> Tick),
-    claim: Option<&Claim<'_>>,
-    (canonical, cost): (&[u8], Pax),
-) -> Result<Option<Daily>, outbox::Full> {
-    outbox.put(shared, claim, canonical, now, clock)?;
-    Ok(claim.and_then(|claim| cap::settle(shared, claim, cost)))
-}
-
-/// Puts this VM's kept debits into the outbox, as many as there is room for now. Gives how many still wait.
-pub fn settle_kept(
+/// Takes a debit of another VM into a cell of this one's, puts its cost in the place of its call's reservation, if that
+/// is still there, and lets it be sent. False if no cell is empty. Doing this again, after a death in between, changes
+/// nothing.
+pub fn adopt(
     shared: &impl SharedData,
     lane: &mut Lane,
-    (outbox, clock): (&Writer, impl Fn() -> Tick),
-) -> usize {
-    lane.settle_kept(shared, |record| {
-        let kept = kept::read(record);
-        kept.is_none_or(|kept| charge_kept(shared, (outbox, clock(), &clock), &kept))
-    })
-}
-
-/// Puts a kept debit into the outbox; false if the outbox is still full. Its cost took the place of its
-/// reservation when the debit was kept, unless the VM died just before that: so this step is done again.
-fn charge_kept(
-    shared: &impl SharedData,
-    outbox: (&Writer, Tick, impl Fn() -> Tick),
-    kept: &Kept<'_>,
+    outbox: &mut Outbox,
+    debit: DebitBytes,
+    now: Tick,
 ) -> bool {
-    charge(shared, outbox, kept.claim().as_ref(), (kept.canonical, kept.cost)).is_ok()
+    let Some(cell) = lane.put_debit(shared, debit.bytes(), now) else { return false };
+    if let Some(claim) = debit.claim() {
+        cap::settle(shared, &claim, debit.cost());
+    }
+    outbox.put(debit, Some(cell));
+    true
 }
 
 /// Takes a call's record out, even if this VM has lost the lane that it is in.
-fn clear(shared: &impl SharedData, lane: &mut Lane, cell: RecordCell, admission: &Admission) {
-    if !lane.clear(shared, cell) {
-        in_flight::clear_lost(shared, cell, &record::write(admission));
+fn clear(shared: &impl SharedData, lane: Option<&mut Lane>, cell: RecordCell, admission: &Admission) {
+    if !lane.is_some_and(|lane| lane.clear_record(shared, cell)) {
+        clear_lost(shared, cell, &record::write(admission));
     }
 }
 
 /// Gives a call's reservation back, and takes its record out: nothing is owed for it.
-pub fn release(shared: &impl SharedData, lane: &mut Lane, owed: Owed) {
+pub fn release(shared: &impl SharedData, lane: Option<&mut Lane>, owed: Owed) {
     let Owed { admission, cell } = owed;
     if let Some(claim) = claim(&admission) {
         cap::release(shared, &claim);
@@ -180,56 +176,60 @@ pub fn release(shared: &impl SharedData, lane: &mut Lane, owed: Owed) {
     clear(shared, lane, cell, &admission);
 }
 
-/// What became of a dead VM's record.
+/// What became of what a dead VM's cell holds.
 #[derive(Debug)]
-pub enum Orphan {
-    /// It is charged by estimate: this debit is in the outbox.
+pub enum TakenOver {
+    /// It was a call's record: the call is charged by this debit, which is an estimate.
     Charged(Box<Debit>),
-    /// Its VM had settled it, and found no room in the outbox: that debit is in the outbox now.
-    Kept,
-    /// Nothing is owed.
+    /// It was a debit: this VM sends it.
+    Debit,
+    /// It was a record of a call for which nothing is owed.
     Nothing,
-    /// Not now: the outbox is full, or this VM does not know the record's card yet. A later pass or another
-    /// VM settles it.
+    /// Not now: no cell is empty, or this VM does not know the record's card yet. A later pass or another VM takes it
+    /// over.
     Later,
     /// It cannot be read: the operator is told, and it is given up.
     Unreadable(BadDebit),
 }
 
-/// Settles a dead VM's record by estimate, once: a VM that does it again puts in the same bytes.
-pub fn orphan(
+/// Takes over what a dead VM's cell holds, once: a VM that does it again makes the same bytes.
+pub fn take_over(
     shared: &impl SharedData,
     bundle: &Bundle,
-    outbox: (&Writer, Tick, impl Fn() -> Tick),
-    record: &[u8],
-) -> Orphan {
-    if let Some(kept) = kept::read(record) {
-        return if charge_kept(shared, outbox, &kept) { Orphan::Kept } else { Orphan::Later };
-    }
-    let admission = match record::read(bundle, record) {
+    (lane, outbox): (&mut Lane, &mut Outbox),
+    held: Vec<u8>,
+    now: Tick,
+) -> TakenOver {
+    let record = match DebitBytes::read(held) {
+        Ok(debit) => {
+            let adopted = adopt(shared, lane, outbox, debit, now);
+            return if adopted { TakenOver::Debit } else { TakenOver::Later };
+        }
+        Err(record) => record,
+    };
+    let admission = match record::read(bundle, &record) {
         Ok(Some(admission)) => admission,
-        Ok(None) => return Orphan::Later,
-        Err(problem) => return Orphan::Unreadable(problem),
+        Ok(None) => return TakenOver::Later,
+        Err(problem) => return TakenOver::Unreadable(problem),
     };
     let claim = claim(&admission);
-    // The VM may have died just after it put the call's true debit into the outbox: then nothing is left to charge. The
-    // outbox is looked at first: an acknowledgement takes the reservation away before it takes the debit out, so a debit
-    // that is gone from the outbox has no reservation left either.
-    let settled = outbox::holds(shared, &admission.exchange_id);
+    // A VM of the module before this one put the call's true debit into the old ring, and may have died just after that.
+    // The ring is looked at first: a debit that is gone from there has no reservation left.
+    let settled = old_ring::holds(shared, &admission.exchange_id);
     if settled || claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
-        return Orphan::Nothing;
+        return TakenOver::Nothing;
     }
     // What the answer said died with the VM, so only the input is charged. When the call ended is not known,
     // so the debit has the time of its admission.
     let answered =
         Answered { ending: Ending::Orphaned, ..Answered::without_head(&admission, Lasted::default()) };
     let Some(debit) = debit_of(&admission, answered, admission.admitted_at) else {
-        return Orphan::Nothing;
+        return TakenOver::Nothing;
     };
-    let canonical = debit.to_canonical();
-    match charge(shared, outbox, claim.as_ref(), (&canonical, debit.cost_pax)) {
-        Ok(_) => Orphan::Charged(Box::new(debit)),
-        Err(outbox::Full) => Orphan::Later,
+    let bytes = DebitBytes::new(claim.as_ref(), debit.cost_pax, &debit.to_canonical());
+    match adopt(shared, lane, outbox, bytes, now) {
+        true => TakenOver::Charged(Box::new(debit)),
+        false => TakenOver::Later,
     }
 }
 
@@ -239,7 +239,7 @@ pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[Debi
     let mut accounts: BTreeMap<&str, Vec<Acknowledged>> = BTreeMap::new();
     for (waiting, reply) in batch.iter().zip(replies) {
         // A debit that the ledger does not read yet stays in the outbox, and so on the account's list.
-        let Some(claim) = waiting.claim().filter(|_| reply.outcome != DebitOutcome::Unsupported) else {
+        let Some(claim) = waiting.debit.claim().filter(|_| reply.outcome != DebitOutcome::Unsupported) else {
             continue;
         };
         let standing: Option<Standing> = reply.standing;
@@ -257,7 +257,7 @@ pub fn acknowledged(shared: &impl SharedData, batch: &[Waiting], replies: &[Debi
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake {
-    use super::{Admission, Debit, Lane, NotOpened, Owed, Rc, Tick, Writer};
+    use super::{Admission, Debit, Lane, NotOpened, Outbox, Owed, Rc, Tick};
     use crate::worker::fake::Map;
 
     /// The gate itself, for tests of its callers: over shared data of its own, and with room for every
@@ -265,33 +265,33 @@ pub(crate) mod fake {
     pub(crate) struct Gatekeeper {
         map: Map,
         lane: Lane,
-        outbox: Writer,
+        outbox: Outbox,
     }
 
     impl Gatekeeper {
         pub(crate) fn new() -> Self {
             let map = Map::default();
             let lane = Lane::take(&map, 1, Tick::default()).unwrap();
-            Self { map, lane, outbox: Writer::new() }
+            Self { map, lane, outbox: Outbox::default() }
         }
 
         pub(crate) fn open(&mut self, admission: &Rc<Admission>) -> Result<Owed, NotOpened> {
-            super::open(&self.map, &mut self.lane, admission, None, Tick::default())
+            let now = Tick::default();
+            super::open(&self.map, &mut self.lane, admission, None, (now, || now))
         }
 
         pub(crate) fn settle(&mut self, owed: Owed, debit: &Debit) {
-            let (canonical, now) = (debit.to_canonical(), Tick::default());
-            let charged = (canonical.as_slice(), debit.cost_pax);
-            super::settle(&self.map, &mut self.lane, (&self.outbox, now, || now), owed, charged).unwrap();
+            let (lane, outbox, now) = (Some(&mut self.lane), &mut self.outbox, Tick::default());
+            super::settle(&self.map, lane, outbox, owed, (&debit.to_canonical(), debit.cost_pax, now));
         }
 
         pub(crate) fn release(&mut self, owed: Owed) {
-            super::release(&self.map, &mut self.lane, owed);
+            super::release(&self.map, Some(&mut self.lane), owed);
         }
 
         /// How many calls are neither settled nor released.
         pub(crate) fn owed(&self) -> usize {
-            self.lane.open()
+            self.lane.used().saturating_sub(self.outbox.all())
         }
     }
 }

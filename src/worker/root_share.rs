@@ -35,9 +35,6 @@ pub struct Worker {
     pub vm: SharedVm,
     /// The root's configuration, and the VM's cards.
     gateway: RefCell<Rc<Gateway>>,
-    /// Whether the outbox has room for new calls: looked up once a tick, not once a call. Half of the outbox is
-    /// kept free for the calls of one tick and those in flight.
-    pub room: Cell<bool>,
     /// Whether the root looks into the outbox every few milliseconds, or once a second.
     pub ticks_quickly: Cell<bool>,
     /// The milliseconds from one tick to the next, as Envoy was last told.
@@ -60,7 +57,6 @@ impl Worker {
     pub fn new(config: Config, vm: SharedVm) -> Self {
         Self {
             gateway: RefCell::new(Rc::new(Gateway { config, bundle: Rc::default() })),
-            room: Cell::new(false),
             ticks_quickly: Cell::new(false),
             tick_ms: Cell::new(IDLE_MS),
             tokens: TokenCache::default(),
@@ -73,12 +69,6 @@ impl Worker {
             provider_troubles: RefCell::default(),
             key_refusals: RefCell::default(),
         }
-    }
-
-    /// Whether a stream ever began in the worker's VM: then its roots send debits.
-    #[must_use]
-    pub fn serves(&self) -> bool {
-        self.vm.with(|vm| vm.serves()).unwrap_or(false)
     }
 
     /// A provider refused the platform's key: the operator is told in Envoy's log, not too often.

@@ -1,5 +1,5 @@
-//! What all root contexts and streams of this VM share: its lane of in-flight records, its watch over other
-//! VMs' lanes, the cards that the ledger knows, whether the ledger answers, and the active accounts.
+//! What all root contexts and streams of this VM share: its lane of cells and the debits that it sends, its watch over
+//! other VMs' lanes, the cards that the ledger knows, whether the ledger answers, and the active accounts.
 //!
 //! A changed configuration makes a new root context in the same VM, and the old root lives on until its last
 //! stream ends. So the cards belong to the VM, and all its roots change to new cards at the same moment.
@@ -13,9 +13,12 @@ use crate::call::config::Gateway;
 use crate::call::open_bodies::OpenBodies;
 use crate::call::story::Story;
 use crate::memory::active::Active;
-use crate::memory::gate::{self, Orphan};
-use crate::memory::in_flight::{BEAT_MS, Dead, Lane, Watch};
-use crate::memory::outbox::{LEASE_MS, Writer};
+use crate::memory::gate::{self, TakenOver};
+use crate::memory::lanes::lane::Lane;
+use crate::memory::lanes::old_ring::OldRings;
+use crate::memory::lanes::outbox::Outbox;
+use crate::memory::lanes::sweep::{Dead, Watch};
+use crate::memory::lanes::{BEAT_MS, Sums};
 use crate::price::bundle::Bundle;
 use crate::told::meter::Meter;
 use crate::told::metrics::{Metric, Value};
@@ -34,8 +37,10 @@ pub struct Vm {
     /// The dead VM whose lane this VM sweeps, and how many of its calls were charged.
     sweeping: Option<Dead>,
     charged: u32,
-    outbox: Writer,
-    tells_of_kept: Rarely,
+    outbox: Outbox,
+    old_rings: OldRings,
+    /// How many of its root contexts have a configuration.
+    roots: usize,
     tells_of_lanes: Rarely,
     beaten: Tick,
     active: Active,
@@ -43,11 +48,6 @@ pub struct Vm {
     probe: Probe,
     /// None until the ledger knows some.
     bundle: Option<Rc<Bundle>>,
-    /// Whether any of its roots ever had a stream: the main thread's VM never has one.
-    serves: bool,
-    /// How far the outbox was emptied when this VM last looked, and since when there is no progress. A new
-    /// configuration does not begin this wait anew.
-    stuck: Option<(u64, Tick)>,
     /// The request bodies of all its streams, under old and new configurations.
     bodies: OpenBodies,
     /// Envoy numbers its metrics for each VM.
@@ -108,63 +108,91 @@ impl Vm {
         self.lane.as_mut()
     }
 
-    /// This VM's lane, with the writer that puts its debits into the outbox.
-    pub fn lane_and_outbox(&mut self, host: &impl Host, now: Tick) -> Option<(&mut Lane, &Writer)> {
-        self.lane(host, now)?;
-        Some((self.lane.as_mut()?, &self.outbox))
+    /// This VM's lane, if it has one, and its debits.
+    pub fn lane_and_outbox(&mut self, host: &impl Host, now: Tick) -> (Option<&mut Lane>, &mut Outbox) {
+        self.lane(host, now);
+        (self.lane.as_mut(), &mut self.outbox)
     }
 
-    /// On every tick: puts debits into the outbox that found no room there before, and settles what a dead VM
-    /// has left behind, a pass at a time. Once every [`BEAT_MS`]: writes that this VM lives, and looks for dead
-    /// VMs.
+    /// The debits that this VM sends.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// On every tick: settles what a dead VM has left behind, a pass at a time, and writes what this VM's cells hold.
+    /// Once every [`BEAT_MS`]: writes that this VM lives, and looks for dead VMs.
     pub fn tick(&mut self, host: &impl Host, now: Tick) {
         if now.since_ms(self.beaten) >= BEAT_MS {
             self.beaten = now;
             self.beat(host, now);
         }
-        self.settle_kept(host, now);
-        let Some(mut dead) = self.sweeping.take() else { return };
-        if !self.sweep(host, &mut dead) {
+        if let Some(mut dead) = self.sweeping.take()
+            && !self.sweep(host, &mut dead, now)
+        {
             self.sweeping = Some(dead);
+        }
+        let debits = self.outbox.sums();
+        if self.lane.as_mut().is_some_and(|lane| !lane.tell(host, debits, now)) {
+            self.lose_lane(host);
         }
     }
 
-    fn beat(&mut self, host: &impl Host, now: Tick) {
-        if self.lane.as_ref().is_some_and(|lane| !lane.beat(host, now)) {
-            host.log(Level::Warn, "this VM was taken for dead: its open calls are charged by estimate");
-            // From now on this VM works under a new id. The VM that has taken its lane owns its old records,
-            // even if this VM gets the same lane again. That VM also owns what this one was sweeping.
-            (self.lane, self.id, self.sweeping) = (None, None, None);
+    /// What all VMs of this Envoy hold in their cells, and what the module before this one has left.
+    pub fn sums_of_all(&self, host: &impl Host, now: Tick) -> Sums {
+        let sums = Sums::of_all(host, now);
+        Sums { debits: sums.debits.saturating_add(self.old_rings.waiting()), ..sums }
+    }
+
+    /// One of its roots has a configuration now.
+    pub fn begin_root(&mut self) {
+        self.roots = self.roots.saturating_add(1);
+    }
+
+    /// One of its roots has ended. If it was the last one, nothing of this VM runs again, and other VMs need not wait
+    /// until it counts as dead.
+    pub fn end_root(&mut self, host: &impl Host) {
+        self.roots = self.roots.saturating_sub(1);
+        if self.roots == 0
+            && let Some(lane) = self.lane.take()
+        {
+            lane.retire(host, self.outbox.sums());
+            (self.id, self.sweeping) = (None, None);
         }
-        let Some(id) = self.lane(host, now).is_some().then_some(self.id).flatten() else { return };
+    }
+
+    fn lose_lane(&mut self, host: &impl Host) {
+        host.log(Level::Warn, "this VM was taken for dead: its open calls are charged by estimate");
+        // From now on this VM works under a new id. The VM that has taken its lane owns its old cells, even if this
+        // VM gets the same lane again. That VM also owns what this one was sweeping.
+        (self.lane, self.id, self.sweeping) = (None, None, None);
+    }
+
+    fn beat(&mut self, host: &impl Host, now: Tick) {
+        self.outbox.look();
+        let debits = self.outbox.sums();
+        if self.lane.as_mut().is_some_and(|lane| !lane.beat(host, debits, now)) {
+            self.lose_lane(host);
+        }
+        self.lane(host, now);
+        let (Some(lane), Some(id)) = (self.lane.as_mut(), self.id) else { return };
+        self.outbox.house(host, lane, now);
+        let outbox = &mut self.outbox;
+        self.old_rings.empty(host, now, |debit| gate::adopt(host, lane, outbox, debit, now));
         if self.sweeping.is_none() && self.bundle.is_some() {
             self.sweeping = self.watch.look(host, id, now);
             self.charged = 0;
         }
     }
 
-    fn settle_kept(&mut self, host: &impl Host, now: Tick) {
-        let Some(lane) = &mut self.lane else { return };
-        let left = gate::settle_kept(host, lane, (&self.outbox, || host.tick()));
-        if left > 0 && self.tells_of_kept.tell(now).is_some() {
-            host.log(
-                Level::Error,
-                &format!(
-                    "the outbox is full: {left} debits of this VM wait in the records of their calls. Mend the ledger, and \
-                     do not stop Envoy before they are in it"
-                ),
-            );
-        }
-    }
-
     /// Makes one pass over the dead VM's lane. Gives whether it was the last.
-    fn sweep(&mut self, host: &impl Host, dead: &mut Dead) -> bool {
-        let Some(bundle) = self.bundle.clone() else { return true };
-        let (charged, outbox, meter) = (&mut self.charged, &self.outbox, &mut self.meter);
-        let clock = || host.tick();
-        let ends = dead.sweep(host, clock, |record| {
-            match gate::orphan(host, &bundle, (outbox, host.tick(), clock), record) {
-                Orphan::Charged(debit) => {
+    fn sweep(&mut self, host: &impl Host, dead: &mut Dead, now: Tick) -> bool {
+        let (Some(bundle), Some(lane)) = (self.bundle.clone(), self.lane.as_mut()) else { return true };
+        let (charged, outbox, meter) = (&mut self.charged, &mut self.outbox, &mut self.meter);
+        let ends = dead.sweep(
+            host,
+            || host.tick(),
+            |held| match gate::take_over(host, &bundle, (lane, outbox), held, now) {
+                TakenOver::Charged(debit) => {
                     *charged = charged.saturating_add(1);
                     let id = debit.exchange_id;
                     host.log(Level::Warn, &format!("exchange {id} lost its VM: charged by estimate"));
@@ -172,15 +200,15 @@ impl Vm {
                     tally::tell_orphan(meter, host, &debit, card.map(AsRef::as_ref));
                     true
                 }
-                Orphan::Kept | Orphan::Nothing => true,
-                Orphan::Later => false,
-                Orphan::Unreadable(problem) => {
+                TakenOver::Debit | TakenOver::Nothing => true,
+                TakenOver::Later => false,
+                TakenOver::Unreadable(problem) => {
                     let line = format!("an in-flight record of a dead VM is given up: {problem}");
                     host.log(Level::Error, &line);
                     true
                 }
-            }
-        });
+            },
+        );
         if ends && !dead.is_again() {
             let charged = self.charged;
             host.log(Level::Warn, &format!("a VM died: {charged} of its calls were charged by estimate"));
@@ -209,31 +237,8 @@ impl Vm {
         &mut self.bodies
     }
 
-    /// Whether this VM serves calls, and so sends debits.
-    pub fn serves(&self) -> bool {
-        self.serves
-    }
-
-    /// Nothing waits in the outbox.
-    pub fn outbox_is_empty(&mut self) {
-        self.stuck = None;
-    }
-
-    /// Whether nobody has emptied the outbox further for as long as a sender's lease holds. `passed`: how far it has been
-    /// emptied by now.
-    pub fn finds_outbox_stuck(&mut self, passed: u64, now: Tick) -> bool {
-        match self.stuck {
-            Some((stuck_at, since)) if stuck_at == passed => now.since_ms(since) >= LEASE_MS,
-            _ => {
-                self.stuck = Some((passed, now));
-                false
-            }
-        }
-    }
-
     /// A stream begins. Gives the cards of new calls.
     pub fn begin_stream(&mut self) -> Option<Rc<Bundle>> {
-        self.serves = true;
         self.bundle.clone()
     }
 

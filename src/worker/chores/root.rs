@@ -3,11 +3,10 @@
 
 use std::rc::Rc;
 
-use crate::base::clock::{Moment, Tick};
+use crate::base::clock::{Moment, Now, Tick};
 use crate::base::strict_json::Mistakes;
 use crate::call::config::Gateway;
-use crate::memory::in_flight::{BEAT_MS, Open};
-use crate::memory::outbox;
+use crate::memory::lanes::BEAT_MS;
 use crate::told::metrics::{Metric, Value};
 use crate::worker::chores::ask;
 use crate::worker::chores::callouts::Ended;
@@ -70,15 +69,16 @@ impl Root {
     /// Begins to work with a configuration; false if the host gives no random bytes or no ticks; then the
     /// operator was told.
     pub fn configure(&mut self, host: &impl Host, gateway: Gateway) -> bool {
-        let Ok(id) = random(host) else {
+        if random::<1>(host).is_err() {
             host.log(Level::Error, "the host gives no random bytes: wasi random_get is needed");
             return false;
-        };
+        }
         if host.tick_every(IDLE_MS).is_err() {
             host.log(Level::Error, "the host gives no ticks, so nothing would reach the ledger");
             return false;
         }
-        self.configured = Some(Configured::new(host, gateway, u64::from_le_bytes(id), &self.vm));
+        let _ = self.vm.with(Vm::begin_root);
+        self.configured = Some(Configured::new(host, gateway, &self.vm));
         true
     }
 
@@ -102,7 +102,8 @@ impl Root {
     /// Another configuration has taken over, and this root's last stream has ended.
     pub fn on_done(&mut self, host: &impl Host) {
         if let Some(configured) = self.configured.take() {
-            configured.sending.retire(host);
+            configured.sending.retire(&configured.worker);
+            let _ = self.vm.with(|vm| vm.end_root(host));
         }
         // If another root of this version is left, it sets the metric to 1 again within a second.
         self.vm.tell(host, Metric::BuildInfo, [VERSION], 0);
@@ -120,18 +121,17 @@ impl Root {
 }
 
 impl Configured {
-    fn new(host: &impl Host, gateway: Gateway, id: u64, vm: &SharedVm) -> Self {
+    fn new(host: &impl Host, gateway: Gateway, vm: &SharedVm) -> Self {
         let Gateway { config, bundle } = gateway;
         let worker = Worker::new(config, vm.clone());
         let mut configured = Self {
             worker: Rc::new(worker),
-            sending: Sending::new(id),
+            sending: Sending::default(),
             syncing: Syncing::default(),
             cards: CardsUpkeep::new(bundle),
             worked: Tick::default(),
             gauged: Tick::default(),
         };
-        configured.sending.look(host, &configured.worker);
         configured.cards.take_up(host, &configured.worker);
         if configured.starts() {
             // The questions are sent from a tick, not from here: Envoy may make a root only to try a
@@ -156,10 +156,11 @@ impl Configured {
             return;
         }
         self.worked = now.tick;
-        self.sending.tick(host, &worker);
+        self.sending.send(host, &worker);
         self.cards.tick(host, &worker, now.tick);
         self.syncing.probe(host, &worker, now.tick);
         let _ = worker.vm.with(|vm| vm.tick(host, now.tick));
+        gauge_cells(host, &worker.vm, now);
         if now.tick.since_ms(self.gauged) >= BEAT_MS {
             self.gauged = now.tick;
             gauge(host, &worker.vm, now.wall);
@@ -168,27 +169,27 @@ impl Configured {
         self.syncing.tick(host, &worker, now);
     }
 
-    /// Sets the pace of the ticks: quick while something waits at this worker or another one, slow when nothing
-    /// does.
+    /// Sets the pace of the ticks: quick while a debit of this VM waits, slow when none does.
     fn set_pace(&self, host: &impl Host) {
         let worker = &self.worker;
-        let quick =
-            (worker.serves() && self.sending.waiting() > 0) || self.starts() || worker.watching.is_refusing();
-        if worker.ticks_quickly.get() && !quick {
-            self.sending.rest(host);
-        }
-        worker.tick_quickly(host, quick);
+        let waits = worker.vm.with(|vm| vm.outbox().waiting() > 0).unwrap_or(false);
+        worker.tick_quickly(host, waits || self.starts() || worker.watching.is_refusing());
     }
 }
 
-/// Sets the gauges that are the same for all workers, from shared data: it does not matter which worker sets
-/// them last.
-fn gauge(host: &impl Host, vm: &SharedVm, now: Moment) {
-    let open = Open::of(host);
-    vm.tell(host, Metric::CallsInFlight, [], open.calls);
-    vm.tell(host, Metric::Reserved, [], u64::try_from(open.reserved.picopax()).unwrap_or(0));
-    let waited_ms = outbox::oldest(host).map_or(0, |settled_at| now.since_ms(settled_at));
+/// Sets the gauges of what the cells of all VMs hold. It does not matter which worker sets them last.
+fn gauge_cells(host: &impl Host, vm: &SharedVm, now: Now) {
+    let Some(sums) = vm.with(|vm| vm.sums_of_all(host, now.tick)) else { return };
+    vm.tell(host, Metric::OutboxWaiting, [], sums.debits);
+    vm.tell(host, Metric::Unsupported, [], sums.aside);
+    vm.tell(host, Metric::CallsInFlight, [], sums.calls);
+    vm.tell(host, Metric::Reserved, [], u64::try_from(sums.reserved.picopax()).unwrap_or(0));
+    let waited_ms = sums.oldest.map_or(0, |settled_at| now.wall.since_ms(settled_at));
     vm.tell(host, Metric::OutboxOldest, [], waited_ms.checked_div(1_000).unwrap_or(0));
+}
+
+/// Sets the gauges that are the same for all workers and change seldom.
+fn gauge(host: &impl Host, vm: &SharedVm, now: Moment) {
     let version = vm.with(|vm| Some(vm.bundle()?.in_force(now)?.version.0)).flatten();
     vm.tell(host, Metric::RateTableVersion, [], version.unwrap_or(0).into());
     vm.tell(host, Metric::BuildInfo, [VERSION], 1);

@@ -1,100 +1,59 @@
-//! A root sends the outbox's debits to the ledger, a batch at a time, and takes in the ledger's replies.
+//! A root sends its VM's debits to the ledger, a batch at a time, and takes in the ledger's replies.
 
 use crate::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies};
 use crate::memory::gate;
-use crate::memory::outbox::{Contents, Sender};
+use crate::memory::lanes::outbox::{Wait, Waiting};
 use crate::told::ledger_trouble::{Trouble, Way};
 use crate::told::metrics::{DEBIT_RESULTS, Metric, Value};
 use crate::told::rarely::Rarely;
 use crate::worker::chores::callouts::Ended;
 use crate::worker::host::{Host, Level};
 use crate::worker::root_share::Worker;
-use crate::worker::vm::Vm;
 
-/// One root's part in emptying the outbox.
+/// One root's part in sending its VM's debits. While a VM changes from one configuration to the next it has two roots,
+/// and whichever ticks first sends the next batch: so a root that cannot reach its ledger keeps no debit waiting.
 #[derive(Debug)]
 pub struct Sending {
-    sender: Sender,
-    /// The callout of the batch under way.
+    /// The callout of the batch under way, if this root sent it.
     under_way: Option<u32>,
-    /// What was in the outbox when this root last looked.
-    contents: Contents,
+    /// How long this root waits after a failure.
+    retry: Wait,
     tells_of_unsupported: Rarely,
 }
 
+impl Default for Sending {
+    fn default() -> Self {
+        Self { under_way: None, retry: Wait::NONE, tells_of_unsupported: Rarely::new() }
+    }
+}
+
 impl Sending {
-    /// A root that has sent nothing yet. `id`: random, other than every other root's.
-    #[must_use]
-    pub fn new(id: u64) -> Self {
-        Self {
-            sender: Sender::new(id),
-            under_way: None,
-            contents: Contents::default(),
-            tells_of_unsupported: Rarely::new(),
+    /// The root ends, and will not get the ledger's replies to the batch under way: it is sent again by the VM's other
+    /// root, or by the VM that takes over this one's lane.
+    pub fn retire(self, worker: &Worker) {
+        if self.under_way.is_some() {
+            let _ = worker.vm.with(|vm| vm.outbox().failed());
         }
     }
 
-    /// Looks whether the outbox has room for new calls, and whether this root has something to send. If so,
-    /// sends it.
-    pub fn tick(&mut self, host: &impl Host, worker: &Worker) {
-        if self.look(host, worker) {
-            self.send(host, worker);
-        }
-    }
-
-    /// Whether this root has something to send.
-    pub fn look(&mut self, host: &impl Host, worker: &Worker) -> bool {
-        self.contents = Contents::of(host);
-        worker.room.set(self.contents.has_room());
-        worker.vm.tell(host, Metric::OutboxWaiting, [], self.contents.all());
-        worker.vm.tell(host, Metric::Unsupported, [], self.contents.aside);
-        if self.contents.all() == 0 {
-            let _ = worker.vm.with(Vm::outbox_is_empty);
-            return false;
-        }
-        if worker.serves() {
-            return true;
-        }
-        // Workers that serve calls send the debits, on their own threads. If none of them is left, and the last
-        // one's lease is over, any root sends.
-        let (passed, now) = (self.contents.passed, host.tick());
-        worker.vm.with(|vm| vm.finds_outbox_stuck(passed, now)).unwrap_or(false)
-    }
-
-    /// How many debits waited to be sent when the outbox was last looked into. Debits that were put aside do
-    /// not count: they are tried again after seconds.
-    #[must_use]
-    pub fn waiting(&self) -> u64 {
-        self.contents.waiting
-    }
-
-    /// Gives up the sender's lease: the worker that has the next debit must not wait for a root that looks once
-    /// a second.
-    pub fn rest(&self, host: &impl Host) {
-        self.sender.release(host);
-    }
-
-    /// The root ends, and will not get the ledger's replies to the batch under way.
-    pub fn retire(self, host: &impl Host) {
-        self.sender.retire(host);
-    }
-
-    /// Sends the next batch, one debit a line.
-    fn send(&mut self, host: &impl Host, worker: &Worker) {
+    /// Sends the next batch, one debit a line, if there is one.
+    pub fn send(&mut self, host: &impl Host, worker: &Worker) {
         let now = host.tick();
-        let Some(batch) = self.sender.next_batch(host, now) else { return };
-        let mut body =
-            Vec::with_capacity(batch.iter().map(|debit| debit.canonical.len().saturating_add(1)).sum());
-        for debit in batch {
-            body.extend_from_slice(&debit.canonical);
-            body.push(b'\n');
+        if !self.retry.is_over(now) {
+            return;
         }
+        let Some(body) = worker.vm.with(|vm| vm.outbox().next_batch(now).map(lines)).flatten() else { return };
         let gateway = worker.gateway();
         let to = (&gateway.config.ledger, Way::Main);
         self.under_way = worker.callouts.post(host, now, to, (DEBITS_PATH, "application/x-ndjson"), &body);
         if self.under_way.is_none() {
-            self.sender.failed(now);
+            self.failed(host, worker);
         }
+    }
+
+    fn failed(&mut self, host: &impl Host, worker: &Worker) {
+        let _ = worker.vm.with(|vm| vm.outbox().failed());
+        self.retry.longer(host.tick());
     }
 
     /// A callout has ended; false if it is not the batch under way.
@@ -106,7 +65,7 @@ impl Sending {
         // If more waited than the last batch could hold, the next batch goes at once; otherwise new debits wait
         // for the tick. A batch costs Envoy as much as a call does, so a batch for every few debits would cost
         // more than all else about them.
-        if self.sender.has_more() {
+        if worker.vm.with(|vm| vm.outbox().has_more()).unwrap_or(false) {
             self.send(host, worker);
         }
         true
@@ -116,7 +75,7 @@ impl Sending {
     fn take_replies(&mut self, host: &impl Host, worker: &Worker, ended: Ended) {
         let gateway = worker.gateway();
         let from = (&gateway.config.ledger, Way::Main);
-        let expected = self.sender.in_flight().len();
+        let expected = worker.vm.with(|vm| vm.outbox().under_way().len()).unwrap_or(0);
         let replies = worker.callouts.answer(host, host.tick(), from, ended, |said| {
             let replies: DebitReplies = said.done()?;
             match replies.results.len() {
@@ -127,7 +86,7 @@ impl Sending {
         match replies {
             Ok(replies) => self.acknowledge(host, worker, &replies),
             // The debits are sent again.
-            Err(_) => self.sender.failed(host.tick()),
+            Err(_) => self.failed(host, worker),
         }
     }
 
@@ -146,10 +105,16 @@ impl Sending {
                 worker.vm.tell(host, Metric::Debits, [Value::Word(word)], of);
             }
         }
-        gate::acknowledged(host, self.sender.in_flight(), &replies.results);
         let outcomes: Vec<DebitOutcome> = replies.results.iter().map(|reply| reply.outcome).collect();
-        let unread = self.sender.answered(host, &outcomes, || host.tick());
-        if unread > 0 && self.tells_of_unsupported.tell(host.tick()).is_some() {
+        let now = host.tick();
+        self.retry = Wait::NONE;
+        let unread = worker.vm.with(|vm| {
+            let (lane, outbox) = vm.lane_and_outbox(host, now);
+            gate::acknowledged(host, outbox.under_way(), &replies.results);
+            outbox.answered(host, lane, &outcomes, now)
+        });
+        let unread = unread.unwrap_or(0);
+        if unread > 0 && self.tells_of_unsupported.tell(now).is_some() {
             let line = format!(
                 "the ledger does not read the version of {unread} debits that it got just now: they wait, and are \
                  sent again. Upgrade the ledger before its Envoys"
@@ -157,6 +122,17 @@ impl Sending {
             host.log(Level::Warn, &line);
         }
     }
+}
+
+/// The body of a batch.
+fn lines(batch: &[Waiting]) -> Vec<u8> {
+    let bytes = batch.iter().map(|waiting| waiting.debit.canonical().len().saturating_add(1)).sum();
+    let mut body = Vec::with_capacity(bytes);
+    for waiting in batch {
+        body.extend_from_slice(waiting.debit.canonical());
+        body.push(b'\n');
+    }
+    body
 }
 
 #[cfg(test)]

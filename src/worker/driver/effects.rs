@@ -11,11 +11,10 @@ use crate::call::open_bodies::{Full, OpenBody};
 use crate::debit::admission::Admission;
 use crate::debit::frozen::Debit;
 use crate::memory::gate::{self, NotOpened, Owed};
-use crate::memory::outbox;
 use crate::memory::token_cache::Resolution;
 use crate::reading::request::edits::pieces;
 use crate::told::complaints::Complaint;
-use crate::worker::host::{Buffer, HeaderMap, Host, Level, told};
+use crate::worker::host::{Buffer, HeaderMap, Host, told};
 use crate::worker::vm::Vm;
 
 impl Stream {
@@ -121,7 +120,7 @@ impl Stream {
 
     fn open(&mut self, host: &impl Host, admission: &Rc<Admission>, cap: Option<Pax>) {
         let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
-        let open = |vm: &mut Vm| Some(gate::open(host, vm.lane(host, now)?, admission, cap, now));
+        let open = |vm: &mut Vm| Some(gate::open(host, vm.lane(host, now)?, admission, cap, (now, || host.tick())));
         let opened = worker.vm.with(open).flatten().unwrap_or(Err(NotOpened::Busy));
         match &opened {
             Ok(_) if cap.is_some() => {
@@ -135,33 +134,18 @@ impl Stream {
 
     fn release(&mut self, host: &impl Host, owed: Owed) {
         let now = self.now.tick;
-        let release = |vm: &mut Vm| {
-            gate::release(host, vm.lane(host, now)?, owed);
-            Some(())
-        };
-        let _ = self.worker.vm.with(release);
+        let _ = self.worker.vm.with(|vm| gate::release(host, vm.lane(host, now), owed));
     }
 
     fn settle(&mut self, host: &impl Host, owed: Owed, debit: &Debit) {
         let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
         let canonical = debit.to_canonical();
         worker.tick_quickly(host, true);
-        let settle = |vm: &mut Vm| {
-            let (lane, outbox) = vm.lane_and_outbox(host, now)?;
-            let outbox = (outbox, now, || host.tick());
-            Some(gate::settle(host, lane, outbox, owed, (canonical.as_slice(), debit.cost_pax)))
-        };
-        let daily = match worker.vm.with(settle).flatten() {
-            Some(Ok(daily)) => daily,
-            Some(Err(outbox::Full)) | None => {
-                // The call's record is in a lane that this VM has lost: the VM that has the lane now charges
-                // the call by estimate. This line keeps the true debit, and holds no secret.
-                let debit = String::from_utf8_lossy(&canonical);
-                host.log(Level::Error, &format!("charged by estimate, in the place of: {debit}"));
-                None
-            }
-        };
-        self.step(host, Event::Settled(daily), 0);
+        let daily = worker.vm.with(|vm| {
+            let (lane, outbox) = vm.lane_and_outbox(host, now);
+            gate::settle(host, lane, outbox, owed, (&canonical, debit.cost_pax, now))
+        });
+        self.step(host, Event::Settled(daily.flatten()), 0);
     }
 
     /// The order matters: the route demands the mark, and Envoy chooses the route again when a header changes.

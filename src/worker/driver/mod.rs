@@ -156,8 +156,8 @@ impl Stream {
             );
             return Action::Pause;
         };
-        let outbox_has_room = self.worker.room.get();
-        let ledger_answers = self.worker.vm.with(|vm| vm.probe().ledger_answers()).unwrap_or(false);
+        let known = self.worker.vm.with(|vm| (vm.outbox().has_room(), vm.probe().ledger_answers()));
+        let (outbox_has_room, ledger_answers) = known.unwrap_or((false, false));
         self.step(host, Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers }, 0);
         if !outbox_has_room {
             self.worker.complain(host, self.now.tick, Complaint::OutboxFull);

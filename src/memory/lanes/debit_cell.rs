@@ -1,0 +1,97 @@
+//! A debit as its cell holds it: with all that another VM needs to send it, if the one that wrote it dies.
+
+use crate::base::bytes::{Bytes, put_optional, put_text};
+use crate::base::clock::{Moment, UtcDay};
+use crate::base::exchange_id::Tag;
+use crate::base::pax::Pax;
+use crate::memory::cap::Claim;
+
+/// The first byte. An in-flight record has the number of its form there, which is never so high.
+const FORM: u8 = 0xd0;
+
+/// A debit's canonical bytes, behind its claim on its account's day and its cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebitBytes {
+    /// As they are in the cell.
+    bytes: Vec<u8>,
+    /// Where the canonical bytes begin.
+    canonical_from: usize,
+}
+
+impl DebitBytes {
+    /// `claim`: none if nothing was reserved for the call.
+    #[must_use]
+    pub fn new(claim: Option<&Claim<'_>>, cost: Pax, canonical: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(canonical.len().saturating_add(300));
+        bytes.push(FORM);
+        put_optional(&mut bytes, claim, |to, claim| {
+            put_text(to, claim.account);
+            to.extend_from_slice(&claim.utc_day.days().to_le_bytes());
+            to.extend_from_slice(&claim.tag.0.to_le_bytes());
+        });
+        bytes.extend_from_slice(&cost.picopax().to_le_bytes());
+        let canonical_from = bytes.len();
+        bytes.extend_from_slice(canonical);
+        Self { bytes, canonical_from }
+    }
+
+    /// Reads a cell; gives the bytes back if the cell holds no debit.
+    ///
+    /// # Errors
+    /// The bytes.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
+        let canonical = head(&bytes).map(|(_, _, from)| from.rest().len());
+        match canonical {
+            Some(canonical) => Ok(Self { canonical_from: bytes.len().saturating_sub(canonical), bytes }),
+            None => Err(bytes),
+        }
+    }
+
+    /// The bytes for the cell.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What goes to the ledger.
+    #[must_use]
+    pub fn canonical(&self) -> &[u8] {
+        self.bytes.get(self.canonical_from..).unwrap_or_default()
+    }
+
+    /// The claim on the account's day.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        head(&self.bytes).and_then(|(claim, ..)| claim)
+    }
+
+    /// What the call cost.
+    #[must_use]
+    pub fn cost(&self) -> Pax {
+        head(&self.bytes).map_or(Pax::ZERO, |(_, cost, _)| cost)
+    }
+
+    /// When the call was settled.
+    #[must_use]
+    pub fn settled_at(&self) -> Option<Moment> {
+        #[derive(serde::Deserialize)]
+        struct Settled {
+            settled_at: Moment,
+        }
+        serde_json::from_slice::<Settled>(self.canonical()).ok().map(|debit| debit.settled_at)
+    }
+}
+
+/// The claim, the cost, and what comes after them.
+fn head(cell: &[u8]) -> Option<(Option<Claim<'_>>, Pax, Bytes<'_>)> {
+    let mut from = Bytes::new(cell);
+    if from.u8()? != FORM {
+        return None;
+    }
+    let claim = from.optional(|from| {
+        let (account, day, tag) = (from.str()?, from.u32()?, from.u64()?);
+        Some(Claim { account, utc_day: UtcDay::from_days(day), tag: Tag(tag) })
+    })?;
+    let cost = from.pax()?;
+    Some((claim, cost, from))
+}
