@@ -8,8 +8,8 @@ use crate::base::pax::Tokens;
 use crate::base::text_bytes::TextBytes;
 use crate::base::wire::DebitOutcome;
 use crate::dialect::usage::{Mode, Rules};
-use crate::memory::in_flight::{DEAD_MS, Watch};
-use crate::memory::outbox::Sender;
+use crate::memory::lanes::sweep::Watch;
+use crate::memory::lanes::{BEAT_MS, DEAD_MS, Sums};
 use crate::memory::shared::Version;
 use crate::worker::fake::Map;
 use std::cell::Cell;
@@ -121,151 +121,267 @@ impl SharedData for Dying<'_> {
     }
 }
 
-/// Opens a call in a lane of its own, goes on with it, and traps at the given host call after the lane was
-/// taken. Gives whether the call came to its end.
-fn live_until(map: &Map, admission: &Rc<Admission>, calls: u32, settles: bool) -> bool {
-    let mut lane = Lane::take(map, 7, t(0)).unwrap();
-    let dying = Dying { map, calls_left: Cell::new(calls) };
-    let life = || {
-        let limit = admission.reservation.map(|_| pax("10"));
-        let owed = open(&dying, &mut lane, admission, limit, t(1)).unwrap();
-        if settles {
-            let (canonical, cost) = debit(admission);
-            let charged = (canonical.as_slice(), cost);
-            settle(&dying, &mut lane, (&Writer::new(), t(2), || t(2)), owed, charged).unwrap();
-        } else {
-            release(&dying, &mut lane, owed);
-        }
-    };
-    catch_unwind(AssertUnwindSafe(life)).is_ok()
+/// A VM's own memory: it is gone when the VM dies.
+struct Vm {
+    lane: Lane,
+    outbox: Outbox,
 }
 
-/// Sweeps what a dead VM has left; gives how many calls were charged.
-fn sweep(map: &Map) -> usize {
+impl Vm {
+    fn new(map: &Map, id: u64) -> Self {
+        Self { lane: Lane::take(map, id, t(0)).unwrap(), outbox: Outbox::default() }
+    }
+
+    fn open(&mut self, shared: &impl SharedData, admission: &Rc<Admission>) -> Result<Owed, NotOpened> {
+        let limit = admission.reservation.map(|_| pax("10"));
+        open(shared, &mut self.lane, admission, limit, (t(1), || t(1)))
+    }
+
+    fn settle(&mut self, shared: &impl SharedData, owed: Owed) -> Option<Daily> {
+        let (canonical, cost) = debit(owed.admission());
+        settle(shared, Some(&mut self.lane), &mut self.outbox, owed, (&canonical, cost, t(2)))
+    }
+
+    /// Sends what waits; gives the exchanges and whether they are orphans.
+    fn send(&mut self, map: &impl SharedData) -> Vec<(ExchangeId, bool)> {
+        let mut sent = Vec::new();
+        while self.outbox.next_batch(t(100_000)).is_some() {
+            let mut replies = Vec::new();
+            for waiting in self.outbox.under_way() {
+                let debit = Debit::from_canonical(waiting.debit.canonical()).unwrap();
+                debit.prove(&Bundle::embedded().unwrap()).unwrap();
+                sent.push((debit.exchange_id, debit.ending == Ending::Orphaned));
+                let standing =
+                    Standing { utc_day: debit.utc_day, spent_pax: debit.cost_pax, account_seq: 2, epoch: 0 };
+                replies.push(DebitReply {
+                    exchange_id: debit.exchange_id.to_string(),
+                    outcome: DebitOutcome::Recorded,
+                    account_seq: Some(2),
+                    standing: Some(standing),
+                    message: None,
+                });
+            }
+            acknowledged(map, self.outbox.under_way(), &replies);
+            let outcomes = vec![DebitOutcome::Recorded; replies.len()];
+            self.outbox.answered(map, Some(&mut self.lane), &outcomes, t(100_000));
+        }
+        sent
+    }
+}
+
+/// Opens a call in a lane of its own, goes on with it, and traps at the given host call after the lane was
+/// taken. Gives whether the call came to its end, and what was sent.
+fn live_until(
+    map: &Map,
+    admission: &Rc<Admission>,
+    calls: u32,
+    (settles, sends): (bool, bool),
+) -> (bool, Vec<(ExchangeId, bool)>) {
+    let mut vm = Vm::new(map, 7);
+    let dying = Dying { map, calls_left: Cell::new(calls) };
+    let sent = Cell::new(Vec::new());
+    let life = || {
+        let owed = vm.open(&dying, admission).unwrap();
+        if settles {
+            vm.settle(&dying, owed);
+            if sends {
+                // The ledger has them, whether its answer comes in time or not.
+                sent.set(vm.outbox.next_batch(t(3)).unwrap().iter().map(|_| (admission.exchange_id, false)).collect());
+                vm.outbox.failed();
+                vm.send(&dying);
+            }
+        } else {
+            release(&dying, Some(&mut vm.lane), owed);
+        }
+    };
+    let lived = catch_unwind(AssertUnwindSafe(life)).is_ok();
+    (lived, sent.into_inner())
+}
+
+/// Another VM sweeps what a dead one has left, and sends it. Gives how many calls were charged by estimate, and what was
+/// sent.
+fn sweep(map: &Map) -> (usize, Vec<(ExchangeId, bool)>) {
     let bundle = Bundle::embedded().unwrap();
-    let (mut watch, writer, mut charged) = (Watch::new(), Writer::new(), 0);
-    for s in 0..=DEAD_MS / 1_000 + 1 {
-        let now = t(60_000 + s * 1_000);
+    let (mut vm, mut watch, mut charged) = (Vm::new(map, 8), Watch::default(), 0);
+    for s in 0..=2 * DEAD_MS / BEAT_MS + 2 {
+        let now = t(60_000 + s * BEAT_MS);
+        assert!(vm.lane.beat(map, Sums::default(), now));
         let Some(mut dead) = watch.look(map, 8, now) else { continue };
-        dead.sweep(
+        let ends = dead.sweep(
             map,
             || now,
-            |record| match orphan(map, &bundle, (&writer, now, || now), record) {
-                Orphan::Charged(_) => {
+            |held| match take_over(map, &bundle, (&mut vm.lane, &mut vm.outbox), held, now) {
+                TakenOver::Charged(_) => {
                     charged += 1;
                     true
                 }
-                Orphan::Kept | Orphan::Nothing => true,
-                Orphan::Later => false,
-                Orphan::Unreadable(problem) => panic!("{problem}"),
+                TakenOver::Debit | TakenOver::Nothing => true,
+                TakenOver::Later => false,
+                TakenOver::Unreadable(problem) => panic!("{problem}"),
             },
         );
+        assert!(ends);
     }
-    charged
-}
-
-/// Sends what waits; gives the exchanges and whether they are orphans.
-fn send(map: &Map) -> Vec<(ExchangeId, bool)> {
-    let mut sender = Sender::new(1);
-    let mut sent = Vec::new();
-    while let Some(batch) = sender.next_batch(map, t(100_000)).map(<[Waiting]>::to_vec) {
-        let mut replies = Vec::new();
-        for waiting in &batch {
-            let debit = Debit::from_canonical(&waiting.canonical).unwrap();
-            debit.prove(&Bundle::embedded().unwrap()).unwrap();
-            sent.push((debit.exchange_id, debit.ending == Ending::Orphaned));
-            let standing =
-                Standing { utc_day: debit.utc_day, spent_pax: debit.cost_pax, account_seq: 2, epoch: 0 };
-            replies.push(DebitReply {
-                exchange_id: debit.exchange_id.to_string(),
-                outcome: DebitOutcome::Recorded,
-                account_seq: Some(2),
-                standing: Some(standing),
-                message: None,
-            });
-        }
-        acknowledged(map, &batch, &replies);
-        sender.answered(map, &vec![DebitOutcome::Recorded; batch.len()], || t(100_000));
-    }
-    sent
+    let sent = vm.send(map);
+    assert_eq!((vm.lane.used(), vm.outbox.all()), (0, 0));
+    vm.lane.retire(map, Sums::default());
+    (charged, sent)
 }
 
 #[test]
 fn a_call_that_settles_leaves_its_cost_and_nothing_else() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     known(&map);
-    assert!(live_until(&map, &admission, u32::MAX, true));
+    let mut vm = Vm::new(&map, 7);
+    let owed = vm.open(&map, &admission).unwrap();
     let cost = debit(&admission).1;
-    assert_eq!(daily(&map), Daily { spent: cost, reserved: Pax::ZERO });
-    assert_eq!(send(&map), [(admission.exchange_id, false)]);
-    assert_eq!(daily(&map), Daily { spent: cost, reserved: Pax::ZERO });
-    assert_eq!(sweep(&map), 0);
+    let spent = Daily { spent: cost, reserved: Pax::ZERO };
+    assert_eq!(vm.settle(&map, owed), Some(spent));
+    assert_eq!((daily(&map), vm.lane.used()), (spent, 1));
+    assert_eq!(vm.send(&map), [(admission.exchange_id, false)]);
+    assert_eq!((daily(&map), vm.lane.used()), (spent, 0));
 }
 
 #[test]
 fn a_refused_call_leaves_no_record() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-    let unknown = open(&map, &mut lane, &admission, Some(pax("10")), t(1));
+    let clock = || (t(1), || t(1));
+    let unknown = open(&map, &mut lane, &admission, Some(pax("10")), clock());
     assert_eq!(unknown.unwrap_err(), NotOpened::Unknown);
     known(&map);
-    let exceeded = open(&map, &mut lane, &admission, Some(pax("0.5")), t(1));
+    let exceeded = open(&map, &mut lane, &admission, Some(pax("0.5")), clock());
     assert_eq!(exceeded.unwrap_err(), NotOpened::Exceeded(Daily::default()));
-    assert_eq!(lane.open(), 0);
-    assert_eq!(sweep(&map), 0);
+    assert_eq!(lane.used(), 0);
+    assert_eq!(sweep(&map), (0, Vec::new()));
 }
 
 /// At whichever host call the VM dies, nothing stays reserved, and the exchange has at most one debit:
 /// exactly one if the call may have gone on.
 #[test]
 fn a_vm_may_die_between_any_two_writes() {
+    let mut deaths = 0;
     for tier in [Tier::Free, Tier::Credit] {
-        for settles in [true, false] {
-            for calls in 0..40 {
+        for (settles, sends) in [(true, true), (true, false), (false, false)] {
+            for calls in 0..30 {
                 let (map, admission) = (Map::default(), admission(1, tier));
                 known(&map);
-                let lived = live_until(&map, &admission, calls, settles);
-                // A debit that the VM left may be sent to the ledger before the VM is found dead.
-                for sends_first in [false, true] {
-                    let map = map.clone();
-                    let mut sent = if sends_first { send(&map) } else { Vec::new() };
-                    let charged = sweep(&map);
-                    sent.extend(send(&map));
-                    let what = format!(
-                        "{tier:?}, settles {settles}, {calls} calls, sent first {sends_first}: {sent:?}"
-                    );
-                    assert_eq!(daily(&map).reserved, Pax::ZERO, "{what}");
-                    assert_eq!(sweep(&map), 0, "swept twice: {what}");
-                    let mut exchanges: Vec<_> = sent.iter().map(|(exchange, _)| *exchange).collect();
-                    exchanges.dedup();
-                    assert!(exchanges.len() <= 1, "{what}");
-                    // A credit account has no reservation that would tell. So if the debit was acknowledged
-                    // before the record was taken out, the call is charged again; the ledger has that
-                    // exchange, and quarantines the second debit.
-                    let again = tier == Tier::Credit && sends_first && charged == 1;
-                    assert!(sent.len() <= 1 + usize::from(again), "{what}");
-                    if lived {
-                        assert_eq!(sent.len(), usize::from(settles), "{what}");
-                        assert_eq!(charged, 0, "{what}");
-                    }
+                let (lived, mut sent) = live_until(&map, &admission, calls, (settles, sends));
+                let (charged, swept) = sweep(&map);
+                let what = format!("{tier:?}, settles {settles}, {calls} calls: {sent:?}, then {swept:?}");
+                assert!(swept.len() <= 1 && charged <= swept.len(), "{what}");
+                sent.extend(swept);
+                assert_eq!(daily(&map).reserved, Pax::ZERO, "{what}");
+                assert_eq!(sweep(&map), (0, Vec::new()), "swept twice: {what}");
+                // Sent twice, it is the same debit.
+                sent.dedup();
+                assert!(sent.len() <= 1, "{what}");
+                if lived {
+                    assert_eq!((sent.len(), charged), (usize::from(settles), 0), "{what}");
+                } else {
+                    deaths += 1;
                 }
             }
         }
     }
+    assert!(deaths > 30, "{deaths}");
+}
+
+#[test]
+fn a_call_whose_thread_stood_still_before_its_reservation_does_not_go_on() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Free));
+    known(&map);
+    let mut stopped = Vm::new(&map, 7);
+    let limit = Some(pax("10"));
+    // A sweeping worker has the lane by then. It has found the record, which had no reservation.
+    let woken = || {
+        let value = [9u64.to_le_bytes(), 1u64.to_le_bytes()].concat();
+        map.set("pax/2/lane/0", &value);
+        t(12_000)
+    };
+    let opened = open(&map, &mut stopped.lane, &admission, limit, (t(1), woken));
+    assert_eq!(opened.unwrap_err(), NotOpened::Busy);
+    assert_eq!(daily(&map), Daily::default());
+    assert_eq!(map.read("pax/2/open/0/0").unwrap(), b"", "nor is its record left, if the sweep had passed");
+    // A thread that stood still and still has its lane goes on.
+    let mut late = Vm::new(&map, 8);
+    assert!(open(&map, &mut late.lane, &admission, limit, (t(1), || t(12_000))).is_ok());
+}
+
+#[test]
+fn a_debit_of_a_vm_that_lost_its_lane_gets_another_cell_or_waits_without_one() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Free));
+    known(&map);
+    let mut vm = Vm::new(&map, 7);
+    let owed = [vm.open(&map, &admission).unwrap(), vm.open(&map, &admission).unwrap()];
+    let lost = std::mem::replace(&mut vm.lane, Lane::take(&map, 17, t(0)).unwrap());
+    let (canonical, cost) = debit(&admission);
+    let charged = (canonical.as_slice(), cost, t(2));
+    let [first, second] = owed;
+    settle(&map, Some(&mut vm.lane), &mut vm.outbox, first, charged);
+    settle(&map, None, &mut vm.outbox, second, charged);
+    let cells = |map: &Map| {
+        let mut cells = Vec::new();
+        map.each("pax/2/open/", |key, held| cells.extend((!held.is_empty()).then(|| key.to_owned())));
+        cells
+    };
+    assert_eq!(cells(&map), ["1/0"], "and the records are taken out, unless the sweeping worker did that");
+    vm.outbox.house(&map, &mut vm.lane, t(3));
+    assert_eq!((cells(&map).len(), vm.outbox.all()), (2, 2));
+    assert_eq!(vm.send(&map).len(), 2);
+    assert_eq!((cells(&map).len(), lost.used()), (0, 2));
+}
+
+#[test]
+fn a_debit_of_the_module_before_is_not_charged_again_by_estimate() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Free));
+    known(&map);
+    let mut dead = Vm::new(&map, 7);
+    drop(dead.open(&map, &admission).unwrap());
+    // A VM of that module has put the debit into the ring, and died before anything else.
+    let slot = [&0u64.to_le_bytes()[..], &[0], &debit(&admission).0].concat();
+    map.set("pax/outbox/tail", &1u64.to_le_bytes());
+    map.set("pax/outbox/0", &slot);
+    let mut vm = Vm::new(&map, 8);
+    let record = map.read("pax/2/open/0/0").unwrap();
+    let bundle = Bundle::embedded().unwrap();
+    let taken = take_over(&map, &bundle, (&mut vm.lane, &mut vm.outbox), record, t(20_000));
+    assert!(matches!(taken, TakenOver::Nothing), "{taken:?}");
 }
 
 #[test]
 fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     known(&map);
-    let mut lane = Lane::take(&map, 7, t(0)).unwrap();
     // Its VM dies with it.
-    drop(open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap());
+    drop(Vm::new(&map, 7).open(&map, &admission).unwrap());
     assert_eq!(daily(&map).reserved, pax("1"));
-    assert_eq!(sweep(&map), 1);
+    assert_eq!(sweep(&map), (1, vec![(admission.exchange_id, true)]));
     // USD 0.20 per million tokens, 1,000 tokens of four bytes each.
     assert_eq!(daily(&map), Daily { spent: pax("0.000017497813"), reserved: Pax::ZERO });
-    assert_eq!(send(&map), [(admission.exchange_id, true)]);
+}
+
+#[test]
+fn what_a_dead_vm_left_waits_while_there_is_no_cell_for_it() {
+    let (map, one, other) = (Map::default(), admission(1, Tier::Free), admission(2, Tier::Free));
+    known(&map);
+    let mut dead = Vm::new(&map, 7);
+    let owed = dead.open(&map, &one).unwrap();
+    dead.settle(&map, owed);
+    drop(dead.open(&map, &other).unwrap());
+    let mut vm = Vm::new(&map, 8);
+    let mut full = 0;
+    while vm.lane.put_debit(&map, b"x", t(0)).is_some() {
+        full += 1;
+    }
+    let bundle = Bundle::embedded().unwrap();
+    let before = daily(&map);
+    for key in ["pax/2/open/0/0", "pax/2/open/0/1"] {
+        let held = map.read(key).unwrap();
+        let taken = take_over(&map, &bundle, (&mut vm.lane, &mut vm.outbox), held, t(20_000));
+        assert!(matches!(taken, TakenOver::Later), "{taken:?}");
+    }
+    assert_eq!((daily(&map), vm.outbox.all(), full), (before, 0, 65_536));
 }
 
 #[test]
@@ -286,69 +402,19 @@ fn a_record_holds_all_that_an_orphans_debit_needs() {
 #[test]
 fn what_cannot_be_read_is_said_and_not_tried_for_ever() {
     let (map, bundle) = (Map::default(), Bundle::embedded().unwrap());
-    let problem = orphan(&map, &bundle, (&Writer::new(), t(0), || t(0)), b"{}");
-    assert!(matches!(problem, Orphan::Unreadable(_)), "{problem:?}");
-}
-
-/// Takes every place of the outbox, or frees all of them again.
-fn fill(map: &Map, full: bool) {
-    let end = outbox::SLOTS.to_le_bytes();
-    map.set(if full { "pax/outbox/tail" } else { "pax/outbox/head" }, &end);
-}
-
-#[test]
-fn a_debit_that_finds_the_outbox_full_waits_in_its_calls_record_for_room() {
-    for tier in [Tier::Free, Tier::Credit] {
-        let (map, admission, writer) = (Map::default(), admission(1, tier), Writer::new());
-        known(&map);
-        let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-        let limit = admission.reservation.map(|_| pax("10"));
-        let owed = open(&map, &mut lane, &admission, limit, t(1)).unwrap();
-        fill(&map, true);
-        let (canonical, cost) = debit(&admission);
-        let charged = (canonical.as_slice(), cost);
-        let settled = settle(&map, &mut lane, (&writer, t(2), || t(2)), owed, charged);
-        let spent = if tier == Tier::Free { cost } else { Pax::ZERO };
-        assert_eq!(settled.unwrap().map_or(Pax::ZERO, |daily| daily.spent), spent);
-        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(3))), 1, "still full");
-        assert_eq!((lane.open(), daily(&map).spent), (1, spent));
-        fill(&map, false);
-        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(4))), 0);
-        assert_eq!((lane.open(), send(&map)), (0, vec![(admission.exchange_id, false)]));
-        assert_eq!(daily(&map).reserved, Pax::ZERO);
-        assert_eq!(settle_kept(&map, &mut lane, (&writer, || t(5))), 0, "once");
-        assert!(send(&map).is_empty());
-    }
-}
-
-#[test]
-fn a_debit_that_waited_for_room_when_its_vm_died_goes_in_as_it_is() {
-    let (map, admission, writer) = (Map::default(), admission(1, Tier::Free), Writer::new());
-    known(&map);
-    let mut lane = Lane::take(&map, 7, t(0)).unwrap();
-    let owed = open(&map, &mut lane, &admission, Some(pax("10")), t(1)).unwrap();
-    fill(&map, true);
-    let (canonical, cost) = debit(&admission);
-    let charged = (canonical.as_slice(), cost);
-    settle(&map, &mut lane, (&writer, t(2), || t(2)), owed, charged).unwrap();
-    drop(lane);
-    assert_eq!(
-        (sweep(&map), send(&map)),
-        (0, Vec::new()),
-        "there is no room yet, and it is not charged by estimate"
-    );
-    fill(&map, false);
-    assert_eq!(sweep(&map), 0);
-    assert_eq!(send(&map), [(admission.exchange_id, false)], "its own debit, not an estimate");
-    assert_eq!((daily(&map).reserved, daily(&map).spent), (Pax::ZERO, cost));
+    let mut vm = Vm::new(&map, 7);
+    let problem = take_over(&map, &bundle, (&mut vm.lane, &mut vm.outbox), b"{}".to_vec(), t(0));
+    assert!(matches!(problem, TakenOver::Unreadable(_)), "{problem:?}");
 }
 
 #[test]
 fn a_debit_that_the_ledger_does_not_read_yet_stays_on_its_accounts_list() {
     let (map, admission) = (Map::default(), admission(1, Tier::Free));
     known(&map);
-    assert!(live_until(&map, &admission, u32::MAX, true));
-    let (mut sender, cost) = (Sender::new(1), debit(&admission).1);
+    let mut vm = Vm::new(&map, 7);
+    let owed = vm.open(&map, &admission).unwrap();
+    vm.settle(&map, owed);
+    let cost = debit(&admission).1;
     let mut reply = DebitReply {
         exchange_id: admission.exchange_id.to_string(),
         outcome: DebitOutcome::Unsupported,
@@ -357,22 +423,17 @@ fn a_debit_that_the_ledger_does_not_read_yet_stays_on_its_accounts_list() {
         message: None,
     };
     for (ms, outcome, left) in [(0, DebitOutcome::Unsupported, 1), (10_000, DebitOutcome::Recorded, 0)] {
-        let batch = sender.next_batch(&map, t(ms)).unwrap().to_vec();
+        assert!(vm.outbox.next_batch(t(ms)).is_some());
         reply.outcome = outcome;
         let standing = Standing { utc_day: admitted_at().day(), spent_pax: cost, account_seq: 2, epoch: 0 };
         reply.standing = (outcome == DebitOutcome::Recorded).then_some(standing);
-        acknowledged(&map, &batch, std::slice::from_ref(&reply));
-        sender.answered(&map, &[outcome], || t(ms));
+        acknowledged(&map, vm.outbox.under_way(), std::slice::from_ref(&reply));
+        vm.outbox.answered(&map, Some(&mut vm.lane), &[outcome], t(ms));
         assert_eq!(
             daily(&map),
             Daily { spent: cost, reserved: Pax::ZERO },
             "neither forgotten nor counted twice"
         );
-        assert_eq!(outbox::Contents::of(&map).all(), left);
-        assert_eq!(
-            outbox::holds(&map, &admission.exchange_id),
-            left > 0,
-            "an orphan's record finds it there"
-        );
+        assert_eq!((vm.outbox.all(), vm.lane.used()), (left, left));
     }
 }

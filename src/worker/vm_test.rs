@@ -6,7 +6,6 @@
     clippy::arithmetic_side_effects
 )]
 
-use crate::memory::outbox::SLOTS;
 use crate::memory::shared::SharedData;
 use crate::worker::fake::Native;
 use crate::worker::fake::calls::{answer, forwarded, gateway, hello, serving, told};
@@ -59,11 +58,8 @@ fn a_vm_that_was_taken_for_dead_says_so_and_goes_on_as_another() {
     let lost = forwarded(&mut native, "tok-credit", &hello());
     native.tick_after(1_000);
     let mut other = beside(&native);
-    // This worker has no streams of its own, so it sends only what no other worker sends.
     seconds(&mut other, 24);
     assert_eq!(other.ledger.borrow().debits().len(), 1);
-    // If it kept its lease, the other worker could not send for ten seconds.
-    other.end_root(0);
     native.tick_after(1_000);
     let lines = told(&native, Level::Warn);
     assert!(lines.iter().any(|line| line.starts_with("this VM was taken for dead")), "{lines:?}");
@@ -80,42 +76,69 @@ fn a_vm_that_was_taken_for_dead_says_so_and_goes_on_as_another() {
 }
 
 #[test]
-fn a_debit_that_finds_the_outbox_full_waits_with_its_record_and_goes_in_when_there_is_room() {
+fn a_debit_that_its_dead_vm_did_not_send_is_sent_as_it_is() {
+    let mut dying = serving();
+    let call = forwarded(&mut dying, "tok-free", &hello());
+    let body = r#"{"choices":[{}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+    answer(&dying, call, "application/json", body);
+    let mut other = beside(&dying);
+    assert_eq!(other.records().len(), 1);
+    seconds(&mut other, 12);
+    let lines = told(&other, Level::Warn);
+    assert_eq!(lines, ["a VM died: 0 of its calls were charged by estimate"]);
+    let ledger = other.ledger.borrow();
+    assert_eq!(ledger.debits().len(), 1);
+    assert_eq!(ledger.debits()[0].0.tokens_output.0, 5);
+    assert!(other.records().is_empty());
+}
+
+#[test]
+fn what_a_vm_that_ended_in_good_order_did_not_send_is_sent_by_another_at_once() {
+    let mut ended = serving();
+    let call = forwarded(&mut ended, "tok-free", &hello());
+    answer(&ended, call, "application/json", "{}");
+    let mut other = beside(&ended);
+    // It was sent, and the answer does not come any more.
+    ended.tick_after(20);
+    ended.end_root(0);
+    seconds(&mut other, 2);
+    assert_eq!(other.ledger.borrow().debits().len(), 1);
+    assert!(other.records().is_empty());
+}
+
+#[test]
+fn a_vm_keeps_its_lane_while_one_of_its_roots_lives() {
     let mut native = serving();
-    let call = forwarded(&mut native, "tok-free", &hello());
-    native.around.shared.set("pax/outbox/tail", &SLOTS.to_le_bytes());
-    answer(&native, call, "application/json", "{}");
-    assert_eq!(native.records().len(), 1);
-    native.tick_after(20);
-    native.tick_after(20);
-    let lines = told(&native, Level::Error);
-    let kept = lines.iter().filter(|line| line.starts_with("the outbox is full: 1 debits of this VM wait"));
-    assert_eq!(kept.count(), 1, "{lines:?}");
-    native.around.shared.set("pax/outbox/head", &SLOTS.to_le_bytes());
+    assert!(native.configure(gateway()));
     native.settle();
-    assert!(native.records().is_empty());
+    let call = forwarded(&mut native, "tok-free", &hello());
+    native.end_root(0);
+    let mut other = beside(&native);
+    seconds(&mut other, 2);
+    assert_eq!(told(&other, Level::Warn), [""; 0]);
+    answer(&native, call, "application/json", "{}");
+    native.settle();
     assert_eq!(native.ledger.borrow().debits().len(), 1);
 }
 
 #[test]
-fn a_debit_that_its_dead_vm_kept_is_put_in_as_it_is() {
-    let mut dying = serving();
-    let call = forwarded(&mut dying, "tok-free", &hello());
-    dying.around.shared.set("pax/outbox/tail", &SLOTS.to_le_bytes());
-    let body = r#"{"choices":[{}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
-    answer(&dying, call, "application/json", body);
-    let mut other = beside(&dying);
-    seconds(&mut other, 12);
-    assert_eq!(other.records().len(), 1, "there is no room yet");
-    other.around.shared.set("pax/outbox/head", &SLOTS.to_le_bytes());
-    // The other worker looks at the lane again after ten seconds, and after ten more sends what no other worker
-    // has sent.
-    seconds(&mut other, 26);
-    let lines = told(&other, Level::Warn);
-    assert!(lines.contains(&"a VM died: 0 of its calls were charged by estimate".to_owned()), "{lines:?}");
-    let ledger = other.ledger.borrow();
-    assert_eq!(ledger.debits().len(), 1);
-    assert_eq!(ledger.debits()[0].0.tokens_output.0, 5);
+fn what_the_module_before_left_in_its_ring_is_sent() {
+    let mut native = serving();
+    let call = forwarded(&mut native, "tok-free", &hello());
+    answer(&native, call, "application/json", "{}");
+    // The same debit, as that module wrote it.
+    let place = native.records()[0].clone();
+    let cell = native.around.shared.read(&format!("pax/2/open/{place}")).unwrap();
+    let canonical = cell.windows(2).position(|it| it == b"{\"").map(|at| cell[at..].to_vec()).unwrap();
+    let slot = [&0u64.to_le_bytes()[..], &[0], &canonical].concat();
+    native.around.shared.set("pax/outbox/tail", &1u64.to_le_bytes());
+    native.around.shared.set("pax/outbox/0", &slot);
+    native.around.shared.set(&format!("pax/2/open/{place}"), &[]);
+    let mut other = native.beside();
+    assert!(other.configure(gateway()));
+    other.settle();
+    assert_eq!(other.ledger.borrow().debits().len(), 1);
+    assert!(other.records().is_empty());
 }
 
 #[test]

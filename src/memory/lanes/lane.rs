@@ -35,8 +35,8 @@ pub struct DebitCell(Place);
 /// This VM's lane.
 #[derive(Debug)]
 pub struct Lane {
-    number: u32,
-    vm: u64,
+    pub(super) number: u32,
+    pub(super) vm: u64,
     /// When this VM last wrote that it lives, and which sums with it.
     beaten: Tick,
     told: Sums,

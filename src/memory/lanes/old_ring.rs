@@ -58,7 +58,8 @@ impl OldRings {
             let (head, tail) = ring.ends(shared);
             if head < tail {
                 ring.take(shared, (head, tail), &mut take);
-                self.waiting = self.waiting.saturating_add(tail.saturating_sub(ring.advance(shared, gap, now)));
+                self.waiting =
+                    self.waiting.saturating_add(tail.saturating_sub(ring.advance(shared, gap, now)));
             }
         }
     }

@@ -108,23 +108,26 @@ fn a_tick_that_came_early_for_a_question_is_not_one_for_the_outbox() {
 }
 
 #[test]
-fn what_all_workers_share_is_measured_once_a_second() {
+fn what_the_cells_hold_is_measured_at_each_tick() {
     let mut native = serving();
     let open = forwarded(&mut native, "tok-free", &hello());
-    native.tick_after(900);
-    assert_eq!(native.state.metrics.of("pax_calls_in_flight"), Some(0), "it was measured at the start");
-    native.tick_after(100);
+    native.tick_after(20);
     let metrics = &native.state.metrics;
     assert_eq!(metrics.of("pax_calls_in_flight"), Some(1));
     assert!(metrics.of("pax_reserved_picopax").unwrap() > 0);
-    assert_eq!(metrics.of("pax_rate_table_version"), Some(1));
-    assert_eq!(metrics.sum("pax_build_info"), 1);
     assert_eq!(metrics.of("pax_outbox_oldest_seconds"), Some(0));
     answer(&native, open, "application/json", "{}");
+    native.tick_after(20);
+    let metrics = &native.state.metrics;
+    assert_eq!((metrics.of("pax_calls_in_flight"), metrics.of("pax_outbox_waiting")), (Some(0), Some(1)));
     native.tick_after(3_000);
     let metrics = &native.state.metrics;
     assert_eq!(metrics.of("pax_outbox_oldest_seconds"), Some(3));
     assert_eq!(metrics.of("pax_outbox_waiting"), Some(1));
+    assert_eq!((metrics.of("pax_rate_table_version"), metrics.sum("pax_build_info")), (Some(1), 1));
+    native.ledger_answers();
+    native.tick_after(20);
+    assert_eq!(native.state.metrics.of("pax_outbox_waiting"), Some(0));
 }
 
 #[test]
@@ -168,48 +171,43 @@ fn the_debit_of_an_old_roots_stream_is_sent_by_the_new_root_once_the_old_one_has
     native.settle();
     answer(&native, old, "application/json", "{}");
     native.end_root(0);
-    native.tick_after(20);
+    native.tick_after(1_000);
     assert_eq!(native.question(DEBITS_PATH).root, 1, "no stream of its own has begun");
 }
 
 #[test]
-fn a_root_that_ends_gives_the_lease_up_though_its_batch_is_under_way() {
+fn a_root_that_ends_with_a_batch_under_way_lets_the_next_root_send_it_again_at_once() {
     let mut native = serving();
     served(&mut native, "tok-credit");
     native.tick_after(20);
     let lost = native.question(DEBITS_PATH);
     assert!(native.configure(gateway()));
     native.tick_after(20);
-    assert!(!native.asks(DEBITS_PATH), "one at a time sends");
+    assert!(!native.asks(DEBITS_PATH), "one batch at a time");
     native.end_root(0);
     assert_eq!(native.state.metrics.sum("pax_build_info"), 0);
-    native.tick_after(20);
-    assert!(native.asks(DEBITS_PATH), "the new root does not wait for the end of the lease");
+    native.tick_after(1_000);
+    let again = native.question(DEBITS_PATH);
+    assert_eq!((again.root, &again.body), (1, &lost.body));
     native.answer(&lost, Ended::none());
+    let ended = native.ledger.borrow_mut().answer(&again.path, &again.body);
+    native.answer(&again, ended);
     native.settle();
+    assert!(!native.asks(DEBITS_PATH));
     assert_eq!(native.ledger.borrow().debits().len(), 1);
 }
 
 #[test]
-fn a_root_without_streams_sends_only_what_nobody_else_has_sent_for_ten_seconds() {
+fn a_root_that_cannot_reach_its_ledger_keeps_no_debit_from_the_next_root() {
+    use crate::worker::host::HostStatus;
     let mut native = serving();
-    let mut idle = native.beside();
-    assert!(idle.configure(gateway()));
-    idle.settle();
     served(&mut native, "tok-credit");
-    idle.tick_after(20);
-    idle.tick_after(9_900);
-    assert!(!idle.asks(DEBITS_PATH), "the worker that made the call sends what comes of it");
-    idle.tick_after(100);
-    assert!(idle.asks(DEBITS_PATH));
-    assert_eq!(pace(&idle), Some(1_000), "it need not look more often");
-    idle.ledger_answers();
-    served(&mut native, "tok-credit");
-    native.settle();
-    // An outbox whose debits go on is not stuck.
-    served(&mut native, "tok-credit");
-    idle.tick_after(10_000);
-    assert!(!idle.asks(DEBITS_PATH));
+    native.around.refuses.set(Some(HostStatus::BAD_ARGUMENT));
+    native.tick_after(20);
+    native.around.refuses.set(None);
+    assert!(native.configure(gateway()));
+    native.tick_after(20);
+    assert_eq!(native.question(DEBITS_PATH).root, 1, "it does not wait as the one that failed does");
 }
 
 #[test]

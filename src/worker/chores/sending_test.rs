@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::memory::outbox::BATCH;
+use crate::memory::lanes::outbox::BATCH;
 use crate::worker::fake::calls::{chat, refusal, served, serving, told};
 use crate::worker::fake::{Ended, Native};
 
@@ -157,16 +157,19 @@ fn debits_that_the_ledger_does_not_read_yet_wait_aside_and_are_told_of_rarely() 
 }
 
 #[test]
-fn a_root_with_nothing_more_to_send_gives_the_lease_to_the_worker_with_the_next_debit() {
+fn each_worker_sends_its_own_debits_at_once() {
     let mut native = serving();
     let mut other = native.beside();
     assert!(other.configure(crate::worker::fake::calls::gateway()));
     other.settle();
     served(&mut native, "tok-credit");
-    native.settle();
     served(&mut other, "tok-credit");
+    native.tick_after(20);
     other.tick_after(20);
-    assert!(other.asks(DEBITS_PATH), "it does not wait for the end of the first one's lease");
+    let bodies = [native.question(DEBITS_PATH).body, other.question(DEBITS_PATH).body];
+    let lines = bodies.each_ref().map(|body| body.iter().filter(|byte| **byte == b'\n').count());
+    assert_eq!(lines, [1, 1]);
+    assert_ne!(bodies[0], bodies[1]);
 }
 
 #[test]

@@ -9,7 +9,9 @@
 )]
 
 use crate::base::wire::{RESOLVE_PATH, ResolveRequest};
-use crate::memory::outbox;
+use crate::base::pax::Pax;
+use crate::memory::lanes::debit_cell::DebitBytes;
+use crate::memory::lanes::outbox;
 use crate::memory::shared::SharedData;
 use crate::worker::fake::calls::{
     asks_about_accounts, chat, chat_head, forwarded, get, head, header, hello, is_forwarded, refusal, reply,
@@ -184,16 +186,18 @@ fn where_every_lane_is_taken_calls_are_refused_and_both_reasons_are_told_once() 
 }
 
 #[test]
-fn at_the_outboxes_bound_calls_are_refused_from_the_next_tick_on_and_it_is_told() {
+fn at_the_outboxes_bound_calls_are_refused_and_it_is_told() {
     let mut native = serving();
-    forwarded(&mut native, "tok-credit", &hello());
-    native.around.shared.set("pax/outbox/tail", &outbox::REFUSE_FROM.to_le_bytes());
+    let put = |count: usize| {
+        let debit = DebitBytes::new(None, Pax::ZERO, b"{}");
+        native.vm().with(|vm| (0..count).for_each(|_| vm.outbox().put(debit.clone(), None))).unwrap();
+    };
+    put(outbox::REFUSE_FROM - 1);
     let call = chat(&native, "tok-credit", &hello());
-    assert!(
-        is_forwarded(&native, call),
-        "it is looked up once a tick, and there is room for those meanwhile"
-    );
-    native.tick_after(20);
+    native.tick();
+    native.ledger_answers();
+    assert!(is_forwarded(&native, call), "there is room for one more");
+    native.vm().with(|vm| vm.outbox().put(DebitBytes::new(None, Pax::ZERO, b"{}"), None)).unwrap();
     for _ in 0..2 {
         let call = chat(&native, "tok-credit", &hello());
         assert_eq!(refusal(&native, call), "503 ledger_unavailable");
