@@ -85,7 +85,6 @@ impl World {
         let worker = self.worker(site);
         worker.vm.replace(None);
         let vm = worker.number.replace(0);
-        worker.serves_since.set(None);
         // What it held is to be looked at again.
         self.envoys[site.envoy].changed.set(true);
         self.truth.borrow_mut().vm_died(vm);

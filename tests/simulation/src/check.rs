@@ -7,7 +7,6 @@ use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::memory::outbox::Contents;
 use pax_gateway::worker::root_share::IDLE_MS;
 
 use crate::event::{Site, What};
@@ -130,7 +129,7 @@ impl World {
             let excused = truth
                 .calls
                 .get(id)
-                .is_some_and(|call| call.doubted || (call.orphaned && call.reservation.is_none()));
+                .is_some_and(|call| call.doubted);
             if !excused {
                 self.fail(&format!("the ledger got two debits of {id} with different bytes"));
             }
@@ -148,7 +147,7 @@ impl World {
         for envoy in 0..self.plan.envoys {
             let there = memory::read(&self.envoys[envoy].memory);
             if let Some(id) = there.waiting.first() {
-                self.fail(&format!("envoy {envoy}: the debit of {id} never left the outbox"));
+                self.fail(&format!("envoy {envoy}: the debit of {id} never leaves its cell"));
             }
             if let Some(id) = there.records.first() {
                 self.fail(&format!("envoy {envoy}: the record of {id} stays"));
@@ -212,7 +211,7 @@ impl World {
             let other =
                 entry.zip(call.canonical.as_ref()).is_some_and(|(entry, put)| entry.canonical != *put);
             if other && !call.doubted {
-                self.fail(&format!("the entry of {id} is not what its VM put into the outbox: {call:?}"));
+                self.fail(&format!("the entry of {id} is not what its VM made: {call:?}"));
             }
         }
         if let Some(id) = ledger.entries.keys().find(|id| !truth.calls.contains_key(id)) {
@@ -220,9 +219,9 @@ impl World {
         }
     }
 
-    /// Whether the outbox of an Envoy has come to its end.
+    /// Whether no debit waits at an Envoy.
     pub(crate) fn outbox_is_empty(&self, envoy: usize) -> bool {
-        Contents::of(&self.envoys[envoy].memory).all() == 0
+        memory::read(&self.envoys[envoy].memory).waiting.is_empty()
     }
 
     /// A small call of an account is served if the ledger says that it may be; then its Envoy knows what it spent.
@@ -298,7 +297,7 @@ fn fits(call: &Call, has_entry: bool) -> Result<(), &'static str> {
         // The sweeper has put one in, and its living VM knew nothing of it.
         Stage::LetGo if call.doubted => None,
         Stage::LetGo => Some(false),
-        Stage::Charged | Stage::Settled => Some(true),
+        Stage::Charged => Some(true),
         Stage::Recorded if call.reservation.is_some() && !call.doubted => Some(false),
         Stage::Recorded | Stage::Reserved if call.forwarded && call.orphaned => Some(true),
         // Its VM may have died before its caller was sent on.

@@ -152,7 +152,6 @@ impl World {
         killed.counted.take();
         killed.lanes.take();
         killed.waits_since.take();
-        killed.moved.set(self.time.get());
         self.truth.borrow_mut().envoy_was_killed(killed.life.get(), &self.ledger.borrow());
         killed.life.set(self.number());
     }

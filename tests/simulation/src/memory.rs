@@ -8,12 +8,10 @@ use pax_gateway::worker::fake::Map;
 
 /// The keys of accounts' days.
 pub(crate) const CAPS: &str = "pax/cap/";
-/// The keys of in-flight records.
-pub(crate) const RECORDS: &str = "pax/2/open/";
+/// The keys of cells.
+pub(crate) const CELLS: &str = "pax/2/open/";
 /// The keys of lanes.
 pub(crate) const LANES: &str = "pax/2/lane/";
-/// The keys of the outbox's two rings.
-pub(crate) const RINGS: [&str; 2] = ["pax/outbox/", "pax/aside/"];
 
 /// An account's day, as its place says (`cap_place.rs`).
 #[derive(Debug)]
@@ -32,7 +30,7 @@ pub(crate) struct There {
     pub(crate) days: Vec<DayThere>,
     /// The exchanges that have an in-flight record.
     pub(crate) records: Vec<ExchangeId>,
-    /// The exchanges whose debit waits.
+    /// The exchanges whose debit is in a cell.
     pub(crate) waiting: Vec<ExchangeId>,
 }
 
@@ -45,6 +43,10 @@ pub(crate) struct Recorded {
     pub(crate) card: Digest,
     pub(crate) reservation: Option<Pax>,
 }
+
+/// The first byte of a cell with a record, and of one with a debit.
+const RECORD: u8 = 2;
+const DEBIT: u8 = 0xd0;
 
 struct Read<'a>(&'a [u8]);
 
@@ -140,26 +142,24 @@ pub(crate) fn read_record(record: &[u8]) -> Option<Recorded> {
     Read(record).record()
 }
 
-/// The exchange that a record is of.
-pub(crate) fn recorded(record: &[u8]) -> Option<ExchangeId> {
-    record.get(1..17).and_then(|id| id.first_chunk().copied()).and_then(ExchangeId::from_bytes)
+/// The exchange whose record is in a cell; none if something else is.
+pub(crate) fn recorded(cell: &[u8]) -> Option<ExchangeId> {
+    let id = cell.get(1..17).filter(|_| cell.first() == Some(&RECORD))?;
+    id.first_chunk().copied().and_then(ExchangeId::from_bytes)
 }
 
-/// A slot of the outbox with a debit that waits: its number, and the canonical bytes.
-pub(crate) fn read_slot(slot: &[u8]) -> Option<(u64, &[u8])> {
-    let mut read = Read(slot);
-    let number = read.number(8)?;
-    let claim = read.length(1)?;
-    if claim > 0 {
-        read.take(claim + 12)?;
+/// The canonical bytes of the debit that is in a cell; none if something else is (`debit_cell.rs`).
+pub(crate) fn read_debit(cell: &[u8]) -> Option<&[u8]> {
+    let mut read = Read(cell);
+    if read.number(1)? != u64::from(DEBIT) {
+        return None;
     }
-    Some((number, read.0))
-}
-
-/// Whether a key is one of the outbox's slots, and not a counter.
-pub(crate) fn is_slot(key: &str) -> bool {
-    let number = RINGS.iter().find_map(|ring| key.strip_prefix(ring));
-    number.is_some_and(|number| number.parse::<u64>().is_ok())
+    read.optional(|claim| {
+        claim.text()?;
+        claim.take(12).map(drop)
+    })?;
+    read.amount()?;
+    Some(read.0)
 }
 
 /// The exchange that canonical bytes are of: an id of 36 characters after its name.
@@ -179,20 +179,9 @@ pub(crate) fn cost_of(canonical: &[u8]) -> Option<Pax> {
 pub(crate) fn read(map: &Map) -> There {
     let mut there = There::default();
     map.each(CAPS, |_, bucket| there.days.append(&mut read_bucket(bucket)));
-    map.each(RECORDS, |_, record| {
-        there.records.extend(recorded(record));
+    map.each(CELLS, |_, cell| {
+        there.records.extend(recorded(cell));
+        there.waiting.extend(read_debit(cell).and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok()));
     });
-    for ring in RINGS {
-        // What stands below the head was given up, and is in again under a new number.
-        let head = map.read(&format!("{ring}head")).and_then(|value| Read(&value).number(8)).unwrap_or(0);
-        map.each(ring, |key, slot| {
-            if key.parse::<u64>().is_ok()
-                && let Some((number, canonical)) = read_slot(slot)
-                && number >= head
-            {
-                there.waiting.extend(exchange_of(canonical).parse::<ExchangeId>());
-            }
-        });
-    }
     there
 }

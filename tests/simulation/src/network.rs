@@ -11,6 +11,7 @@ use pax_gateway::base::wire::{
 use pax_gateway::worker::fake::Ended;
 use pax_gateway::worker::host::Post;
 
+use crate::Fault;
 use crate::event::{Answer, Event, Message, Question, What, heard, told};
 use crate::memory::exchange_of;
 use crate::outside::Shared;
@@ -88,11 +89,18 @@ impl World {
         for line in lines {
             let Ok(id) = exchange_of(line).parse::<ExchangeId>() else { continue };
             let other = truth.acknowledged.get(&id).is_some_and(|bytes| bytes != line);
-            let excused = truth.calls.get(&id).is_some_and(|call| call.doubted || call.reservation.is_none());
+            let excused = truth.calls.get(&id).is_some_and(|call| call.doubted);
             if other && !excused {
                 self.fail(&format!("the acknowledged debit of {id} was sent under other bytes"));
             }
         }
+    }
+
+    /// A planted bug: the same call once more, under an id of its own.
+    fn under_another_id(&self, line: &[u8]) -> Vec<u8> {
+        let wall = Moment::from_ms(self.start_ms + self.time.get());
+        let again = ExchangeId::new(wall, self.random.bytes()).to_string();
+        String::from_utf8_lossy(line).replacen(exchange_of(line), &again, 1).into_bytes()
     }
 
     pub(crate) fn deliver(&self, message: &Message) {
@@ -106,6 +114,9 @@ impl World {
             }
             Question::Debits(lines) => {
                 let now = Moment::from_ms(self.start_ms + self.time.get());
+                if self.fault == Fault::DoubleSettle {
+                    lines.iter().for_each(|line| drop(ledger.post(&self.under_another_id(line), now)));
+                }
                 Answer::Debits(lines.iter().map(|line| ledger.post(line, now)).collect())
             }
             Question::Cards(cards) => Answer::Cards(ledger.learn_cards(cards)),

@@ -1,12 +1,10 @@
 //! What is around a VM in one of its callbacks: the shared data of its Envoy, the clocks, random bytes and the network.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
-use pax_gateway::memory::outbox::LEASE_MS;
 use pax_gateway::memory::shared::{SharedData, Version};
 use pax_gateway::worker::fake::{Map, Outside};
 use pax_gateway::worker::host::{HostStatus, Post};
@@ -14,7 +12,7 @@ use pax_gateway::worker::host::{HostStatus, Post};
 use crate::Fault;
 use crate::counted::Count;
 use crate::event::{Question, Site};
-use crate::memory::RECORDS;
+use crate::memory::CELLS;
 use crate::witness::Admission;
 use crate::world::World;
 
@@ -42,10 +40,10 @@ pub(crate) struct Seen {
     pub(crate) admissions: RefCell<Vec<Admission>>,
     /// What the metrics have counted, once the callback has returned.
     pub(crate) count: RefCell<Count>,
-    /// Dead VMs' calls that were charged.
-    pub(crate) orphans: RefCell<BTreeSet<ExchangeId>>,
-    /// Since when the outbox stood still, when the VM looked first.
-    still_since: Cell<Option<u64>>,
+    /// The call whose record it read last; none if that cell held something else.
+    pub(crate) looked_at: Cell<Option<ExchangeId>>,
+    /// What the clocks said first.
+    pub(crate) first: Cell<Option<Now>>,
 }
 
 impl<'w> Shared<'w> {
@@ -61,29 +59,16 @@ impl<'w> Shared<'w> {
     fn write(&self, key: &str, value: &[u8], cas: u32) -> bool {
         self.world.before_an_operation(self.site);
         self.clear_too_early(key, value);
+        if self.is_uncopied(key, value) {
+            return true;
+        }
         let cas = if self.world.fault == Fault::LostSwap { 0 } else { cas };
         let before = self.watched(key);
         let written = self.is_unheard_beat(key, value) || self.memory().write(key, value, cas);
         if let Some(before) = before.filter(|_| written) {
             self.wrote(key, &before, value);
-            self.settle_twice(key, value);
         }
         written
-    }
-
-    /// A VM that serves nobody sends only what nobody else has sent for as long as a lease holds.
-    fn check_sender(&self) {
-        let (now, since) = (self.world.time.get(), self.seen.still_since.get());
-        if self.world.worker(self.site).serves_since.get().is_some() {
-            return;
-        }
-        self.world.tally.borrow_mut().strangers += 1;
-        if since.is_none_or(|since| now - since < LEASE_MS) {
-            self.world.fail(&format!(
-                "{}: a VM that serves nobody sends debits, though the outbox stands still only since {since:?}",
-                self.site
-            ));
-        }
     }
 }
 
@@ -91,10 +76,7 @@ impl SharedData for Shared<'_> {
     fn get(&self, key: &str) -> Option<(Vec<u8>, Version)> {
         self.world.before_an_operation(self.site);
         let found = self.memory().get(key);
-        if key == "pax/outbox/head" && self.seen.still_since.get().is_none() {
-            self.seen.still_since.set(Some(self.world.envoys[self.site.envoy].moved.get()));
-        }
-        if let Some((record, _)) = found.as_ref().filter(|_| key.starts_with(RECORDS)) {
+        if let Some((record, _)) = found.as_ref().filter(|_| key.starts_with(CELLS)) {
             self.world.time.set(self.world.time.get() + LOOK_MS);
             self.looked_at(record);
         }
@@ -112,7 +94,7 @@ impl SharedData for Shared<'_> {
 
 impl Outside for Shared<'_> {
     fn now(&self) -> Now {
-        self.world.clock(self.site)
+        self.stopped_clock().unwrap_or_else(|| self.world.clock(self.site))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> bool {
@@ -133,8 +115,8 @@ impl Outside for Shared<'_> {
         if world.ledger.borrow().down && world.random.chance(1, 4) {
             return Err(NO_HOST);
         }
-        if matches!(*question, Question::Debits(_)) {
-            self.check_sender();
+        if let Question::Debits(lines) = &*question {
+            self.empty_too_early(lines);
         }
         world.ask(self, callout, &question, post.timeout_ms);
         self.seen.posted.borrow_mut().push((callout, question));

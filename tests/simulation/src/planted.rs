@@ -1,36 +1,61 @@
-//! The planted bugs of the port: what a VM writes comes to shared data in another order, twice or not at all.
+//! The planted bugs of the port: what a VM writes comes to shared data in another order, or not at all.
 
+use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
-use pax_gateway::memory::outbox::Writer;
 
 use crate::Fault;
-use crate::memory::{LANES, RECORDS, exchange_of, is_slot, read_slot, recorded};
+use crate::memory::{CELLS, LANES, exchange_of, read_debit, recorded};
 use crate::outside::Shared;
 
 impl Shared<'_> {
-    /// A debit that is being put into the outbox.
-    fn put<'v>(key: &str, value: &'v [u8]) -> Option<&'v [u8]> {
-        let is_put = key.starts_with("pax/outbox/") && is_slot(key);
-        read_slot(value).filter(|_| is_put).map(|(_, canonical)| canonical)
+    /// A cell is emptied by a planted bug.
+    fn empty(&self, key: &str, before: &[u8]) {
+        self.memory().write(key, &[], 0);
+        self.wrote(key, before, &[]);
     }
 
-    /// A planted bug: a call's record goes before its debit is in the outbox.
+    /// A planted bug: a call's record goes before its debit is in the cell.
     pub(crate) fn clear_too_early(&self, key: &str, value: &[u8]) {
-        if self.world.fault != Fault::EarlyClear {
-            return;
-        }
-        let Some(canonical) = Self::put(key, value) else { return };
-        let (mut found, id) = (None, exchange_of(canonical).parse::<ExchangeId>().ok());
-        self.memory().each(RECORDS, |rest, record| {
-            if !record.is_empty() && recorded(record) == id {
-                found = Some((format!("{RECORDS}{rest}"), record.to_vec()));
-            }
-        });
-        if let Some((key, record)) = found {
-            self.memory().write(&key, &[], 0);
-            self.wrote(&key, &record, &[]);
+        let record = self.memory().read(key).filter(|held| recorded(held).is_some());
+        if let Some(record) = record
+            && self.world.fault == Fault::EarlyClear
+            && key.starts_with(CELLS)
+            && read_debit(value).is_some()
+        {
+            self.empty(key, &record);
             self.world.before_an_operation(self.site);
         }
+    }
+
+    /// A planted bug: a debit's cell is emptied when the debit is sent, and not when it is acknowledged.
+    pub(crate) fn empty_too_early(&self, lines: &[Vec<u8>]) {
+        if self.world.fault != Fault::EarlyEmpty {
+            return;
+        }
+        let mut sent = Vec::new();
+        self.memory().each(CELLS, |rest, held| {
+            if read_debit(held).is_some_and(|debit| lines.iter().any(|line| line == debit)) {
+                sent.push((format!("{CELLS}{rest}"), held.to_vec()));
+            }
+        });
+        sent.iter().for_each(|(key, held)| self.empty(key, held));
+    }
+
+    /// A planted bug: the sweeping VM keeps a dead VM's debit in its own memory alone.
+    pub(crate) fn is_uncopied(&self, key: &str, value: &[u8]) -> bool {
+        let debit = read_debit(value).filter(|_| self.world.fault == Fault::Uncopied && key.starts_with(CELLS));
+        let id = debit.and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok());
+        id.is_some_and(|id| self.world.truth.borrow_mut().call(&id).is_some_and(|call| call.vm != self.vm))
+    }
+
+    /// A planted bug: a VM reads the clocks once a callback, and so does not see that its thread stood still.
+    pub(crate) fn stopped_clock(&self) -> Option<Now> {
+        if self.world.fault != Fault::StoppedClock {
+            return None;
+        }
+        let first = self.seen.first.get().unwrap_or_else(|| self.world.clock(self.site));
+        self.seen.first.set(Some(first));
+        Some(first)
     }
 
     /// A planted bug: no watcher hears what a VM says of its being alive.
@@ -39,19 +64,5 @@ impl Shared<'_> {
         self.world.fault == Fault::UnheardBeat
             && key.starts_with(LANES)
             && self.memory().read(key).is_some_and(|known| is_ours(&known))
-    }
-
-    /// A planted bug: the same call once more, under an id of its own.
-    pub(crate) fn settle_twice(&self, key: &str, value: &[u8]) {
-        let world = self.world;
-        if world.fault != Fault::DoubleSettle {
-            return;
-        }
-        let Some(canonical) = Self::put(key, value) else { return };
-        let id = exchange_of(canonical);
-        let now = world.clock(self.site);
-        let again = ExchangeId::new(now.wall, world.random.bytes()).to_string();
-        let canonical = String::from_utf8_lossy(canonical).replacen(id, &again, 1);
-        let _ = Writer::new().put(self.memory(), None, canonical.as_bytes(), now.tick, || now.tick);
     }
 }

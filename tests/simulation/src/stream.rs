@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::worker::fake::Proxy;
 
+use crate::memory::cost_of;
 use crate::event::What;
 use crate::outside::Shared;
 use crate::provider::{Act, Ask, OWN_KEY, secret};
@@ -57,8 +58,6 @@ impl Vm {
         if own_key {
             headers.push(("x-matrix-byo-api-key".to_owned(), OWN_KEY.into()));
         }
-        let serves_since = &world.worker(self.site).serves_since;
-        serves_since.set(serves_since.get().or(Some(world.time.get())));
         let at = self.roots.len() - 1;
         let rooted = &self.roots[at];
         shared.root.set(rooted.context);
@@ -152,9 +151,9 @@ impl Vm {
         for context in go_on {
             if let Some(id) = self.exchange_of(context)
                 && self.streams.get(&context).is_some_and(|stream| stream.forwarded)
-                && let Some(call) = world.truth.borrow_mut().call(&id)
+                && world.truth.borrow_mut().call(&id).map(|call| call.forwarded = true).is_some()
             {
-                call.forwarded = true;
+                shared.goes_on_with(id);
             }
             self.goes_on(shared, context);
         }
@@ -176,7 +175,13 @@ impl Vm {
             world.check_secrets("the log of calls", told);
         }
         if let Some(id) = id {
-            let cost = world.truth.borrow_mut().call(&id).map_or(0, |call| call.own_cost.picopax());
+            let truth = world.truth.borrow();
+            let call = truth.calls.get(&id);
+            // The debit of a VM that was taken for dead may be in no cell yet.
+            let line = closed.filter_state.get("pax").filter(|_| call.is_some_and(|call| call.doubted));
+            let said = line.and_then(|line| cost_of(line.as_bytes()));
+            let cost = said.or(call.map(|call| call.own_cost)).unwrap_or_default().picopax();
+            drop(truth);
             shared.seen.count.borrow_mut().call(cost);
         }
         if stream.small {

@@ -17,10 +17,8 @@ pub(crate) enum Stage {
     Recorded,
     /// Its reservation, too.
     Reserved,
-    /// A debit of it was put into the outbox.
+    /// A debit of it was put into a cell.
     Charged,
-    /// And its record was taken out after that.
-    Settled,
     /// Nothing is owed: its reservation was refused, or given back.
     LetGo,
 }
@@ -44,11 +42,11 @@ pub(crate) struct Call {
     pub(crate) forwarded: bool,
     /// Its VM died while something was owed for it.
     pub(crate) orphaned: bool,
-    /// Its Envoy was killed while something was owed for it, or waited in the outbox.
+    /// Its Envoy was killed while something was owed for it, or waited in a cell.
     pub(crate) killed: bool,
     /// Its VM was taken for dead and lives.
     pub(crate) doubted: bool,
-    /// The bytes that were put into the outbox: its own VM's, if that came to it.
+    /// The bytes of its debit: its own VM's, if that came to it.
     pub(crate) canonical: Option<Vec<u8>>,
 }
 
@@ -120,7 +118,7 @@ impl Truth {
 
     pub(crate) fn vm_died(&mut self, vm: u64) {
         for call in self.calls.values_mut().filter(|call| call.vm == vm) {
-            let over = matches!(call.stage, Stage::Settled | Stage::LetGo);
+            let over = matches!(call.stage, Stage::Charged | Stage::LetGo);
             call.orphaned |= !over;
         }
     }
@@ -141,7 +139,7 @@ impl Truth {
             calls.filter(|(id, _)| ledger.entries.get(id).is_none_or(|entry| entry.account_seq > up_to));
         unknown.fold(Pax::ZERO, |sum, (_, call)| match call.stage {
             Stage::Reserved => plus(sum, call.reservation.unwrap_or_default()),
-            Stage::Charged | Stage::Settled => plus(sum, call.cost),
+            Stage::Charged => plus(sum, call.cost),
             Stage::Recorded | Stage::LetGo => sum,
         })
     }

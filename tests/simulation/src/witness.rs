@@ -3,20 +3,22 @@
 use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::memory::in_flight::DEAD_MS;
-use pax_gateway::memory::outbox::LEASE_MS;
+use pax_gateway::memory::lanes::DEAD_MS;
 
 use crate::memory::{
-    CAPS, DayThere, LANES, RECORDS, cost_of, exchange_of, is_slot, read_bucket, read_record, read_slot,
-    recorded,
+    self, CAPS, CELLS, DayThere, LANES, cost_of, exchange_of, read_bucket, read_debit, read_record, recorded,
 };
 use crate::outside::Shared;
 use crate::truth::{Admitted, Call, Stage};
 
 /// Once all has been well for so long, no debit waits for long.
 const SETTLED_MS: u64 = 20_000;
-/// How long it waits then at most. A lease that nobody gives up holds twice as long.
+/// How long it waits then at most.
 pub(crate) const WAIT_MS: u64 = 5_000;
+
+/// A watcher takes the time at the start of its callback, and a beat may come in the middle of it: so much earlier than
+/// [`DEAD_MS`] after the beat it may take the lane.
+const LOOK_MS: u64 = 100;
 
 /// A reservation that was just made. The cap that it was held to is known once its callback has returned.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ fn owner(lane: &[u8]) -> Option<u64> {
 impl Shared<'_> {
     /// What stands under a key that is watched; none for another key.
     pub(crate) fn watched(&self, key: &str) -> Option<Vec<u8>> {
-        let is_watched = [CAPS, RECORDS, LANES, "pax/outbox/", "pax/aside/"];
+        let is_watched = [CAPS, CELLS, LANES];
         let found = is_watched.iter().any(|prefix| key.starts_with(prefix));
         found.then(|| self.memory().read(key).unwrap_or_default())
     }
@@ -53,18 +55,20 @@ impl Shared<'_> {
         envoy.changed.set(true);
         if key.starts_with(CAPS) {
             self.days_changed(&read_bucket(before), &read_bucket(after));
-        } else if key.starts_with(RECORDS) {
-            self.record_changed(before, after);
-        } else if is_slot(key) {
-            self.slot_changed(key, before, after);
-        } else if key.ends_with("/head") {
-            envoy.moved.set(self.world.time.get());
+        } else {
+            self.debit_goes(key, before);
+            match (read_debit(after), after.is_empty()) {
+                (Some(canonical), _) => self.debit_comes(key, canonical),
+                (None, true) => self.record_goes(before),
+                (None, false) => self.record_comes(after),
+            }
         }
     }
 
     /// A VM reads a record that is another's if it sweeps that one's lane.
-    pub(crate) fn looked_at(&self, record: &[u8]) {
-        let Some(id) = recorded(record) else { return };
+    pub(crate) fn looked_at(&self, cell: &[u8]) {
+        self.seen.looked_at.set(recorded(cell));
+        let Some(id) = recorded(cell) else { return };
         if let Some(call) = self.world.truth.borrow_mut().call(&id).filter(|call| call.vm != self.vm) {
             // Its VM lives: the one case in which a call can be charged by an estimate and by its answer.
             call.doubted |= self.world.lives(call.vm) && !call.orphaned;
@@ -82,36 +86,37 @@ impl Shared<'_> {
         let known = lanes.insert(key.to_owned(), (taker, now));
         if let Some((_, beat)) = known.filter(|(known, _)| owner(before) == Some(*known) && *known != taker) {
             world.tally.borrow_mut().taken += 1;
-            if now - beat < DEAD_MS {
+            if now - beat + LOOK_MS < DEAD_MS {
                 let ago = now - beat;
                 world.fail(&format!("{}: {key} is taken from a VM that beat {ago} ms ago", self.site));
             }
         }
     }
 
-    fn record_changed(&self, before: &[u8], after: &[u8]) {
+    fn record_comes(&self, after: &[u8]) {
         let world = self.world;
         let mut truth = world.truth.borrow_mut();
-        if !after.is_empty() {
-            let Some(record) = read_record(after) else { return world.fail("a record cannot be read") };
-            let id = record.id;
-            truth.tags.insert(id.tag().0, id);
-            truth.latest = Some(id);
-            let life = world.envoys[self.site.envoy].life.get();
-            // A call that was refused may ask anew.
-            let call = truth.calls.entry(id).or_insert_with(|| Call::of(record, life, self.vm));
-            call.stage = Stage::Recorded;
-        } else if let Some(call) = recorded(before).and_then(|id| truth.call(&id)) {
-            call.stage = match call.stage {
-                Stage::Charged | Stage::Settled => Stage::Settled,
-                Stage::Reserved if !call.doubted => {
-                    return world.fail(&format!(
-                        "a record was taken out before its debit was in the outbox: {call:?}"
-                    ));
-                }
-                Stage::Reserved | Stage::Recorded | Stage::LetGo => Stage::LetGo,
-            };
-        }
+        let Some(record) = read_record(after) else { return world.fail("a record cannot be read") };
+        let id = record.id;
+        truth.tags.insert(id.tag().0, id);
+        truth.latest = Some(id);
+        let life = world.envoys[self.site.envoy].life.get();
+        // A call that was refused may ask anew.
+        let call = truth.calls.entry(id).or_insert_with(|| Call::of(record, life, self.vm));
+        call.stage = Stage::Recorded;
+    }
+
+    fn record_goes(&self, before: &[u8]) {
+        let world = self.world;
+        let mut truth = world.truth.borrow_mut();
+        let Some(call) = recorded(before).and_then(|id| truth.call(&id)) else { return };
+        call.stage = match call.stage {
+            Stage::Charged => Stage::Charged,
+            Stage::Reserved if !call.doubted => {
+                return world.fail(&format!("a record was taken out before its debit was in a cell: {call:?}"));
+            }
+            Stage::Reserved | Stage::Recorded | Stage::LetGo => Stage::LetGo,
+        };
     }
 
     fn days_changed(&self, before: &[DayThere], after: &[DayThere]) {
@@ -149,39 +154,31 @@ impl Shared<'_> {
         }
     }
 
-    /// A debit comes into a slot of the outbox, or leaves it.
-    fn slot_changed(&self, key: &str, before: &[u8], after: &[u8]) {
+    /// A cell is written that may hold a debit: then the ledger has the debit, or another cell has it.
+    fn debit_goes(&self, key: &str, before: &[u8]) {
+        let Some(canonical) = read_debit(before) else { return };
         let (world, now) = (self.world, self.world.time.get());
-        let mut since = world.envoys[self.site.envoy].waits_since.borrow_mut();
-        let Some((_, canonical)) = read_slot(after) else {
-            let (Some(since), Some((_, canonical))) = (since.remove(key), read_slot(before)) else { return };
-            if let Some(calm) = world.calm_since.get() {
-                let workers = world.envoys[self.site.envoy].workers.iter();
-                let serves = workers.filter_map(|worker| worker.serves_since.get()).min();
-                // If no VM serves calls, any root sends once the outbox has stood still for a lease's time. That time begins
-                // anew when a number is passed that a dead VM had lost, so a second one is allowed.
-                let sent_from = serves.unwrap_or(u64::MAX).min(since + LEASE_MS);
-                let waited = now.saturating_sub(since.max(calm + SETTLED_MS).max(sent_from));
-                let most = if serves.is_some() { WAIT_MS } else { WAIT_MS + LEASE_MS };
-                if waited > most {
-                    let id = exchange_of(canonical);
-                    world.fail(&format!("{}: the debit of {id} waited for {waited} ms", self.site));
-                }
+        let envoy = &world.envoys[self.site.envoy];
+        let since = envoy.waits_since.borrow_mut().remove(key).unwrap_or(now);
+        if let Some(calm) = world.calm_since.get() {
+            let waited = now.saturating_sub(since.max(calm + SETTLED_MS));
+            if waited > WAIT_MS {
+                let id = exchange_of(canonical);
+                world.fail(&format!("{}: the debit of {id} waited for {waited} ms", self.site));
             }
-            return;
-        };
-        since.insert(key.to_owned(), now);
-        drop(since);
-        if key.starts_with("pax/outbox/") {
-            self.charged(canonical);
+        }
+        let Ok(id) = exchange_of(canonical).parse::<ExchangeId>() else { return };
+        if !world.ledger.borrow().entries.contains_key(&id) && !memory::read(&envoy.memory).waiting.contains(&id) {
+            world.fail(&format!("{}: the debit of {id} left its last cell before the ledger had it", self.site));
         }
     }
 
-    /// A debit was put into the outbox: by its call's own VM, or by the one that sweeps after it.
-    fn charged(&self, canonical: &[u8]) {
+    /// A debit comes into a cell: of its call's own VM, or of the one that sweeps after it.
+    fn debit_comes(&self, key: &str, canonical: &[u8]) {
         let world = self.world;
+        world.envoys[self.site.envoy].waits_since.borrow_mut().insert(key.to_owned(), world.time.get());
         let (Ok(id), Some(cost)) = (exchange_of(canonical).parse::<ExchangeId>(), cost_of(canonical)) else {
-            return world.fail("a debit is in the outbox that nobody can read");
+            return world.fail("a debit is in a cell that nobody can read");
         };
         let mut truth = world.truth.borrow_mut();
         let Some(call) = truth.call(&id) else { return };
@@ -190,8 +187,11 @@ impl Shared<'_> {
             (call.own_cost, call.canonical) = (cost, Some(canonical.to_vec()));
         } else {
             call.canonical.get_or_insert_with(|| canonical.to_vec());
-            if self.seen.orphans.borrow_mut().insert(id) {
+            // The sweeping VM has just read the record that it charges, or the debit that it takes over.
+            if self.seen.looked_at.get() == Some(id) {
                 self.seen.count.borrow_mut().call(cost.picopax());
+            } else {
+                world.tally.borrow_mut().adopted += 1;
             }
         }
         if call.stage == Stage::LetGo && !call.doubted {
@@ -199,9 +199,16 @@ impl Shared<'_> {
         }
         if own || !call.doubted {
             call.cost = cost;
-            if call.stage != Stage::Settled {
-                call.stage = Stage::Charged;
-            }
+            call.stage = Stage::Charged;
+        }
+    }
+
+    /// A call is sent on: from now on its cell, or the ledger, has something of it.
+    pub(crate) fn goes_on_with(&self, id: ExchangeId) {
+        let there = memory::read(self.memory());
+        let known = there.records.contains(&id) || there.waiting.contains(&id);
+        if !known && !self.world.ledger.borrow().entries.contains_key(&id) {
+            self.world.fail(&format!("{}: {id} is sent on without a record", self.site));
         }
     }
 

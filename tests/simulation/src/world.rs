@@ -29,8 +29,6 @@ pub(crate) struct Worker {
     pub(crate) vm: RefCell<Option<Box<Vm>>>,
     /// Its VM, of all that ever were; 0 while it has none.
     pub(crate) number: Cell<u64>,
-    /// Since when its VM has had streams.
-    pub(crate) serves_since: Cell<Option<u64>>,
     pub(crate) busy: Cell<bool>,
     pub(crate) asleep_until: Cell<u64>,
 }
@@ -44,10 +42,8 @@ pub(crate) struct Envoy {
     pub(crate) counted: RefCell<Counted>,
     /// Each lane's owner, and when that last said that it lives.
     pub(crate) lanes: RefCell<BTreeMap<String, (u64, u64)>>,
-    /// Since when each debit waits, by its slot.
+    /// Since when each debit waits, by its cell.
     pub(crate) waits_since: RefCell<BTreeMap<String, u64>>,
-    /// When the outbox last moved on.
-    pub(crate) moved: Cell<u64>,
     /// How many configurations came after the first.
     pub(crate) configurations: Cell<usize>,
     /// From one start to the next.
@@ -102,11 +98,14 @@ const SOON_MS: u64 = 400;
 impl World {
     pub(crate) fn new(seed: u64, fault: Fault, gateways: &Rc<[Gateway]>, traced: bool) -> Self {
         let random = Random::new(seed);
-        let plan = Plan::of(&random);
+        let mut plan = Plan::of(&random);
+        if fault == Fault::StoppedClock {
+            // Threads stand still rarely, and seldom just between a record and its reservation.
+            plan.stalls = 100;
+        }
         let worker = || Worker {
             vm: RefCell::new(None),
             number: Cell::new(0),
-            serves_since: Cell::new(None),
             busy: Cell::new(false),
             asleep_until: Cell::new(0),
         };
@@ -117,7 +116,6 @@ impl World {
             counted: RefCell::default(),
             lanes: RefCell::default(),
             waits_since: RefCell::default(),
-            moved: Cell::new(0),
             configurations: Cell::new(0),
             life: Cell::new(life),
             clock_off: Cell::new(0),
