@@ -26,7 +26,7 @@ use crate::debit::frozen::{BadDebit, Debit, Ending};
 use crate::memory::cap::{self, Acknowledged, Claim, Reserved};
 use crate::memory::cap_bytes::Daily;
 use crate::memory::lanes::debit_cell::DebitBytes;
-use crate::memory::lanes::lane::{Lane, RecordCell, clear_lost};
+use crate::memory::lanes::lane::{Lane, RecordCell, clear_lost, settle_lost};
 use crate::memory::lanes::outbox::{Outbox, Waiting};
 use crate::memory::lanes::{old_ring, record};
 use crate::memory::shared::SharedData;
@@ -119,9 +119,9 @@ fn reserve(
 }
 
 /// Overwrites a call's record with its debit, puts its cost in the place of its reservation, and lets the debit be
-/// sent. If this VM has lost the record's lane, the debit gets another cell as soon as there is one, and waits in this
-/// VM's memory until then; the worker that swept the lane has charged the call by estimate meanwhile. `lane` is none if
-/// this VM has none now. Gives the account's day after that.
+/// sent. `lane` is none if this VM has none now. If another VM has swept the record's lane meanwhile, it has charged the
+/// call by estimate, and the debit gets another cell. If there is none, it waits in this VM's memory for one. Gives the
+/// account's day after that.
 pub fn settle(
     shared: &impl SharedData,
     mut lane: Option<&mut Lane>,
@@ -132,11 +132,12 @@ pub fn settle(
     let Owed { admission, cell: record } = owed;
     let claim = claim(&admission);
     let debit = DebitBytes::new(claim.as_ref(), cost, canonical);
-    let mut cell = lane.as_mut().and_then(|lane| lane.settle(shared, record, debit.bytes(), now));
-    if cell.is_none() {
-        cell = lane.as_mut().and_then(|lane| lane.put_debit(shared, debit.bytes(), now));
-        clear(shared, lane, record, &admission);
-    }
+    let bytes = debit.bytes();
+    let cell = lane
+        .as_mut()
+        .and_then(|lane| lane.settle(shared, record, bytes, now))
+        .or_else(|| settle_lost(shared, record, &record::write(&admission), bytes))
+        .or_else(|| lane.and_then(|lane| lane.put_debit(shared, bytes, now)));
     let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
     outbox.put(debit, cell);
     daily

@@ -186,7 +186,14 @@ fn live_until(
             vm.settle(&dying, owed);
             if sends {
                 // The ledger has them, whether its answer comes in time or not.
-                sent.set(vm.outbox.next_batch(t(3)).unwrap().iter().map(|_| (admission.exchange_id, false)).collect());
+                sent.set(
+                    vm.outbox
+                        .next_batch(t(3))
+                        .unwrap()
+                        .iter()
+                        .map(|_| (admission.exchange_id, false))
+                        .collect(),
+                );
                 vm.outbox.failed();
                 vm.send(&dying);
             }
@@ -309,27 +316,38 @@ fn a_call_whose_thread_stood_still_before_its_reservation_does_not_go_on() {
 }
 
 #[test]
-fn a_debit_of_a_vm_that_lost_its_lane_gets_another_cell_or_waits_without_one() {
-    let (map, admission) = (Map::default(), admission(1, Tier::Free));
+fn a_debit_of_a_vm_that_lost_its_lane_overwrites_the_record_unless_it_was_swept() {
+    let (map, bundle) = (Map::default(), Bundle::embedded().unwrap());
     known(&map);
-    let mut vm = Vm::new(&map, 7);
-    let owed = [vm.open(&map, &admission).unwrap(), vm.open(&map, &admission).unwrap()];
-    let lost = std::mem::replace(&mut vm.lane, Lane::take(&map, 17, t(0)).unwrap());
-    let (canonical, cost) = debit(&admission);
-    let charged = (canonical.as_slice(), cost, t(2));
-    let [first, second] = owed;
-    settle(&map, Some(&mut vm.lane), &mut vm.outbox, first, charged);
-    settle(&map, None, &mut vm.outbox, second, charged);
-    let cells = |map: &Map| {
-        let mut cells = Vec::new();
-        map.each("pax/2/open/", |key, held| cells.extend((!held.is_empty()).then(|| key.to_owned())));
-        cells
-    };
-    assert_eq!(cells(&map), ["1/0"], "and the records are taken out, unless the sweeping worker did that");
-    vm.outbox.house(&map, &mut vm.lane, t(3));
-    assert_eq!((cells(&map).len(), vm.outbox.all()), (2, 2));
-    assert_eq!(vm.send(&map).len(), 2);
-    assert_eq!((cells(&map).len(), lost.used()), (0, 2));
+    let admissions = [1, 2, 3].map(|random| admission(random, Tier::Free));
+    let mut stopped = Vm::new(&map, 7);
+    let owed = admissions.each_ref().map(|admission| stopped.open(&map, admission).unwrap());
+    // Another VM takes the lane, and has swept all but the first cell when the thread wakes.
+    let heir = [9u64.to_le_bytes(), 1u64.to_le_bytes()].concat();
+    map.set("pax/2/lane/0", &heir);
+    let mut vm = Vm::new(&map, 9);
+    for key in ["pax/2/open/0/1", "pax/2/open/0/2"] {
+        let held = map.read(key).unwrap();
+        take_over(&map, &bundle, (&mut vm.lane, &mut vm.outbox), held, t(11_000));
+        map.set(key, &[]);
+    }
+    let (canonical, cost) = debit(&admissions[0]);
+    let [first, second, third] = owed;
+    let late = (canonical.as_slice(), cost, t(12_000));
+    settle(&map, Some(&mut stopped.lane), &mut stopped.outbox, first, late);
+    let held = map.read("pax/2/open/0/0").unwrap();
+    assert_eq!(DebitBytes::read(held).unwrap().canonical(), canonical);
+    // The VM does not know that it has lost its lane. The debit waits in its memory for another one.
+    settle(&map, Some(&mut stopped.lane), &mut stopped.outbox, second, late);
+    settle(&map, None, &mut stopped.outbox, third, late);
+    assert!(map.read("pax/2/open/0/1").unwrap().is_empty() && map.read("pax/2/open/0/2").unwrap().is_empty());
+    stopped.lane = Lane::take(&map, 17, t(12_000)).unwrap();
+    stopped.outbox.house(&map, &mut stopped.lane, t(12_000));
+    assert_eq!((stopped.lane.used(), stopped.outbox.all()), (2, 3));
+    stopped.outbox.next_batch(t(13_000)).unwrap();
+    let recorded = [DebitOutcome::Recorded; 3];
+    stopped.outbox.answered(&map, Some(&mut stopped.lane), &recorded, t(13_000));
+    assert!(map.read("pax/2/open/0/0").unwrap().is_empty() && stopped.lane.used() == 0);
 }
 
 #[test]

@@ -221,6 +221,19 @@ impl Lane {
     }
 }
 
+/// Overwrites a call's record with its debit in a lane that this VM has lost, if the record is still there: then the
+/// sweeping VM finds the debit, and need not estimate. None if another VM has emptied the cell.
+pub fn settle_lost(
+    shared: &impl SharedData,
+    cell: RecordCell,
+    record: &[u8],
+    debit: &[u8],
+) -> Option<DebitCell> {
+    let key = cell_key(cell.place.lane, cell.place.number);
+    let (_, version) = shared.get(&key).filter(|(held, _)| held == record)?;
+    shared.swap(&key, debit, version).then_some(DebitCell(cell.place))
+}
+
 impl From<RecordCell> for DebitCell {
     fn from(cell: RecordCell) -> Self {
         Self(cell.place)

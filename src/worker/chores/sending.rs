@@ -42,7 +42,9 @@ impl Sending {
         if !self.retry.is_over(now) {
             return;
         }
-        let Some(body) = worker.vm.with(|vm| vm.outbox().next_batch(now).map(lines)).flatten() else { return };
+        let Some(body) = worker.vm.with(|vm| vm.outbox().next_batch(now).map(lines)).flatten() else {
+            return;
+        };
         let gateway = worker.gateway();
         let to = (&gateway.config.ledger, Way::Main);
         self.under_way = worker.callouts.post(host, now, to, (DEBITS_PATH, "application/x-ndjson"), &body);

@@ -120,7 +120,8 @@ impl Stream {
 
     fn open(&mut self, host: &impl Host, admission: &Rc<Admission>, cap: Option<Pax>) {
         let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
-        let open = |vm: &mut Vm| Some(gate::open(host, vm.lane(host, now)?, admission, cap, (now, || host.tick())));
+        let open =
+            |vm: &mut Vm| Some(gate::open(host, vm.lane(host, now)?, admission, cap, (now, || host.tick())));
         let opened = worker.vm.with(open).flatten().unwrap_or(Err(NotOpened::Busy));
         match &opened {
             Ok(_) if cap.is_some() => {

@@ -8,8 +8,8 @@
     clippy::arithmetic_side_effects
 )]
 
-use crate::base::wire::{RESOLVE_PATH, ResolveRequest};
 use crate::base::pax::Pax;
+use crate::base::wire::{RESOLVE_PATH, ResolveRequest};
 use crate::memory::lanes::debit_cell::DebitBytes;
 use crate::memory::lanes::outbox;
 use crate::memory::shared::SharedData;

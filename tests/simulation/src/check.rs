@@ -126,10 +126,7 @@ impl World {
             }
         }
         for id in &ledger.conflicts {
-            let excused = truth
-                .calls
-                .get(id)
-                .is_some_and(|call| call.doubted);
+            let excused = truth.calls.get(id).is_some_and(|call| call.doubted);
             if !excused {
                 self.fail(&format!("the ledger got two debits of {id} with different bytes"));
             }

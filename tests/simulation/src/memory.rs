@@ -181,7 +181,9 @@ pub(crate) fn read(map: &Map) -> There {
     map.each(CAPS, |_, bucket| there.days.append(&mut read_bucket(bucket)));
     map.each(CELLS, |_, cell| {
         there.records.extend(recorded(cell));
-        there.waiting.extend(read_debit(cell).and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok()));
+        there
+            .waiting
+            .extend(read_debit(cell).and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok()));
     });
     there
 }

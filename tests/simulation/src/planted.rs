@@ -43,7 +43,8 @@ impl Shared<'_> {
 
     /// A planted bug: the sweeping VM keeps a dead VM's debit in its own memory alone.
     pub(crate) fn is_uncopied(&self, key: &str, value: &[u8]) -> bool {
-        let debit = read_debit(value).filter(|_| self.world.fault == Fault::Uncopied && key.starts_with(CELLS));
+        let debit =
+            read_debit(value).filter(|_| self.world.fault == Fault::Uncopied && key.starts_with(CELLS));
         let id = debit.and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok());
         id.is_some_and(|id| self.world.truth.borrow_mut().call(&id).is_some_and(|call| call.vm != self.vm))
     }

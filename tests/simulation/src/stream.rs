@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::worker::fake::Proxy;
 
-use crate::memory::cost_of;
 use crate::event::What;
+use crate::memory::cost_of;
 use crate::outside::Shared;
 use crate::provider::{Act, Ask, OWN_KEY, secret};
 use crate::vm::Vm;

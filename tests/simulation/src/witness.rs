@@ -113,7 +113,8 @@ impl Shared<'_> {
         call.stage = match call.stage {
             Stage::Charged => Stage::Charged,
             Stage::Reserved if !call.doubted => {
-                return world.fail(&format!("a record was taken out before its debit was in a cell: {call:?}"));
+                return world
+                    .fail(&format!("a record was taken out before its debit was in a cell: {call:?}"));
             }
             Stage::Reserved | Stage::Recorded | Stage::LetGo => Stage::LetGo,
         };
@@ -168,8 +169,13 @@ impl Shared<'_> {
             }
         }
         let Ok(id) = exchange_of(canonical).parse::<ExchangeId>() else { return };
-        if !world.ledger.borrow().entries.contains_key(&id) && !memory::read(&envoy.memory).waiting.contains(&id) {
-            world.fail(&format!("{}: the debit of {id} left its last cell before the ledger had it", self.site));
+        if !world.ledger.borrow().entries.contains_key(&id)
+            && !memory::read(&envoy.memory).waiting.contains(&id)
+        {
+            world.fail(&format!(
+                "{}: the debit of {id} left its last cell before the ledger had it",
+                self.site
+            ));
         }
     }
 
