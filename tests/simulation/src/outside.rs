@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) admissions: RefCell<Vec<Admission>>,
     /// What the metrics have counted, once the callback has returned.
     pub(crate) count: RefCell<Count>,
+    /// Whether a root ticked.
+    pub(crate) ticked: Cell<bool>,
     /// Dead VMs' calls that were charged.
     pub(crate) orphans: RefCell<BTreeSet<ExchangeId>>,
     /// Since when the outbox stood still, when the VM looked first.
