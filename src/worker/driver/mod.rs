@@ -8,6 +8,7 @@ mod effects;
 use std::rc::Rc;
 
 use crate::base::clock::Now;
+use crate::base::pairs::Pairs;
 use crate::base::refusal::refusals::Refusal;
 use crate::base::text::AsText;
 use crate::call::config::Gateway;
@@ -205,10 +206,7 @@ impl Stream {
         if self.exchange.is_forwarded() || self.exchange.reads_answer() {
             self.now = self.worker.vm.now(host);
             let headers = host.headers(HeaderMap::Answer);
-            let value = |wanted: &str| {
-                let found = headers.iter().find(|(name, _)| name == wanted);
-                found.map_or(&[][..], |(_, value)| value.as_slice())
-            };
+            let value = |wanted: &str| headers.get(wanted).unwrap_or_default();
             let status = status_of(value(":status"));
             if self.exchange.is_forwarded() {
                 self.tell_if_unreachable(host, status);
@@ -300,7 +298,7 @@ fn new_bytes(host: &impl Host, buffer: Buffer, read: usize, size: usize) -> Vec<
     }
 }
 
-fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &[(String, Vec<u8>)]) {
+fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &Pairs) {
     for (name, _) in headers.iter().filter(|(name, _)| headers::stays_here(name)) {
         told(host, host.remove_header(map, name), "take an answer's header off");
     }
