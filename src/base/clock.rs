@@ -35,6 +35,25 @@ impl Now {
     }
 }
 
+/// How far the wall clock is ahead of the monotonic one, in milliseconds. If it is behind, the number has wrapped
+/// around, and adding it wraps back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallAhead(u64);
+
+impl WallAhead {
+    /// The difference of two clocks that were read at once.
+    #[must_use]
+    pub const fn of(now: Now) -> Self {
+        Self(now.wall.ms().wrapping_sub(now.tick.ms()))
+    }
+
+    /// What the wall clock shows at this tick, unless somebody has set it since.
+    #[must_use]
+    pub const fn at(self, tick: Tick) -> Now {
+        Now { wall: Moment::from_ms(tick.ms().wrapping_add(self.0)), tick }
+    }
+}
+
 /// A UTC date. Its text is `2026-11-23`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcDay {
@@ -281,6 +300,15 @@ mod tests {
             "+026-11-23T00:00:00Z",
         ] {
             assert_eq!(text.parse::<Moment>(), Err(NotAMoment), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_wall_clock_follows_from_the_other_wherever_that_began() {
+        for (wall, tick) in [(1_795_392_000_000, 5_000), (5_000, 1_795_392_000_000), (7, 7)] {
+            let now = Now { wall: Moment::from_ms(wall), tick: Tick::from_ms(tick) };
+            let later = Now { wall: now.wall.plus_ms(250), tick: now.tick.plus_ms(250) };
+            assert_eq!(WallAhead::of(now).at(later.tick), later);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod digest;
 pub mod exchange_id;
 pub mod json;
+pub mod pairs;
 pub mod pax;
 pub mod refusal;
 pub mod stopwatch;

@@ -1,6 +1,7 @@
 //! A request as it arrives: what its head asks for, and its body as far as it has come.
 
 use crate::base::clock::Now;
+use crate::base::pairs::Pairs;
 use crate::base::refusal::refusals::Refusal;
 use crate::base::refusal::wrong_path::WrongPath;
 use crate::call::config::Gateway;
@@ -31,7 +32,7 @@ pub enum Arrival {
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// All headers, `:method` and `:path` among them, names in lowercase.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a Pairs,
     /// Whether no body follows.
     pub end: bool,
     /// Whether the outbox has room for one more debit.
@@ -43,8 +44,7 @@ pub struct RequestHead<'a> {
 impl<'a> RequestHead<'a> {
     /// A header's value, empty if there is none.
     fn value(&self, wanted: &str) -> &'a [u8] {
-        let found = self.headers.iter().find(|(name, _)| name == wanted);
-        found.map_or(&[][..], |(_, value)| value.as_slice())
+        self.headers.get(wanted).unwrap_or_default()
     }
 }
 
@@ -83,8 +83,7 @@ impl Arriving {
             Route::Wanted(_) if config.disabled => return Err(Refusal::GatewayDisabled),
             Route::Wanted(wanted) => wanted,
         };
-        let pairs = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        let call = Box::new(Call::read(wanted, config.limits.request, pairs)?);
+        let call = Box::new(Call::read(wanted, config.limits.request, head.headers.iter())?);
         // If the outbox has reached its bound, new calls are refused, so that no debit is ever dropped.
         if matches!(wanted, Wanted::Metered(_)) && !head.outbox_has_room {
             return Err(Refusal::LedgerUnavailable);

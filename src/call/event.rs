@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::base::clock::UtcDay;
 use crate::base::digest::Digest;
+use crate::base::pairs::Pairs;
 use crate::base::pax::Pax;
 use crate::call::open_bodies::Full;
 use crate::debit::admission::Admission;
@@ -22,7 +23,7 @@ pub enum Event<'a> {
     /// The request's head came.
     Head {
         /// All headers, `:method` and `:path` among them, names in lowercase.
-        headers: &'a [(String, Vec<u8>)],
+        headers: &'a Pairs,
         /// Whether no body follows.
         end: bool,
         /// Fresh random bytes from the host, for the exchange's id.

@@ -9,6 +9,7 @@
 use super::*;
 use crate::base::account::{Funding, Status, Tier};
 use crate::base::clock::Moment;
+use crate::base::pairs::Pairs;
 use crate::base::pax::Pax;
 use crate::call::config::Config;
 use crate::call::event::{AnswerHead, Forward, Reply};
@@ -120,13 +121,9 @@ impl Drive {
     fn head_of(&mut self, headers: &[(&str, &str)], end: bool) -> &mut Self {
         let named = headers.iter().any(|(name, _)| *name == ":authority");
         let host = (!named).then_some((":authority", "gateway.test"));
-        let headers: Vec<(String, Vec<u8>)> = host
-            .iter()
-            .chain(headers)
-            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-            .collect();
+        let headers: Vec<_> = host.iter().chain(headers).copied().collect();
         self.step(Event::Head {
-            headers: &headers,
+            headers: &Pairs::of(&headers),
             end,
             random: [7; 10],
             outbox_has_room: true,

@@ -16,6 +16,28 @@ fn a_series_is_defined_once_and_counters_add_where_others_are_set() {
 }
 
 #[test]
+fn what_calls_count_is_told_once_as_a_sum() {
+    let (mut meter, envoy) = (Meter::new(), Envoy::default());
+    let usage = |word| Series::new(Metric::Usage, [Value::Other, Value::Other, Value::Word(word)]);
+    for (word, by) in [("reported", 1), ("estimated", 5), ("reported", 2), ("reported", 0)] {
+        meter.count(&envoy, usage(word), by);
+    }
+    assert_eq!(envoy.sum("pax_usage_total"), 0);
+    for _ in 0..2 {
+        meter.tell_counted(&envoy);
+        assert_eq!(envoy.sum("pax_usage_total"), 8);
+    }
+    meter.count(&envoy, usage("reported"), 4);
+    meter.tell_counted(&envoy);
+    assert_eq!((envoy.sum("pax_usage_total"), envoy.defined()), (12, 2));
+
+    let (mut meter, envoy) = (Meter::new(), Envoy::refusing());
+    meter.count(&envoy, usage("reported"), 1);
+    meter.tell_counted(&envoy);
+    assert_eq!(envoy.sum("pax_usage_total"), 0);
+}
+
+#[test]
 fn one_that_envoy_does_not_define_is_not_asked_for_again() {
     let (mut meter, envoy) = (Meter::new(), Envoy::refusing());
     for _ in 0..3 {
@@ -34,8 +56,9 @@ fn beyond_the_bound_names_are_other_and_nothing_is_lost() {
         let values = [Value::Word("fireworks"), model, slot, Value::Word("free")];
         meter.tell_of(&envoy, Metric::Charged, values, 1);
         let values = [Value::Word("fireworks"), model, Value::Word("reported")];
-        meter.tell_of(&envoy, Metric::Usage, values, 1);
+        meter.count(&envoy, Series::new(Metric::Usage, values), 1);
     }
+    meter.tell_counted(&envoy);
     assert!(envoy.defined() <= SERIES_MAX + 8, "{}", envoy.defined());
     assert_eq!((envoy.sum("pax_charged_picopax_total"), envoy.sum("pax_usage_total")), (100_000, 100_000));
     let other =

@@ -13,7 +13,7 @@ use crate::dialect::usage::{Mode, Usage};
 use crate::price::card::RateCard;
 use crate::reading::request::head::{Route, Wanted};
 use crate::told::meter::{Meter, MetricsPort};
-use crate::told::metrics::{Metric, Value};
+use crate::told::metrics::{Metric, Series, Value};
 
 /// The outcome of a call whose VM died: its end was not seen.
 const ORPHANED: &str = "orphaned";
@@ -166,7 +166,7 @@ struct Counted<'a, P> {
 
 impl<P: MetricsPort> Counted<'_, P> {
     fn add<const N: usize>(&mut self, metric: Metric, values: [Value; N], by: u64) {
-        self.meter.tell_of(self.port, metric, values, by);
+        self.meter.count(self.port, Series::new(metric, values), by);
     }
 
     fn call(&mut self, outcome: &'static str) {
@@ -221,6 +221,6 @@ impl<P: MetricsPort> Counted<'_, P> {
 
     fn lasted(&mut self, metric: Metric, ms: u64) {
         let Of { operation, provider, model, .. } = *self.of;
-        self.add(metric, [provider, model, operation], ms);
+        self.meter.tell_of(self.port, metric, [provider, model, operation], ms);
     }
 }

@@ -8,10 +8,10 @@ use std::ptr::{null, null_mut};
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Now, Tick};
+use crate::base::pairs::Pairs;
 use crate::memory::shared::{SharedData, Version};
 use crate::told::meter::MetricsPort;
 use crate::told::metrics::MetricKind;
-use crate::wasm::pairs;
 use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, Level, Post};
 
 const OK: u32 = 0;
@@ -173,17 +173,12 @@ impl Host for Envoy {
         bytes
     }
 
-    fn replace_buffer(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
-        // SAFETY: the host reads the bytes during the call.
+    fn replace_front(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
+        // From a start of zero Envoy drains so many bytes and puts the new ones in front. SAFETY: the host reads the bytes during the call.
         checked(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
     }
 
-    fn append_buffer(&self, buffer: Buffer, bytes: &[u8]) -> Result<(), HostStatus> {
-        // A start beyond the end appends. SAFETY: the host reads the bytes during the call.
-        checked(unsafe { proxy_set_buffer_bytes(buffer as u32, usize::MAX, 0, bytes.as_ptr(), bytes.len()) })
-    }
-
-    fn headers(&self, map: HeaderMap) -> Vec<(String, Vec<u8>)> {
+    fn headers(&self, map: HeaderMap) -> Pairs {
         let (mut data, mut size) = (null_mut(), 0);
         // SAFETY: the host writes a pointer and a size, which are taken once.
         let bytes = unsafe {
@@ -192,7 +187,7 @@ impl Host for Envoy {
                 _ => Vec::new(),
             }
         };
-        pairs::read(&bytes).unwrap_or_default()
+        Pairs::read(bytes).unwrap_or_default()
     }
 
     fn header(&self, map: HeaderMap, name: &str) -> Option<Vec<u8>> {
@@ -206,7 +201,8 @@ impl Host for Envoy {
     }
 
     fn set_headers(&self, map: HeaderMap, headers: &[(&str, &[u8])]) -> Result<(), HostStatus> {
-        let bytes = pairs::write(headers);
+        let pairs = Pairs::of(headers);
+        let bytes = pairs.as_bytes();
         // SAFETY: the host reads the bytes during the call.
         checked(unsafe { proxy_set_header_map_pairs(map as u32, bytes.as_ptr(), bytes.len()) })
     }
@@ -246,7 +242,8 @@ impl Host for Envoy {
 
     fn reply(&self, status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), HostStatus> {
         const NO_GRPC: i32 = -1;
-        let headers = pairs::write(headers);
+        let pairs = Pairs::of(headers);
+        let headers = pairs.as_bytes();
         let (details, status) = (null(), u32::from(status));
         let (body, body_size) = (body.as_ptr(), body.len());
         let (headers, headers_size) = (headers.as_ptr(), headers.len());

@@ -1,5 +1,5 @@
-//! The proxy-wasm side of the port, which decides nothing. Only the parser of header maps and the allocator
-//! are compiled for other targets, too, so that they are tested there.
+//! The proxy-wasm side of the port, which decides nothing. Only the allocator is compiled for other targets,
+//! too, so that it is tested there.
 //!
 //! Floor 10: imports any floor; nothing imports it.
 
@@ -11,6 +11,5 @@ pub(crate) mod faults;
 pub mod filter;
 #[cfg(target_arch = "wasm32")]
 pub mod host;
-pub mod pairs;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod root;

@@ -5,6 +5,7 @@
 //! stream or the root whose callback runs, unless [`Host::act_for`] has named another since.
 
 use crate::base::clock::{Now, Tick};
+use crate::base::pairs::Pairs;
 use crate::memory::shared::SharedData;
 use crate::told::meter::MetricsPort;
 
@@ -116,20 +117,14 @@ pub trait Host: SharedData + MetricsPort {
     /// Bytes of a buffer; none if it is not there.
     fn buffer(&self, buffer: Buffer, start: usize, size: usize) -> Vec<u8>;
 
-    /// Puts `bytes` in place of the whole buffer, which has `size` bytes.
+    /// Puts `bytes` in place of the buffer's first `size` bytes; those after them stay where they are.
     ///
     /// # Errors
     /// The proxy's status.
-    fn replace_buffer(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus>;
-
-    /// Puts `bytes` at the end of a buffer.
-    ///
-    /// # Errors
-    /// The proxy's status.
-    fn append_buffer(&self, buffer: Buffer, bytes: &[u8]) -> Result<(), HostStatus>;
+    fn replace_front(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus>;
 
     /// All headers of a map, names in lower case. Names that are not UTF-8 are left out.
-    fn headers(&self, map: HeaderMap) -> Vec<(String, Vec<u8>)>;
+    fn headers(&self, map: HeaderMap) -> Pairs;
 
     /// One header; nothing if it is absent.
     fn header(&self, map: HeaderMap, name: &str) -> Option<Vec<u8>>;

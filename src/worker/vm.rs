@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::base::clock::{Moment, Tick};
+use crate::base::clock::{Moment, Now, Tick, WallAhead};
 use crate::base::exchange_id::ExchangeId;
 use crate::call::config::Gateway;
 use crate::call::open_bodies::OpenBodies;
@@ -52,6 +52,8 @@ pub struct Vm {
     bodies: OpenBodies,
     /// Envoy numbers its metrics for each VM.
     meter: Meter,
+    /// None before a root context has read both clocks.
+    wall_ahead: Option<WallAhead>,
 }
 
 /// A VM, as its root contexts and streams share it.
@@ -65,6 +67,22 @@ impl SharedVm {
         self.0.try_borrow_mut().ok().map(|mut vm| work(&mut vm))
     }
 
+    /// Both clocks, by reading the monotonic one alone: a host call less. The wall clock follows from what a root context
+    /// of this VM saw at its last tick, at most a second ago. If somebody sets the wall clock, streams see it after that.
+    pub fn now(&self, host: &impl Host) -> Now {
+        match self.with(|vm| vm.wall_ahead).flatten() {
+            Some(wall_ahead) => wall_ahead.at(host.tick()),
+            None => self.read_clocks(host),
+        }
+    }
+
+    /// Reads both clocks, and remembers how far they are apart.
+    pub fn read_clocks(&self, host: &impl Host) -> Now {
+        let now = host.now();
+        let _ = self.with(|vm| vm.wall_ahead = Some(WallAhead::of(now)));
+        now
+    }
+
     /// Adds to a counter, or sets a gauge, with these values of its labels.
     pub fn tell<const N: usize>(&self, host: &impl Host, metric: Metric, values: [Value; N], amount: u64) {
         let _ = self.with(|vm| vm.meter.tell_of(host, metric, values, amount));
@@ -75,6 +93,11 @@ impl Vm {
     /// Defines the metrics that must exist before anything has happened.
     pub fn define_metrics(&mut self, host: &impl Host) {
         self.meter.define(host);
+    }
+
+    /// Tells Envoy what was counted since it was last told.
+    pub fn tell_counted(&mut self, host: &impl Host) {
+        self.meter.tell_counted(host);
     }
 
     /// Counts an exchange that is over.

@@ -4,7 +4,7 @@
 use crate::equal;
 use crate::random::Random;
 use crate::words::BYTES;
-use pax_gateway::wasm::pairs;
+use pax_gateway::base::pairs::Pairs;
 
 /// A map by the ABI's words: a number of pairs, their sizes, then their texts, each with a zero behind it. None where
 /// something is missing.
@@ -29,16 +29,19 @@ fn expected(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 pub fn check(bytes: &[u8]) -> Result<(), String> {
-    let read = pairs::read(bytes);
+    let read = Pairs::read(bytes.to_vec());
+    let owned = |pairs: &Pairs| -> Vec<_> {
+        pairs.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    };
+    let pairs = read.as_ref().map(owned);
     let expected = expected(bytes).map(|pairs| {
         let named = |(name, value): (Vec<u8>, Vec<u8>)| Some((String::from_utf8(name).ok()?, value));
         pairs.into_iter().filter_map(named).collect::<Vec<_>>()
     });
-    equal("the pairs", &read, &expected)?;
-    let Some(pairs) = read else { return Ok(()) };
-    let borrowed: Vec<(&str, &[u8])> =
-        pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-    equal("what was written, read again", &pairs::read(&pairs::write(&borrowed)), &Some(pairs.clone()))
+    equal("the pairs", &pairs, &expected)?;
+    let Some(pairs) = pairs else { return Ok(()) };
+    let again = Pairs::read(Pairs::of(&pairs).as_bytes().to_vec());
+    equal("what was written, read again", &again.as_ref().map(owned), &Some(pairs))
 }
 
 /// A header map in the form in which Envoy hands it over: a count, two sizes for each pair, then the texts.

@@ -13,6 +13,7 @@ pub const CASES: &[OwnCase] = &[
     ("a hundred slow bodies of one account take its share of Envoy and nobody else's", one_account),
     ("fifty small bodies of one account are open at once, and all of them pass", small),
     ("a body in tiny pieces takes a few times its size, and arrives as it was sent", pieces),
+    ("a large body is edited at its front or behind all of it, and arrives right to the byte", edited),
     ("under overload no call is let in, and the gateway still says that it lives", liveness),
 ];
 
@@ -233,6 +234,41 @@ fn pieces() {
         received.iter().all(|it| it.body.as_bytes() == body),
         "a body arrived otherwise than it was sent"
     );
+    world.settle();
+}
+
+/// Ends a body of 15 MiB with these members, after all that is large in it.
+fn edited_body(model: &str, members: &str) -> String {
+    let text = String::from_utf8(body(15 * MIB)).unwrap();
+    let (_, messages) = text.split_once("\"messages\":").unwrap();
+    format!("{{\"messages\":{},\"model\":\"{model}\"{members}}}", messages.strip_suffix('}').unwrap())
+}
+
+fn edited() {
+    let world = World::start();
+    let usage = r#""stream_options":{"include_usage":true}"#;
+    // A member is added in front; or one that comes last is edited.
+    let added = edited_body(MODEL, r#","stream":true"#);
+    let last = edited_body(MODEL, r#","stream":true,"stream_options":{"include_usage":false}"#);
+    for (sent, expected) in
+        [(&added, added.replacen('{', &format!("{{{usage},"), 1)), (&last, last.replace("false", "true"))]
+    {
+        let chunked =
+            [("authorization", format!("Bearer {TOKEN}")), ("transfer-encoding", "chunked".to_owned())];
+        let chunked: Vec<(&str, &[u8])> =
+            chunked.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        let pieces: Vec<u8> = sent.as_bytes().chunks(100_000).flat_map(chunk).collect();
+        let chunked =
+            [request("POST", "/v1/chat/completions", &chunked, None), pieces, b"0\r\n\r\n".to_vec()].concat();
+        for bytes in [[head(TOKEN, sent.len()), sent.as_bytes().to_vec()].concat(), chunked] {
+            let mut connection = world.connect();
+            connection.send(&bytes);
+            assert_eq!(said(&connection.read()), "200");
+            let received = world.take_received();
+            assert!(received.len() == 1 && received[0].body == expected, "the body arrived otherwise");
+        }
+    }
     world.settle();
 }
 

@@ -1,6 +1,7 @@
 //! The gate as an exchange sees it: whitelist, cap, own keys, models, credits, the kill switch.
 
 use super::*;
+use crate::base::pairs::Pairs;
 
 fn free() -> Drive {
     let mut drive = Drive::new();
@@ -266,10 +267,15 @@ fn readiness_is_refused_with_its_reason_and_liveness_is_not() {
     let ask = |config: &str, bundle: Rc<Bundle>, path: &str, outbox_has_room: bool, ledger_answers: bool| {
         let gateway = Gateway { config: Config::parse(config).unwrap(), bundle };
         let mut drive = Drive { exchange: Exchange::new(Rc::new(gateway)), ..free() };
-        let headers =
-            [(":method", "GET"), (":path", path)].map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec()));
+        let headers = [(":method", "GET"), (":path", path)];
         let (end, random) = (true, [0; 10]);
-        drive.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers });
+        drive.step(Event::Head {
+            headers: &Pairs::of(&headers),
+            end,
+            random,
+            outbox_has_room,
+            ledger_answers,
+        });
         drive
     };
     for (config, bundle, room, ledger, code, says) in [

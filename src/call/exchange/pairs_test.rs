@@ -6,6 +6,7 @@
 //! compiler demand new plays here, too.
 
 use super::*;
+use crate::base::pairs::Pairs;
 use crate::debit::admission::Admission;
 use std::collections::BTreeSet;
 
@@ -123,10 +124,8 @@ impl Play {
     }
 
     fn head(&mut self, headers: &[(&str, &str)]) {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         let (end, random, outbox_has_room, ledger_answers) = (false, [7; 10], true, true);
-        self.step(Event::Head { headers: &headers, end, random, outbox_has_room, ledger_answers });
+        self.step(Event::Head { headers: &Pairs::of(headers), end, random, outbox_has_room, ledger_answers });
     }
 
     fn resolves(&mut self, resolution: Resolution) {

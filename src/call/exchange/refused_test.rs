@@ -1,6 +1,7 @@
 //! Calls that are refused before they are forwarded, and what is answered without a token.
 
 use super::*;
+use crate::base::pairs::Pairs;
 
 #[test]
 fn what_is_refused_is_not_forwarded_and_not_debited() {
@@ -47,9 +48,8 @@ fn at_the_outboxes_bound_new_calls_are_refused() {
         (":path", "/v1/embeddings"),
         ("authorization", "Bearer t"),
     ];
-    let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
     drive.step(Event::Head {
-        headers: &headers,
+        headers: &Pairs::of(&headers),
         end: true,
         random: [0; 10],
         outbox_has_room: false,

@@ -11,6 +11,7 @@ const CALLS: &str = "pax_calls_total";
 fn told(drive: &Drive, meter: &mut Meter, envoy: &Envoy) {
     let exchange = (drive.exchange.id(), drive.exchange.story());
     tally::tell(meter, envoy, exchange, &gateway(), now());
+    meter.tell_counted(envoy);
 }
 
 /// Plays the exchange that has this name in the log's test, in an Envoy of its own.
@@ -154,6 +155,7 @@ fn ten_thousand_accounts_and_a_thousand_invented_names_make_no_series() {
             told.code = format!("code-{number}");
         }
         tally::tell(&mut meter, &envoy, (Some(*id), &story), &gateway, now());
+        meter.tell_counted(&envoy);
     }
     assert_eq!(envoy.sum(CALLS), before.0 + 10_000);
     // An invented slot counts as `other`, and so does an unknown code of Envoy's: however many there are, they

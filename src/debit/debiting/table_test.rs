@@ -12,6 +12,7 @@
 use crate::base::account::Account;
 use crate::base::clock::{Now, Tick};
 use crate::base::digest::Digest;
+use crate::base::pairs::Pairs;
 use crate::call::config::{Config, Gateway};
 use crate::call::event::{ClosedBy, Effect, Event};
 use crate::call::exchange::Exchange;
@@ -195,7 +196,7 @@ impl Play {
         let is_chat = row.asked.contains("\"messages\":");
         let path = if is_chat { "/v1/chat/completions" } else { "/v1/embeddings" };
         let own_key = row.own_key.then_some(("x-matrix-byo-api-key", "sk-own"));
-        let headers: Vec<(String, Vec<u8>)> = [
+        let headers: Vec<_> = [
             (":method", "POST"),
             (":path", path),
             (":authority", "gateway.test"),
@@ -203,11 +204,10 @@ impl Play {
         ]
         .into_iter()
         .chain(own_key)
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect();
         let (outbox_has_room, ledger_answers) = (true, true);
         self.step(Event::Head {
-            headers: &headers,
+            headers: &Pairs::of(&headers),
             end: false,
             random: [7; 10],
             outbox_has_room,

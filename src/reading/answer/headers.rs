@@ -2,6 +2,8 @@
 //! the provider, carry a key or a cookie, or have names that only this gateway may use. The same holds for
 //! trailers. Also reads the id that the provider gave the call, with which the provider's support finds it.
 
+use crate::base::pairs::Pairs;
+
 /// Words of a header's name, between its hyphens, that tell of the operator's own account or carry its credentials.
 const WORDS: [&str; 12] = [
     "account",
@@ -38,9 +40,9 @@ const REQUEST_ID_MAX: usize = 128;
 
 /// The id that a provider gave a call, if an entry can keep it: printable ASCII of at most 128 bytes.
 #[must_use]
-pub fn provider_request_id(headers: &[(String, Vec<u8>)]) -> Option<&str> {
+pub fn provider_request_id(headers: &Pairs) -> Option<&str> {
     REQUEST_IDS.iter().find_map(|wanted| {
-        let (_, value) = headers.iter().find(|(name, _)| name == wanted)?;
+        let value = headers.get(wanted)?;
         let fits = (1..=REQUEST_ID_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
         std::str::from_utf8(value).ok().filter(|_| fits)
     })
@@ -97,11 +99,7 @@ mod tests {
     #[test]
     fn a_providers_request_id_is_the_first_that_an_entry_can_keep() {
         let long = "x".repeat(129);
-        let id = |headers: &[(&str, &str)]| {
-            let headers: Vec<_> =
-                headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-            provider_request_id(&headers).map(str::to_owned)
-        };
+        let id = |headers: &[(&str, &str)]| provider_request_id(&Pairs::of(headers)).map(str::to_owned);
         for (headers, expected) in [
             (&[("cf-ray", "8f-FRA"), ("x-request-id", "req_1")][..], Some("req_1")),
             (&[("request-id", "req_2"), ("cf-ray", "8f-FRA")], Some("req_2")),

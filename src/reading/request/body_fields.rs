@@ -25,6 +25,8 @@ pub(crate) struct BodyFields {
     mode: Mode,
     error: Option<RequestError>,
     is_object: bool,
+    /// Offset after the opening brace of the outermost object.
+    inside: u64,
     /// The path to the value: at each level a key of an object, or [`RequestKey::Element`].
     path: [RequestKey; LEVELS],
     /// For the object at each level, which keys that matter were seen: one bit for each key of its table.
@@ -61,6 +63,7 @@ impl BodyFields {
             mode,
             error: None,
             is_object: false,
+            inside: 0,
             path: [RequestKey::Other; LEVELS],
             seen: [0; LEVELS],
             begun: 0,
@@ -105,6 +108,7 @@ impl BodyFields {
         Ok(Request {
             model,
             model_span: self.model_span,
+            inside: self.inside,
             stream: self.stream,
             stream_options: self.stream_options,
             max_tokens: self.max_tokens,
@@ -329,7 +333,8 @@ impl Sink for BodyFields {
         match depth {
             0 => {
                 self.is_object = kind == Kind::Object;
-                self.member.value.end = at.saturating_add(1);
+                self.inside = at.saturating_add(1);
+                self.member.value.end = self.inside;
             }
             1 => self.top_begin(kind, at),
             _ => self.inner_begin(depth, kind),

@@ -150,7 +150,7 @@ fn a_stream_is_made_to_report_usage_and_nothing_else_changes() {
     for (body, expected) in [
         (
             r#"{"model":"m" , "stream":true}"#,
-            r#"{"model":"m","stream_options":{"include_usage":true} , "stream":true}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m" , "stream":true}"#,
         ),
         (
             r#"{"stream_options" : null,"model":"m"}"#,

@@ -93,7 +93,7 @@ impl Request {
                 return vec![Edit { span, with: format!("\"{key}\":{tokens}").into_bytes() }];
             }
             (Some(tokens), None, None) => {
-                edits.push(self.after_model(format!(",\"{key}\":{tokens}")));
+                edits.push(self.in_front(format!("\"{key}\":{tokens},")));
             }
             _ => {}
         }
@@ -107,14 +107,16 @@ impl Request {
                 Some(Edit { span: member.value, with: format!("\"{word}\"").into_bytes() })
             }
             (WrittenTier::Standard(word), None) => {
-                Some(self.after_model(format!(",\"service_tier\":\"{word}\"")))
+                Some(self.in_front(format!("\"service_tier\":\"{word}\",")))
             }
             (WrittenTier::TakenOut, member) => member.as_ref().map(|member| self.taken_out(member)),
         }
     }
 
-    fn after_model(&self, with: String) -> Edit {
-        let span = Span { start: self.model_span.end, end: self.model_span.end };
+    /// A member more, as the first one, with its comma: there is always a member after it, the model. So no byte of the
+    /// body has to move for it.
+    fn in_front(&self, with: String) -> Edit {
+        let span = Span { start: self.inside, end: self.inside };
         Edit { span, with: with.into_bytes() }
     }
 
@@ -125,7 +127,7 @@ impl Request {
     fn usage_edit(&self) -> Option<Edit> {
         let (span, with): (Span, &[u8]) = match self.stream_options {
             StreamOptions::Absent => {
-                return Some(self.after_model(r#","stream_options":{"include_usage":true}"#.to_owned()));
+                return Some(self.in_front(r#""stream_options":{"include_usage":true},"#.to_owned()));
             }
             StreamOptions::Null(span) => (span, br#"{"include_usage":true}"#),
             StreamOptions::Without { inside, empty } => {
@@ -149,6 +151,19 @@ pub fn edited_length(length: u64, edits: &[Edit]) -> u64 {
     })
 }
 
+/// How many of the body's first bytes its edits are about: what comes after the last edit stays as it is.
+#[must_use]
+pub fn front_size(edits: &[Edit]) -> usize {
+    edits.last().map_or(0, |edit| usize::try_from(edit.span.end).unwrap_or(usize::MAX))
+}
+
+/// The first bytes of a body as its edits show them, if they do: before an edit that ends with the body's first byte is
+/// nothing but the opening brace.
+#[must_use]
+pub fn known_front(edits: &[Edit]) -> Option<&'static [u8]> {
+    (front_size(edits) == 1).then_some(b"{")
+}
+
 /// The body with its edits made, as the pieces that it consists of; edits must be in order and not overlap.
 /// Nothing is copied: a body may be large.
 pub fn pieces<'a>(body: &'a [u8], edits: &'a [Edit]) -> impl Iterator<Item = &'a [u8]> {
@@ -159,8 +174,7 @@ pub fn pieces<'a>(body: &'a [u8], edits: &'a [Edit]) -> impl Iterator<Item = &'a
         done = index(edit.span.end);
         [kept, edit.with.as_slice()]
     });
-    let last = edits.last().map_or(0, |edit| index(edit.span.end));
-    edited.chain([body.get(last..).unwrap_or(&[])])
+    edited.chain([body.get(front_size(edits)..).unwrap_or(&[])])
 }
 
 /// The body with its edits made, in one piece.

@@ -20,6 +20,9 @@ fn rewritten(body: &str, rewrite: &Rewrite<'_>) -> String {
     let edits = read(body).edits(rewrite);
     let made = apply(body.as_bytes(), &edits);
     assert_eq!(edited_length(body.len() as u64, &edits), made.len() as u64, "{body}");
+    let (front, rest) = body.split_at(front_size(&edits));
+    assert!(known_front(&edits).is_none_or(|known| known == front.as_bytes()), "{body}");
+    assert_eq!([&apply(front.as_bytes(), &edits), rest.as_bytes()].concat(), made, "{body}");
     String::from_utf8(made).unwrap()
 }
 
@@ -32,8 +35,8 @@ fn with_maximum(body: &str, field: OutputMaximum, tokens: Option<u64>) -> String
 fn the_providers_own_field_says_the_maximum_and_no_other_does() {
     for (body, field, tokens, expected) in [
         // The caller stated none.
-        (r#"{"model":"m","n":1}"#, MaxTokens, Some(99), r#"{"model":"m","max_tokens":99,"n":1}"#),
-        (r#"{"model":"m"}"#, MaxCompletionTokens, Some(99), r#"{"model":"m","max_completion_tokens":99}"#),
+        (r#"{"model":"m","n":1}"#, MaxTokens, Some(99), r#"{"max_tokens":99,"model":"m","n":1}"#),
+        (r#"{"model":"m"}"#, MaxCompletionTokens, Some(99), r#"{"max_completion_tokens":99,"model":"m"}"#),
         (r#"{"max_tokens":null,"model":"m"}"#, MaxTokens, Some(99), r#"{"max_tokens":99,"model":"m"}"#),
         (r#"{"model":"m","n":1}"#, MaxTokens, None, r#"{"model":"m","n":1}"#),
         (r#"{"model":"m","max_tokens":null}"#, MaxTokens, None, r#"{"model":"m","max_tokens":null}"#),
@@ -98,6 +101,21 @@ fn the_providers_own_field_says_the_maximum_and_no_other_does() {
 }
 
 #[test]
+fn members_that_are_only_added_need_no_byte_of_the_body_and_others_those_before_them() {
+    let size = |body: &str| {
+        let maximum = Some(WrittenMaximum { field: MaxTokens, tokens: Some(9) });
+        let service_tier = Some(WrittenTier::Standard("default"));
+        let edits =
+            read(body).edits(&Rewrite { asks_usage: true, maximum, service_tier, ..Rewrite::default() });
+        (front_size(&edits), known_front(&edits))
+    };
+    assert_eq!(size(r#"{"messages":[],"model":"m"}"#), (1, Some(&b"{"[..])));
+    assert_eq!(size(r#" {"messages":[],"model":"m"}"#), (2, None));
+    assert_eq!(size(r#"{"max_tokens":10,"model":"m"}"#), (16, None));
+    assert_eq!(front_size(&[]), 0);
+}
+
+#[test]
 fn a_maximum_in_the_field_counts_and_one_beside_it_only_where_the_field_says_none() {
     let stated = |body: &str| [MaxTokens, MaxCompletionTokens].map(|field| read(body).stated_maximum(field));
     assert_eq!(stated(r#"{"model":"m","max_tokens":1,"max_completion_tokens":9}"#), [Some(1), Some(9)]);
@@ -111,7 +129,7 @@ fn the_service_tier_is_the_providers_word_or_is_taken_out() {
     let tier =
         |body: &str, tier| rewritten(body, &Rewrite { service_tier: Some(tier), ..Rewrite::default() });
     let word = WrittenTier::Standard("on_demand");
-    assert_eq!(tier(r#"{"model":"m"}"#, word), r#"{"model":"m","service_tier":"on_demand"}"#);
+    assert_eq!(tier(r#"{"model":"m"}"#, word), r#"{"service_tier":"on_demand","model":"m"}"#);
     assert_eq!(
         tier(r#"{"service_tier":null,"model":"m"}"#, word),
         r#"{"service_tier":"on_demand","model":"m"}"#

@@ -1,6 +1,7 @@
 //! The hosts that the gateway answers to. A web page can have its own name resolve to the gateway's address (DNS
 //! rebinding) and then call it as if it were the page's own server; its requests still carry the page's host.
 
+use crate::base::pairs::Pairs;
 use crate::base::strict_json::{self, Mistakes, Node};
 
 /// The entry that means every host.
@@ -96,21 +97,18 @@ impl Hosts {
     /// Whether a request with these headers is for one of these hosts. It must name exactly one host; `host`
     /// beside `:authority`, which HTTP/2 allows, must not name another one.
     #[must_use]
-    pub fn has_host_of(&self, headers: &[(String, Vec<u8>)]) -> bool {
+    pub fn has_host_of(&self, headers: &Pairs) -> bool {
         let Self::Listed(listed) = self else { return true };
-        let values = |wanted: &'static str| {
-            headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_slice())
-        };
-        let default_port = match values(":scheme").next() {
+        let default_port = match headers.get(":scheme") {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => 443,
             _ => 80,
         };
-        let mut authorities = values(":authority");
+        let mut authorities = headers.values(":authority");
         let (Some(authority), None) = (authorities.next(), authorities.next()) else { return false };
         let Some(named) = Authority::read(authority) else { return false };
         let contradicts =
             |host: &[u8]| Authority::read(host).is_none_or(|host| !host.means(&named, default_port));
-        !values("host").any(contradicts) && listed.iter().any(|host| host.means(&named, default_port))
+        !headers.values("host").any(contradicts) && listed.iter().any(|host| host.means(&named, default_port))
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Request {
     pub model: String,
     /// The place of the model's value, quotes included.
     pub model_span: Span,
+    /// Offset after the opening brace of the body's outermost object.
+    pub inside: u64,
     /// Whether a stream is wanted.
     pub stream: bool,
     /// What it asks for about usage in the stream.

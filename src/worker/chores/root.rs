@@ -105,6 +105,7 @@ impl Root {
             configured.sending.retire(&configured.worker);
             let _ = self.vm.with(|vm| vm.end_root(host));
         }
+        let _ = self.vm.with(|vm| vm.tell_counted(host));
         // If another root of this version is left, it sets the metric to 1 again within a second.
         self.vm.tell(host, Metric::BuildInfo, [VERSION], 0);
     }
@@ -147,7 +148,9 @@ impl Configured {
     }
 
     fn tick(&mut self, host: &impl Host, context: u32) {
-        let (worker, now) = (Rc::clone(&self.worker), host.now());
+        let (worker, now) = (Rc::clone(&self.worker), self.worker.vm.read_clocks(host));
+        // Before the debits are sent: an entry's call is counted by then.
+        let _ = worker.vm.with(|vm| vm.tell_counted(host));
         ask::ask(host, &worker, context, now);
         worker.watching.look(host, now, context);
         // If a tick came early for a question about a token, debits are not sent yet: their batch would be

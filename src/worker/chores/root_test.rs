@@ -9,8 +9,10 @@
 use std::rc::Rc;
 
 use super::*;
+use crate::base::clock::Now;
 use crate::base::wire::{CARDS_PATH, DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
 use crate::price::bundle::Bundle;
+use crate::worker::driver::Stream;
 use crate::worker::fake::calls::{
     self, answer, chat, chat_head, config, forwarded, gateway, hello, is_forwarded, now, refusal, served,
     serving, told,
@@ -59,6 +61,36 @@ fn a_host_without_random_bytes_or_ticks_is_of_no_use_and_it_is_told() {
     assert!(!native.configure(gateway()));
     let lines = told(&native, Level::Error);
     assert_eq!(lines, ["the host gives no ticks, so nothing would reach the ledger"]);
+}
+
+#[test]
+fn a_wall_clock_that_somebody_sets_is_seen_by_new_calls_within_a_second_and_changes_no_duration() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut native = serving();
+    let admitted_at = |native: &Native, call: u32| {
+        let look =
+            |stream: &Stream| stream.exchange().story().admission.as_ref().map(|it| it.admitted_at).unwrap();
+        native.state.handle(call).unwrap().look(look).unwrap()
+    };
+    let set = |native: &Native, wall: Moment| {
+        let tick = native.around.clock.get().tick;
+        native.around.clock.set(Now { wall, tick });
+    };
+    forwarded(&mut native, "tok-credit", &hello());
+    let noon = native.around.clock.get();
+    for wall in [noon.wall.plus_ms(3 * DAY_MS), Moment::from_ms(noon.wall.ms() - DAY_MS)] {
+        set(&native, wall);
+        let call = chat(&native, "tok-credit", &hello());
+        assert_ne!(admitted_at(&native, call).day(), wall.day(), "no root has looked yet");
+        native.tick_after(1_000);
+        native.ledger_answers();
+        let call = forwarded(&mut native, "tok-credit", &hello());
+        assert_eq!(admitted_at(&native, call), wall.plus_ms(1_000));
+        native.tick_after(2_000);
+        answer(&native, call, "application/json", r#"{"choices":[{}]}"#);
+        let line = calls::line(&native.proxy().close(call).unwrap());
+        assert_eq!(line["duration_ms"], 2_000);
+    }
 }
 
 #[test]
@@ -143,6 +175,22 @@ fn a_callout_that_nobody_asked_for_changes_nothing() {
     native.answer(&question, Ended::with(200, "{}"));
     assert!(native.told().is_empty());
     forwarded(&mut native, "tok-credit", &hello());
+}
+
+#[test]
+fn what_calls_counted_is_told_at_the_next_tick_or_at_the_roots_end() {
+    let mut native = serving();
+    let counted = |native: &Native| native.state.metrics.sum("pax_calls_total");
+    for told in 0..3 {
+        served(&mut native, "tok-credit");
+        assert_eq!(counted(&native), told);
+        // Also by a tick that comes too early for the debits.
+        native.tick();
+        assert_eq!(counted(&native), told + 1);
+    }
+    served(&mut native, "tok-credit");
+    native.end_root(0);
+    assert_eq!(counted(&native), 4);
 }
 
 #[test]

@@ -306,6 +306,9 @@ fn a_debit_whose_vm_was_taken_for_dead_and_finds_no_other_lane_is_sent_all_the_s
     lanes.iter().for_each(|lane| assert!(native.around.shared.set(lane, &[9; 32])));
     native.tick_after(1_000);
     assert!(told(&native, Level::Warn).iter().any(|line| line.starts_with("this VM was taken for dead")));
+    // That VM has swept it.
+    let swept = native.records().pop().unwrap();
+    native.around.shared.set(&format!("pax/2/open/{swept}"), &[]);
     answer(&native, call, "application/json", &whole());
     let (head, _) = passed(&native, call);
     assert!(header(&head.unwrap(), "x-matrix-cost-pax").is_some(), "the caller gets its answer all the same");

@@ -12,9 +12,9 @@ use crate::debit::admission::Admission;
 use crate::debit::frozen::Debit;
 use crate::memory::gate::{self, NotOpened, Owed};
 use crate::memory::token_cache::Resolution;
-use crate::reading::request::edits::pieces;
+use crate::reading::request::edits::{Edit, apply, front_size, known_front, pieces};
 use crate::told::complaints::Complaint;
-use crate::worker::host::{Buffer, HeaderMap, Host, told};
+use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, told};
 use crate::worker::vm::Vm;
 
 impl Stream {
@@ -44,7 +44,7 @@ impl Stream {
         }
     }
 
-    /// Envoy can only replace a buffer from its start, so the held bytes that came before are put in front
+    /// Envoy can only replace a buffer's front, so the held bytes that came before are put in front
     /// again.
     fn replace_body(&self, host: &impl Host, body_size: usize, bytes: &[u8]) {
         let mut passed = match self.answer_read {
@@ -52,7 +52,7 @@ impl Stream {
             held => host.buffer(Buffer::Answer, 0, held),
         };
         passed.extend_from_slice(bytes);
-        told(host, host.replace_buffer(Buffer::Answer, body_size, &passed), "replace an answer's bytes");
+        told(host, host.replace_front(Buffer::Answer, body_size, &passed), "replace an answer's bytes");
     }
 
     fn resolve(&mut self, host: &impl Host, token: Digest, utc_day: UtcDay, fresh: bool) {
@@ -163,24 +163,36 @@ impl Stream {
                 Some(length) => host.set_header(HeaderMap::Request, "content-length", length.as_bytes()),
                 None => host.set_header(HeaderMap::Request, "accept-encoding", b"identity"),
             });
-        let edited = changed.and_then(|()| {
-            if forward.edits.is_empty() {
-                return Ok(());
-            }
-            // Envoy can only replace the whole buffer, or append. So a body that is rewritten, and only such a
-            // body, is copied into the filter's memory, once.
-            let body = host.buffer(Buffer::Request, 0, usize::MAX);
-            host.replace_buffer(Buffer::Request, body.len(), &[])?;
-            pieces(&body, &forward.edits).try_for_each(|piece| host.append_buffer(Buffer::Request, piece))
-        });
-        told(host, edited, "send a request on");
+        told(host, changed.and_then(|()| edit_body(host, &forward.edits)), "send a request on");
     }
+}
+
+/// A front of up to this size is joined with its edits and put back at once.
+const JOINED_MAX: usize = 16 * 1024;
+
+/// Makes the edits of a request's body. Envoy can only replace a buffer's front. So the body is copied into the filter's
+/// memory up to its last edit and no further, and not at all if members are only added.
+fn edit_body(host: &impl Host, edits: &[Edit]) -> Result<(), HostStatus> {
+    let size = front_size(edits);
+    if size == 0 {
+        return Ok(());
+    }
+    let front = known_front(edits).map_or_else(|| host.buffer(Buffer::Request, 0, size), <[u8]>::to_vec);
+    if front.len() != size {
+        return Err(HostStatus::BAD_ARGUMENT);
+    }
+    if size <= JOINED_MAX {
+        return host.replace_front(Buffer::Request, size, &apply(&front, edits));
+    }
+    host.replace_front(Buffer::Request, size, &[])?;
+    let pieces: Vec<&[u8]> = pieces(&front, edits).collect();
+    pieces.iter().rev().try_for_each(|piece| host.replace_front(Buffer::Request, 0, piece))
 }
 
 /// Writes the request's body anew, in one piece.
 fn gather(host: &impl Host, size: usize) -> bool {
     let bytes = host.buffer(Buffer::Request, 0, size);
-    bytes.len() == size && host.replace_buffer(Buffer::Request, size, &bytes).is_ok()
+    bytes.len() == size && host.replace_front(Buffer::Request, size, &bytes).is_ok()
 }
 
 fn send(host: &impl Host, reply: &Reply) {

@@ -8,6 +8,7 @@ mod effects;
 use std::rc::Rc;
 
 use crate::base::clock::Now;
+use crate::base::pairs::Pairs;
 use crate::base::refusal::refusals::Refusal;
 use crate::base::text::AsText;
 use crate::call::config::Gateway;
@@ -144,7 +145,7 @@ impl std::fmt::Debug for Stream {
 impl Stream {
     /// The request's head came; `end`: nothing follows it.
     pub fn on_request_headers(&mut self, host: &impl Host, end: bool) -> Action {
-        self.now = host.now();
+        self.now = self.worker.vm.now(host);
         let headers = host.headers(HeaderMap::Request);
         let Ok(random) = self.worker.random.take(host) else {
             self.worker.complain(host, self.now.tick, Complaint::NoRandom);
@@ -173,7 +174,7 @@ impl Stream {
         if self.exchange.reads_body() {
             self.worker.watching.came();
             if end {
-                self.now = host.now();
+                self.now = self.worker.vm.now(host);
             }
             match self.hold(host, size) {
                 Some(full) => self.step(host, Event::NoRoom(full), size),
@@ -194,7 +195,7 @@ impl Stream {
         told(host, host.set_headers(HeaderMap::RequestTrailers, &[]), "take a request's trailers off");
         if self.exchange.reads_body() {
             self.worker.watching.came();
-            self.now = host.now();
+            self.now = self.worker.vm.now(host);
             self.step(host, Event::Body { bytes: &[], end: true }, self.request_read);
         }
         self.request_action()
@@ -203,12 +204,9 @@ impl Stream {
     /// An answer's head came: the provider's, the ledger's, or one of the proxy's own; `end`: nothing follows it.
     pub fn on_response_headers(&mut self, host: &impl Host, end: bool) -> Action {
         if self.exchange.is_forwarded() || self.exchange.reads_answer() {
-            self.now = host.now();
+            self.now = self.worker.vm.now(host);
             let headers = host.headers(HeaderMap::Answer);
-            let value = |wanted: &str| {
-                let found = headers.iter().find(|(name, _)| name == wanted);
-                found.map_or(&[][..], |(_, value)| value.as_slice())
-            };
+            let value = |wanted: &str| headers.get(wanted).unwrap_or_default();
             let status = status_of(value(":status"));
             if self.exchange.is_forwarded() {
                 self.tell_if_unreachable(host, status);
@@ -241,7 +239,7 @@ impl Stream {
     pub fn on_response_body(&mut self, host: &impl Host, size: usize, end: bool) -> Action {
         if self.exchange.reads_answer() {
             if end || self.exchange.awaits_text() {
-                self.now = host.now();
+                self.now = self.worker.vm.now(host);
             }
             let bytes = new_bytes(host, Buffer::Answer, self.answer_read, size);
             self.step(host, Event::AnswerBody { bytes: &bytes, end }, size);
@@ -254,7 +252,7 @@ impl Stream {
     pub fn on_response_trailers(&mut self, host: &impl Host) -> Action {
         take_off_what_stays_here(host, HeaderMap::AnswerTrailers, &host.headers(HeaderMap::AnswerTrailers));
         if self.exchange.reads_answer() {
-            self.now = host.now();
+            self.now = self.worker.vm.now(host);
             self.step(host, Event::AnswerBody { bytes: &[], end: true }, 0);
         }
         self.answer_action()
@@ -262,7 +260,7 @@ impl Stream {
 
     /// The stream is over, and the proxy writes its log next.
     pub fn on_log(&mut self, host: &impl Host) {
-        self.now = host.now();
+        self.now = self.worker.vm.now(host);
         let by = if self.exchange.owes() { closed_by(host) } else { ClosedBy::Caller };
         self.step(host, Event::Closed(by), 0);
         // Envoy writes its log after this callback, so the line can tell how the exchange ended.
@@ -300,7 +298,7 @@ fn new_bytes(host: &impl Host, buffer: Buffer, read: usize, size: usize) -> Vec<
     }
 }
 
-fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &[(String, Vec<u8>)]) {
+fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &Pairs) {
     for (name, _) in headers.iter().filter(|(name, _)| headers::stays_here(name)) {
         told(host, host.remove_header(map, name), "take an answer's header off");
     }

@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use super::streams::put;
+use super::streams::replace_front;
 use super::{Ended, Metrics, Reply, Stream};
 use crate::base::clock::{Now, Tick};
+use crate::base::pairs::Pairs;
 use crate::memory::shared::{SharedData, Version};
 use crate::told::meter::MetricsPort;
 use crate::told::metrics::MetricKind;
@@ -310,19 +311,21 @@ impl<O: Outside> Host for Proxy<'_, O> {
         }
     }
 
-    fn replace_buffer(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
-        self.put(buffer, (0, size), bytes)
+    fn replace_front(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
+        self.listed("set_buffer_bytes", || format!("{buffer:?}"))?;
+        let into = |stream: &mut Stream| match buffer {
+            Buffer::Request => Ok(replace_front(&mut stream.request, size, bytes)),
+            Buffer::Answer => Ok(replace_front(&mut stream.answer, size, bytes)),
+            Buffer::Callout | Buffer::Configuration => Err(HostStatus::BAD_ARGUMENT),
+        };
+        self.state.current(into).unwrap_or(Err(HostStatus::BAD_ARGUMENT))
     }
 
-    fn append_buffer(&self, buffer: Buffer, bytes: &[u8]) -> Result<(), HostStatus> {
-        self.put(buffer, (usize::MAX, 0), bytes)
-    }
-
-    fn headers(&self, map: HeaderMap) -> Vec<(String, Vec<u8>)> {
+    fn headers(&self, map: HeaderMap) -> Pairs {
         if self.listed("get_header_map_pairs", || format!("{map:?}")).is_err() {
-            return Vec::new();
+            return Pairs::default();
         }
-        self.state.current(|stream| stream.headers(map).to_vec()).unwrap_or_default()
+        self.state.current(|stream| Pairs::of(stream.headers(map))).unwrap_or_default()
     }
 
     fn header(&self, map: HeaderMap, name: &str) -> Option<Vec<u8>> {
@@ -382,17 +385,5 @@ impl<O: Outside> Host for Proxy<'_, O> {
         self.listed("http_call", || post.path.to_owned())?;
         let callout = self.state.number();
         self.outside.post(callout, post).map(|()| callout)
-    }
-}
-
-impl<O: Outside> Proxy<'_, O> {
-    fn put(&self, buffer: Buffer, (start, size): (usize, usize), bytes: &[u8]) -> Result<(), HostStatus> {
-        self.listed("set_buffer_bytes", || format!("{buffer:?}"))?;
-        let into = |stream: &mut Stream| match buffer {
-            Buffer::Request => put(&mut stream.request, start, size, bytes),
-            Buffer::Answer => put(&mut stream.answer, start, size, bytes),
-            Buffer::Callout | Buffer::Configuration => Err(HostStatus::BAD_ARGUMENT),
-        };
-        self.state.current(into).unwrap_or(Err(HostStatus::BAD_ARGUMENT))
     }
 }

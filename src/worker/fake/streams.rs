@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::worker::host::{HeaderMap, HostStatus};
+use crate::worker::host::HeaderMap;
 
 /// A local reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,14 +118,7 @@ impl Stream {
     }
 }
 
-/// Puts bytes into a buffer as Envoy does: in place of all of it, before it, or behind it. Nothing else is
-/// possible.
-pub(super) fn put(buffer: &mut Vec<u8>, start: usize, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
-    match (start, size) {
-        (0, 0) => drop(buffer.splice(0..0, bytes.iter().copied())),
-        (0, size) if size >= buffer.len() => *buffer = bytes.to_vec(),
-        (start, _) if start >= buffer.len() => buffer.extend_from_slice(bytes),
-        _ => return Err(HostStatus::BAD_ARGUMENT),
-    }
-    Ok(())
+/// Puts bytes in place of a buffer's first `size` bytes, as Envoy does.
+pub(super) fn replace_front(buffer: &mut Vec<u8>, size: usize, bytes: &[u8]) {
+    drop(buffer.splice(..size.min(buffer.len()), bytes.iter().copied()));
 }

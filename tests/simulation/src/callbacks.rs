@@ -69,11 +69,11 @@ impl World {
         }
         match vm {
             Ok(vm) => {
-                envoy.counted.borrow_mut().surely += count;
+                envoy.counted.borrow_mut().returned(site.worker, shared.seen.ticked.get(), count);
                 worker.vm.replace(Some(vm));
             }
             Err(payload) if payload.is::<Trap>() => {
-                envoy.counted.borrow_mut().perhaps += count;
+                envoy.counted.borrow_mut().died(site.worker, count);
                 self.vm_is_gone(site);
             }
             Err(payload) => resume_unwind(payload),

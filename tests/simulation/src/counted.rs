@@ -1,5 +1,6 @@
 //! What the metrics must have counted.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use pax_gateway::base::wire::DebitReply;
@@ -42,15 +43,36 @@ impl Count {
 }
 
 /// What one life of an Envoy must have counted: its metrics live as long as it does.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counted {
-    /// In callbacks that returned.
-    pub(crate) surely: Count,
-    /// In callbacks in which a VM died, before or after it counted.
-    pub(crate) perhaps: Count,
+    /// In callbacks that returned, of VMs that lived until their next tick.
+    surely: Count,
+    /// In callbacks in which a VM died, before or after it counted, and since its last tick.
+    perhaps: Count,
+    /// The calls that each worker's VM has counted since its last tick.
+    untold: BTreeMap<usize, Count>,
 }
 
 impl Counted {
+    /// A callback of a worker's VM returned. `ticked`: it was a tick, which told what the VM had counted before it.
+    pub(crate) fn returned(&mut self, worker: usize, ticked: bool, count: Count) {
+        self.surely += count;
+        let untold = self.untold.entry(worker).or_default();
+        if ticked {
+            *untold = Count::default();
+        }
+        *untold += Count { results: Default::default(), ..count };
+    }
+
+    /// A worker's VM died in a callback: what it counted in it, and since its last tick, may be lost.
+    pub(crate) fn died(&mut self, worker: usize, count: Count) {
+        let untold = self.untold.remove(&worker).unwrap_or_default();
+        self.surely.calls -= untold.calls;
+        self.surely.charged -= untold.charged;
+        self.perhaps += untold;
+        self.perhaps += count;
+    }
+
     /// What does not fit the metrics.
     pub(crate) fn differs(&self, metrics: &Metrics) -> Option<String> {
         let (surely, perhaps) = (&self.surely, &self.perhaps);
@@ -67,7 +89,7 @@ impl Counted {
         let mut all = all.into_iter().chain(results);
         let found = all.find(|(_, (is, surely, perhaps))| is < surely || *is > surely + perhaps);
         found.map(|(name, (is, surely, perhaps))| {
-            format!("{name} is {is}, but it was {surely}, and {perhaps} in callbacks in which a VM died")
+            format!("{name} is {is}, but it was {surely}, and {perhaps} by VMs that died before they told it")
         })
     }
 }

@@ -42,7 +42,7 @@
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
 //! it, under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
-//! exactly, but for what a VM may or may not have counted in the callback in which it died.
+//! exactly, but for what a VM that died may not have told: what it counted since its last tick, and in the callback in which it died.
 //!
 //! [`DEAD_MS`]: pax_gateway::memory::lanes::DEAD_MS
 //!

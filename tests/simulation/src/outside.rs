@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) looked_at: Cell<Option<ExchangeId>>,
     /// What the clocks said first.
     pub(crate) first: Cell<Option<Now>>,
+    /// Whether a root ticked.
+    pub(crate) ticked: Cell<bool>,
 }
 
 impl<'w> Shared<'w> {

@@ -77,6 +77,7 @@ impl Vm {
             What::Tick { root, number, .. } => {
                 let Some(at) = self.at(root).filter(|at| self.roots[*at].set == number) else { return };
                 self.as_root(shared, at, |proxy, root| root.on_tick(proxy));
+                shared.seen.ticked.set(true);
                 // Envoy sets the timer again after each tick.
                 self.set_timer(shared, at);
             }
