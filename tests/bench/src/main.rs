@@ -11,6 +11,7 @@ mod load;
 mod measure;
 mod profile;
 mod report;
+mod soak;
 mod upstream;
 mod variant;
 mod work;
@@ -49,8 +50,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.split_first() {
         Some((first, rest)) if first == "profile" => profile::run(rest),
+        Some((first, [])) if first == "soak" => soak::run(),
         Some((other, _)) => {
-            Err(BenchError::Failed(format!("{other:?} is unknown: there is `profile`, or nothing")))
+            Err(BenchError::Failed(format!("{other:?} is unknown: there is `profile`, `soak`, or nothing")))
         }
         None => setting("BENCH_ROUNDS", 7).and_then(|rounds| run(rounds, setting("BENCH_CALLS", 100_000)?)),
     };
@@ -92,7 +94,7 @@ fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
     let before = cpu::load_average();
 
     let report = runtime.block_on(async {
-        let upstream = upstream::start().await?.to_string();
+        let upstream = upstream::start(None).await?.to_string();
         let mut all = Vec::new();
         for variant in Variant::ALL {
             eprintln!("· starting {}", variant.name());

@@ -67,7 +67,8 @@ fn micros(nanoseconds: u64) -> String {
     format!("{}.{} µs", tenths / 10, tenths % 10)
 }
 
-fn mib(kib: u64) -> String {
+/// An amount of memory, for people.
+pub fn mib(kib: u64) -> String {
     let tenths = kib * 10 / 1024;
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
