@@ -7,7 +7,7 @@ SHELL := /bin/sh
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
-            PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS BENCH_ANYWAY BENCH_BEFORE BENCH_VARIANTS \
+            PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS BENCH_ANYWAY BENCH_TRIES BENCH_BEFORE BENCH_VARIANTS \
             SOAK_CALLS SOAK_ACCOUNTS SOAK_CONNECTIONS SOAK_TRAP_S SOAK_TRAPS V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
@@ -57,6 +57,7 @@ test: stack test-cards test-rust test-sdk test-tools test-compose ## Everything:
 
 bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
 	@sh envoy/wasm.sh bench
+	@case '$(BENCH_VARIANTS)' in '' | 0) ;; *) sh envoy/wasm.sh talc && sh envoy/wasm.sh no_template ;; esac
 	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" build --profile tools --locked --package pax-bench
 	@$(TARGET_DIR)/tools/pax-bench
 

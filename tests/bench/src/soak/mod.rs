@@ -4,7 +4,7 @@
 //! Settings, by environment: `SOAK_CALLS` (1000000), `SOAK_ACCOUNTS` (100000), `SOAK_CONNECTIONS` (64),
 //! `SOAK_TRAP_S` (10), `SOAK_TRAPS` (as many as there is time for). Prints a table; exits non-zero on any difference.
 
-mod accounts;
+pub mod accounts;
 mod audit;
 mod callers;
 mod outcome;
