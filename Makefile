@@ -55,7 +55,7 @@ compose-test: stack ## The compose stack killed, rotated, upgraded and stopped u
 
 test: stack test-cards test-rust test-sdk test-tools test-compose ## Everything: unit, property and scenario tests, real Envoy, openai SDK, compose
 
-bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
+bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (five minutes)
 	@sh envoy/wasm.sh bench
 	@case '$(BENCH_VARIANTS)' in '' | 0) ;; *) sh envoy/wasm.sh talc && sh envoy/wasm.sh no_template ;; esac
 	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" build --profile tools --locked --package pax-bench

@@ -6,7 +6,7 @@ use crate::work::Kind;
 use crate::{BenchError, cpu, prepare, upstream};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "pax-bench profile bare|empty|copy|gateway|credit json|stream|burst CONNECTIONS SECONDS";
+const USAGE: &str = "pax-bench profile bare|empty|copy|gateway|credit|before|talc|no_template json|stream|burst CONNECTIONS SECONDS";
 
 /// Reads the arguments after `profile`, and runs.
 ///
