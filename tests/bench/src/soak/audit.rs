@@ -11,8 +11,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// So long after a trap a call may still be cut by it: Envoy loads the module anew only after a second.
-const RELOAD_MS: u32 = 2_500;
+/// So long after a trap a call may still be cut by it: Envoy loads the module anew after a second, and compiles it, which
+/// takes seconds on a busy machine.
+const RELOAD_MS: u32 = 5_000;
 /// So many differences are told in words; the others are counted.
 const TOLD_MOST: usize = 20;
 

@@ -74,7 +74,7 @@ fn every_difference_is_found() {
         with(0, Entry { account: "soak-1".into(), ..entry(0, "complete", "0.000000000007") }),
         [Other]
     );
-    assert_eq!(differs(&calls(), &[[5_000, 5_005]], right()), [Unexplained]);
+    assert_eq!(differs(&calls(), &[[1_011, 1_020]], right()), [Unexplained]);
     let mut untold = calls();
     untold[0].cost = None;
     assert_eq!(differs(&untold, &TRAP, right()), [Other]);
