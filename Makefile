@@ -7,7 +7,8 @@ SHELL := /bin/sh
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
-            PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS V
+            PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS BENCH_ANYWAY BENCH_TRIES BENCH_BEFORE BENCH_VARIANTS \
+            SOAK_CALLS SOAK_ACCOUNTS SOAK_CONNECTIONS SOAK_TRAP_S SOAK_TRAPS V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
@@ -17,7 +18,7 @@ QUIETLY := sh envoy/quietly.sh
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
-.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose clean
+.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -33,6 +34,7 @@ help: ## What there is
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
 	@echo '  CALLS_LOG=file|-|off   where the line per call goes; DATA_DIR/run/PORT/calls.log'
 	@echo '  BENCH_CALLS=100000     how many calls make bench watches the memory over; BENCH_ROUNDS=7'
+	@echo '  BENCH_ANYWAY=1         make bench measures on a busy host too; BENCH_BEFORE=old.wasm: another module as well'
 	@echo '  V=1                    all that a build says, not one line of it'
 	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
 
@@ -53,10 +55,16 @@ compose-test: stack ## The compose stack killed, rotated, upgraded and stopped u
 
 test: stack test-cards test-rust test-sdk test-tools test-compose ## Everything: unit, property and scenario tests, real Envoy, openai SDK, compose
 
-bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (four minutes)
+bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/bench.json (five minutes)
 	@sh envoy/wasm.sh bench
+	@case '$(BENCH_VARIANTS)' in '' | 0) ;; *) sh envoy/wasm.sh talc && sh envoy/wasm.sh no_template ;; esac
 	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" build --profile tools --locked --package pax-bench
 	@$(TARGET_DIR)/tools/pax-bench
+
+soak: stack ## A million calls of 100,000 accounts while workers trap: entries against answers; SOAK_CALLS=, SOAK_ACCOUNTS=, SOAK_TRAP_S=
+	@sh envoy/wasm.sh faults
+	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" build --profile tools --locked --package pax-bench
+	@$(TARGET_DIR)/tools/pax-bench soak
 
 fuzz: .tools/toolchain ## Random bytes against every reader, compared with serde_json: MINUTES=10, SEED=n, or CASE=file
 	@$(RUST) PAX_FUZZ_MINUTES='$(or $(MINUTES),1)' PAX_FUZZ_SEED='$(SEED)' PAX_FUZZ_CASE='$(abspath $(CASE))' \

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
 # `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way; `faults` the
-# filter that traps when a request asks it to (src/wasm/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm.
+# filter that traps when a request asks it to (src/wasm/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm;
+# `talc` and `no_template` the gateway without one of its parts, as dist/bench/NAME.wasm, for BENCH_VARIANTS=1.
 # With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead, faults included.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,15 +34,19 @@ if [ "$1" = bench ]; then
     done
     exit
 fi
-if [ "$1" != rustc ] && [ "$1" != faults ]; then
+case $1 in rustc | faults | talc | no_template) builds=yes ;; *) builds= ;; esac
+if [ -z "$builds" ]; then
     [ "$1" != clippy ] || what=lints
-    sh envoy/quietly.sh "${what:-cargo $1} for wasm32" "$WASM_CARGO" "$1" $std --package pax-gateway --lib --all-features --target $target --locked -- -D warnings
+    sh envoy/quietly.sh "${what:-cargo $1} for wasm32" "$WASM_CARGO" "$1" $std --package pax-gateway --lib --features test-faults --target $target --locked -- -D warnings
     exit
 fi
 case $1 in
     faults)
         module=dist/test/pax_gateway_faults.wasm features='--features test-faults'
         what='building the filter that fails when it is told to, for tests' ;;
+    talc | no_template)
+        module=dist/bench/$1.wasm features="--features bench-$(echo "$1" | tr _ -)"
+        what="building the filter to compare with: $1" ;;
     *) module=dist/pax_gateway.wasm features= what='building the filter for wasm32' ;;
 esac
 # No crate-type in Cargo.toml: a cdylib beside an rlib makes cargo drop LTO (cargo#9672).

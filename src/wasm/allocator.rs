@@ -136,8 +136,13 @@ mod module {
     #[cfg(not(target_feature = "atomics"))]
     unsafe impl Sync for Blocks<System> {}
 
-    #[global_allocator]
+    #[cfg_attr(not(feature = "bench-talc"), global_allocator)]
     static MEMORY: Blocks<System> = Blocks::new(System);
+
+    // SAFETY: as above.
+    #[cfg(feature = "bench-talc")]
+    #[global_allocator]
+    static TALC: talc::TalckWasm = unsafe { talc::TalckWasm::new_global() };
 }
 
 #[cfg(test)]

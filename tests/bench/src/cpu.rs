@@ -104,12 +104,28 @@ pub fn resident_kib(pid: u32) -> Result<u64, BenchError> {
 /// The CPU time that the whole machine has used so far, all cores, in nanoseconds, with what the hypervisor took:
 /// counted in ticks of 10 ms.
 pub fn machine_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default();
-    // user nice system idle iowait irq softirq steal
-    let ticks: Vec<u64> = line.split_ascii_whitespace().skip(1).filter_map(|it| it.parse().ok()).collect();
+    let ticks = machine_ticks();
     let busy = |(index, ticks): (usize, &u64)| if index == 3 || index == 4 { 0 } else { *ticks };
     ticks.iter().take(8).enumerate().map(busy).sum::<u64>() * 10_000_000
+}
+
+/// What the hypervisor gave to other guests while this one had work, all cores, in nanoseconds.
+pub fn stolen_ns() -> u64 {
+    machine_ticks().get(7).copied().unwrap_or(0) * 10_000_000
+}
+
+/// The first line of /proc/stat: user nice system idle iowait irq softirq steal.
+fn machine_ticks() -> Vec<u64> {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    line.split_ascii_whitespace().skip(1).filter_map(|it| it.parse().ok()).collect()
+}
+
+/// The CPU's name.
+pub fn model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let names = text.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    names.map(|(_, name)| name.trim().to_owned()).next().unwrap_or_else(|| "of an unknown name".to_owned())
 }
 
 /// The load averages, as the system writes them.

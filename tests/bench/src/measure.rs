@@ -39,6 +39,8 @@ pub struct Sample {
     pub variant: Variant,
     /// Envoy's CPU time per call.
     pub cpu_ns_per_call: u64,
+    /// The CPU time of the variant's ledger per call.
+    pub ledger_ns_per_call: u64,
     /// The median time to the first byte of the answer's body.
     pub first_byte_ns: u64,
     /// Calls answered per second.
@@ -49,8 +51,8 @@ pub struct Sample {
 
 /// A sample in which others used more of the machine than this, in thousandths of one core, is taken again.
 const OTHERS_MOST: u64 = 100;
-/// So often at most; then the quietest one counts.
-const TRIES: u32 = 6;
+/// So often at most, if `BENCH_TRIES` does not say how often; then the quietest one counts.
+const TRIES: u64 = 6;
 
 /// One round: for each workload every variant, beginning with another one each time.
 ///
@@ -75,7 +77,7 @@ async fn quiet_sample(
     index: usize,
 ) -> Result<Sample, BenchError> {
     let mut quietest: Option<Sample> = None;
-    for _ in 0..TRIES {
+    for _ in 0..crate::setting("BENCH_TRIES", TRIES)? {
         let it = sample(all, running, workload, round, index).await?;
         if quietest.is_none_or(|best| it.others_thousandths < best.others_thousandths) {
             quietest = Some(it);
@@ -94,7 +96,11 @@ fn ours_ns(all: &[Running]) -> Result<u64, BenchError> {
     stacks.map(|(_, pid)| pid).chain([std::process::id()]).map(cpu::time_ns).sum()
 }
 
-async fn sample(
+/// One sample, however busy the machine is.
+///
+/// # Errors
+/// [`BenchError`] when a call fails.
+pub async fn sample(
     all: &[Running],
     running: &Running,
     workload: &Workload,
@@ -106,6 +112,7 @@ async fn sample(
     tokio::time::sleep(SETTLE).await;
     let (machine, ours, start) = (cpu::machine_ns(), ours_ns(all)?, Instant::now());
     let before = running.cpu_ns()?;
+    let ledger_before = cpu::time_ns(running.ledger)?;
     let run = load.run(workload.calls, &[workload.kind]).await?;
     tokio::time::sleep(SETTLE).await;
     let mut after = running.cpu_ns()?;
@@ -123,6 +130,7 @@ async fn sample(
         workload: index,
         variant: running.variant,
         cpu_ns_per_call: (after - before) / workload.calls,
+        ledger_ns_per_call: (cpu::time_ns(running.ledger)? - ledger_before) / workload.calls,
         first_byte_ns: run.first_byte_ns.get(middle).copied().unwrap_or(0),
         calls_per_s: workload.calls * 1_000_000 / micros,
         others_thousandths: others * 1_000 / wall_ns,

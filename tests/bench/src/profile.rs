@@ -6,7 +6,7 @@ use crate::work::Kind;
 use crate::{BenchError, cpu, prepare, upstream};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "pax-bench profile bare|empty|copy|gateway json|stream|burst CONNECTIONS SECONDS";
+const USAGE: &str = "pax-bench profile bare|empty|copy|gateway|credit|before|talc|no_template json|stream|burst CONNECTIONS SECONDS";
 
 /// Reads the arguments after `profile`, and runs.
 ///
@@ -26,7 +26,7 @@ pub fn run(args: &[String]) -> Result<(), BenchError> {
     let seconds = Duration::from_secs(seconds.parse().map_err(|_| usage())?);
     let (runtime, envoys) = prepare()?;
     runtime.block_on(async {
-        let upstream = upstream::start().await?.to_string();
+        let upstream = upstream::start(None).await?.to_string();
         let running = Running::start(variant, &upstream, envoys).await?;
         let mut load = Load::open(running.stack.gateway_port(), connections, kind).await?;
         // Until V8 has optimized what it will.

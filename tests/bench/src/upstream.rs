@@ -4,6 +4,7 @@ use crate::work::{self, Kind};
 use crate::{BenchError, http};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -39,28 +40,54 @@ impl Wire {
     }
 }
 
+/// Remembers which of the numbered calls (from 0) the provider has answered with 200.
+pub struct Witness(Vec<AtomicBool>);
+
+impl Witness {
+    /// One for so many calls.
+    pub fn of(calls: usize) -> Arc<Self> {
+        Arc::new(Self((0..calls).map(|_| AtomicBool::new(false)).collect()))
+    }
+
+    /// This call is answered.
+    pub fn answers(&self, number: u64) {
+        if let Some(call) = self.call(number) {
+            call.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this call was answered.
+    pub fn has_answered(&self, number: u64) -> bool {
+        self.call(number).is_some_and(|call| call.load(Ordering::Relaxed))
+    }
+
+    fn call(&self, number: u64) -> Option<&AtomicBool> {
+        self.0.get(usize::try_from(number).ok()?)
+    }
+}
+
 /// Listens on a free port and serves on this runtime until it is dropped.
 ///
 /// # Errors
 /// [`BenchError::System`].
-pub async fn start() -> Result<SocketAddr, BenchError> {
+pub async fn start(witness: Option<Arc<Witness>>) -> Result<SocketAddr, BenchError> {
     let failed = || BenchError::system("listen on 127.0.0.1");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed())?;
     let address = listener.local_addr().map_err(failed())?;
     let wire = Arc::new(Wire::new());
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let wire = Arc::clone(&wire);
+            let (wire, witness) = (Arc::clone(&wire), witness.clone());
             tokio::spawn(async move {
                 // Envoy closes a connection whenever it likes: that is the end of it, not a mistake.
-                let _ = serve(socket, &wire).await;
+                let _ = serve(socket, &wire, witness.as_deref()).await;
             });
         }
     });
     Ok(address)
 }
 
-async fn serve(mut socket: TcpStream, wire: &Wire) -> std::io::Result<()> {
+async fn serve(mut socket: TcpStream, wire: &Wire, witness: Option<&Witness>) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(16 * 1024);
     loop {
@@ -79,7 +106,12 @@ async fn serve(mut socket: TcpStream, wire: &Wire) -> std::io::Result<()> {
         if buffer.starts_with(b"GET ") {
             socket.write_all(&wire.ready).await?;
         } else {
-            let (kind, usage) = work::kind(buffer.get(body.clone()).unwrap_or_default());
+            let asked = buffer.get(body.clone()).unwrap_or_default();
+            let (kind, usage) = work::kind(asked);
+            // Before it is sent, so that no answer is seen earlier than its mark.
+            if let Some((witness, number)) = witness.zip(work::number(asked)) {
+                witness.answers(number);
+            }
             answer(&mut socket, wire, kind, usage).await?;
         }
         buffer.drain(..head.bytes + body.len());

@@ -3,8 +3,9 @@
 use crate::{BenchError, cpu, load};
 use pax_stack::{Layout, Stack, StackError};
 use serde_yaml_ng::Value;
+use std::path::PathBuf;
 
-/// The variants, in the order of the table.
+/// The variants, in the order of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
     /// No filter but the router.
@@ -13,13 +14,41 @@ pub enum Variant {
     Empty,
     /// A filter that copies bodies.
     Copy,
-    /// The gateway.
+    /// The gateway, called by free accounts.
     Gateway,
+    /// The gateway, called by accounts of tier credit.
+    Credit,
+    /// Another module in the gateway's place, called by free accounts: the file that `BENCH_BEFORE` names.
+    Before,
+    /// The gateway with the allocator talc in place of its own.
+    Talc,
+    /// The gateway without the template of a stream's chunks.
+    NoTemplate,
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bare, Self::Empty, Self::Copy, Self::Gateway];
+    pub const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::Empty,
+        Self::Copy,
+        Self::Gateway,
+        Self::Credit,
+        Self::Before,
+        Self::Talc,
+        Self::NoTemplate,
+    ];
+
+    /// Those that are measured: the module of `BENCH_BEFORE` only if there is one, and the gateway without one of its
+    /// parts only with `BENCH_VARIANTS=1`.
+    pub fn chosen() -> Vec<Self> {
+        let wanted = |variant: &Self| match variant {
+            Self::Before => before().is_some(),
+            Self::Talc | Self::NoTemplate => crate::is_set("BENCH_VARIANTS"),
+            _ => true,
+        };
+        Self::ALL.into_iter().filter(wanted).collect()
+    }
 
     /// In a table.
     pub fn name(self) -> &'static str {
@@ -27,7 +56,11 @@ impl Variant {
             Self::Bare => "bare Envoy",
             Self::Empty => "empty wasm filter",
             Self::Copy => "wasm filter that copies bodies",
-            Self::Gateway => "the gateway",
+            Self::Gateway => "the gateway, free account",
+            Self::Credit => "the gateway, credit account",
+            Self::Before => "before, free account",
+            Self::Talc => "with talc for its own allocator",
+            Self::NoTemplate => "without the template of chunks",
         }
     }
 
@@ -38,7 +71,21 @@ impl Variant {
             Self::Empty => "empty",
             Self::Copy => "copy",
             Self::Gateway => "gateway",
+            Self::Credit => "credit",
+            Self::Before => "before",
+            Self::Talc => "talc",
+            Self::NoTemplate => "no_template",
         }
+    }
+
+    /// Whether it meters calls, and has a ledger.
+    pub fn is_gateway(self) -> bool {
+        !matches!(self, Self::Bare | Self::Empty | Self::Copy)
+    }
+
+    /// The tier of its callers.
+    fn tier(self) -> &'static str {
+        if self == Self::Credit { "credit" } else { "free" }
     }
 
     /// Starts this variant with one worker, before that provider.
@@ -51,25 +98,31 @@ impl Variant {
         match self {
             Self::Empty => layout.wasm = modules.join("empty.wasm"),
             Self::Copy => layout.wasm = modules.join("copy.wasm"),
-            Self::Bare | Self::Gateway => {}
+            Self::Talc => layout.wasm = modules.join("talc.wasm"),
+            Self::NoTemplate => layout.wasm = modules.join("no_template.wasm"),
+            Self::Before => layout.wasm = before().unwrap_or_default(),
+            Self::Bare | Self::Gateway | Self::Credit => {}
         }
         let builder =
             Stack::builder().layout(layout).standin_at(upstream).hosts(["gateway.test"]).concurrency(1);
-        let stack = match self {
-            Self::Gateway => builder,
-            _ => builder.change_envoy_config(move |yaml| self.less(&yaml)),
+        let stack = match self.is_gateway() {
+            true => builder,
+            false => builder.change_envoy_config(move |yaml| self.less(&yaml)),
         };
         let stack = stack.start()?;
-        if self == Self::Gateway {
+        if self.is_gateway() {
             for caller in (0..load::CALLERS).map(load::token) {
-                stack.ledger(["account", "create", &caller, "--tier", "free"])?;
+                stack.ledger(["account", "create", &caller, "--tier", self.tier()])?;
                 stack.ledger(["token", "add", &caller, "--name", "bench", "--token", &caller])?;
             }
         }
-        let envoy = stack.processes().into_iter().find(|(name, _)| *name == "Envoy");
-        let (_, envoy) = envoy.ok_or_else(|| BenchError::Failed("Envoy does not run".into()))?;
+        let process = |wanted: &str| {
+            let found = stack.processes().into_iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, id)| id).ok_or_else(|| BenchError::Failed(format!("{wanted} does not run")))
+        };
+        let (envoy, ledger) = (process("Envoy")?, process("ledger")?);
         let answered_before = answered(&stack);
-        Ok(Running { variant: self, stack, envoy, answered_before })
+        Ok(Running { variant: self, stack, envoy, ledger, answered_before })
     }
 
     /// The gateway's own configuration with one route, which nothing has to be marked for, without the filter's
@@ -107,6 +160,8 @@ pub struct Running {
     pub stack: Stack,
     /// Envoy's process id.
     pub envoy: u32,
+    /// The ledger's.
+    pub ledger: u32,
     /// How many answers with 2xx it had given before the first call: to the stack, which asks whether it is up.
     pub answered_before: u64,
 }
@@ -140,11 +195,16 @@ impl Running {
 
     /// How many debits wait for the ledger; none where there is no gateway.
     pub fn waiting(&self) -> u64 {
-        match self.variant {
-            Variant::Gateway => self.stack.stat("wasmcustom.pax_outbox_waiting").unwrap_or(0),
-            _ => 0,
+        match self.variant.is_gateway() {
+            true => self.stack.stat("wasmcustom.pax_outbox_waiting").unwrap_or(0),
+            false => 0,
         }
     }
+}
+
+/// The module of `BENCH_BEFORE`.
+fn before() -> Option<PathBuf> {
+    std::env::var_os("BENCH_BEFORE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn answered(stack: &Stack) -> u64 {

@@ -29,6 +29,26 @@ const ANSWER: &str = "Small bubbles of steam form at the hot bottom and collapse
 /// What a header line of the request says which kind of answer is meant; the gateway does not pass it on, so
 /// the provider tells by the body and by the path.
 pub fn request(kind: Kind, token: &str) -> Vec<u8> {
+    written(kind, token, "", "")
+}
+
+/// The same with a number of the caller's own, and perhaps with one more header line. The provider reads the number in
+/// the body, and the ledger's entry has it as its intent.
+pub fn numbered_request(kind: Kind, token: &str, number: u64, line: &str) -> Vec<u8> {
+    let lines = format!("x-matrix-intent-id: {number}\r\n{line}");
+    written(kind, token, &lines, &format!(",\"seed\":{number}"))
+}
+
+/// The number in the body of such a request.
+pub fn number(body: &[u8]) -> Option<u64> {
+    const KEY: &[u8] = b"\"seed\":";
+    let at = body.windows(KEY.len()).position(|window| window == KEY)?;
+    let rest = body.get(at + KEY.len()..)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()
+}
+
+fn written(kind: Kind, token: &str, lines: &str, options: &str) -> Vec<u8> {
     let stream = match kind {
         Kind::Json => "",
         Kind::Stream => ",\"stream\":true",
@@ -37,12 +57,12 @@ pub fn request(kind: Kind, token: &str) -> Vec<u8> {
     };
     let body = format!(
         "{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"system\",\"content\":\"You answer briefly.\"}},\
-         {{\"role\":\"user\",\"content\":\"{QUESTION}\"}}],\"temperature\":0.2,\"max_tokens\":200{stream}}}"
+         {{\"role\":\"user\",\"content\":\"{QUESTION}\"}}],\"temperature\":0.2,\"max_tokens\":200{options}{stream}}}"
     );
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway.test\r\naccept: application/json\r\n\
          user-agent: pax-bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n",
+         {lines}content-length: {}\r\n\r\n",
         body.len()
     );
     [head.into_bytes(), body.into_bytes()].concat()

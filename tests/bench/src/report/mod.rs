@@ -1,26 +1,43 @@
-//! From samples to the table and the JSON file. Ratios are whole thousandths: nothing here needs a float.
+//! From samples to the tables (`tables`), the marks in them (`marks`) and the JSON file. Ratios are whole thousandths:
+//! nothing here needs a float.
 
+mod marks;
+mod tables;
+
+use crate::ledger;
 use crate::measure::{Memory, Sample, WORKLOADS, Workload};
 use crate::variant::Variant;
 use crate::work::{CHUNKS, Kind};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+
+pub use tables::ledger_table;
 
 /// Everything that was measured.
 pub struct Report {
+    /// The CPU's name.
+    pub cpu: String,
+    /// Why the host counts as busy; nothing if it was quiet.
+    pub busy: Vec<String>,
+    /// What was measured, in the order of the tables.
+    pub variants: Vec<Variant>,
     /// How many rounds.
     pub rounds: u64,
     /// Each round's.
     pub samples: Vec<Sample>,
-    /// CPU nanoseconds per idle second, in the order of [`Variant::ALL`].
+    /// CPU nanoseconds per idle second, in the order of the variants.
     pub idle_ns_per_s: Vec<u64>,
-    /// Resident after all rounds, in KiB, in the order of [`Variant::ALL`].
+    /// Resident after all rounds, in KiB, in the order of the variants.
     pub resident_kib: Vec<u64>,
     /// The gateway's over many calls.
     pub memory: Memory,
+    /// The ledger's.
+    pub ledger: ledger::Measured,
     /// The load averages before and after.
     pub load: [String; 2],
 }
+
+/// What every variant is compared with.
+const REFERENCES: [Variant; 2] = [Variant::Bare, Variant::Empty];
 
 /// What is looked at in a sample.
 type Measure = fn(&Sample) -> u64;
@@ -28,12 +45,16 @@ type Measure = fn(&Sample) -> u64;
 /// A median, and the least and the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    median: u64,
-    least: u64,
-    most: u64,
+    /// The value in the middle.
+    pub median: u64,
+    /// The least one.
+    pub least: u64,
+    /// The greatest one.
+    pub most: u64,
 }
 
-fn spread(mut values: Vec<u64>) -> Spread {
+/// The spread of values; all zero of none.
+pub fn spread(mut values: Vec<u64>) -> Spread {
     values.sort_unstable();
     let at = |index: usize| values.get(index).copied().unwrap_or(0);
     let upper = values.len() / 2;
@@ -45,29 +66,19 @@ fn spread(mut values: Vec<u64>) -> Spread {
     }
 }
 
-/// A mark of the project: so many thousandths of another variant's CPU at most.
-struct Mark {
-    kind: Kind,
-    against: Variant,
-    most: u64,
-}
-
-const MARKS: [Mark; 2] = [
-    Mark { kind: Kind::Json, against: Variant::Empty, most: 1_350 },
-    Mark { kind: Kind::Stream, against: Variant::Bare, most: 1_150 },
-];
-
 fn times(thousandths: u64) -> String {
     let hundredths = (thousandths + 5) / 10;
     format!("{}.{:02} x", hundredths / 100, hundredths % 100)
 }
 
-fn micros(nanoseconds: u64) -> String {
+/// A time, for people.
+pub fn micros(nanoseconds: u64) -> String {
     let tenths = (nanoseconds + 50) / 100;
     format!("{}.{} µs", tenths / 10, tenths % 10)
 }
 
-fn mib(kib: u64) -> String {
+/// An amount of memory, for people.
+pub fn mib(kib: u64) -> String {
     let tenths = kib * 10 / 1024;
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
@@ -93,71 +104,6 @@ impl Report {
         spread(of.iter().zip(to).map(|(of, to)| of * 1_000 / to.max(1)).collect())
     }
 
-    /// The tables, in Markdown.
-    pub fn markdown(&self) -> String {
-        let mut out = String::from(
-            "| Envoy's CPU | connections | bare Envoy | empty wasm filter | one that copies bodies | the gateway | \
-             the gateway, to the empty filter |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-        );
-        let cpu = |sample: &Sample| sample.cpu_ns_per_call;
-        for (index, workload) in WORKLOADS.iter().enumerate() {
-            let (parts, name) = unit(workload);
-            let bare = spread(self.of(index, Variant::Bare, cpu)).median / parts;
-            let _ = write!(out, "| {name} | {} | {}", workload.connections, micros(bare));
-            for variant in [Variant::Empty, Variant::Copy] {
-                let _ = write!(out, " | {}", times(self.ratio(index, variant, Variant::Bare, cpu).median));
-            }
-            for to in [Variant::Bare, Variant::Empty] {
-                let it = self.ratio(index, Variant::Gateway, to, cpu);
-                let _ = write!(
-                    out,
-                    " | **{}** ({} to {})",
-                    times(it.median),
-                    times(it.least).trim_end_matches(" x"),
-                    times(it.most).trim_end_matches(" x")
-                );
-            }
-            out.push_str(" |\n");
-        }
-        out.push('\n');
-        out.push_str(&self.markdown_times());
-        out
-    }
-
-    fn markdown_times(&self) -> String {
-        let mut out = String::from(
-            "| First byte of the body | connections | bare Envoy | empty wasm filter | one that copies bodies | \
-             the gateway |\n| --- | --- | --- | --- | --- | --- |\n",
-        );
-        let first = |sample: &Sample| sample.first_byte_ns;
-        for (index, workload) in WORKLOADS.iter().enumerate() {
-            let name = if workload.kind == Kind::Json { "JSON" } else { "stream" };
-            let bare = spread(self.of(index, Variant::Bare, first)).median;
-            let _ = write!(out, "| {name} | {} | {}", workload.connections, micros(bare));
-            for variant in [Variant::Empty, Variant::Copy, Variant::Gateway] {
-                let _ = write!(out, " | {}", times(self.ratio(index, variant, Variant::Bare, first).median));
-            }
-            out.push_str(" |\n");
-        }
-        out.push_str(
-            "\n| Otherwise | bare Envoy | empty wasm filter | one that copies bodies | the gateway |\n",
-        );
-        out.push_str("| --- | --- | --- | --- | --- |\n| CPU per second without a call");
-        for idle in &self.idle_ns_per_s {
-            let _ = write!(out, " | {}", micros(*idle));
-        }
-        out.push_str(" |\n| JSON calls per second, 32 connections");
-        for variant in Variant::ALL {
-            let _ = write!(out, " | {}", spread(self.of(1, variant, |sample| sample.calls_per_s)).median);
-        }
-        out.push_str(" |\n| resident memory");
-        for kib in &self.resident_kib {
-            let _ = write!(out, " | {}", mib(*kib));
-        }
-        out.push_str(" |\n");
-        out
-    }
-
     /// What the memory did: at the start, half-way and at the end of the many calls.
     pub fn memory_line(&self) -> String {
         let samples = &self.memory.samples;
@@ -174,27 +120,6 @@ impl Report {
             half.0,
             mib(end.1)
         )
-    }
-
-    /// One line for each mark and number of connections.
-    pub fn marks(&self) -> Vec<String> {
-        let cpu = |sample: &Sample| sample.cpu_ns_per_call;
-        let mut lines = Vec::new();
-        for (index, workload) in WORKLOADS.iter().enumerate() {
-            for mark in MARKS.iter().filter(|mark| mark.kind == workload.kind) {
-                let is = self.ratio(index, Variant::Gateway, mark.against, cpu).median;
-                let (_, name) = unit(workload);
-                lines.push(format!(
-                    "mark: {name} at {} connections at most {} {}: {} ({})",
-                    workload.connections,
-                    times(mark.most),
-                    mark.against.name(),
-                    times(is),
-                    if is <= mark.most { "met" } else { "MISSED" }
-                ));
-            }
-        }
-        lines
     }
 
     /// What others used of the machine: the median of all samples, and the most.
@@ -217,15 +142,19 @@ impl Report {
                 "connections": workload.map(|it| it.connections),
                 "variant": sample.variant.key(),
                 "cpu_ns_per_call": sample.cpu_ns_per_call,
+                "ledger_cpu_ns_per_call": sample.ledger_ns_per_call,
                 "first_byte_ns": sample.first_byte_ns,
                 "calls_per_s": sample.calls_per_s,
                 "others_thousandths": sample.others_thousandths,
             })
         };
         let by_variant = |values: &[u64]| -> Value {
-            Variant::ALL.iter().zip(values).map(|(variant, value)| (variant.key(), *value)).collect()
+            self.variants.iter().zip(values).map(|(variant, value)| (variant.key(), *value)).collect()
         };
         json!({
+            "cpu": self.cpu,
+            "busy": self.busy,
+            "ledger": self.ledger.json(),
             "rounds": self.rounds,
             "chunks_per_stream": CHUNKS,
             "load_average_before": self.load[0],
@@ -247,13 +176,8 @@ impl Report {
         let mut all = Vec::new();
         for (index, workload) in WORKLOADS.iter().enumerate() {
             for (measure, value) in measures {
-                for (of, to) in [
-                    (Variant::Empty, Variant::Bare),
-                    (Variant::Copy, Variant::Bare),
-                    (Variant::Gateway, Variant::Bare),
-                    (Variant::Gateway, Variant::Empty),
-                    (Variant::Gateway, Variant::Copy),
-                ] {
+                let others = self.variants.iter().filter(|variant| **variant != Variant::Bare);
+                for (of, to) in others.flat_map(|of| REFERENCES.map(|to| (*of, to))) {
                     let it = self.ratio(index, of, to, value);
                     all.push(json!({
                         "workload": if workload.kind == Kind::Json { "json" } else { "stream" },
@@ -286,12 +210,17 @@ mod tests {
             workload: 0,
             variant,
             cpu_ns_per_call,
+            ledger_ns_per_call: 0,
             first_byte_ns: 1,
             calls_per_s: 1,
             others_thousandths: 0,
         };
         // A machine that was twice as slow in the second round: the ratio does not see it.
         let report = Report {
+            cpu: String::new(),
+            busy: Vec::new(),
+            variants: vec![Variant::Bare, Variant::Gateway],
+            ledger: ledger::Measured::default(),
             rounds: 2,
             samples: vec![
                 sample(0, Variant::Bare, 100),
