@@ -68,7 +68,11 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; DECIMAL_MAX]) -> &str {
 
 /// Appends a number in decimal, with zeros before it up to `width` digits.
 pub(crate) fn put_decimal(to: &mut Vec<u8>, number: u64, width: usize) {
-    to.extend_from_slice(decimal_bytes(number, width, &mut [0; DECIMAL_MAX]));
+    // Most numbers of an entry have one digit.
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) if width <= 1 => to.push(b'0'.wrapping_add(digit)),
+        _ => to.extend_from_slice(decimal_bytes(number, width, &mut [0; DECIMAL_MAX])),
+    }
 }
 
 fn decimal_bytes(number: u64, width: usize, digits: &mut [u8; DECIMAL_MAX]) -> &[u8] {

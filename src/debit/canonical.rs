@@ -11,7 +11,7 @@ use crate::base::text::{AsText as _, hex, put_decimal};
 use crate::debit::field::Value;
 
 /// More bytes than most debits have.
-const USUAL: usize = 1_536;
+pub(crate) const USUAL: usize = 1_536;
 
 /// One field of a struct: of a debit, or of what an estimate was made from.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +60,6 @@ macro_rules! with_table_of_fields {
 }
 
 pub(crate) use with_table_of_fields;
-
-/// The bytes of an object with these fields.
-pub(crate) fn bytes<'a, T: 'static>(fields: impl IntoIterator<Item = &'a Field<T>>, of: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(USUAL);
-    put(&mut bytes, fields, of);
-    bytes
-}
 
 /// Writes an object with these fields at the end of what is there.
 pub(crate) fn put<'a, T: 'static>(to: &mut Vec<u8>, fields: impl IntoIterator<Item = &'a Field<T>>, of: &T) {

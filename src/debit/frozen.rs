@@ -309,7 +309,14 @@ impl Debit {
     /// The canonical bytes.
     #[must_use]
     pub fn to_canonical(&self) -> Vec<u8> {
-        canonical::bytes(Self::FIELDS.iter().filter(|field| self.has(field)), self)
+        let mut bytes = Vec::with_capacity(canonical::USUAL);
+        self.to_canonical_into(&mut bytes);
+        bytes
+    }
+
+    /// Writes the canonical bytes at the end of what is there.
+    pub fn to_canonical_into(&self, to: &mut Vec<u8>) {
+        canonical::put(to, Self::FIELDS.iter().filter(|field| self.has(field)), self);
     }
 
     /// Whether its version has a field.

@@ -14,7 +14,7 @@ provider cut
 provider POST /v1/chat/completions
 provider header accept-encoding: identity
 provider no header cookie
-provider body {"model":"accounts/fireworks/models/gpt-oss-20b","stream_options":{"include_usage":true},"stream":true,"messages":[]}
+provider body {"stream_options":{"include_usage":true},"model":"accounts/fireworks/models/gpt-oss-20b","stream":true,"messages":[]}
 client 200
 client header x-matrix-rate-table-version: {card}
 client no header x-matrix-cost-pax

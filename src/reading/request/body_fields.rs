@@ -24,9 +24,8 @@ const DEEPEST: usize = LEVELS - 1;
 pub(crate) struct BodyFields {
     mode: Mode,
     error: Option<RequestError>,
-    is_object: bool,
-    /// Offset after the opening brace of the outermost object.
-    inside: u64,
+    /// Offset after the opening brace of the outermost object; none if the body is no object.
+    inside: Option<u64>,
     /// The path to the value: at each level a key of an object, or [`RequestKey::Element`].
     path: [RequestKey; LEVELS],
     /// For the object at each level, which keys that matter were seen: one bit for each key of its table.
@@ -62,8 +61,7 @@ impl BodyFields {
         Self {
             mode,
             error: None,
-            is_object: false,
-            inside: 0,
+            inside: None,
             path: [RequestKey::Other; LEVELS],
             seen: [0; LEVELS],
             begun: 0,
@@ -98,9 +96,7 @@ impl BodyFields {
         if self.n > Some(1) {
             self.options.several_answers();
         }
-        if !self.is_object {
-            return Err(RequestError::NotAnObject);
-        }
+        let inside = self.inside.ok_or(RequestError::NotAnObject)?;
         let model = String::from_utf8(self.model).unwrap_or_default();
         if model.is_empty() {
             return Err(RequestError::MissingModel);
@@ -108,7 +104,7 @@ impl BodyFields {
         Ok(Request {
             model,
             model_span: self.model_span,
-            inside: self.inside,
+            inside,
             stream: self.stream,
             stream_options: self.stream_options,
             max_tokens: self.max_tokens,
@@ -332,9 +328,8 @@ impl Sink for BodyFields {
         }
         match depth {
             0 => {
-                self.is_object = kind == Kind::Object;
-                self.inside = at.saturating_add(1);
-                self.member.value.end = self.inside;
+                self.inside = (kind == Kind::Object).then_some(at.saturating_add(1));
+                self.member.value.end = at.saturating_add(1);
             }
             1 => self.top_begin(kind, at),
             _ => self.inner_begin(depth, kind),

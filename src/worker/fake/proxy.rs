@@ -313,10 +313,14 @@ impl<O: Outside> Host for Proxy<'_, O> {
 
     fn replace_front(&self, buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostStatus> {
         self.listed("set_buffer_bytes", || format!("{buffer:?}"))?;
-        let into = |stream: &mut Stream| match buffer {
-            Buffer::Request => Ok(replace_front(&mut stream.request, size, bytes)),
-            Buffer::Answer => Ok(replace_front(&mut stream.answer, size, bytes)),
-            Buffer::Callout | Buffer::Configuration => Err(HostStatus::BAD_ARGUMENT),
+        let into = |stream: &mut Stream| {
+            let held = match buffer {
+                Buffer::Request => &mut stream.request,
+                Buffer::Answer => &mut stream.answer,
+                Buffer::Callout | Buffer::Configuration => return Err(HostStatus::BAD_ARGUMENT),
+            };
+            replace_front(held, size, bytes);
+            Ok(())
         };
         self.state.current(into).unwrap_or(Err(HostStatus::BAD_ARGUMENT))
     }
