@@ -68,6 +68,10 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; DECIMAL_MAX]) -> &str {
 
 /// Appends a number in decimal, with zeros before it up to `width` digits.
 pub(crate) fn put_decimal(to: &mut Vec<u8>, number: u64, width: usize) {
+    // Most counts of a debit have one digit.
+    if let (Ok(digit @ 0..10), 0..2) = (u8::try_from(number), width) {
+        return to.push(b'0'.wrapping_add(digit));
+    }
     to.extend_from_slice(decimal_bytes(number, width, &mut [0; DECIMAL_MAX]));
 }
 
