@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --profile tools --locked --workspace --bench debits`; what it takes from the environment:
 //! `PAX_BENCH_SECONDS` for each measurement (2), `PAX_BENCH_ACCOUNTS` (10000), `PAX_BENCH_CORE` (a number: the
-//! service runs on that core alone, by `taskset`), and `PAX_BENCH_ONLY=100` (batches of that size only).
+//! service runs on that core alone, by `taskset`), `PAX_BENCH_ONLY=100` (batches of that size only), and
+//! `PAX_BENCH_LEDGER` (another build of `pax-ledger`: then only that is measured, so that two can be compared).
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -59,7 +60,8 @@ impl Debits {
         let mut debit = self.template.clone();
         debit.exchange_id =
             ExchangeId::new(Moment::from_ms(DAY_0 + number / 10), [a, b, c, d, e, f, g, h, a, b]);
-        debit.account = format!("account-{}", mixed % self.accounts);
+        // Prime to any number of accounts that is round, so a batch's accounts are distinct.
+        debit.account = format!("account-{}", number.wrapping_mul(7_919) % self.accounts);
         debit.response_id = Some(format!("chatcmpl-{number:024}"));
         debit.provider_request_id = Some(format!("req-{mixed:032x}"));
         debit
@@ -166,12 +168,7 @@ fn through_service(accounts: u64, size: u64, seconds: u64, clients: u64) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = database(&runtime, accounts);
     let sync = sync_time(&folder.0);
-    let mut command = program(&folder.database());
-    if let Ok(core) = std::env::var("PAX_BENCH_CORE") {
-        let on_one_core = pinned(&command, &core);
-        command = on_one_core;
-    }
-    let service = Service::start_as(command);
+    let service = Service::start_as(ledger(&folder.database()));
     let debits = Debits::new(accounts);
     let address = service.internal;
     let (began, cpu_before) = (Instant::now(), cpu(service.child.id()));
@@ -186,14 +183,22 @@ fn through_service(accounts: u64, size: u64, seconds: u64, clients: u64) {
     Measured { debits: sent, took, cpu }.print(&format!("service, {clients} clients"), size, sync);
 }
 
-/// The same program on one core.
-fn pinned(command: &Command, core: &str) -> Command {
-    let mut pinned = Command::new("taskset");
-    pinned.args(["-c", core]).arg(command.get_program());
-    for (name, value) in command.get_envs() {
-        pinned.env(name, value.unwrap_or_default());
+/// The program that is measured, on the core that was asked for.
+fn ledger(database: &Path) -> Command {
+    let own = program(database);
+    let path = std::env::var_os("PAX_BENCH_LEDGER").unwrap_or_else(|| own.get_program().to_owned());
+    let mut command = match std::env::var("PAX_BENCH_CORE") {
+        Ok(core) => {
+            let mut pinned = Command::new("taskset");
+            pinned.args(["-c", &core]).arg(path);
+            pinned
+        }
+        Err(_) => Command::new(path),
+    };
+    for (name, value) in own.get_envs() {
+        command.env(name, value.unwrap_or_default());
     }
-    pinned
+    command
 }
 
 /// Sends batches over one connection until a moment. Gives how many debits were recorded.
@@ -243,11 +248,12 @@ fn main() {
         "", "batch", "debits/s", "CPU µs each", "µs each", "sync µs"
     );
     let sizes = || [1, 10, 100].into_iter().filter(|size| only == 0 || only == *size);
-    for size in sizes() {
-        through_recorder(accounts, size, seconds);
+    if std::env::var_os("PAX_BENCH_LEDGER").is_none() {
+        for size in sizes() {
+            through_recorder(accounts, size, seconds);
+        }
     }
-    let clients: &[u64] = if setting("PAX_BENCH_RECORDER_ONLY", 0) == 1 { &[] } else { &[1, 8] };
-    for clients in clients.iter().copied() {
+    for clients in [1, 8] {
         for size in sizes() {
             through_service(accounts, size, seconds, clients);
         }
