@@ -266,9 +266,9 @@ fn the_reader_of_canonical_bytes_accepts_nothing_that_is_not_canonical() {
             let (before, after) = (&line[..place], &line[place + 1..]);
             is_read_alike(before);
             is_read_alike(&[before, after].concat());
-            for other in *b" \"\\,:{}[]0129aeEn-+.\x00\xff" {
+            is_read_alike(&[before, b"0", &line[place..]].concat());
+            for other in *b" \"\\,}0e\xff" {
                 is_read_alike(&[before, &[other], after].concat());
-                is_read_alike(&[before, &[other], &line[place..]].concat());
             }
         }
     }

@@ -144,7 +144,8 @@ fn as_text(written: &[u8]) -> &str {
 }
 
 /// JSON with the keys of its objects in alphabetical order, as these columns have always had them. A number in
-/// it (in an estimate) is part of a text, so it need not fit a column.
+/// it (in an estimate) is part of a text, so it need not fit a column. The bytes were written a moment ago, so they
+/// are JSON.
 fn sorted(json: &[u8]) -> String {
     serde_json::from_slice(json).map(|json: serde_json::Value| json.to_string()).unwrap_or_default()
 }

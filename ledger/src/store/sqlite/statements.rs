@@ -1,7 +1,7 @@
 //! The writer's connection and its statements.
 //!
 //! The rest of the store uses `sqlx`, which passes each statement to a thread of the connection and waits for
-//! its answer. A debit takes six statements, and passing them cost ten times what SQLite does for them. So the
+//! its answer. A debit takes five statements, and passing them took longer than all else that it costs. So the
 //! writer calls SQLite where it is, through `rusqlite`. Both link the same SQLite.
 
 use std::path::Path;
