@@ -103,6 +103,7 @@ async fn work(
             shares.push((job.lines.len(), job.reply));
             lines.extend(job.lines);
         }
+        let lines = Arc::new(lines);
         let began = Instant::now();
         match writer.record(&lines, crate::now()).await {
             Ok(replies) => {

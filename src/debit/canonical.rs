@@ -55,6 +55,20 @@ macro_rules! with_table_of_fields {
                     $crate::debit::canonical::put_value(to, $crate::debit::field::Held::value(&of.$name));
                 },
             },)+];
+
+            /// Reads the fields of a version in the canonical order, without the closing brace; none if other
+            /// bytes come.
+            pub(crate) fn read(
+                from: &mut $crate::debit::canonical_reader::Reader<'_>,
+                canon_v: u32,
+            ) -> Option<Self> {
+                Some(Self {$($name: if $since <= canon_v {
+                    from.name(concat!("\"", stringify!($name), "\":").as_bytes())?;
+                    $crate::debit::field::Held::read(from)?
+                } else {
+                    $crate::debit::field::Held::absent()?
+                },)+})
+            }
         }
     };
 }

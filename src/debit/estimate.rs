@@ -7,6 +7,7 @@ use crate::base::pax::Tokens;
 use crate::base::text::AsText;
 use crate::base::text_bytes::TextBytes;
 use crate::debit::canonical::{self, with_table_of_fields};
+use crate::debit::canonical_reader::Reader;
 use crate::debit::field::held;
 use crate::dialect::usage::Usage;
 use crate::price::factors::Factors;
@@ -36,6 +37,21 @@ impl AsText for EstimatedFrom {
             Self::Bytes1(from) => canonical::put(to, Bytes1::FIELDS, from),
             Self::Bytes2(from) => canonical::put(to, Bytes2::FIELDS, from),
         }
+    }
+}
+
+impl EstimatedFrom {
+    /// Reads the canonical bytes of either form.
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let start = *from;
+        let read = match Bytes2::read(from, u32::MAX) {
+            Some(bytes) => Self::Bytes2(bytes),
+            None => {
+                *from = start;
+                Self::Bytes1(Bytes1::read(from, u32::MAX)?)
+            }
+        };
+        from.exactly(b"}").map(|()| read)
     }
 }
 
@@ -104,7 +120,7 @@ impl Side {
 }
 
 held! {
-    Side: Word(|held| held.name());
+    Side: Word(|held| held.name()), |from| from.word();
 }
 
 with_table_of_fields! {

@@ -16,6 +16,7 @@ use crate::base::pax::{Pax, Tokens};
 use crate::base::text::AsText;
 use crate::base::wire::CANON_VERSIONS;
 use crate::debit::canonical::{self, Field, with_table_of_fields};
+use crate::debit::canonical_reader::Reader;
 use crate::debit::estimate::EstimatedFrom;
 use crate::debit::field::held;
 use crate::dialect::usage::{Mode, Usage};
@@ -161,9 +162,10 @@ impl AsText for Vec<Flag> {
 }
 
 held! {
-    EntryKind, Provenance, Ending, Mode: Word(|held| held.name());
-    RateTableVersion: Number(|held| u64::from(held.0));
-    Vec<Flag>, EstimatedFrom: Json(|held| held);
+    EntryKind, Provenance, Ending, Mode: Word(|held| held.name()), |from| from.word();
+    RateTableVersion: Number(|held| u64::from(held.0)), |from| from.number()?.try_into().ok().map(RateTableVersion);
+    Vec<Flag>: Json(|held| held), |from| from.json(b']');
+    EstimatedFrom: Json(|held| held), |from| EstimatedFrom::read(from);
 }
 
 with_table_of_fields! {
@@ -330,6 +332,25 @@ impl Debit {
     /// # Errors
     /// If they are no debit, or are not the canonical form of the debit that they hold.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, BadDebit> {
+        // Nearly all debits are read here.
+        if let Some(debit) = Self::read_in_order(bytes).filter(|debit| debit.to_canonical() == bytes) {
+            return Ok(debit);
+        }
+        Self::read_in_any_order(bytes)
+    }
+
+    /// The debit, if the bytes are in the canonical order of a known version. They may differ from the canonical
+    /// form elsewhere.
+    fn read_in_order(bytes: &[u8]) -> Option<Self> {
+        let mut begin = Reader(bytes);
+        begin.name(b"\"canon_v\":")?;
+        let canon_v =
+            u32::try_from(begin.number()?).ok().filter(|version| CANON_VERSIONS.contains(version))?;
+        Self::read(&mut Reader(bytes), canon_v)
+    }
+
+    /// As [`Self::from_canonical`], and it names the mistake.
+    fn read_in_any_order(bytes: &[u8]) -> Result<Self, BadDebit> {
         if let Some(canon_v) = unknown_version(bytes) {
             let known = CANON_VERSIONS.map(|version| version.to_string()).join(" and ");
             return Err(BadDebit(format!("canon_v {canon_v} is unknown; this program knows {known}")));

@@ -235,3 +235,54 @@ fn a_debit_from_before_its_card_does_not_prove_itself() {
     let why = reading(&earlier).unwrap().prove(&Bundle::embedded().unwrap()).unwrap_err();
     assert!(why.to_string().contains("before its card was in force"), "{why}");
 }
+
+/// Both readers give the same debit, or the same mistake.
+fn is_read_alike(line: &[u8]) {
+    let shown = || String::from_utf8_lossy(line).into_owned();
+    let (found, expected) = (Debit::from_canonical(line), Debit::read_in_any_order(line));
+    assert_eq!(found, expected, "{}", shown());
+}
+
+#[test]
+fn the_reader_of_canonical_bytes_reads_every_debit_of_the_golden_files() {
+    for line in GOLDEN.lines().chain(GOLDEN_2.lines()) {
+        let read = Debit::read_in_order(line.as_bytes());
+        assert_eq!(read, serde_json::from_str(line).ok(), "{line}");
+        assert!(read.is_some());
+    }
+    let mut debit = reading(golden().0).unwrap();
+    debit.slot = "a \"quoted\" \\ and\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f} é 漢 🦀 text".to_owned();
+    debit.model = "é".to_owned();
+    debit.intent_id = Some(String::new());
+    debit.flags = vec![Flag::UsageZero, Flag::PartUnpriced];
+    assert_eq!(Debit::read_in_order(&debit.to_canonical()), Some(debit));
+}
+
+#[test]
+fn the_reader_of_canonical_bytes_accepts_nothing_that_is_not_canonical() {
+    let lines = GOLDEN.lines().chain(GOLDEN_2.lines());
+    for line in lines.map(str::as_bytes) {
+        for place in 0..line.len() {
+            let (before, after) = (&line[..place], &line[place + 1..]);
+            is_read_alike(before);
+            is_read_alike(&[before, after].concat());
+            is_read_alike(&[before, b"0", &line[place..]].concat());
+            for other in *b" \"\\,}0e\xff" {
+                is_read_alike(&[before, &[other], after].concat());
+            }
+        }
+    }
+    let line = golden().0;
+    for (from, to) in [
+        (r#""canon_v":1"#, r#""canon_v":01"#),
+        (r#""canon_v":1"#, r#""canon_v":4294967297"#),
+        (r#""canon_v":1"#, r#""canon_v":18446744073709551617"#),
+        (r#""kind":"debit""#, r#""kind":"deb\u0069t""#),
+        (r#""kind":"debit""#, r#""kind":"grant""#),
+        (r#""kind":"debit","#, ""),
+        (r#""stream":"#, r#""stream":null,"stream":"#),
+        (r#""flags":["#, r#""flags":["usage_zero","usage_zero""#),
+    ] {
+        is_read_alike(changed(line, from, to).as_bytes());
+    }
+}

@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod bounds;
 pub mod canonical;
+pub(crate) mod canonical_reader;
 pub(crate) mod counting;
 pub mod debiting;
 pub(crate) mod debiting_1;

@@ -84,6 +84,37 @@ fn columns_are_what_the_canonical_bytes_say_in_either_version() {
 }
 
 #[test]
+fn a_line_is_unsupported_only_if_it_states_a_version_that_is_not_read() {
+    let text = |n| String::from_utf8(line(&reported(n, "a", Tier::Free))).unwrap();
+    let (first, second) = (text(1), text(2));
+    let third = second.replacen("\"canon_v\":2", "\"canon_v\":3", 1);
+    let spaced = third.replacen("\"canon_v\":3", "\"canon_v\" : 3", 1);
+    let twice = second.replacen("\"canon_v\":2", "\"canon_v\":2,\"canon_v\":3", 1);
+    for (line, canon_v, expected) in [
+        (first.as_str(), 2, false),
+        (&first, 1, false),
+        (&second, 2, false),
+        (&second, 1, true),
+        (&third, 2, true),
+        (&third, 3, true),
+        (&spaced, 2, true),
+        (&twice, 2, false),
+        ("{\"canon_v\":9}", 2, true),
+        ("{\"canon_v\":9", 2, false),
+        ("{\"canon_v\":4294967296,\"exchange_id\":\"a\"}", 2, false),
+        ("{\"canon_v\":-1}", 2, false),
+        ("{\"canon_v\":", 2, false),
+        ("", 2, false),
+    ] {
+        let reply = unsupported(line.as_bytes(), canon_v);
+        assert_eq!(reply.is_some(), expected, "{canon_v}: {line}");
+        if line.len() > 100 && expected {
+            assert_eq!(reply.unwrap().exchange_id, reported(2, "a", Tier::Free).exchange_id.to_string());
+        }
+    }
+}
+
+#[test]
 fn a_platform_debit_counts_against_its_day_and_on_credit_reduces_the_balance() {
     let cost = reported(1, "a", Tier::Free).cost_pax;
     let day = "2026-11-24".parse().unwrap();

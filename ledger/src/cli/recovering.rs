@@ -90,7 +90,7 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
             Some(entry) => Some(entry),
             None => break,
         };
-        for reply in writer.record(&lines, now()).await? {
+        for reply in writer.record(&lines.into(), now()).await? {
             match reply.outcome {
                 DebitOutcome::Recorded => recovered.recorded += 1,
                 DebitOutcome::Duplicate => recovered.known += 1,

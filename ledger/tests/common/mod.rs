@@ -72,7 +72,7 @@ pub fn bytes(debit: &Debit) -> Vec<u8> {
 pub async fn record(store: &Store, lines: &[Vec<u8>]) -> Vec<DebitReply> {
     let lines: Vec<_> = lines.iter().map(|line| book::read(line)).collect();
     let mut writer = store.writer();
-    let replies = writer.record(&lines, pax_ledger::now()).await.unwrap();
+    let replies = writer.record(&lines.into(), pax_ledger::now()).await.unwrap();
     writer.close().await;
     replies
 }

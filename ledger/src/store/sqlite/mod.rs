@@ -11,6 +11,7 @@ mod read;
 mod report;
 mod restore;
 mod standing;
+mod statements;
 mod write;
 
 use std::time::Duration;
@@ -90,7 +91,7 @@ impl Store {
     /// A writer with a connection of its own. Use only one at a time, since writers wait for each other.
     #[must_use]
     pub fn writer(&self) -> Writer {
-        Writer::new(self.options.clone())
+        Writer::new(self.options.get_filename().to_owned())
     }
 
     /// Closes all connections and folds the write-ahead log into the file. SQLite folds it when the last
@@ -172,17 +173,8 @@ impl Store {
 }
 
 /// Turns a database's error into ours.
-fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
+fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> Error {
     move |error| Error::Store { doing, why: error.to_string() }
-}
-
-/// Whether a statement broke a constraint or was refused by a trigger: then the statement is at fault, not the
-/// database.
-fn is_refused(error: &sqlx::Error) -> bool {
-    const SQLITE_CONSTRAINT: i64 = 19;
-    let code = error.as_database_error().and_then(|error| error.code());
-    // The low byte of an extended code is the primary one.
-    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
 }
 
 /// The value of a column, of whatever type.

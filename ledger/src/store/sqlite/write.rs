@@ -1,44 +1,35 @@
 //! The writer: batches of debits, each in one transaction that is synced once.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use pax_gateway::base::clock::{Moment, UtcDay};
-use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply, Standing};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Row, Sqlite, Transaction};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::admin::to_ms;
-use super::epoch::present;
-use super::{failed, is_refused};
-use crate::book::{COLUMNS, Link, Page, Received, Rejected, Sum, Value};
+use super::failed;
+use super::statements::{Found, Opened, Statements, connect, is_refused};
+use crate::book::{Page, Received, Rejected};
 use crate::error::Error;
 use crate::store::Line;
-
-static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns = COLUMNS.join(", ");
-    let places = vec!["?"; COLUMNS.len() + 5].join(", ");
-    format!(
-        "INSERT INTO credit_ledger ({columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at) \
-         VALUES ({places})"
-    )
-});
 
 /// Records debits over a connection of its own.
 #[derive(Debug)]
 pub struct Writer {
-    options: SqliteConnectOptions,
-    connection: Option<SqliteConnection>,
+    path: PathBuf,
+    connection: Option<Connection>,
 }
 
 /// The open pages of a transaction: that of each account that it touches, or why there is none.
-#[derive(Default)]
-struct Desk {
+struct Desk<'a> {
+    statements: Statements<'a>,
     pages: HashMap<String, Result<OpenPage, String>>,
     /// The ledger's epoch, for each standing.
     epoch: u64,
+    /// When the entries of the transaction are recorded.
+    now: Moment,
 }
 
 struct OpenPage {
@@ -49,20 +40,26 @@ struct OpenPage {
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions) -> Self {
-        Self { options, connection: None }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, connection: None }
     }
 
     /// Records lines in order, in one transaction. Answers each line. All are durable on return.
     ///
     /// # Errors
     /// If the store fails: then no line was kept.
-    pub async fn record(&mut self, lines: &[Line], now: Moment) -> Result<Vec<DebitReply>, Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await.map_err(failed("connected to write"))?,
-        };
-        let replies = record(&mut connection, lines, now).await.map_err(failed("recorded debits"))?;
+    pub async fn record(&mut self, lines: &Arc<Vec<Line>>, now: Moment) -> Result<Vec<DebitReply>, Error> {
+        let (path, lines, connected) = (self.path.clone(), Arc::clone(lines), self.connection.take());
+        // The disk is waited for, so another thread does it.
+        let recording = tokio::task::spawn_blocking(move || {
+            let mut connection = match connected {
+                Some(connection) => connection,
+                None => connect(&path).map_err(failed("connected to write"))?,
+            };
+            let replies = record(&mut connection, &lines, now).map_err(failed("recorded debits"))?;
+            Ok::<_, Error>((connection, replies))
+        });
+        let (connection, replies) = recording.await.map_err(failed("recorded debits"))??;
         // Only a connection whose transaction succeeded is used again.
         self.connection = Some(connection);
         Ok(replies)
@@ -70,93 +67,93 @@ impl Writer {
 
     /// Closes the connection.
     pub async fn close(self) {
-        if let Some(connection) = self.connection
-            && let Err(error) = connection.close().await
-        {
+        let Some(connection) = self.connection else { return };
+        // The last connection to close folds the log into the file, which can take a while.
+        let closing = tokio::task::spawn_blocking(move || connection.close().map_err(|(_, error)| error));
+        if let Ok(Err(error)) = closing.await {
             tracing::warn!(%error, "the writer's connection did not close well");
         }
     }
 }
 
-async fn record(
-    connection: &mut SqliteConnection,
+fn record(
+    connection: &mut Connection,
     lines: &[Line],
     now: Moment,
-) -> Result<Vec<DebitReply>, sqlx::Error> {
+) -> Result<Vec<DebitReply>, rusqlite::Error> {
     // Immediate, because a transaction that first reads and then writes could find its snapshot stale.
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut desk = Desk { epoch: present(&mut *tx).await?, ..Desk::default() };
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut statements = Statements::prepare(&tx)?;
+    let epoch = statements.epoch()?;
+    let mut desk = Desk { statements, pages: HashMap::new(), epoch, now };
     let mut replies = Vec::with_capacity(lines.len());
     for line in lines {
         replies.push(match line {
-            Ok(received) => record_debit(&mut tx, &mut desk, received, now).await?,
-            Err(rejected) => quarantine(&mut tx, rejected, DebitOutcome::Rejected, now).await?,
+            Ok(received) => desk.record(received)?,
+            Err(rejected) => desk.quarantine(rejected, DebitOutcome::Rejected)?,
         });
     }
-    for (account, page) in &desk.pages {
-        if let Ok(OpenPage { page, touched: true, .. }) = page {
-            save(&mut tx, account, page).await?;
-        }
-    }
-    tx.commit().await?;
+    desk.save()?;
+    tx.commit()?;
     Ok(replies)
 }
 
-async fn record_debit(
-    tx: &mut Transaction<'_, Sqlite>,
-    desk: &mut Desk,
-    received: &Received,
-    now: Moment,
-) -> Result<DebitReply, sqlx::Error> {
-    let (exchange_id, epoch) = (received.debit.exchange_id, desk.epoch);
-    let reject = |why: String| Rejected::new(&received.canonical, why);
-    if let Some((canonical, account_seq)) = find(tx, &exchange_id).await? {
-        if canonical == received.canonical {
-            // If the account's page cannot be read, no standing is known either.
-            let open = desk.open(tx, &received.debit.account, received.debit.utc_day).await?;
-            let standing = open.ok().and_then(|open| standing(&open.page, received.debit.utc_day, epoch));
-            return Ok(reply(&exchange_id, DebitOutcome::Duplicate, account_seq, standing));
+impl Desk<'_> {
+    fn record(&mut self, received: &Received) -> Result<DebitReply, rusqlite::Error> {
+        let (debit, epoch, now) = (&received.debit, self.epoch, self.now);
+        let reject = |why: String| Rejected::new(&received.canonical, why);
+        match self.statements.find(&debit.exchange_id, &received.canonical)? {
+            Found::Nothing => {}
+            Found::Same { account_seq } => {
+                // If the account's page cannot be read, no standing is known either.
+                let open = self.open(&debit.account, debit.utc_day)?;
+                let standing = open.ok().and_then(|open| standing(&open.page, debit.utc_day, epoch));
+                return Ok(reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing));
+            }
+            Found::Other { account_seq } => {
+                let why = format!("entry {account_seq} of the account has other bytes for this exchange");
+                return self.quarantine(&reject(why), DebitOutcome::Conflict);
+            }
         }
-        let conflict =
-            reject(format!("entry {account_seq} of the account has other bytes for this exchange"));
-        return quarantine(tx, &conflict, DebitOutcome::Conflict, now).await;
+        let posted = match self.open(&debit.account, debit.utc_day)? {
+            Ok(open) => {
+                let mut after = open.page.clone();
+                after.post(debit, &received.canonical, now).map(|link| (after, link))
+            }
+            Err(why) => Err(why),
+        };
+        let (after, link) = match posted {
+            Ok(posted) => posted,
+            Err(why) => return self.quarantine(&reject(why), DebitOutcome::Rejected),
+        };
+        match self.statements.insert(received, &link) {
+            Ok(()) => {
+                let standing = standing(&after, debit.utc_day, epoch);
+                if let Some(Ok(open)) = self.pages.get_mut(&debit.account) {
+                    (open.page, open.touched) = (after, true);
+                }
+                Ok(reply(&debit.exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
+            }
+            // Only a database that was changed by hand refuses an entry. The other lines of the batch must not
+            // wait for that.
+            Err(error) if is_refused(&error) => {
+                let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
+                self.quarantine(&reject(why), DebitOutcome::Rejected)
+            }
+            Err(error) => Err(error),
+        }
     }
-    let open = match desk.open(tx, &received.debit.account, received.debit.utc_day).await? {
-        Ok(open) => open,
-        Err(why) => return quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await,
-    };
-    let mut after = open.page.clone();
-    let link = match after.post(&received.debit, &received.canonical, now) {
-        Ok(link) => link,
-        Err(why) => return quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await,
-    };
-    match insert(tx, received, &link).await {
-        Ok(()) => {
-            open.page = after;
-            open.touched = true;
-            let standing = standing(&open.page, received.debit.utc_day, epoch);
-            Ok(reply(&exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
-        }
-        // Only a database that was changed by hand refuses an entry. The other lines of the batch must not wait
-        // for that.
-        Err(error) if is_refused(&error) => {
-            let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
-            quarantine(tx, &reject(why), DebitOutcome::Rejected, now).await
-        }
-        Err(error) => Err(error),
-    }
-}
 
-impl Desk {
     /// Opens the account's page, with the total of the day.
-    async fn open(
-        &mut self,
-        tx: &mut Transaction<'_, Sqlite>,
-        account: &str,
-        day: UtcDay,
-    ) -> Result<Result<&mut OpenPage, String>, sqlx::Error> {
+    fn open(&mut self, account: &str, day: UtcDay) -> Result<Result<&mut OpenPage, String>, rusqlite::Error> {
         if !self.pages.contains_key(account) {
-            let page = load(tx, account).await?;
+            let page = match self.statements.open(account, day)? {
+                Opened::Page(page) => Ok(OpenPage { page, days: HashSet::from([day]), touched: false }),
+                Opened::Nothing => Err(format!("there is no account {account:?}")),
+                Opened::Damaged => {
+                    Err(format!("the chain of account {account:?} is damaged: run `pax-ledger replay`"))
+                }
+            };
             self.pages.insert(account.to_owned(), page);
         }
         let open = match self.pages.get_mut(account) {
@@ -164,124 +161,32 @@ impl Desk {
             Some(Err(why)) => return Ok(Err(why.clone())),
             None => return Ok(Err(format!("there is no account {account:?}"))),
         };
-        if open.days.insert(day) {
-            let spent = sqlx::query_as(
-                "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
-            );
-            let spent: Option<(i64, i64)> =
-                spent.bind(account).bind(day.to_string()).fetch_optional(&mut **tx).await?;
-            if let Some((carry, picopax)) = spent {
-                open.page.days.insert(day, Sum::of_columns(carry, picopax));
-            }
+        if open.days.insert(day)
+            && let Some(spent) = self.statements.spent(account, day)?
+        {
+            open.page.days.insert(day, spent);
         }
         Ok(Ok(open))
     }
-}
 
-async fn load(
-    tx: &mut Transaction<'_, Sqlite>,
-    account: &str,
-) -> Result<Result<OpenPage, String>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT account_seq, head_hash, balance_carry, balance_picopax FROM accounts WHERE name = ?1",
-    );
-    let Some(row) = row.bind(account).fetch_optional(&mut **tx).await? else {
-        return Ok(Err(format!("there is no account {account:?}")));
-    };
-    let Ok(head) = row.try_get::<String, _>(1)?.parse::<Digest>() else {
-        return Ok(Err(format!("the chain of account {account:?} is damaged: run `pax-ledger replay`")));
-    };
-    let balance = Sum::of_columns(row.try_get(2)?, row.try_get(3)?);
-    let page = Page { account_seq: row.try_get(0)?, head, balance, days: Default::default() };
-    Ok(Ok(OpenPage { page, days: HashSet::new(), touched: false }))
-}
-
-async fn find(
-    tx: &mut Transaction<'_, Sqlite>,
-    exchange_id: &ExchangeId,
-) -> Result<Option<(Vec<u8>, i64)>, sqlx::Error> {
-    let found = sqlx::query_as("SELECT canonical, account_seq FROM credit_ledger WHERE exchange_id = ?1");
-    found.bind(exchange_id.to_string()).fetch_optional(&mut **tx).await
-}
-
-async fn insert(
-    tx: &mut Transaction<'_, Sqlite>,
-    received: &Received,
-    link: &Link,
-) -> Result<(), sqlx::Error> {
-    let mut query = sqlx::query(&INSERT);
-    for column in &received.columns {
-        query = match column {
-            Value::Null | Value::Alien => query.bind(None::<i64>),
-            Value::Int(number) => query.bind(number),
-            Value::Text(text) => query.bind(text),
-        };
+    /// Writes the heads and sums of the pages that have new entries.
+    fn save(mut self) -> Result<(), rusqlite::Error> {
+        for (account, page) in &self.pages {
+            if let Ok(OpenPage { page, touched: true, .. }) = page {
+                self.statements.save(account, page)?;
+            }
+        }
+        Ok(())
     }
-    query
-        .bind(&received.canonical)
-        .bind(link.account_seq)
-        .bind(link.prev_hash.to_string())
-        .bind(link.entry_hash.to_string())
-        .bind(to_ms(link.recorded_at))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
 
-async fn save(tx: &mut Transaction<'_, Sqlite>, account: &str, page: &Page) -> Result<(), sqlx::Error> {
-    let (carry, picopax) = page.balance.columns();
-    sqlx::query(
-        "UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_carry = ?4, balance_picopax = ?5 \
-         WHERE name = ?1",
-    )
-    .bind(account)
-    .bind(page.account_seq)
-    .bind(page.head.to_string())
-    .bind(carry)
-    .bind(picopax)
-    .execute(&mut **tx)
-    .await?;
-    for (day, spent) in &page.days {
-        let (carry, picopax) = spent.columns();
-        sqlx::query(
-            "INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (account, utc_day) DO UPDATE \
-             SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
-        )
-        .bind(account)
-        .bind(day.to_string())
-        .bind(carry)
-        .bind(picopax)
-        .execute(&mut **tx)
-        .await?;
+    fn quarantine(&mut self, line: &Rejected, outcome: DebitOutcome) -> Result<DebitReply, rusqlite::Error> {
+        let reason = if outcome == DebitOutcome::Conflict { "conflict" } else { "rejected" };
+        let exchange_id = line.exchange_id.map(|id| id.to_string());
+        self.statements.quarantine(line, exchange_id.as_deref(), reason, self.now)?;
+        let message = Some(line.why.clone());
+        let exchange_id = exchange_id.unwrap_or_default();
+        Ok(DebitReply { exchange_id, outcome, account_seq: None, standing: None, message })
     }
-    Ok(())
-}
-
-async fn quarantine(
-    tx: &mut Transaction<'_, Sqlite>,
-    line: &Rejected,
-    outcome: DebitOutcome,
-    now: Moment,
-) -> Result<DebitReply, sqlx::Error> {
-    let reason = if outcome == DebitOutcome::Conflict { "conflict" } else { "rejected" };
-    let exchange_id = line.exchange_id.map(|id| id.to_string());
-    sqlx::query(
-        "INSERT INTO quarantine (exchange_id, reason, message, bytes, received_at, sha256) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
-         WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE sha256 = ?6 AND reason = ?2)",
-    )
-    .bind(&exchange_id)
-    .bind(reason)
-    .bind(&line.why)
-    .bind(&line.bytes)
-    .bind(to_ms(now))
-    .bind(line.sha256.to_string())
-    .execute(&mut **tx)
-    .await?;
-    let message = Some(line.why.clone());
-    let exchange_id = exchange_id.unwrap_or_default();
-    Ok(DebitReply { exchange_id, outcome, account_seq: None, standing: None, message })
 }
 
 /// The account's standing from its page, on a day whose total the page knows.

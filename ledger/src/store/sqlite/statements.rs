@@ -1,0 +1,241 @@
+//! The writer's connection and its statements.
+//!
+//! The rest of the store uses `sqlx`, which passes each statement to a thread of the connection and waits for
+//! its answer. A debit takes five statements, and passing them took longer than all else that it costs. So the
+//! writer calls SQLite where it is, through `rusqlite`. Both link the same SQLite.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::text::AsText;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+
+use super::BUSY;
+use super::admin::to_ms;
+use super::epoch::epoch_of;
+use crate::book::{COLUMNS, Link, Page, Received, Rejected, Sum, TooLarge, Value, each_column};
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let columns = COLUMNS.join(", ");
+    let places = vec!["?"; COLUMNS.len() + 5].join(", ");
+    format!(
+        "INSERT INTO credit_ledger ({columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at) \
+         VALUES ({places})"
+    )
+});
+
+/// Connects to a database that is there, to write. Each commit is durable on return.
+pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Whether a statement broke a constraint or was refused by a trigger: then the statement is at fault, not the
+/// database.
+pub(super) fn is_refused(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+/// Why a value was not bound.
+struct NotBound(rusqlite::Error);
+
+impl From<TooLarge> for NotBound {
+    fn from(number: TooLarge) -> Self {
+        Self(rusqlite::Error::ToSqlConversionFailure(number.into()))
+    }
+}
+
+impl From<NotBound> for rusqlite::Error {
+    fn from(not_bound: NotBound) -> Self {
+        not_bound.0
+    }
+}
+
+/// Whether an exchange has an entry.
+pub(super) enum Found {
+    /// It has none.
+    Nothing,
+    /// It has one of the same bytes.
+    Same {
+        /// The entry's number in its account.
+        account_seq: i64,
+    },
+    /// It has one of other bytes.
+    Other {
+        /// The entry's number in its account.
+        account_seq: i64,
+    },
+}
+
+/// An account's page, looked up.
+pub(super) enum Opened {
+    /// There is no such account.
+    Nothing,
+    /// The head of its chain is no hash.
+    Damaged,
+    /// Its page, with the total of the day that was asked for.
+    Page(Page),
+}
+
+/// What a transaction of debits asks of the database. The connection keeps the statements prepared.
+pub(super) struct Statements<'a> {
+    epoch: CachedStatement<'a>,
+    find: CachedStatement<'a>,
+    open: CachedStatement<'a>,
+    spent: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    save_head: CachedStatement<'a>,
+    save_day: CachedStatement<'a>,
+    quarantine: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) fn prepare(connection: &'a Connection) -> Result<Self, rusqlite::Error> {
+        let prepare = |sql| connection.prepare_cached(sql);
+        Ok(Self {
+            epoch: prepare("SELECT max(epoch) FROM epochs")?,
+            find: prepare("SELECT canonical, account_seq FROM credit_ledger WHERE exchange_id = ?1")?,
+            open: prepare(
+                "SELECT account_seq, head_hash, balance_carry, balance_picopax, spent_carry, spent_picopax \
+                 FROM accounts \
+                 LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
+            )?,
+            spent: prepare(
+                "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
+            )?,
+            insert: prepare(&INSERT)?,
+            save_head: prepare(
+                "UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_carry = ?4, balance_picopax = ?5 \
+                 WHERE name = ?1",
+            )?,
+            save_day: prepare(
+                "INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (account, utc_day) DO UPDATE \
+                 SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
+            )?,
+            quarantine: prepare(
+                "INSERT INTO quarantine (exchange_id, reason, message, bytes, received_at, sha256) \
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
+                 WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE sha256 = ?6 AND reason = ?2)",
+            )?,
+        })
+    }
+
+    /// The present epoch.
+    pub(super) fn epoch(&mut self) -> Result<u64, rusqlite::Error> {
+        self.epoch.query_row([], |row| row.get(0)).map(epoch_of)
+    }
+
+    /// Whether the exchange has an entry, and whether that has these bytes.
+    pub(super) fn find(
+        &mut self,
+        exchange_id: &ExchangeId,
+        canonical: &[u8],
+    ) -> Result<Found, rusqlite::Error> {
+        let found = |row: &Row<'_>| {
+            let (same, account_seq) = (row.get_ref(0)?.as_blob()? == canonical, row.get(1)?);
+            Ok(if same { Found::Same { account_seq } } else { Found::Other { account_seq } })
+        };
+        let found = self.find.query_row([exchange_id.text()], found).optional()?;
+        Ok(found.unwrap_or(Found::Nothing))
+    }
+
+    /// An account's page, with the total of a day.
+    pub(super) fn open(&mut self, account: &str, day: UtcDay) -> Result<Opened, rusqlite::Error> {
+        let read = |row: &Row<'_>| {
+            let Some(head) = row.get_ref(1)?.as_str().ok().and_then(|head| head.parse::<Digest>().ok())
+            else {
+                return Ok(Opened::Damaged);
+            };
+            let balance = Sum::of_columns(row.get(2)?, row.get(3)?);
+            let mut page = Page { account_seq: row.get(0)?, head, balance, days: Default::default() };
+            if let (Some(carry), Some(picopax)) = (row.get(4)?, row.get(5)?) {
+                page.days.insert(day, Sum::of_columns(carry, picopax));
+            }
+            Ok(Opened::Page(page))
+        };
+        Ok(self.open.query_row([account, &day.text()], read).optional()?.unwrap_or(Opened::Nothing))
+    }
+
+    /// What an account's entries of a day cost on platform funding; none if there are none.
+    pub(super) fn spent(&mut self, account: &str, day: UtcDay) -> Result<Option<Sum>, rusqlite::Error> {
+        let sum = |row: &Row<'_>| Ok(Sum::of_columns(row.get(0)?, row.get(1)?));
+        self.spent.query_row([account, &day.text()], sum).optional()
+    }
+
+    /// Adds an entry.
+    pub(super) fn insert(&mut self, received: &Received, link: &Link) -> Result<(), rusqlite::Error> {
+        let insert = &mut self.insert;
+        let mut place = 0;
+        let mut bind = |value: ValueRef<'_>| {
+            place += 1;
+            insert.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).map_err(NotBound)
+        };
+        each_column(&received.debit, |column| {
+            bind(match column {
+                Value::Null | Value::Alien => ValueRef::Null,
+                Value::Int(number) => ValueRef::Integer(number),
+                Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            })
+        })?;
+        bind(ValueRef::Blob(&received.canonical))?;
+        bind(ValueRef::Integer(link.account_seq))?;
+        bind(ValueRef::Text(link.prev_hash.text().as_bytes()))?;
+        bind(ValueRef::Text(link.entry_hash.text().as_bytes()))?;
+        bind(ValueRef::Integer(to_ms(link.recorded_at)))?;
+        self.insert.raw_execute()?;
+        Ok(())
+    }
+
+    /// Writes an account's head and sums.
+    pub(super) fn save(&mut self, account: &str, page: &Page) -> Result<(), rusqlite::Error> {
+        let (carry, picopax) = page.balance.columns();
+        self.save_head.execute(params![account, page.account_seq, page.head.text(), carry, picopax])?;
+        for (day, spent) in &page.days {
+            let (carry, picopax) = spent.columns();
+            self.save_day.execute(params![account, day.text(), carry, picopax])?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a line in quarantine, unless it is there already.
+    pub(super) fn quarantine(
+        &mut self,
+        line: &Rejected,
+        exchange_id: Option<&str>,
+        reason: &str,
+        now: Moment,
+    ) -> Result<(), rusqlite::Error> {
+        let sha256 = line.sha256.text();
+        self.quarantine.execute(params![exchange_id, reason, line.why, line.bytes, to_ms(now), sha256])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_the_writer_is_synced_and_its_accounts_exist() {
+        let path = std::env::temp_dir().join(format!("pax-ledger-statements-{}.db", std::process::id()));
+        std::fs::File::create(&path).unwrap();
+        let connection = connect(&path).unwrap();
+        let pragma =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        // FULL: the log is synced at every commit. SQLite's own default is weaker where it is compiled so.
+        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+        assert_eq!(i64::try_from(BUSY.as_millis()), Ok(pragma("busy_timeout")));
+        drop(connection);
+        std::fs::remove_file(&path).unwrap();
+        assert!(connect(&path).is_err(), "a database that is gone is not made anew");
+    }
+}
