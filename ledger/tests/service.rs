@@ -15,7 +15,7 @@ use pax_gateway::base::wire::{
     DEBITS_PATH, DebitOutcome, DebitReplies, RESOLVE_PATH, Resolved, STANDINGS_PATH,
 };
 use pax_gateway::debit::frozen::CANON_MAX;
-use pax_gateway::memory::outbox::{BATCH, BATCH_BYTES};
+use pax_gateway::memory::lanes::outbox::{BATCH, BATCH_BYTES};
 use pax_ledger::api::internal::{BODY_MAX, LINES_MAX};
 
 /// A filter's fullest batch is let in.

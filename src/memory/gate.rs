@@ -127,19 +127,19 @@ pub fn settle(
     mut lane: Option<&mut Lane>,
     outbox: &mut Outbox,
     owed: Owed,
-    (canonical, cost, now): (&[u8], Pax, Tick),
+    (debit, now): (&Debit, Tick),
 ) -> Option<Daily> {
     let Owed { admission, cell: record } = owed;
     let claim = claim(&admission);
-    let debit = DebitBytes::new(claim.as_ref(), cost, canonical);
-    let bytes = debit.bytes();
+    let debit_bytes = DebitBytes::of(claim.as_ref(), debit);
+    let bytes = debit_bytes.bytes();
     let cell = lane
         .as_mut()
         .and_then(|lane| lane.settle(shared, record, bytes, now))
         .or_else(|| settle_lost(shared, record, &record::write(&admission), bytes))
         .or_else(|| lane.and_then(|lane| lane.put_debit(shared, bytes, now)));
-    let daily = claim.and_then(|claim| cap::settle(shared, &claim, cost));
-    outbox.put(debit, cell);
+    let daily = claim.and_then(|claim| cap::settle(shared, &claim, debit.cost_pax));
+    outbox.put(debit_bytes, cell);
     daily
 }
 
@@ -227,7 +227,7 @@ pub fn take_over(
     let Some(debit) = debit_of(&admission, answered, admission.admitted_at) else {
         return TakenOver::Nothing;
     };
-    let bytes = DebitBytes::new(claim.as_ref(), debit.cost_pax, &debit.to_canonical());
+    let bytes = DebitBytes::of(claim.as_ref(), &debit);
     match adopt(shared, lane, outbox, bytes, now) {
         true => TakenOver::Charged(Box::new(debit)),
         false => TakenOver::Later,
@@ -283,7 +283,7 @@ pub(crate) mod fake {
 
         pub(crate) fn settle(&mut self, owed: Owed, debit: &Debit) {
             let (lane, outbox, now) = (Some(&mut self.lane), &mut self.outbox, Tick::default());
-            super::settle(&self.map, lane, outbox, owed, (&debit.to_canonical(), debit.cost_pax, now));
+            super::settle(&self.map, lane, outbox, owed, (debit, now));
         }
 
         pub(crate) fn release(&mut self, owed: Owed) {

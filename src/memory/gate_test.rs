@@ -77,14 +77,13 @@ fn daily(shared: &Map) -> Daily {
     cap::daily(shared, "acme", admitted_at().day()).unwrap()
 }
 
-fn debit(admission: &Admission) -> (Vec<u8>, Pax) {
+fn debit(admission: &Admission) -> Debit {
     let answered = Answered {
         status: Some(200),
         ending: Ending::Complete,
         ..Answered::without_head(admission, Lasted::default())
     };
-    let debit = debit_of(admission, answered, admitted_at().plus_ms(5)).unwrap();
-    (debit.to_canonical(), debit.cost_pax)
+    debit_of(admission, answered, admitted_at().plus_ms(5)).unwrap()
 }
 
 /// Shared data of a VM that traps at a host call.
@@ -138,8 +137,8 @@ impl Vm {
     }
 
     fn settle(&mut self, shared: &impl SharedData, owed: Owed) -> Option<Daily> {
-        let (canonical, cost) = debit(owed.admission());
-        settle(shared, Some(&mut self.lane), &mut self.outbox, owed, (&canonical, cost, t(2)))
+        let debit = debit(owed.admission());
+        settle(shared, Some(&mut self.lane), &mut self.outbox, owed, (&debit, t(2)))
     }
 
     /// Sends what waits; gives the exchanges and whether they are orphans.
@@ -241,7 +240,7 @@ fn a_call_that_settles_leaves_its_cost_and_nothing_else() {
     known(&map);
     let mut vm = Vm::new(&map, 7);
     let owed = vm.open(&map, &admission).unwrap();
-    let cost = debit(&admission).1;
+    let cost = debit(&admission).cost_pax;
     let spent = Daily { spent: cost, reserved: Pax::ZERO };
     assert_eq!(vm.settle(&map, owed), Some(spent));
     assert_eq!((daily(&map), vm.lane.used()), (spent, 1));
@@ -331,12 +330,12 @@ fn a_debit_of_a_vm_that_lost_its_lane_overwrites_the_record_unless_it_was_swept(
         take_over(&map, &bundle, (&mut vm.lane, &mut vm.outbox), held, t(11_000));
         map.set(key, &[]);
     }
-    let (canonical, cost) = debit(&admissions[0]);
+    let debit = debit(&admissions[0]);
     let [first, second, third] = owed;
-    let late = (canonical.as_slice(), cost, t(12_000));
+    let late = (&debit, t(12_000));
     settle(&map, Some(&mut stopped.lane), &mut stopped.outbox, first, late);
     let held = map.read("pax/2/open/0/0").unwrap();
-    assert_eq!(DebitBytes::read(held).unwrap().canonical(), canonical);
+    assert_eq!(DebitBytes::read(held).unwrap().canonical(), debit.to_canonical());
     // The VM does not know that it has lost its lane. The debit waits in its memory for another one.
     settle(&map, Some(&mut stopped.lane), &mut stopped.outbox, second, late);
     settle(&map, None, &mut stopped.outbox, third, late);
@@ -357,7 +356,7 @@ fn a_debit_of_the_module_before_is_not_charged_again_by_estimate() {
     let mut dead = Vm::new(&map, 7);
     drop(dead.open(&map, &admission).unwrap());
     // A VM of that module has put the debit into the ring, and died before anything else.
-    let slot = [&0u64.to_le_bytes()[..], &[0], &debit(&admission).0].concat();
+    let slot = [&0u64.to_le_bytes()[..], &[0], &debit(&admission).to_canonical()].concat();
     map.set("pax/outbox/tail", &1u64.to_le_bytes());
     map.set("pax/outbox/0", &slot);
     let mut vm = Vm::new(&map, 8);
@@ -432,7 +431,7 @@ fn a_debit_that_the_ledger_does_not_read_yet_stays_on_its_accounts_list() {
     let mut vm = Vm::new(&map, 7);
     let owed = vm.open(&map, &admission).unwrap();
     vm.settle(&map, owed);
-    let cost = debit(&admission).1;
+    let cost = debit(&admission).cost_pax;
     let mut reply = DebitReply {
         exchange_id: admission.exchange_id.to_string(),
         outcome: DebitOutcome::Unsupported,

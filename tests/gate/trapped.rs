@@ -4,7 +4,7 @@ use crate::OwnCase;
 use crate::common::http::Connection;
 use crate::common::world::World;
 use crate::play::{Caller, OUTPUT_TOKENS, costs_all, error, reservation, room_for, sum, until};
-use pax_gateway::memory::in_flight::DEAD_MS;
+use pax_gateway::memory::lanes::DEAD_MS;
 use pax_stack::Layout;
 use pax_standin::Behaviour;
 use rust_decimal::Decimal;

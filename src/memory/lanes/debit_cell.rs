@@ -4,10 +4,14 @@ use crate::base::bytes::{Bytes, put_optional, put_text};
 use crate::base::clock::{Moment, UtcDay};
 use crate::base::exchange_id::Tag;
 use crate::base::pax::Pax;
+use crate::debit::frozen::Debit;
 use crate::memory::cap::Claim;
 
 /// The first byte. An in-flight record has the number of its form there, which is never so high.
 const FORM: u8 = 0xd0;
+
+/// How many bytes a debit has, as a rule.
+const USUAL_BYTES: usize = 2_048;
 
 /// A debit's canonical bytes, behind its claim on its account's day and its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +25,18 @@ pub struct DebitBytes {
 impl DebitBytes {
     /// `claim`: none if nothing was reserved for the call.
     #[must_use]
+    pub fn of(claim: Option<&Claim<'_>>, debit: &Debit) -> Self {
+        Self::with(claim, debit.cost_pax, |to| debit.to_canonical_into(to))
+    }
+
+    /// A debit of which only the canonical bytes and the cost are known.
+    #[must_use]
     pub fn new(claim: Option<&Claim<'_>>, cost: Pax, canonical: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(canonical.len().saturating_add(300));
+        Self::with(claim, cost, |to| to.extend_from_slice(canonical))
+    }
+
+    fn with(claim: Option<&Claim<'_>>, cost: Pax, put_canonical: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
         bytes.push(FORM);
         put_optional(&mut bytes, claim, |to, claim| {
             put_text(to, claim.account);
@@ -31,7 +45,7 @@ impl DebitBytes {
         });
         bytes.extend_from_slice(&cost.picopax().to_le_bytes());
         let canonical_from = bytes.len();
-        bytes.extend_from_slice(canonical);
+        put_canonical(&mut bytes);
         Self { bytes, canonical_from }
     }
 

@@ -140,11 +140,10 @@ impl Stream {
 
     fn settle(&mut self, host: &impl Host, owed: Owed, debit: &Debit) {
         let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
-        let canonical = debit.to_canonical();
         worker.tick_quickly(host, true);
         let daily = worker.vm.with(|vm| {
             let (lane, outbox) = vm.lane_and_outbox(host, now);
-            gate::settle(host, lane, outbox, owed, (&canonical, debit.cost_pax, now))
+            gate::settle(host, lane, outbox, owed, (debit, now))
         });
         self.step(host, Event::Settled(daily.flatten()), 0);
     }

@@ -14,7 +14,7 @@ use crate::{BenchError, cpu, setting};
 use audit::{Audit, Difference, Seen};
 use callers::{Call, Plan, Told};
 use outcome::Outcome;
-use pax_gateway::memory::in_flight::DEAD_MS;
+use pax_gateway::memory::lanes::DEAD_MS;
 use pax_stack::{CallsLog, Layout, Stack};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
