@@ -215,7 +215,7 @@ async fn ledger(debits: &[Debit]) -> Folder {
     }
     let lines: Vec<_> = debits.iter().map(|debit| book::read(&bytes(debit))).collect();
     let mut writer = store.writer();
-    let replies = writer.record(&lines, now).await.unwrap();
+    let replies = writer.record(&lines.into(), now).await.unwrap();
     assert!(replies.iter().all(|reply| reply.account_seq == Some(1)), "{replies:?}");
     writer.close().await;
     store.close().await;

@@ -109,7 +109,7 @@ fn ledger(folder: &Temp) -> String {
         let lines: Vec<_> =
             debits.iter().map(|debit| pax_ledger::book::read(&debit.to_canonical())).collect();
         let mut writer = store.writer();
-        writer.record(&lines, Moment::from_ms(NOON)).await.unwrap();
+        writer.record(&lines.into(), Moment::from_ms(NOON)).await.unwrap();
         writer.close().await;
         store.close().await;
     });
