@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 pub const OUTBOX_GAUGE: &str = "wasmcustom.pax_outbox_waiting";
 /// Envoy's gauge of calls in flight, named after the `stat_prefix` in envoy.yaml.
 const CALLS_GAUGE: &str = "http.gateway.downstream_rq_active";
-/// How long nothing must be left before the drain is over. The filter sets the outbox's gauge at its ticks,
-/// so the gauge is 0 for a moment between the end of a call and the count of its debit.
-const QUIET: Duration = Duration::from_millis(500);
+/// The filter's gauge of calls that a provider has. It counts those of a worker that has died, too, until another worker
+/// has charged them; for Envoy they are over.
+const RECORDS_GAUGE: &str = "wasmcustom.pax_calls_in_flight";
+/// How long nothing must be left before the drain is over. The filter sets its gauges at its ticks, at least once a
+/// second: so they may be 0 for a moment between the end of a call and the count of its debit.
+const QUIET: Duration = Duration::from_millis(1_500);
 /// How often Envoy is asked.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -97,8 +100,12 @@ struct Look {
 impl Look {
     fn at(gateway: &Gateway) -> Self {
         let calls = http::stat(gateway.admin_port, CALLS_GAUGE);
-        // An Envoy without the filter has no such gauge, and no debits.
-        let debits = calls.map(|_| http::stat(gateway.admin_port, OUTBOX_GAUGE).unwrap_or(0));
+        // An Envoy without the filter has no such gauges, and no debits.
+        let gauge = |name| http::stat(gateway.admin_port, name).unwrap_or(0);
+        let debits = calls.map(|calls| {
+            let of_dead_workers = gauge(RECORDS_GAUGE).saturating_sub(calls);
+            gauge(OUTBOX_GAUGE).saturating_add(of_dead_workers)
+        });
         Self { calls, debits, open: is_open(gateway.port) }
     }
 
