@@ -80,7 +80,9 @@ impl<A: GlobalAlloc> Blocks<A> {
 
 // SAFETY: a block is at least as large as what it is for, and as aligned; it is cut once from memory that was
 // allocated, and in a list only between `dealloc` and `alloc`. The same layout always means the same list.
+// `inline(never)`: written out at every allocation, these functions would make the module larger by a seventh.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Blocks<A> {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(list) = self.list(layout) else {
             // SAFETY: as the caller promises.
@@ -95,6 +97,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Blocks<A> {
         first.cast()
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(list) = self.list(layout) else {
             // SAFETY: as the caller promises; with this layout it came from there.
@@ -106,6 +109,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Blocks<A> {
         list.set(first);
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         // SAFETY: as the caller promises.
         let wanted = unsafe { Layout::from_size_align_unchecked(bytes, layout.align()) };
