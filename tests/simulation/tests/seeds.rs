@@ -48,7 +48,14 @@ fn a_call_that_is_settled_twice_is_found() {
 fn a_lost_compare_and_swap_is_found() {
     is_found(
         Fault::LostSwap,
-        &["the cap was exceeded", "without an exchange", "no debit waits", "should have", "but it was"],
+        &[
+            "the cap was exceeded",
+            "nothing was owed",
+            "without an exchange",
+            "no debit waits",
+            "should have",
+            "but it was",
+        ],
     );
 }
 
@@ -63,6 +70,7 @@ fn a_duration_on_a_clock_that_is_set_is_found() {
             "waited for",
             "is taken from a VM that beat",
             "is not priced by",
+            "does not know that",
         ],
     );
 }
@@ -94,7 +102,7 @@ fn a_cell_that_is_emptied_too_early_is_found() {
 
 #[test]
 fn a_dead_vms_debit_without_a_copy_is_found() {
-    is_found(Fault::Uncopied, &["before the ledger had it"]);
+    is_found(Fault::Uncopied, &["before the ledger had it", "taken out before"]);
 }
 
 #[test]
