@@ -17,7 +17,7 @@ use crate::memory::gate::{self, TakenOver};
 use crate::memory::lanes::lane::Lane;
 use crate::memory::lanes::old_ring::OldRings;
 use crate::memory::lanes::outbox::Outbox;
-use crate::memory::lanes::sweep::{Dead, Watch};
+use crate::memory::lanes::sweep::{Dead, PASS_MS, Watch};
 use crate::memory::lanes::{BEAT_MS, Sums};
 use crate::price::bundle::Bundle;
 use crate::told::meter::Meter;
@@ -149,11 +149,7 @@ impl Vm {
             self.beaten = now;
             self.beat(host, now);
         }
-        if let Some(mut dead) = self.sweeping.take()
-            && !self.sweep(host, &mut dead, now)
-        {
-            self.sweeping = Some(dead);
-        }
+        self.sweep_some(host, now);
         let debits = self.outbox.sums();
         if self.lane.as_mut().is_some_and(|lane| !lane.tell(host, debits, now)) {
             self.lose_lane(host);
@@ -201,9 +197,27 @@ impl Vm {
         self.outbox.house(host, lane, now);
         let outbox = &mut self.outbox;
         self.old_rings.empty(host, now, |debit| gate::adopt(host, lane, outbox, debit, now));
+        self.look_for_dead(host, id, now);
+    }
+
+    fn look_for_dead(&mut self, host: &impl Host, id: u64, now: Tick) {
         if self.sweeping.is_none() && self.bundle.is_some() {
             self.sweeping = self.watch.look(host, id, now);
             self.charged = 0;
+        }
+    }
+
+    /// Sweeps for as long as one pass takes at most: where many VMs have died, one lane after another.
+    fn sweep_some(&mut self, host: &impl Host, now: Tick) {
+        while let (Some(mut dead), Some(id)) = (self.sweeping.take(), self.id) {
+            if !self.sweep(host, &mut dead, now) {
+                self.sweeping = Some(dead);
+                return;
+            }
+            if host.tick().since_ms(now) >= PASS_MS {
+                return;
+            }
+            self.look_for_dead(host, id, now);
         }
     }
 

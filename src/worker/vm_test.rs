@@ -107,6 +107,24 @@ fn what_a_vm_that_ended_in_good_order_did_not_send_is_sent_by_another_at_once() 
 }
 
 #[test]
+fn where_many_vms_have_died_one_tick_sweeps_several_of_their_lanes() {
+    let mut dying: Vec<Native> = Vec::new();
+    let first = serving();
+    for _ in 0..4 {
+        let mut vm = first.beside();
+        assert!(vm.configure(gateway()));
+        vm.settle();
+        forwarded(&mut vm, "tok-credit", &hello());
+        vm.tick_after(1_000);
+        dying.push(vm);
+    }
+    let mut other = beside(&first);
+    seconds(&mut other, 12);
+    assert_eq!(other.ledger.borrow().debits().len(), 4);
+    assert!(other.records().is_empty());
+}
+
+#[test]
 fn a_vm_keeps_its_lane_while_one_of_its_roots_lives() {
     let mut native = serving();
     assert!(native.configure(gateway()));

@@ -126,7 +126,7 @@ fn large_prompt(world: &mut World) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let received = world.take_received();
     assert_eq!(received.len(), 1);
-    let asked = body.replace("\"messages\"", "\"stream_options\":{\"include_usage\":true},\"messages\"");
+    let asked = body.replacen('{', "{\"stream_options\":{\"include_usage\":true},", 1);
     assert!(received[0].body == asked, "the prompt arrived otherwise than it was sent");
     let entry = world.entry(&answer.header("x-matrix-exchange-id"));
     // The stand-in counts a token per four bytes of `messages`.

@@ -54,6 +54,8 @@ fn said_once(world: &World, what: &str) {
 
 /// How many errors of a code the gateway answered itself.
 fn refused_with(world: &World, code: &str) -> u64 {
+    // A worker tells Envoy what it has counted at its next tick.
+    std::thread::sleep(Duration::from_millis(1_200));
     let text = world.stack.admin("/stats?filter=pax_refusals_total").unwrap();
     let of_code = text.lines().filter(|line| line.contains(&format!("error_type={code}:")));
     of_code.filter_map(|line| line.rsplit(": ").next()?.trim().parse::<u64>().ok()).sum()

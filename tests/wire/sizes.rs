@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
 /// The filter's limits.request_bytes.
 const LIMIT: usize = 20 * 1024 * 1024;
 /// What the filter writes into a streamed body.
-const ASKED: &str = r#","stream_options":{"include_usage":true}"#;
+const ASKED: &str = r#""stream_options":{"include_usage":true},"#;
 /// The context window of the model that is asked.
 const WINDOW: u64 = 131_072;
 /// What the embedder counts of two short texts.
@@ -102,7 +102,7 @@ fn assert_metered(world: &World, answer: &Answer, expected: &str, messages: &str
 
 /// The body as the provider should receive it.
 fn rewritten(body: &str) -> String {
-    body.replacen(",\"stream\":true", &format!("{ASKED},\"stream\":true"), 1)
+    body.replacen('{', &format!("{{{ASKED}"), 1)
 }
 
 fn vision_prompts(world: &mut World) {

@@ -9,7 +9,7 @@ use crate::memory::shared::{SharedData, Version};
 const SWEEPS: u8 = 2;
 /// How long one pass of a sweep takes at most: the sweeping thread has calls to serve, and has to say that
 /// its own VM lives.
-const PASS_MS: u64 = 20;
+pub const PASS_MS: u64 = 20;
 /// A watcher that has not looked for so long was not awake: what it saw before proves nothing.
 const ASLEEP_MS: u64 = 3_000;
 
@@ -66,7 +66,7 @@ pub struct Dead {
 }
 
 impl Watch {
-    /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`].
+    /// Looks at all lanes; takes over one that is dead, for the VM `vm`. To be called once a [`BEAT_MS`] at least.
     pub fn look(&mut self, shared: &impl SharedData, vm: u64, now: Tick) -> Option<Dead> {
         // A process that was stopped for a while must not take all others for dead.
         if now.since_ms(self.looked) > ASLEEP_MS {
@@ -146,16 +146,13 @@ impl Dead {
             }
             let key = cell_key(self.number, self.next);
             let held = if self.next < CELLS { shared.get(&key) } else { None };
-            let Some((held, _)) = held else { break };
+            let Some((held, version)) = held else { break };
             self.next = self.next.saturating_add(1);
             if held.is_empty() {
                 continue;
             }
-            if settle(held) {
-                shared.set(&key, &[]);
-            } else {
-                self.all = false;
-            }
+            // If the swap is lost, the VM lives after all, and has put the call's debit there: the next sweep finds it.
+            self.all &= settle(held) && shared.swap(&key, &[], version);
         }
         let key = lane_key(self.number);
         if let Some((value, version)) = shared.get(&key).filter(|_| self.all)

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::memory::lanes::lane::Lane;
+use crate::memory::lanes::lane::{Lane, settle_lost};
 use crate::worker::fake::Map;
 
 /// As `FALLOW_MS` of the lanes.
@@ -272,4 +272,21 @@ fn a_vm_that_was_taken_for_dead_does_not_end_the_watch_of_its_heir() {
         LaneValue { vm: 99, beat: t(11_000), sums: Sums::default() }
     );
     assert!(sweep(&shared, dead).is_empty());
+}
+
+#[test]
+fn a_debit_that_comes_while_its_record_is_charged_by_estimate_is_found_by_the_next_sweep() {
+    let shared = Map::default();
+    let mut stopped = Lane::take(&shared, 1, t(0)).unwrap();
+    let record = stopped.put_record(&shared, b"record", t(0)).unwrap();
+    let mut looker = Watch::default();
+    let (_, mut dead) = watch(&mut looker, &shared, 1, 11, &mut []).pop().unwrap();
+    // Its thread wakes in the middle of the sweep.
+    let wakes = |held: Vec<u8>| {
+        let debit = settle_lost(&shared, record, &held, b"debit");
+        debit.is_some()
+    };
+    assert!(dead.sweep(&shared, || t(11_000), wakes));
+    let (_, dead) = watch(&mut looker, &shared, 12, 12, &mut []).pop().unwrap();
+    assert_eq!(sweep(&shared, dead), ["debit"]);
 }
