@@ -3,7 +3,7 @@
 use crate::base::clock::Tick;
 use crate::base::pax::Pax;
 use crate::memory::lanes::sweep::is_free;
-use crate::memory::lanes::{CELLS, DEAD_MS, LANES, LaneValue, Sums, cell_key, lane_key};
+use crate::memory::lanes::{CELLS, DEAD_MS, LANES, LaneValue, Sums, cell_key, lane_key, write_own};
 use crate::memory::shared::{SharedData, Version};
 
 /// How long a dead VM's lane is left alone if another one is free. A thread that was stopped in the middle of
@@ -105,11 +105,7 @@ impl Lane {
     }
 
     fn write(&mut self, shared: &impl SharedData, beat: Tick) -> bool {
-        let key = lane_key(self.number);
-        let Some((value, version)) = shared.get(&key) else { return false };
-        let ours = LaneValue::read(&value).is_some_and(|lane| lane.vm == self.vm);
-        // A lost swap means that another VM took the lane this very moment.
-        let still = ours && shared.swap(&key, &self.value(beat), version);
+        let still = write_own(shared, self.number, self.vm, &self.value(beat));
         if still {
             self.beaten = beat;
         }

@@ -88,6 +88,15 @@ impl Sums {
     }
 }
 
+/// Writes the value of a lane, if this VM has the lane; says whether it has.
+fn write_own(shared: &impl SharedData, lane: u32, vm: u64, value: &[u8]) -> bool {
+    let key = lane_key(lane);
+    let Some((known, version)) = shared.get(&key) else { return false };
+    let ours = LaneValue::read(&known).is_some_and(|known| known.vm == vm);
+    // A lost swap means that another VM took the lane this very moment.
+    ours && shared.swap(&key, value, version)
+}
+
 /// The value of a lane that a VM has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LaneValue {

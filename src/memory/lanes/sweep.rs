@@ -1,7 +1,7 @@
 //! The lanes of other VMs: whether they live, and what the dead ones have left.
 
 use crate::base::clock::Tick;
-use crate::memory::lanes::{BEAT_MS, CELLS, DEAD_MS, LANES, LaneValue, Sums, cell_key, lane_key};
+use crate::memory::lanes::{BEAT_MS, CELLS, DEAD_MS, LANES, LaneValue, Sums, cell_key, lane_key, write_own};
 use crate::memory::shared::{SharedData, Version};
 
 /// How often a dead VM's lane is swept, [`DEAD_MS`] apart: the last sweep finds what a thread that was stopped in the
@@ -154,22 +154,17 @@ impl Dead {
             // If the swap is lost, the VM lives after all, and has put the call's debit there: the next sweep finds it.
             self.all &= settle(held) && shared.swap(&key, &[], version);
         }
-        let key = lane_key(self.number);
-        if let Some((value, version)) = shared.get(&key).filter(|_| self.all)
-            && LaneValue::read(&value).is_some_and(|lane| lane.vm == self.vm)
-        {
-            // If the swap is lost, another VM took this one for dead, and sweeps too.
-            let _ = shared.swap(&key, &swept_value(clock(), self.swept.saturating_add(1)), version);
+        if self.all {
+            // If another VM took this one for dead, that one marks the lane.
+            let swept = swept_value(clock(), self.swept.saturating_add(1));
+            let _ = write_own(shared, self.number, self.vm, &swept);
         }
         true
     }
 
     /// Says in the dead VM's lane that the sweeping VM lives; false if another VM has that lane by now.
     fn beat(&self, shared: &impl SharedData, now: Tick) -> bool {
-        let key = lane_key(self.number);
-        let Some((value, version)) = shared.get(&key) else { return false };
-        let ours = LaneValue::read(&value).is_some_and(|lane| lane.vm == self.vm);
-        ours && shared.swap(&key, &self.value(now), version)
+        write_own(shared, self.number, self.vm, &self.value(now))
     }
 }
 
