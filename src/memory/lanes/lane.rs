@@ -120,23 +120,25 @@ impl Lane {
 
     /// Keeps a call's record in an empty cell. None if no cell is empty, or if another VM has the lane by now.
     pub fn put_record(&mut self, shared: &impl SharedData, record: &[u8], now: Tick) -> Option<RecordCell> {
-        if self.told == Sums::default() {
-            // A lane whose value says that all cells are empty tells the truth, also if its VM dies in a moment.
-            self.told.calls = 1;
-            self.write(shared, now).then_some(())?;
-        }
-        let place = self.put(shared, record, now)?;
+        let place = self.put(shared, record, Sums { calls: 1, ..Sums::default() }, now)?;
         self.calls = self.calls.saturating_add(1);
         Some(RecordCell { place, reserved: Pax::ZERO })
     }
 
     /// Keeps a debit in an empty cell. None if no cell is empty, or if another VM has the lane by now.
     pub fn put_debit(&mut self, shared: &impl SharedData, debit: &[u8], now: Tick) -> Option<DebitCell> {
-        self.put(shared, debit, now).map(DebitCell)
+        self.put(shared, debit, Sums { debits: 1, ..Sums::default() }, now).map(DebitCell)
     }
 
-    fn put(&mut self, shared: &impl SharedData, bytes: &[u8], now: Tick) -> Option<Place> {
-        if !self.is_held(shared, now) {
+    /// `first` is what the lane says from now on if it said that all its cells are empty: that is true of a lane which
+    /// says so, also if its VM dies in a moment.
+    fn put(&mut self, shared: &impl SharedData, bytes: &[u8], first: Sums, now: Tick) -> Option<Place> {
+        let says_empty = self.told == Sums::default();
+        if says_empty {
+            self.told = first;
+        }
+        let ours = if says_empty { self.write(shared, now) } else { self.is_held(shared, now) };
+        if !ours {
             return None;
         }
         let number = match self.free.pop() {

@@ -91,6 +91,10 @@ fn a_lane_whose_value_says_that_its_cells_are_empty_tells_the_truth() {
     let version = shared.get("pax/2/lane/0").unwrap().1;
     assert!(lane.tell(&shared, debits, t(40)));
     assert_eq!(shared.get("pax/2/lane/0").unwrap().1, version, "there is nothing new to tell");
+    let mut sweeping = Lane::take(&shared, 2, t(0)).unwrap();
+    sweeping.put_debit(&shared, b"taken over", t(1)).unwrap();
+    let says = LaneValue::read(&shared.read("pax/2/lane/1").unwrap()).unwrap().sums;
+    assert_eq!(says, debits, "a debit that it takes over is told of before the cell is written");
 }
 
 #[test]
