@@ -43,7 +43,7 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Filter::new(self.0.begin_stream(context)?)))
+        Some(Box::new(Filter::new(self.0.begin_stream(&Envoy, context)?)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

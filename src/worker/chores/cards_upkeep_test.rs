@@ -44,6 +44,18 @@ fn calls_are_priced_by_cards_from_the_moment_on_in_which_the_ledger_has_them() {
 }
 
 #[test]
+fn a_worker_serves_its_first_call_if_another_one_has_heard_that_the_ledger_has_the_cards() {
+    let mut native = unconfigured();
+    let mut other = native.beside();
+    assert!(native.configure(gateway()) && other.configure(gateway()));
+    other.tick();
+    native.tick();
+    accepted(&mut native);
+    // The other one did not tick since.
+    assert!(served(&mut other, "tok-credit").upstream.is_some());
+}
+
+#[test]
 fn a_ledger_that_refuses_the_cards_is_told_of_once_and_asked_again() {
     let mut native = unconfigured();
     assert!(native.configure(gateway()));

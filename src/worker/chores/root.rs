@@ -1,6 +1,7 @@
 //! A root context, from its configuration to its end: what a worker does between calls. It reads the
 //! configuration, does the chores on each tick, takes the ledger's answers, and makes the streams.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::base::clock::{Moment, Now, Tick};
@@ -36,7 +37,7 @@ struct Configured {
     worker: Rc<Worker>,
     sending: Sending,
     syncing: Syncing,
-    cards: CardsUpkeep,
+    cards: RefCell<CardsUpkeep>,
     /// When its chores were last done.
     worked: Tick,
     /// When the metrics were last set that may be a little late.
@@ -95,7 +96,7 @@ impl Root {
         // One chore has sent each callout: it is the first that knows the number.
         let _ = ask::take_answer(host, worker, self.context, ended)
             || syncing.take_answer(host, worker, ended)
-            || cards.take_answer(host, worker, ended)
+            || cards.borrow_mut().take_answer(host, worker, ended)
             || sending.take_answer(host, worker, ended);
     }
 
@@ -112,12 +113,18 @@ impl Root {
 
     /// A stream begins in this context; none if the root has no configuration yet.
     #[must_use]
-    pub fn begin_stream(&self, context: u32) -> Option<Handle> {
-        let worker = Rc::clone(&self.configured.as_ref()?.worker);
-        if let Some(bundle) = self.vm.with(Vm::begin_stream).flatten() {
+    pub fn begin_stream(&self, host: &impl Host, context: u32) -> Option<Handle> {
+        let Configured { worker, cards, .. } = self.configured.as_ref()?;
+        let mut bundle = self.vm.with(Vm::begin_stream).flatten();
+        if bundle.is_none() {
+            // Another worker may have heard the ledger since this one last looked, and may say that calls are served.
+            cards.borrow_mut().take_up(host, worker);
+            bundle = self.vm.with(Vm::begin_stream).flatten();
+        }
+        if let Some(bundle) = bundle {
             worker.use_cards(&bundle);
         }
-        Some(Handle::new(worker, context))
+        Some(Handle::new(Rc::clone(worker), context))
     }
 }
 
@@ -125,15 +132,15 @@ impl Configured {
     fn new(host: &impl Host, gateway: Gateway, vm: &SharedVm) -> Self {
         let Gateway { config, bundle } = gateway;
         let worker = Worker::new(config, vm.clone());
-        let mut configured = Self {
+        let configured = Self {
             worker: Rc::new(worker),
             sending: Sending::default(),
             syncing: Syncing::default(),
-            cards: CardsUpkeep::new(bundle),
+            cards: RefCell::new(CardsUpkeep::new(bundle)),
             worked: Tick::default(),
             gauged: Tick::default(),
         };
-        configured.cards.take_up(host, &configured.worker);
+        configured.cards.borrow_mut().take_up(host, &configured.worker);
         if configured.starts() {
             // The questions are sent from a tick, not from here: Envoy may make a root only to try a
             // configuration, and the questions of such a root are never answered.
@@ -144,7 +151,7 @@ impl Configured {
 
     /// Whether the ledger must still answer before calls are served.
     fn starts(&self) -> bool {
-        self.cards.is_unknown() || !self.worker.vm.with(|vm| vm.probe().knows()).unwrap_or(true)
+        self.cards.borrow().is_unknown() || !self.worker.vm.with(|vm| vm.probe().knows()).unwrap_or(true)
     }
 
     fn tick(&mut self, host: &impl Host, context: u32) {
@@ -160,7 +167,7 @@ impl Configured {
         }
         self.worked = now.tick;
         self.sending.send(host, &worker);
-        self.cards.tick(host, &worker, now.tick);
+        self.cards.borrow_mut().tick(host, &worker, now.tick);
         self.syncing.probe(host, &worker, now.tick);
         let _ = worker.vm.with(|vm| vm.tick(host, now.tick));
         gauge_cells(host, &worker.vm, now);

@@ -42,7 +42,7 @@ fn every_mistake_of_a_configuration_is_told_and_counted_once_and_no_stream_begin
     assert!(lines[0].starts_with("configuration: hosts: ") && lines[1].starts_with("configuration: extra: "));
     assert_eq!(native.state.metrics.sum("pax_configurations_rejected_total"), 1);
     let root = Root::new(7, native.vm().clone());
-    assert!(root.begin_stream(8).is_none());
+    assert!(root.begin_stream(&native.proxy(), 8).is_none());
     // It does nothing else either.
     native.tick_after(1_000);
     native.end_root(0);

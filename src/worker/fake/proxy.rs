@@ -130,7 +130,7 @@ impl<O: Outside> Proxy<'_, O> {
         let mut stream = Stream { request_ended: end, ..Stream::default() };
         stream.counts(headers.iter().map(|(name, value)| name.len() + value.len()).sum());
         stream.maps.insert(HeaderMap::Request, headers.to_vec());
-        let handle = root.begin_stream(context)?;
+        let handle = root.begin_stream(self, context)?;
         self.state.streams.borrow_mut().insert(context, (stream, handle));
         self.request(context, |handle| handle.at(|stream| stream.on_request_headers(self, end)));
         Some(context)
