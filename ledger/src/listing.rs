@@ -13,9 +13,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::book::{self, Made};
 use crate::store::{OwnEntry, StoredEntry};
 
-/// The columns of an entry that its account's owner gets as CSV, in this order. The JSON has more.
+/// The columns of a debit that its account's owner gets as CSV, in this order. The JSON has more.
 pub const OWN_COLUMNS: [&str; 30] = [
     "account_seq",
     "exchange_id",
@@ -49,10 +50,18 @@ pub const OWN_COLUMNS: [&str; 30] = [
     "token_id",
 ];
 
+/// What grants, corrections and expiries have besides: how much the balance rises, what is corrected, the key.
+const MADE_CELLS: [&str; 3] = ["amount_pax", "corrects", "key"];
+
+/// The columns of an entry that its account's owner gets as CSV.
+pub static OWN_CSV_COLUMNS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| OWN_COLUMNS.into_iter().chain(MADE_CELLS).collect());
+
 /// The columns of an entry that operators get as CSV: its account, the owner's columns, and its place in the
 /// chain.
 pub static OPERATOR_COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    ["account", "tier"].into_iter().chain(OWN_COLUMNS).chain(["recorded_at", "entry_hash"]).collect()
+    let owners = OWN_CSV_COLUMNS.iter().copied();
+    ["account", "tier"].into_iter().chain(owners).chain(["recorded_at", "entry_hash"]).collect()
 });
 
 /// What the JSON has beside these columns: the raw usage, what an estimate was made from, which of the card's
@@ -92,11 +101,17 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
     }
     let recorded_at = Moment::from_ms(u64::try_from(entry.recorded_at).unwrap_or(0));
     line.push_str(&format!(
-        "\"account_seq\":{},\"prev_hash\":{},\"entry_hash\":{},\"recorded_at\":\"{recorded_at}\"}}",
+        "\"account_seq\":{},\"prev_hash\":{},\"entry_hash\":{},\"recorded_at\":\"{recorded_at}\"",
         entry.account_seq,
         serde_json::to_string(&entry.prev_hash)?,
         serde_json::to_string(&entry.entry_hash)?,
     ));
+    if let Some(posting) = &entry.posting {
+        // As it was hashed.
+        let posting: &RawValue = serde_json::from_str(posting)?;
+        line.push_str(&format!(",\"hash_v\":{},\"posting\":{posting}", entry.hash_v));
+    }
+    line.push('}');
     Ok(line)
 }
 
@@ -107,6 +122,14 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
 pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
+    if Made::read(&entry.canonical).is_ok() {
+        // Its owner gets all of it but the operator's name.
+        for (name, value) in fields.iter().filter(|(name, _)| name != "by") {
+            text.push_str(&format!(",{}:{value}", serde_json::to_string(name)?));
+        }
+        text.push('}');
+        return RawValue::from_string(text);
+    }
     for name in OWN_COLUMNS.iter().skip(1).chain(&OWN_FACTORS) {
         let value = fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let value = match value {
@@ -120,12 +143,12 @@ pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(text)
 }
 
-/// The entry as cells for its account's owner, in the order of [`OWN_COLUMNS`].
+/// The entry as cells for its account's owner, in the order of [`OWN_CSV_COLUMNS`].
 ///
 /// # Errors
 /// If its canonical bytes are no JSON object: the database was changed by hand.
 pub fn own_cells(entry: &OwnEntry) -> Result<Vec<String>, serde_json::Error> {
-    cells(OWN_COLUMNS.iter(), &entry.canonical, |name| {
+    cells(OWN_CSV_COLUMNS.iter(), &entry.canonical, |name| {
         (name == "account_seq").then(|| entry.account_seq.to_string())
     })
 }
@@ -149,6 +172,10 @@ fn cells<'a>(
     canonical: &[u8],
     of_the_row: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, serde_json::Error> {
+    if let Ok(made) = Made::read(canonical) {
+        let cells = columns.map(|name| of_the_row(name).unwrap_or_else(|| made_cell(&made, name)));
+        return Ok(cells.collect());
+    }
     let Fields(fields) = serde_json::from_slice(canonical)?;
     let of_canonical = |name: &str| match fields.iter().find(|(key, _)| key == name) {
         None => Ok(String::new()),
@@ -157,6 +184,20 @@ fn cells<'a>(
         Some((_, value)) => cell(value),
     };
     columns.map(|name| of_the_row(name).map_or_else(|| of_canonical(name), Ok)).collect()
+}
+
+/// A column of a grant, a correction or an expiry as a cell.
+fn made_cell(made: &Made, name: &str) -> String {
+    match name {
+        "cost_pax" => made.cost().to_string(),
+        "amount_pax" => made.amount().to_string(),
+        "key" => defused(made.key().to_owned()),
+        name => match made.column(name) {
+            book::Value::Int(number) => number.to_string(),
+            book::Value::Text(text) => defused(text),
+            book::Value::Null | book::Value::Alien => String::new(),
+        },
+    }
 }
 
 /// A value as a cell: a list's members with a space between them, and an empty cell for null.
@@ -294,6 +335,8 @@ mod tests {
                 prev_hash: "p".to_owned(),
                 entry_hash: "h".to_owned(),
                 recorded_at: 0,
+                hash_v: 1,
+                posting: None,
             };
             let line = json_line(&entry).unwrap();
             let expected = format!(

@@ -27,7 +27,7 @@ use super::{authorize, count, healthz, unknown_route};
 use crate::book::Sum;
 use crate::cards::Cards;
 use crate::error::Error;
-use crate::listing::{self, OWN_COLUMNS};
+use crate::listing::{self, OWN_CSV_COLUMNS};
 use crate::metrics::Metrics;
 use crate::secret::SharedSecret;
 use crate::store::{OwnEntry, Store};
@@ -194,7 +194,7 @@ fn json(found: &[OwnEntry], next: Option<&str>) -> Result<Response, Error> {
 fn csv(found: &[OwnEntry], next: Option<&str>) -> Result<Response, Error> {
     let mut writer =
         csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::<u8>::new());
-    writer.write_record(OWN_COLUMNS).map_err(unreadable)?;
+    writer.write_record(OWN_CSV_COLUMNS.iter()).map_err(unreadable)?;
     for entry in found {
         writer.write_record(listing::own_cells(entry).map_err(unreadable)?).map_err(unreadable)?;
     }

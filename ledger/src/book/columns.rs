@@ -33,6 +33,19 @@ pub enum Value<Text = String> {
     Alien,
 }
 
+impl Value {
+    /// The value, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Value<&str> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Alien => Value::Alien,
+        }
+    }
+}
+
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,24 +1,31 @@
 //! The rules of the book, without any SQL: what an entry is, how entries are chained, and how each one changes
 //! the sums.
 //!
-//! * An entry is the canonical bytes of a debit. Everything else that is stored with it can be derived from
-//!   them.
-//! * The entries of an account form a chain, numbered from 1 ([`entry_hash`], [`genesis`]); the account keeps
+//! * An entry is the canonical bytes of a debit, or of a grant, a correction or an expiry ([`Made`]), with what only
+//!   the ledger knows of it ([`Posting`]). Everything else that is stored with it can be derived from them.
+//! * The entries of an account form a chain, numbered from 1 ([`entry_hash_2`], [`genesis`]); the account keeps
 //!   the number and the hash of the last one, so that a missing tail shows.
-//! * A debit on platform funding counts against the account's UTC day, whatever the tier; on tier `credit` it
-//!   also reduces the balance, which may go below zero. A `byo` debit moves no money.
+//! * A debit on platform funding counts against the account's UTC day and its token's, whatever the tier; on tier
+//!   `credit` it also reduces the balance, which may go below zero, and draws on the account's lots ([`Lots`]). A
+//!   `byo` debit moves no money.
 //! * Sums are exact, however large ([`Sum`]): no debit is refused because of a sum.
 
 mod columns;
+mod effect;
+mod lots;
+pub mod made;
 mod page;
+mod posting;
 mod sum;
 
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
+pub use effect::{Effect, Entry, OnLots, Spent, effect};
+pub use lots::{Lot, Lots};
+pub use made::Made;
 pub use page::{Link, Page};
+pub use posting::{PostedHold, Posting};
 pub use sum::Sum;
 
-use pax_gateway::base::account::{Funding, Tier};
-use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
@@ -31,7 +38,7 @@ pub fn genesis(account: &str) -> Digest {
     Digest::of(&[b"pax-chain/1\n", account.as_bytes()])
 }
 
-/// An entry's hash: SHA-256 of
+/// The hash of an entry of version 1, which has no posting: SHA-256 of
 /// `"pax-entry/1\n" prev_hash "\n" account_seq "\n" recorded_at "\n" canonical`,
 /// hashes in hexadecimal, numbers in decimal, `recorded_at` in milliseconds since 1970.
 ///
@@ -42,27 +49,19 @@ pub fn entry_hash(prev_hash: &str, account_seq: i64, recorded_at: i64, canonical
     Digest::of(&[head.as_bytes(), canonical])
 }
 
-/// What a debit does to its account's sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// How much the balance falls.
-    pub balance: Pax,
-    /// The day against which it counts, and the amount.
-    pub day: Option<(UtcDay, Pax)>,
-}
-
-/// What a debit does to its account's sums.
+/// An entry's hash: SHA-256 of
+/// `"pax-entry/2\n" prev_hash "\n" account_seq "\n" recorded_at "\n" posting "\n" canonical`. No entry of version 1
+/// follows one of version 2 in a chain.
 #[must_use]
-pub fn effect(debit: &Debit) -> Effect {
-    match (debit.funding, debit.tier) {
-        (Funding::Byo, _) => Effect { balance: Pax::ZERO, day: None },
-        (Funding::Platform, Tier::Free) => {
-            Effect { balance: Pax::ZERO, day: Some((debit.utc_day, debit.cost_pax)) }
-        }
-        (Funding::Platform, Tier::Credit) => {
-            Effect { balance: debit.cost_pax, day: Some((debit.utc_day, debit.cost_pax)) }
-        }
-    }
+pub fn entry_hash_2(
+    prev_hash: &str,
+    account_seq: i64,
+    recorded_at: i64,
+    posting: &str,
+    canonical: &[u8],
+) -> Digest {
+    let head = format!("pax-entry/2\n{prev_hash}\n{account_seq}\n{recorded_at}\n{posting}\n");
+    Digest::of(&[head.as_bytes(), canonical])
 }
 
 /// A line that is a debit, ready to be posted.

@@ -1,15 +1,16 @@
-//! An account's page in the book: the head of its chain and its sums. Entries are posted to it one by one.
+//! An account's page in the book: the head of its chain, its sums and its lots. Entries are posted to it one by one.
 
 use std::collections::BTreeMap;
 
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
-use pax_gateway::debit::frozen::Debit;
+use pax_gateway::base::pax::Pax;
 
-use super::{Effect, Sum, effect, entry_hash, genesis};
+use super::made::Expiry;
+use super::{Effect, Lots, OnLots, Posting, Sum, entry_hash_2, genesis, lots};
 
-/// How an entry is chained to the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How an entry is chained to the one before it, and what else only the ledger knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its number in the account, from 1.
     pub account_seq: i64,
@@ -17,51 +18,110 @@ pub struct Link {
     pub prev_hash: Digest,
     /// Its own hash.
     pub entry_hash: Digest,
-    /// When the ledger took it, on the ledger's clock.
+    /// When the ledger took it, on the ledger's clock, but never before the entry before it.
     pub recorded_at: Moment,
+    /// Its posting's line.
+    pub posting: String,
 }
 
-/// The head of an account's chain and its sums.
+/// The head of an account's chain, its sums and its lots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
+    /// The account.
+    pub account: String,
     /// The number of the last entry; 0 if there is none.
     pub account_seq: i64,
     /// The hash of the last entry; [`genesis`] if there is none.
     pub head: Digest,
+    /// When the last entry was recorded; the start of time if there is none.
+    pub recorded_at: Moment,
     /// The balance.
     pub balance: Sum,
     /// What was spent on each day. While a batch is posted, the page has only the days that the batch touches.
     pub days: BTreeMap<UtcDay, Sum>,
+    /// What was spent with each token on each day, likewise.
+    pub tokens: BTreeMap<(String, UtcDay), Sum>,
+    /// The lots. While a batch is posted, the page has them only if it needs them, and then those that are not empty.
+    pub lots: Lots,
 }
 
 impl Page {
     /// An account's page before its first entry.
     #[must_use]
     pub fn empty(account: &str) -> Self {
-        Self { account_seq: 0, head: genesis(account), balance: Sum::ZERO, days: BTreeMap::new() }
+        Self {
+            account: account.to_owned(),
+            account_seq: 0,
+            head: genesis(account),
+            recorded_at: Moment::from_ms(0),
+            balance: Sum::ZERO,
+            days: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            lots: Lots::default(),
+        }
     }
 
-    /// Posts a debit: adds it to the sums and chains it. The page must know the total of the debit's day.
+    /// How an entry with this effect would be chained. The page takes it in by [`Page::add`], once it is kept.
     ///
     /// # Errors
-    /// If no number is left for another entry of the account. The page is then unchanged.
-    pub fn post(&mut self, debit: &Debit, canonical: &[u8], recorded_at: Moment) -> Result<Link, String> {
+    /// If no number is left for another entry of the account.
+    pub fn link(&self, effect: &Effect<'_>, canonical: &[u8], now: Moment) -> Result<Link, String> {
         let account_seq = self.account_seq.checked_add(1).ok_or("the account's chain is full")?;
-        self.add(&effect(debit));
+        let recorded_at = now.max(self.recorded_at);
+        let posting = Posting::new(Pax::ZERO, effect.scopes(&self.account)).line();
         let ms = i64::try_from(recorded_at.ms()).unwrap_or(i64::MAX);
         let prev_hash = self.head;
-        let entry_hash = entry_hash(&prev_hash.to_string(), account_seq, ms, canonical);
-        self.account_seq = account_seq;
-        self.head = entry_hash;
-        Ok(Link { account_seq, prev_hash, entry_hash, recorded_at })
+        let entry_hash = entry_hash_2(&prev_hash.to_string(), account_seq, ms, &posting, canonical);
+        Ok(Link { account_seq, prev_hash, entry_hash, recorded_at, posting })
     }
 
-    /// Adds an entry's effect to the sums.
-    pub fn add(&mut self, effect: &Effect) {
-        self.balance = self.balance.minus(effect.balance);
-        if let Some((day, cost)) = effect.day {
-            let spent = self.days.entry(day).or_default();
-            *spent = spent.plus(cost);
+    /// Takes an entry in: its place in the chain, and what it does to the sums and lots. The page must know the totals
+    /// of its day, and the lots if it changes them.
+    pub fn add(&mut self, effect: &Effect<'_>, link: &Link) {
+        self.apply(effect, link.account_seq, link.recorded_at);
+        self.account_seq = link.account_seq;
+        (self.head, self.recorded_at) = (link.entry_hash, link.recorded_at);
+    }
+
+    /// Changes the sums and lots as an entry does.
+    pub fn apply(&mut self, effect: &Effect<'_>, account_seq: i64, recorded_at: Moment) {
+        let debt = lots::debt(self.balance);
+        match effect.lots {
+            OnLots::None => {}
+            OnLots::Draw(amount) => {
+                self.lots.draw(amount);
+            }
+            OnLots::PutBack(amount) => {
+                let beyond_the_debt = amount.checked_sub(debt.min(amount)).unwrap_or_default();
+                self.lots.put_back(beyond_the_debt, recorded_at);
+            }
+            OnLots::Grant(grant) => self.lots.grant(grant.lot(account_seq), debt),
+            OnLots::Correct { grant, to } => {
+                self.lots.correct(grant, to, debt);
+            }
+            OnLots::Expire { grant, amount } => {
+                self.lots.expire(grant, amount);
+            }
         }
+        self.balance = self.balance.plus(effect.balance);
+        if let Some(spent) = &effect.spent {
+            let total = self.days.entry(spent.utc_day).or_default();
+            *total = total.plus(spent.amount);
+            let total = self.tokens.entry((spent.token_id.to_owned(), spent.utc_day)).or_default();
+            *total = total.plus(spent.amount);
+        }
+    }
+
+    /// The expiry to be posted next, if a lot is over by `now`. `held` is what open holds set aside: so much of the
+    /// balance is kept for them.
+    #[must_use]
+    pub fn due(&self, held: Pax, now: Moment) -> Option<Expiry> {
+        let now = now.max(self.recorded_at);
+        let lot = self.lots.due(now)?;
+        let free = self.balance.minus(held).nearest().max(Pax::ZERO);
+        let amount = lot.rest.min(free);
+        let over = (lot.expires_at?, now);
+        let seq = self.account_seq.checked_add(1)?;
+        (amount > Pax::ZERO).then(|| Expiry::new(&self.account, &lot.key, seq, amount, over))
     }
 }

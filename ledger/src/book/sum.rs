@@ -28,6 +28,12 @@ impl Sum {
         Self(self.0.saturating_sub(i128::from(amount.picopax())))
     }
 
+    /// The sum less another one.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// The sum as an amount, if it is in the range of one.
     #[must_use]
     pub fn amount(self) -> Option<Pax> {

@@ -1,5 +1,7 @@
 use super::*;
+use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
 
 #[path = "../../tests/common/debits.rs"]
 #[allow(dead_code)]
@@ -21,6 +23,9 @@ fn the_chain_is_hashed_as_the_documentation_says() {
     // printf 'pax-entry/1\n%064d\n7\n1795392000000\n{"a":1}' 0 | sha256sum
     let hash = entry_hash(&"0".repeat(64), 7, 1_795_392_000_000, b"{\"a\":1}");
     assert_eq!(hash.to_string(), "75368190e02b942117d6a71c37ed6811efc1789cc849e5fe41a9d99aebed94cb");
+    // printf 'pax-entry/2\n%064d\n7\n1795392000000\n{"p":2}\n{"a":1}' 0 | sha256sum
+    let hash = entry_hash_2(&"0".repeat(64), 7, 1_795_392_000_000, "{\"p\":2}", b"{\"a\":1}");
+    assert_eq!(hash.to_string(), "bc4e7f757a841660605b7d015643f1c7fdfabe1d5874a5686f3ee5fdd9ad39d8");
 }
 
 #[test]
@@ -115,31 +120,80 @@ fn a_line_is_unsupported_only_if_it_states_a_version_that_is_not_read() {
 }
 
 #[test]
-fn a_platform_debit_counts_against_its_day_and_on_credit_reduces_the_balance() {
+fn a_platform_debit_counts_against_its_day_and_on_credit_reduces_the_balance_and_the_lots() {
     let cost = reported(1, "a", Tier::Free).cost_pax;
-    let day = "2026-11-24".parse().unwrap();
-    for (debit, balance, counted) in [
-        (reported(1, "a", Tier::Free), Pax::ZERO, Some((day, cost))),
-        (reported(1, "a", Tier::Credit), cost, Some((day, cost))),
-        (byo(1, "a", Tier::Free), Pax::ZERO, None),
-        (byo(1, "a", Tier::Credit), Pax::ZERO, None),
+    let less = Pax::ZERO.checked_sub(cost).unwrap();
+    for (debit, balance, counts, lots) in [
+        (reported(1, "a", Tier::Free), Pax::ZERO, true, OnLots::None),
+        (reported(1, "a", Tier::Credit), less, true, OnLots::Draw(cost)),
+        (byo(1, "a", Tier::Free), Pax::ZERO, false, OnLots::None),
+        (byo(1, "a", Tier::Credit), Pax::ZERO, false, OnLots::None),
     ] {
-        assert_eq!(effect(&on_day(debit, 1)), Effect { balance, day: counted });
+        let debit = on_day(debit, 1);
+        let utc_day = "2026-11-24".parse().unwrap();
+        let spent = counts.then_some(Spent { utc_day, token_id: &debit.token_id, amount: cost });
+        assert_eq!(effect(Entry::Debit(&debit)), Effect { balance, spent, lots });
     }
+}
+
+fn post(page: &mut Page, entry: Entry<'_>, canonical: &[u8], ms: u64) -> Link {
+    let effect = effect(entry);
+    let link = page.link(&effect, canonical, Moment::from_ms(ms)).unwrap();
+    page.add(&effect, &link);
+    link
+}
+
+fn post_debit(page: &mut Page, debit: &Debit, ms: u64) -> Link {
+    post(page, Entry::Debit(debit), &line(debit), ms)
 }
 
 #[test]
 fn posting_chains_entries_and_adds_them_up() {
     let (first, second) = (reported(1, "a", Tier::Credit), estimated(2, "a", Tier::Credit));
     let mut page = Page::empty("a");
-    let one = page.post(&first, &line(&first), Moment::from_ms(5)).unwrap();
-    let two = page.post(&second, &line(&second), Moment::from_ms(5)).unwrap();
+    let one = post_debit(&mut page, &first, 5);
+    let two = post_debit(&mut page, &second, 4);
     assert_eq!((one.account_seq, one.prev_hash), (1, genesis("a")));
     assert_eq!((two.account_seq, two.prev_hash), (2, one.entry_hash));
     assert_eq!((page.account_seq, page.head), (2, two.entry_hash));
+    assert_eq!(
+        two.recorded_at,
+        Moment::from_ms(5),
+        "a clock that is set back does not turn the chain around"
+    );
     let spent = first.cost_pax.checked_add(second.cost_pax).unwrap();
     assert_eq!(page.days.into_iter().collect::<Vec<_>>(), [(first.utc_day, Sum::from(spent))]);
+    let token = (first.token_id.clone(), first.utc_day);
+    assert_eq!(page.tokens.into_iter().collect::<Vec<_>>(), [(token, Sum::from(spent))]);
     assert_eq!(page.balance, Sum::ZERO.minus(spent));
+    let posting = Posting::read(&one.posting).unwrap();
+    assert_eq!(posting.scopes, ["account:a".to_owned(), format!("token:{}", first.token_id)]);
+    assert_eq!(
+        one.posting,
+        format!(
+            r#"{{"posting_v":1,"hold":null,"held_pax":"0.000000000000","scopes":["account:a","token:{}"]}}"#,
+            first.token_id
+        )
+    );
+}
+
+#[test]
+fn a_lot_that_is_over_expires_but_for_what_open_holds_set_aside() {
+    let (at, pax) = (Moment::from_ms, |text: &str| text.parse::<Pax>().unwrap());
+    let mut page = Page::empty("a");
+    let mut grant = made::Grant::new("g", "a", pax("5"), made::GrantClass::Promotion, at(1));
+    grant.expires_at = Some(at(100));
+    let grant = Made::Grant(grant);
+    post(&mut page, Entry::Made(&grant), &grant.canonical(), 1);
+    let due = |page: &Page, held, ms| page.due(pax(held), at(ms)).map(|due| due.amount_pax);
+    assert_eq!(due(&page, "0", 99), None);
+    for (held, expected) in [("0", Some("5")), ("2", Some("3")), ("5", None), ("6", None)] {
+        assert_eq!(due(&page, held, 100), expected.map(pax), "{held}");
+    }
+    let part = Made::Expiry(page.due(pax("2"), at(100)).unwrap());
+    post(&mut page, Entry::Made(&part), &part.canonical(), 100);
+    assert_eq!((due(&page, "2", 100), due(&page, "0.5", 100)), (None, Some(pax("1.5"))));
+    assert_eq!(page.balance, Sum::from(pax("2")));
 }
 
 #[test]
@@ -148,8 +202,7 @@ fn no_sum_is_too_large_for_one_more_debit() {
     dear.cost_pax = Pax::MAX;
     let mut page = Page::empty("a");
     for number in 1..=3 {
-        let link = page.post(&dear, &line(&dear), Moment::from_ms(5)).unwrap();
-        assert_eq!(link.account_seq, number);
+        assert_eq!(post_debit(&mut page, &dear, 5).account_seq, number);
     }
     let spent = Sum::ZERO.plus(Pax::MAX).plus(Pax::MAX).plus(Pax::MAX);
     assert_eq!(page.days.values().copied().collect::<Vec<_>>(), [spent]);

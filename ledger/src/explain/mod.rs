@@ -10,7 +10,7 @@ use pax_gateway::base::text::steers_terminal;
 use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
-use crate::book;
+use crate::book::Entry;
 use crate::store::StoredEntry;
 
 /// An entry's bill.
@@ -105,11 +105,11 @@ fn differences(entry: &StoredEntry, debit: &Debit, bundle: &Bundle) -> Vec<Strin
     if let Err(bad) = debit.prove(bundle) {
         found.push(bad.to_string());
     }
-    let hash = book::entry_hash(&entry.prev_hash, entry.account_seq, entry.recorded_at, &entry.canonical);
+    let hash = entry.hash();
     if hash.to_string() != entry.entry_hash {
         found.push(format!("its hash is {}, but what it holds makes {hash}", entry.entry_hash));
     }
-    if book::columns(debit).as_ref() != Ok(&entry.columns) {
+    if Entry::Debit(debit).columns().as_ref() != Ok(&entry.columns) {
         found.push("a column of its row differs from the debit that was recorded".to_owned());
     }
     found

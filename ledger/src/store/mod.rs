@@ -16,7 +16,7 @@ use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::price::card::RateTableVersion;
 
-use crate::book::{Received, Rejected, Sum, Value};
+use crate::book::{self, Received, Rejected, Sum, Value};
 use crate::report::Counts;
 
 /// A line of a batch, read.
@@ -37,6 +37,8 @@ pub struct AccountRow {
     pub account_seq: i64,
     /// The hash of the last one, as stored.
     pub head_hash: String,
+    /// When the last one was recorded; the start of time if there is none.
+    pub recorded_at: Moment,
     /// Its balance.
     pub balance: Sum,
     /// What it may spend in a UTC day; none if the rate card's default holds.
@@ -128,7 +130,7 @@ pub struct StoredCard {
 pub struct StoredEntry {
     /// Its place in the order of recording.
     pub position: i64,
-    /// The values of [`crate::book::COLUMNS`].
+    /// The values of [`crate::book::COLUMNS`], then of [`crate::book::made::MADE_COLUMNS`].
     pub columns: Vec<Value>,
     /// Its canonical bytes.
     pub canonical: Vec<u8>,
@@ -140,6 +142,22 @@ pub struct StoredEntry {
     pub entry_hash: String,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_at: i64,
+    /// The version of its hash.
+    pub hash_v: i64,
+    /// Its posting's line, which entries of hash version 1 lack.
+    pub posting: Option<String>,
+}
+
+impl StoredEntry {
+    /// The hash that its columns make.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        let (prev, seq, at) = (&self.prev_hash, self.account_seq, self.recorded_at);
+        match &self.posting {
+            Some(posting) => book::entry_hash_2(prev, seq, at, posting, &self.canonical),
+            None => book::entry_hash(prev, seq, at, &self.canonical),
+        }
+    }
 }
 
 /// Which entries to list.

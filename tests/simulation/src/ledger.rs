@@ -140,10 +140,12 @@ impl Ledger {
             self.conflicts.push(id);
             return reply(id.to_string(), DebitOutcome::Conflict, None, None);
         }
-        let Ok(link) = kept.page.post(&received.debit, line, now) else {
+        let effect = book::effect(book::Entry::Debit(&received.debit));
+        let Ok(link) = kept.page.link(&effect, line, now) else {
             self.rejected += 1;
             return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };
+        kept.page.add(&effect, &link);
         let account_seq = u64::try_from(link.account_seq).unwrap_or(0);
         let now_standing = standing(&kept.page, day);
         let totals = kept.totals.entry(day).or_default();

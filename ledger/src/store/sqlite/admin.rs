@@ -14,7 +14,7 @@ use crate::store::{AccountRow, NewToken, TokenRow};
 
 /// The query whose rows [`account_row`] reads.
 pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
-    balance_picopax, daily_cap_picopax, balance_carry FROM accounts";
+    balance_picopax, daily_cap_picopax, balance_carry, recorded_at FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
@@ -165,6 +165,7 @@ pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
         created_at: from_ms(row.try_get(3)?),
         account_seq: row.try_get(4)?,
         head_hash: row.try_get(5)?,
+        recorded_at: from_ms(row.try_get("recorded_at")?),
         balance: sum(row, "balance")?,
         daily_cap: pax(row, "daily_cap_picopax")?,
     })

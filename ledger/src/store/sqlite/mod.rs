@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 mod cards;
+mod desk;
 mod epoch;
 mod figures;
 mod guards;

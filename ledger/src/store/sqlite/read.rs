@@ -3,19 +3,22 @@
 use std::sync::LazyLock;
 
 use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::pax::Pax;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
 use super::admin::{ACCOUNT, account_row, from_ms};
 use super::{Store, failed, text, value};
-use crate::book::{COLUMNS, Sum};
+use crate::book::made::MADE_COLUMNS;
+use crate::book::{COLUMNS, Lot, Sum};
 use crate::error::Error;
 use crate::store::{AccountRow, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
-    let columns = COLUMNS.join(", ");
+    let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat().join(", ");
     format!(
-        "SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at FROM credit_ledger"
+        "SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at, hash_v, posting \
+         FROM credit_ledger"
     )
 });
 
@@ -132,7 +135,9 @@ impl Snapshot {
         let sql = format!(
             "SELECT min(name) FROM (SELECT min(name) AS name FROM accounts WHERE name {is_after} ?1 \
              UNION ALL SELECT min(account) FROM credit_ledger WHERE account {is_after} ?1 \
-             UNION ALL SELECT min(account) FROM day_totals WHERE account {is_after} ?1)"
+             UNION ALL SELECT min(account) FROM day_totals WHERE account {is_after} ?1 \
+             UNION ALL SELECT min(account) FROM token_days WHERE account {is_after} ?1 \
+             UNION ALL SELECT min(account) FROM lots WHERE account {is_after} ?1)"
         );
         let name = sqlx::query_scalar(&sql).bind(after.unwrap_or_default()).fetch_one(&mut *self.tx);
         name.await.map_err(failed("looked for accounts"))
@@ -175,6 +180,65 @@ impl Snapshot {
         let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))?;
         let sum = |(day, carry, picopax)| (day, Sum::of_columns(carry, picopax));
         Ok(rows.into_iter().map(sum).collect())
+    }
+
+    /// What was spent with an account's tokens, as stored: the token, the UTC day, the sum.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn token_days(&mut self, account: &str) -> Result<Vec<(String, String, Sum)>, Error> {
+        let rows = sqlx::query_as::<_, (String, String, i64, i64)>(
+            "SELECT token_id, utc_day, spent_carry, spent_picopax FROM token_days WHERE account = ?1 \
+             ORDER BY token_id, utc_day",
+        );
+        let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read tokens' days"))?;
+        let sum = |(token, day, carry, picopax)| (token, day, Sum::of_columns(carry, picopax));
+        Ok(rows.into_iter().map(sum).collect())
+    }
+
+    /// An account's lots as stored.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn lots(&mut self, account: &str) -> Result<Vec<Lot>, Error> {
+        let rows = sqlx::query_as::<_, (String, i64, i64, i64, Option<i64>)>(
+            "SELECT entry_key, account_seq, amount_picopax, rest_picopax, expires_at FROM lots WHERE account = ?1 \
+             ORDER BY account_seq",
+        );
+        let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read lots"))?;
+        let lot = |(key, account_seq, amount, rest, expires_at): (String, i64, i64, i64, Option<i64>)| Lot {
+            key,
+            account_seq,
+            amount: Pax::from_picopax(amount),
+            rest: Pax::from_picopax(rest),
+            expires_at: expires_at.map(from_ms),
+        };
+        Ok(rows.into_iter().map(lot).collect())
+    }
+
+    /// The canonical bytes of the entry that a correction names, and those of the last correction of it before the
+    /// entry with a number.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn corrected(
+        &mut self,
+        account: &str,
+        corrects: &str,
+        before: i64,
+    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Error> {
+        let original = sqlx::query_scalar(
+            "SELECT canonical FROM credit_ledger WHERE account = ?1 AND account_seq < ?3 \
+             AND (exchange_id = ?2 OR (entry_key = ?2 AND kind = 'grant'))",
+        );
+        let last = sqlx::query_scalar(
+            "SELECT canonical FROM credit_ledger WHERE corrects = ?2 AND account = ?1 AND account_seq < ?3 \
+             ORDER BY account_seq DESC LIMIT 1",
+        );
+        let original = original.bind(account).bind(corrects).bind(before).fetch_optional(&mut *self.tx).await;
+        let original = original.map_err(failed("looked for what is corrected"))?;
+        let last = last.bind(account).bind(corrects).bind(before).fetch_optional(&mut *self.tx).await;
+        Ok((original, last.map_err(failed("looked for corrections"))?))
     }
 
     /// What an account's entries of a day cost on platform funding.
@@ -225,7 +289,7 @@ impl Snapshot {
 }
 
 fn stored_entry(row: &SqliteRow) -> StoredEntry {
-    let last = COLUMNS.len();
+    let last = COLUMNS.len() + MADE_COLUMNS.len();
     StoredEntry {
         position: row.try_get(0).unwrap_or_default(),
         columns: (1..=last).map(|index| value(row, index)).collect(),
@@ -234,5 +298,7 @@ fn stored_entry(row: &SqliteRow) -> StoredEntry {
         prev_hash: text(row, last + 3),
         entry_hash: text(row, last + 4),
         recorded_at: row.try_get(last + 5).unwrap_or_default(),
+        hash_v: row.try_get(last + 6).unwrap_or_default(),
+        posting: row.try_get(last + 7).unwrap_or_default(),
     }
 }

@@ -10,23 +10,29 @@ use std::sync::LazyLock;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
 use pax_gateway::base::text::AsText;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::BUSY;
-use super::admin::to_ms;
+use super::admin::{from_ms, to_ms};
 use super::epoch::epoch_of;
-use crate::book::{COLUMNS, Link, Page, Received, Rejected, Sum, TooLarge, Value, each_column};
+use crate::book::made::MADE_COLUMNS;
+use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value, each_column};
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns = COLUMNS.join(", ");
-    let places = vec!["?"; COLUMNS.len() + 5].join(", ");
+    let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
+    let places = vec!["?"; columns.len() + 7].join(", ");
+    let columns = columns.join(", ");
     format!(
-        "INSERT INTO credit_ledger ({columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at) \
-         VALUES ({places})"
+        "INSERT INTO credit_ledger \
+         ({columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at, posting, hash_v) VALUES ({places})"
     )
 });
+
+/// The version of an entry's hash that is written.
+const HASH_V: i64 = 2;
 
 /// Connects to a database that is there, to write. Each commit is durable on return.
 pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -36,6 +42,15 @@ pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
+}
+
+/// A column's value, to be bound.
+fn as_sql(value: Value<&str>) -> ValueRef<'_> {
+    match value {
+        Value::Null | Value::Alien => ValueRef::Null,
+        Value::Int(number) => ValueRef::Integer(number),
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+    }
 }
 
 /// Whether a statement broke a constraint or was refused by a trigger: then the statement is at fault, not the
@@ -82,7 +97,16 @@ pub(super) enum Opened {
     /// The head of its chain is no hash.
     Damaged,
     /// Its page, with the total of the day that was asked for.
-    Page(Page),
+    Page(Box<Page>),
+}
+
+/// Which lots of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum WhichLots {
+    /// Those of which something is left.
+    NotEmpty,
+    /// All.
+    All,
 }
 
 /// What a transaction of debits asks of the database. The connection keeps the statements prepared.
@@ -91,6 +115,10 @@ pub(super) struct Statements<'a> {
     find: CachedStatement<'a>,
     open: CachedStatement<'a>,
     spent: CachedStatement<'a>,
+    spent_with: CachedStatement<'a>,
+    lots: CachedStatement<'a>,
+    save_lot: CachedStatement<'a>,
+    save_token: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     save_head: CachedStatement<'a>,
     save_day: CachedStatement<'a>,
@@ -104,17 +132,35 @@ impl<'a> Statements<'a> {
             epoch: prepare("SELECT max(epoch) FROM epochs")?,
             find: prepare("SELECT canonical, account_seq FROM credit_ledger WHERE exchange_id = ?1")?,
             open: prepare(
-                "SELECT account_seq, head_hash, balance_carry, balance_picopax, spent_carry, spent_picopax \
-                 FROM accounts \
+                "SELECT account_seq, head_hash, balance_carry, balance_picopax, spent_carry, spent_picopax, \
+                 recorded_at FROM accounts \
                  LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
             )?,
             spent: prepare(
                 "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
             )?,
+            spent_with: prepare(
+                "SELECT spent_carry, spent_picopax FROM token_days \
+                 WHERE account = ?1 AND token_id = ?2 AND utc_day = ?3",
+            )?,
+            lots: prepare(
+                "SELECT entry_key, account_seq, amount_picopax, rest_picopax, expires_at FROM lots \
+                 WHERE account = ?1 AND (?2 OR rest_picopax > 0)",
+            )?,
+            save_lot: prepare(
+                "INSERT INTO lots (entry_key, account, account_seq, amount_picopax, rest_picopax, expires_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (entry_key) DO UPDATE \
+                 SET amount_picopax = excluded.amount_picopax, rest_picopax = excluded.rest_picopax",
+            )?,
+            save_token: prepare(
+                "INSERT INTO token_days (account, token_id, utc_day, spent_carry, spent_picopax) \
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, token_id, utc_day) DO UPDATE \
+                 SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
+            )?,
             insert: prepare(&INSERT)?,
             save_head: prepare(
-                "UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_carry = ?4, balance_picopax = ?5 \
-                 WHERE name = ?1",
+                "UPDATE accounts SET account_seq = ?2, head_hash = ?3, balance_carry = ?4, balance_picopax = ?5, \
+                 recorded_at = ?6 WHERE name = ?1",
             )?,
             save_day: prepare(
                 "INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax) VALUES (?1, ?2, ?3, ?4) \
@@ -156,11 +202,12 @@ impl<'a> Statements<'a> {
                 return Ok(Opened::Damaged);
             };
             let balance = Sum::of_columns(row.get(2)?, row.get(3)?);
-            let mut page = Page { account_seq: row.get(0)?, head, balance, days: Default::default() };
+            let (account_seq, recorded_at) = (row.get(0)?, from_ms(row.get(6)?));
+            let mut page = Page { account_seq, head, recorded_at, balance, ..Page::empty(account) };
             if let (Some(carry), Some(picopax)) = (row.get(4)?, row.get(5)?) {
                 page.days.insert(day, Sum::of_columns(carry, picopax));
             }
-            Ok(Opened::Page(page))
+            Ok(Opened::Page(Box::new(page)))
         };
         Ok(self.open.query_row([account, &day.text()], read).optional()?.unwrap_or(Opened::Nothing))
     }
@@ -171,26 +218,66 @@ impl<'a> Statements<'a> {
         self.spent.query_row([account, &day.text()], sum).optional()
     }
 
+    /// What was spent with a token on a day; none if nothing was.
+    pub(super) fn spent_with(
+        &mut self,
+        account: &str,
+        token_id: &str,
+        day: UtcDay,
+    ) -> Result<Option<Sum>, rusqlite::Error> {
+        let sum = |row: &Row<'_>| Ok(Sum::of_columns(row.get(0)?, row.get(1)?));
+        self.spent_with.query_row([account, token_id, &day.text()], sum).optional()
+    }
+
+    /// An account's lots.
+    pub(super) fn lots(&mut self, account: &str, which: WhichLots) -> Result<Lots, rusqlite::Error> {
+        let lot = |row: &Row<'_>| {
+            Ok(Lot {
+                key: row.get(0)?,
+                account_seq: row.get(1)?,
+                amount: Pax::from_picopax(row.get(2)?),
+                rest: Pax::from_picopax(row.get(3)?),
+                expires_at: row.get::<_, Option<i64>>(4)?.map(from_ms),
+            })
+        };
+        let lots = self.lots.query_map(params![account, which == WhichLots::All], lot)?;
+        Ok(Lots::of(lots.collect::<Result<_, _>>()?))
+    }
+
     /// Adds an entry.
-    pub(super) fn insert(&mut self, received: &Received, link: &Link) -> Result<(), rusqlite::Error> {
+    pub(super) fn insert(
+        &mut self,
+        entry: Entry<'_>,
+        canonical: &[u8],
+        link: &Link,
+    ) -> Result<(), rusqlite::Error> {
         let insert = &mut self.insert;
         let mut place = 0;
         let mut bind = |value: ValueRef<'_>| {
             place += 1;
             insert.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).map_err(NotBound)
         };
-        each_column(&received.debit, |column| {
-            bind(match column {
-                Value::Null | Value::Alien => ValueRef::Null,
-                Value::Int(number) => ValueRef::Integer(number),
-                Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            })
-        })?;
-        bind(ValueRef::Blob(&received.canonical))?;
+        match entry {
+            Entry::Debit(debit) => {
+                each_column(debit, |column| bind(as_sql(column)))?;
+                for _ in MADE_COLUMNS {
+                    bind(ValueRef::Null)?;
+                }
+            }
+            Entry::Made(made) => {
+                for name in COLUMNS.iter().chain(&MADE_COLUMNS) {
+                    let value = made.column(name);
+                    bind(as_sql(value.borrowed()))?;
+                }
+            }
+        }
+        bind(ValueRef::Blob(canonical))?;
         bind(ValueRef::Integer(link.account_seq))?;
         bind(ValueRef::Text(link.prev_hash.text().as_bytes()))?;
         bind(ValueRef::Text(link.entry_hash.text().as_bytes()))?;
         bind(ValueRef::Integer(to_ms(link.recorded_at)))?;
+        bind(ValueRef::Text(link.posting.as_bytes()))?;
+        bind(ValueRef::Integer(HASH_V))?;
         self.insert.raw_execute()?;
         Ok(())
     }
@@ -198,10 +285,33 @@ impl<'a> Statements<'a> {
     /// Writes an account's head and sums.
     pub(super) fn save(&mut self, account: &str, page: &Page) -> Result<(), rusqlite::Error> {
         let (carry, picopax) = page.balance.columns();
-        self.save_head.execute(params![account, page.account_seq, page.head.text(), carry, picopax])?;
+        let recorded_at = to_ms(page.recorded_at);
+        let head = page.head.text();
+        self.save_head.execute(params![account, page.account_seq, head, carry, picopax, recorded_at])?;
         for (day, spent) in &page.days {
             let (carry, picopax) = spent.columns();
             self.save_day.execute(params![account, day.text(), carry, picopax])?;
+        }
+        for ((token_id, day), spent) in &page.tokens {
+            let (carry, picopax) = spent.columns();
+            self.save_token.execute(params![account, token_id, day.text(), carry, picopax])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the lots that a page has.
+    pub(super) fn save_lots(&mut self, page: &Page) -> Result<(), rusqlite::Error> {
+        for lot in page.lots.iter() {
+            let (amount, rest) = (lot.amount.picopax(), lot.rest.picopax());
+            let expires_at = lot.expires_at.map(to_ms);
+            self.save_lot.execute(params![
+                lot.key,
+                page.account,
+                lot.account_seq,
+                amount,
+                rest,
+                expires_at
+            ])?;
         }
         Ok(())
     }

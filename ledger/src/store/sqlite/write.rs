@@ -1,17 +1,18 @@
 //! The writer: batches of debits, each in one transaction that is synced once.
 
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply, Standing};
+use pax_gateway::debit::frozen::Debit;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::desk::Desk;
 use super::failed;
-use super::statements::{Found, Opened, Statements, connect, is_refused};
-use crate::book::{Page, Received, Rejected};
+use super::statements::{Found, Statements, connect};
+use crate::book::{Entry, Page, Received, Rejected};
 use crate::error::Error;
 use crate::store::Line;
 
@@ -22,21 +23,13 @@ pub struct Writer {
     connection: Option<Connection>,
 }
 
-/// The open pages of a transaction: that of each account that it touches, or why there is none.
-struct Desk<'a> {
-    statements: Statements<'a>,
-    pages: HashMap<String, Result<OpenPage, String>>,
+/// A transaction of debits.
+struct Recording<'a> {
+    desk: Desk<'a>,
     /// The ledger's epoch, for each standing.
     epoch: u64,
-    /// When the entries of the transaction are recorded.
-    now: Moment,
-}
-
-struct OpenPage {
-    page: Page,
-    /// The days whose total was looked up, even if there was none.
-    days: HashSet<UtcDay>,
-    touched: bool,
+    /// Whether the debit before this one had an entry already.
+    is_sent_again: bool,
 }
 
 impl Writer {
@@ -85,104 +78,74 @@ fn record(
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut statements = Statements::prepare(&tx)?;
     let epoch = statements.epoch()?;
-    let mut desk = Desk { statements, pages: HashMap::new(), epoch, now };
+    let mut recording = Recording { desk: Desk::new(statements, now), epoch, is_sent_again: false };
     let mut replies = Vec::with_capacity(lines.len());
     for line in lines {
         replies.push(match line {
-            Ok(received) => desk.record(received)?,
-            Err(rejected) => desk.quarantine(rejected, DebitOutcome::Rejected)?,
+            Ok(received) => recording.record(received)?,
+            Err(rejected) => recording.quarantine(rejected, DebitOutcome::Rejected)?,
         });
     }
-    desk.save()?;
+    recording.desk.save()?;
+    drop(recording);
     tx.commit()?;
     Ok(replies)
 }
 
-impl Desk<'_> {
+impl Recording<'_> {
+    /// Most debits are new, so an entry is inserted at once, and looked for only if it cannot be: an exchange that
+    /// has an entry already is a duplicate or a conflict, whatever else is wrong with the line. But a filter that
+    /// was not answered sends the whole batch again, so after one such exchange the next one is looked for first.
     fn record(&mut self, received: &Received) -> Result<DebitReply, rusqlite::Error> {
-        let (debit, epoch, now) = (&received.debit, self.epoch, self.now);
-        let reject = |why: String| Rejected::new(&received.canonical, why);
-        match self.statements.find(&debit.exchange_id, &received.canonical)? {
-            Found::Nothing => {}
+        if self.is_sent_again
+            && let Some(reply) = self.known(received)?
+        {
+            return Ok(reply);
+        }
+        self.is_sent_again = false;
+        let debit = &received.debit;
+        let why = match self.desk.enter(Entry::Debit(debit), &received.canonical)? {
+            Ok(link) => {
+                let standing = self.standing(debit)?;
+                return Ok(reply(&debit.exchange_id, DebitOutcome::Recorded, link.account_seq, standing));
+            }
+            Err(why) => why,
+        };
+        if let Some(reply) = self.known(received)? {
+            self.is_sent_again = true;
+            return Ok(reply);
+        }
+        self.quarantine(&Rejected::new(&received.canonical, why), DebitOutcome::Rejected)
+    }
+
+    /// Answers a debit whose exchange has an entry; none if it has none.
+    fn known(&mut self, received: &Received) -> Result<Option<DebitReply>, rusqlite::Error> {
+        let debit = &received.debit;
+        Ok(Some(match self.desk.statements.find(&debit.exchange_id, &received.canonical)? {
+            Found::Nothing => return Ok(None),
             Found::Same { account_seq } => {
-                // If the account's page cannot be read, no standing is known either.
-                let open = self.open(&debit.account, debit.utc_day)?;
-                let standing = open.ok().and_then(|open| standing(&open.page, debit.utc_day, epoch));
-                return Ok(reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing));
+                let standing = self.standing(debit)?;
+                reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing)
             }
             Found::Other { account_seq } => {
                 let why = format!("entry {account_seq} of the account has other bytes for this exchange");
-                return self.quarantine(&reject(why), DebitOutcome::Conflict);
+                self.quarantine(&Rejected::new(&received.canonical, why), DebitOutcome::Conflict)?
             }
-        }
-        let posted = match self.open(&debit.account, debit.utc_day)? {
-            Ok(open) => {
-                let mut after = open.page.clone();
-                after.post(debit, &received.canonical, now).map(|link| (after, link))
-            }
-            Err(why) => Err(why),
-        };
-        let (after, link) = match posted {
-            Ok(posted) => posted,
-            Err(why) => return self.quarantine(&reject(why), DebitOutcome::Rejected),
-        };
-        match self.statements.insert(received, &link) {
-            Ok(()) => {
-                let standing = standing(&after, debit.utc_day, epoch);
-                if let Some(Ok(open)) = self.pages.get_mut(&debit.account) {
-                    (open.page, open.touched) = (after, true);
-                }
-                Ok(reply(&debit.exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
-            }
-            // Only a database that was changed by hand refuses an entry. The other lines of the batch must not
-            // wait for that.
-            Err(error) if is_refused(&error) => {
-                let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
-                self.quarantine(&reject(why), DebitOutcome::Rejected)
-            }
-            Err(error) => Err(error),
-        }
+        }))
     }
 
-    /// Opens the account's page, with the total of the day.
-    fn open(&mut self, account: &str, day: UtcDay) -> Result<Result<&mut OpenPage, String>, rusqlite::Error> {
-        if !self.pages.contains_key(account) {
-            let page = match self.statements.open(account, day)? {
-                Opened::Page(page) => Ok(OpenPage { page, days: HashSet::from([day]), touched: false }),
-                Opened::Nothing => Err(format!("there is no account {account:?}")),
-                Opened::Damaged => {
-                    Err(format!("the chain of account {account:?} is damaged: run `pax-ledger replay`"))
-                }
-            };
-            self.pages.insert(account.to_owned(), page);
-        }
-        let open = match self.pages.get_mut(account) {
-            Some(Ok(open)) => open,
-            Some(Err(why)) => return Ok(Err(why.clone())),
-            None => return Ok(Err(format!("there is no account {account:?}"))),
-        };
-        if open.days.insert(day)
-            && let Some(spent) = self.statements.spent(account, day)?
-        {
-            open.page.days.insert(day, spent);
-        }
-        Ok(Ok(open))
-    }
-
-    /// Writes the heads and sums of the pages that have new entries.
-    fn save(mut self) -> Result<(), rusqlite::Error> {
-        for (account, page) in &self.pages {
-            if let Ok(OpenPage { page, touched: true, .. }) = page {
-                self.statements.save(account, page)?;
-            }
-        }
-        Ok(())
+    /// The standing of a debit's account on its day. None if the account's page cannot be read.
+    fn standing(&mut self, debit: &Debit) -> Result<Option<Standing>, rusqlite::Error> {
+        let epoch = self.epoch;
+        let open = self.desk.open(&debit.account, debit.utc_day)?;
+        Ok(open.ok().and_then(|open| standing(&open.page, debit.utc_day, epoch)))
     }
 
     fn quarantine(&mut self, line: &Rejected, outcome: DebitOutcome) -> Result<DebitReply, rusqlite::Error> {
         let reason = if outcome == DebitOutcome::Conflict { "conflict" } else { "rejected" };
         let exchange_id = line.exchange_id.map(|id| id.to_string());
-        self.statements.quarantine(line, exchange_id.as_deref(), reason, self.now)?;
+        let now = self.desk.now;
+        self.desk.statements.quarantine(line, exchange_id.as_deref(), reason, now)?;
         let message = Some(line.why.clone());
         let exchange_id = exchange_id.unwrap_or_default();
         Ok(DebitReply { exchange_id, outcome, account_seq: None, standing: None, message })

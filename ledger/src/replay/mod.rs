@@ -7,18 +7,24 @@
 //! triggers, to the letter. For the quarantine: whether somebody has seen each line. Memory does not grow with
 //! the entries.
 
+mod chain;
+mod heads;
+mod made;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
+use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
-use pax_gateway::debit::frozen::Debit;
+use pax_gateway::debit::frozen::{Debit, EntryKind};
 use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateTableVersion;
 
-use crate::book::{self, COLUMNS, Page, Sum, Value};
+use crate::book::made::MADE_COLUMNS;
+use crate::book::{self, COLUMNS, Entry, Made, Page, Value};
 use crate::cards;
 use crate::error::Error;
-use crate::store::{AccountRow, Quarantined, Snapshot, StoredEntry};
+use crate::store::{Quarantined, Snapshot, StoredEntry};
 
 const PAGE_ENTRIES: u32 = 500;
 
@@ -149,7 +155,24 @@ struct Walk {
     account_seq: i64,
     stored: String,
     computed: String,
+    /// The version of the last entry's hash, and when it was recorded.
+    hash_v: i64,
+    recorded_at: i64,
     sums: Page,
+}
+
+impl Walk {
+    fn new(account: &str) -> Self {
+        let genesis = book::genesis(account).to_string();
+        Self {
+            account_seq: 0,
+            stored: genesis.clone(),
+            computed: genesis,
+            hash_v: 1,
+            recorded_at: i64::MIN,
+            sums: Page::empty(account),
+        }
+    }
 }
 
 impl Replay<'_> {
@@ -160,70 +183,82 @@ impl Replay<'_> {
 
     async fn account(&mut self, snapshot: &mut Snapshot, name: &str) -> Result<(), Error> {
         self.report.accounts += 1;
-        let genesis = book::genesis(name).to_string();
-        let mut walk =
-            Walk { account_seq: 0, stored: genesis.clone(), computed: genesis, sums: Page::empty(name) };
+        let mut walk = Walk::new(name);
         let mut after = i64::MIN;
         loop {
             let entries = snapshot.entries(name, after, PAGE_ENTRIES).await?;
             let Some(last) = entries.last() else { break };
             after = last.account_seq;
             for entry in &entries {
-                self.entry(name, entry, &mut walk);
+                self.entry(snapshot, name, entry, &mut walk).await?;
             }
         }
         let days = snapshot.day_totals(name).await?;
-        match snapshot.account(name).await? {
-            Some(account) => self.head(&account, &walk),
-            None => self.differs(
-                Subject::Account(name.to_owned()),
-                format!(
-                    "has {} entries and {} day totals, but there is no such account",
-                    walk.account_seq,
-                    days.len()
-                ),
-            ),
+        let differences = match snapshot.account(name).await? {
+            Some(account) => heads::head(&account, &walk),
+            None => vec![format!(
+                "has {} entries and {} day totals, but there is no such account",
+                walk.account_seq,
+                days.len()
+            )],
+        };
+        let tokens = snapshot.token_days(name).await?;
+        let lots = snapshot.lots(name).await?;
+        let found = differences
+            .into_iter()
+            .chain(heads::days(name, &walk, days))
+            .chain(heads::tokens(&walk, tokens))
+            .chain(heads::lots(&walk, lots));
+        for what in found {
+            self.differs(Subject::Account(name.to_owned()), what);
         }
-        self.days(name, &walk, days);
         Ok(())
     }
 
-    fn entry(&mut self, account: &str, entry: &StoredEntry, walk: &mut Walk) {
+    async fn entry(
+        &mut self,
+        snapshot: &mut Snapshot,
+        account: &str,
+        entry: &StoredEntry,
+        walk: &mut Walk,
+    ) -> Result<(), Error> {
         self.report.entries += 1;
-        let exchange_id = column(entry, "exchange_id").map_or_else(String::new, |value| match value {
-            Value::Text(text) => text.clone(),
-            other => other.to_string(),
-        });
+        let named = |name| column(entry, name).filter(|value| **value != Value::Null);
+        let exchange_id =
+            named("exchange_id").or(named("entry_key")).map_or_else(String::new, |value| match value {
+                Value::Text(text) => text.clone(),
+                other => other.to_string(),
+            });
         let subject =
             Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
-        for what in chain_differences(entry, walk) {
+        let mut found = chain::differences(entry, walk);
+        if column(entry, "kind") == Some(&Value::Text(EntryKind::Debit.name().to_owned())) {
+            match Debit::from_canonical(&entry.canonical) {
+                Ok(debit) => self.debit(entry, &debit, walk, &mut found),
+                Err(bad) => found.push(format!("its canonical bytes are no debit: {bad}")),
+            }
+        } else {
+            match Made::read(&entry.canonical) {
+                Ok(made) => {
+                    let proof = made::Proof { bundle: self.bundle, entry, walk: &*walk };
+                    found.extend(proof.differences(snapshot, &made).await?);
+                    take(entry, Entry::Made(&made), walk, &mut found);
+                    self.report.picopax += i128::from(made.cost().picopax());
+                }
+                Err(bad) => found.push(format!("its canonical bytes are no entry: {bad}")),
+            }
+        }
+        for what in found {
             self.differs(subject.clone(), what);
         }
-        match Debit::from_canonical(&entry.canonical) {
-            Ok(debit) => self.debit(&subject, entry, &debit, walk),
-            Err(bad) => self.differs(subject, format!("its canonical bytes are no debit: {bad}")),
-        }
+        Ok(())
     }
 
-    fn debit(&mut self, subject: &Subject, entry: &StoredEntry, debit: &Debit, walk: &mut Walk) {
-        match book::columns(debit) {
-            Ok(expected) => {
-                for ((name, expected), found) in COLUMNS.iter().zip(&expected).zip(&entry.columns) {
-                    if expected != found {
-                        let what =
-                            format!("column {name} is {found}, but its canonical bytes say {expected}");
-                        self.differs(subject.clone(), what);
-                    }
-                }
-            }
-            Err(why) => {
-                self.differs(subject.clone(), format!("its canonical bytes do not fit columns: {why}"))
-            }
-        }
+    fn debit(&mut self, entry: &StoredEntry, debit: &Debit, walk: &mut Walk, found: &mut Vec<String>) {
         if let Err(bad) = debit.prove(self.bundle) {
-            self.differs(subject.clone(), format!("does not prove itself: {bad}"));
+            found.push(format!("does not prove itself: {bad}"));
         }
-        walk.sums.add(&book::effect(debit));
+        take(entry, Entry::Debit(debit), walk, found);
         let cost = i128::from(debit.cost_pax.picopax());
         self.report.picopax += cost;
         if let Some(card) = self.bundle.by_sha256(&debit.card_sha256) {
@@ -232,90 +267,34 @@ impl Replay<'_> {
             sum.picopax += cost;
         }
     }
+}
 
-    fn head(&mut self, account: &AccountRow, walk: &Walk) {
-        let subject = || Subject::Account(account.name.clone());
-        if account.account_seq != walk.account_seq {
-            let what = format!(
-                "its head is number {}, but the last entry found is number {}: entries or the head were changed",
-                account.account_seq, walk.account_seq
-            );
-            self.differs(subject(), what);
-        }
-        if account.head_hash != walk.stored && account.head_hash != walk.computed {
-            let what =
-                format!("its head's hash is {}, but its last entry's is {}", account.head_hash, walk.stored);
-            self.differs(subject(), what);
-        }
-        if account.balance != walk.sums.balance {
-            let what =
-                format!("its balance is {}, but its entries make {}", account.balance, walk.sums.balance);
-            self.differs(subject(), what);
-        }
-        if walk.sums.balance.amount().is_none() {
-            let what = beyond("balance", walk.sums.balance, &format!("--account {}", account.name));
-            self.differs(subject(), what);
-        }
-    }
-
-    fn days(&mut self, account: &str, walk: &Walk, found: Vec<(String, Sum)>) {
-        let mut found: BTreeMap<String, Sum> = found.into_iter().collect();
-        for (day, spent) in &walk.sums.days {
-            if spent.amount().is_none() {
-                let of = format!("--account {account} --since {day} --until {day}");
-                let what = beyond(&format!("total of {day}"), *spent, &of);
-                self.differs(Subject::Account(account.to_owned()), what);
-            }
-            let what = match found.remove(&day.to_string()) {
-                Some(total) if total == *spent => continue,
-                Some(total) => {
-                    format!("its total of {day} is {total} PAX, but its entries make {spent} PAX")
+/// Compares an entry's columns and posting with what its canonical bytes say, and adds it to the sums and lots.
+fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<String>) {
+    match read.columns() {
+        Ok(expected) => {
+            let names = COLUMNS.iter().chain(&MADE_COLUMNS);
+            for ((name, expected), value) in names.zip(&expected).zip(&entry.columns) {
+                if expected != value {
+                    found.push(format!("column {name} is {value}, but its canonical bytes say {expected}"));
                 }
-                None => format!("has no total of {day}, but its entries make {spent} PAX"),
-            };
-            self.differs(Subject::Account(account.to_owned()), what);
+            }
         }
-        for (day, total) in found {
-            let what = format!("has a total of {total} PAX on {day}, but no entry of that day");
-            self.differs(Subject::Account(account.to_owned()), what);
-        }
+        Err(why) => found.push(format!("its canonical bytes do not fit columns: {why}")),
     }
+    let effect = book::effect(read);
+    found.extend(chain::posting_differences(entry, &effect, walk));
+    let recorded_at = moment(entry.recorded_at);
+    walk.sums.apply(&effect, entry.account_seq, recorded_at);
+    walk.sums.recorded_at = walk.sums.recorded_at.max(recorded_at);
 }
 
-/// The difference for a sum that no true costs can make, with what to do.
-fn beyond(name: &str, sum: Sum, entries: &str) -> String {
-    format!(
-        "its {name} is {sum} PAX, beyond the range of an amount (9223372 PAX either way). It is kept exactly, and every \
-         debit became an entry, but filters are told the end of the range. Look for the entries whose costs cannot \
-         be: `pax-ledger entries {entries}`"
-    )
-}
-
-/// Checks an entry's place in the chain, and takes the next step.
-fn chain_differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
-    let mut found = Vec::new();
-    let due = walk.account_seq.saturating_add(1);
-    if entry.account_seq != due {
-        found
-            .push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
-    }
-    if entry.prev_hash != walk.stored && entry.prev_hash != walk.computed {
-        let before = &walk.stored;
-        found.push(format!("its prev_hash is {}, but the entry before has {before}", entry.prev_hash));
-    }
-    let hash = book::entry_hash(&entry.prev_hash, entry.account_seq, entry.recorded_at, &entry.canonical);
-    walk.computed = hash.to_string();
-    if entry.entry_hash != walk.computed {
-        found.push(format!(
-            "its entry_hash is {}, but its canonical bytes, account_seq, prev_hash and recorded_at make {}",
-            entry.entry_hash, walk.computed
-        ));
-    }
-    walk.account_seq = entry.account_seq;
-    walk.stored.clone_from(&entry.entry_hash);
-    found
+/// The moment of a column that should hold milliseconds since 1970.
+fn moment(ms: i64) -> Moment {
+    Moment::from_ms(u64::try_from(ms).unwrap_or(0))
 }
 
 fn column<'a>(entry: &'a StoredEntry, name: &str) -> Option<&'a Value> {
-    COLUMNS.iter().position(|column| *column == name).and_then(|index| entry.columns.get(index))
+    let mut names = COLUMNS.iter().chain(&MADE_COLUMNS);
+    names.position(|column| *column == name).and_then(|index| entry.columns.get(index))
 }

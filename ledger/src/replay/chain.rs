@@ -1,0 +1,64 @@
+//! Checks an entry's place in its account's chain, and its posting.
+
+use super::{StoredEntry, Walk, moment};
+use crate::book::{Effect, OnLots, Posting};
+
+/// Checks an entry's place in the chain, and takes the next step.
+pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
+    let mut found = Vec::new();
+    let due = walk.account_seq.saturating_add(1);
+    if entry.account_seq != due {
+        found
+            .push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
+    }
+    if entry.prev_hash != walk.stored && entry.prev_hash != walk.computed {
+        let before = &walk.stored;
+        found.push(format!("its prev_hash is {}, but the entry before has {before}", entry.prev_hash));
+    }
+    walk.computed = entry.hash().to_string();
+    if entry.entry_hash != walk.computed {
+        found.push(format!(
+            "its entry_hash is {}, but its canonical bytes, account_seq, prev_hash, recorded_at and posting make {}",
+            entry.entry_hash, walk.computed
+        ));
+    }
+    if entry.hash_v < walk.hash_v {
+        found
+            .push(format!("its hash has version {}, but the entry before has {}", entry.hash_v, walk.hash_v));
+    }
+    // Before version 2 the ledger's clock could be set back between two entries.
+    if entry.hash_v > 1 && entry.recorded_at < walk.recorded_at {
+        found.push(format!(
+            "it was recorded at {}, before the entry before it, at {}",
+            moment(entry.recorded_at),
+            moment(walk.recorded_at)
+        ));
+    }
+    walk.hash_v = walk.hash_v.max(entry.hash_v);
+    walk.recorded_at = walk.recorded_at.max(entry.recorded_at);
+    walk.account_seq = entry.account_seq;
+    walk.stored.clone_from(&entry.entry_hash);
+    found
+}
+
+/// Checks what only the ledger knows of an entry, before the entry is added to the sums.
+pub(super) fn posting_differences(entry: &StoredEntry, effect: &Effect<'_>, walk: &Walk) -> Vec<String> {
+    let Some(line) = &entry.posting else { return Vec::new() };
+    let posting = match Posting::read(line) {
+        Ok(posting) => posting,
+        Err(why) => return vec![format!("its posting cannot be read: {why}")],
+    };
+    let mut found = Vec::new();
+    let scopes = effect.scopes(&walk.sums.account);
+    if posting.scopes != scopes {
+        found.push(format!("its posting charges {:?}, but it belongs to {scopes:?}", posting.scopes));
+    }
+    let is_expiry = matches!(effect.lots, OnLots::Expire { .. });
+    if effect.lots != OnLots::None
+        && !is_expiry
+        && let Some(due) = walk.sums.due(posting.held_pax, moment(entry.recorded_at))
+    {
+        found.push(format!("an expiry of {} PAX is missing before it", due.amount_pax));
+    }
+    found
+}

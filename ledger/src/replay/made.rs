@@ -1,0 +1,123 @@
+//! Proves an entry that the ledger has made itself, from the entries before it.
+
+use pax_gateway::base::pax::Pax;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::bundle::Bundle;
+
+use super::{Snapshot, StoredEntry, Walk, moment};
+use crate::book::Posting;
+use crate::book::made::{Correction, Expiry, Made};
+use crate::error::Error;
+
+/// What an entry is proved from.
+pub(super) struct Proof<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) entry: &'a StoredEntry,
+    /// The walk along the chain up to the entry before it.
+    pub(super) walk: &'a Walk,
+}
+
+impl Proof<'_> {
+    /// What is wrong with the entry. Empty if it proves itself.
+    pub(super) async fn differences(
+        &self,
+        snapshot: &mut Snapshot,
+        made: &Made,
+    ) -> Result<Vec<String>, Error> {
+        Ok(match made {
+            Made::Grant(grant) => grant.refused().into_iter().collect(),
+            Made::Expiry(expiry) => self.expiry(expiry).into_iter().collect(),
+            Made::Correction(correction) => self.correction(snapshot, correction).await?,
+        })
+    }
+
+    /// An expiry takes what its lot has left, at most what the open holds leave of the balance, and not before the lot
+    /// is over.
+    fn expiry(&self, expiry: &Expiry) -> Option<String> {
+        let posting = Posting::read(self.entry.posting.as_deref()?).ok()?;
+        match self.walk.sums.due(posting.held_pax, moment(self.entry.recorded_at)) {
+            Some(due) if due == *expiry => None,
+            Some(due) => Some(format!(
+                "it takes {} PAX of grant {:?} as {:?}, but {} PAX of grant {:?} were over, as {:?}",
+                expiry.amount_pax, expiry.grant, expiry.key, due.amount_pax, due.grant, due.key
+            )),
+            None => Some("no lot was over".to_owned()),
+        }
+    }
+
+    async fn correction(
+        &self,
+        snapshot: &mut Snapshot,
+        correction: &Correction,
+    ) -> Result<Vec<String>, Error> {
+        let (account, corrects) = (&self.walk.sums.account, &correction.corrects);
+        let (original, last) = snapshot.corrected(account, corrects, self.entry.account_seq).await?;
+        let Some(original) = original else {
+            return Ok(vec![format!("it corrects {corrects:?}, which is no entry before it in its account")]);
+        };
+        let mut found = Vec::new();
+        let was = match last.as_deref().map(Made::read) {
+            Some(Ok(Made::Correction(last))) => Some(last.now_pax),
+            Some(_) => None,
+            None => self.original(&original, correction, &mut found),
+        };
+        if was != Some(correction.was_pax) {
+            let was = was.map_or_else(|| "nothing that can be read".to_owned(), |was| format!("{was} PAX"));
+            found.push(format!("it says that {corrects:?} was {} PAX, but it was {was}", correction.was_pax));
+        }
+        if correction.now_pax < Pax::ZERO {
+            found.push("it makes what it corrects negative".to_owned());
+        }
+        found.extend(self.amount(&original, correction));
+        Ok(found)
+    }
+
+    /// What the corrected entry moved at first. Tells if the correction does not repeat what that entry says.
+    fn original(&self, original: &[u8], correction: &Correction, found: &mut Vec<String>) -> Option<Pax> {
+        let repeats = |debit: &Debit| correction.debit.as_ref() == Some(&debit.into());
+        let (amount, same) = match (Debit::from_canonical(original), Made::read(original)) {
+            (Ok(debit), _) => (debit.cost_pax, repeats(&debit) && debit.utc_day == correction.utc_day),
+            (_, Ok(Made::Grant(grant))) => {
+                let same_day = grant.occurred_at.day() == correction.utc_day;
+                (grant.amount_pax, correction.debit.is_none() && same_day)
+            }
+            _ => return None,
+        };
+        if !same {
+            found.push("it does not repeat what the entry that it corrects says".to_owned());
+        }
+        Some(amount)
+    }
+
+    /// Proves the amount, where the correction says what it comes from: a card, or a better report.
+    fn amount(&self, original: &[u8], correction: &Correction) -> Option<String> {
+        let expected = if let Some(better) = &correction.better {
+            match Debit::from_canonical(better.as_bytes()) {
+                Ok(debit) => {
+                    debit.prove(self.bundle).map(|()| Some(debit.cost_pax)).map_err(|bad| bad.to_string())
+                }
+                Err(bad) => Err(bad.to_string()),
+            }
+        } else if let Some(card) = &correction.repriced_under {
+            match (self.bundle.by_sha256(card), Debit::from_canonical(original)) {
+                (None, _) => Err(format!("card {card} is not in the bundle")),
+                (_, Err(bad)) => Err(bad.to_string()),
+                (Some(card), Ok(debit)) => match card.models.get(&debit.model) {
+                    None => Err(format!("its card does not price model {:?}", debit.model)),
+                    Some(model) => debit.charge(model).map_err(|bad| bad.to_string()),
+                },
+            }
+        } else {
+            return None;
+        };
+        match expected {
+            Ok(Some(cost)) if cost == correction.now_pax => None,
+            Ok(cost) => Some(format!(
+                "it makes the cost {} PAX, but made again it is {}",
+                correction.now_pax,
+                cost.map_or_else(|| "out of range".to_owned(), |cost| format!("{cost} PAX"))
+            )),
+            Err(why) => Some(format!("its amount cannot be proved: {why}")),
+        }
+    }
+}

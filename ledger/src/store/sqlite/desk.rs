@@ -1,0 +1,184 @@
+//! The desk: the accounts' pages that a transaction has open, and the one way in which an entry gets into the book.
+
+use std::collections::{HashMap, HashSet};
+
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::pax::Pax;
+
+use super::statements::{Opened, Statements, WhichLots, is_refused};
+use crate::book::{Effect, Entry, Link, Made, OnLots, Page, effect};
+
+/// The open pages of a transaction: that of each account that it touches, or why there is none.
+pub(super) struct Desk<'a> {
+    pub(super) statements: Statements<'a>,
+    pages: HashMap<String, Result<OpenPage, String>>,
+    /// When the entries of the transaction are recorded.
+    pub(super) now: Moment,
+}
+
+pub(super) struct OpenPage {
+    pub(super) page: Page,
+    /// The days whose total was looked up, even if there was none; with a token, those of its totals.
+    days: HashSet<UtcDay>,
+    tokens: HashSet<(String, UtcDay)>,
+    /// Which of its lots were looked up.
+    lots: Option<WhichLots>,
+    touched: bool,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk without open pages.
+    pub(super) fn new(statements: Statements<'a>, now: Moment) -> Self {
+        Self { statements, pages: HashMap::new(), now }
+    }
+
+    /// Makes an entry of its account's chain, or tells why it cannot become one. Expiries that are due come before it.
+    pub(super) fn enter(
+        &mut self,
+        entry: Entry<'_>,
+        canonical: &[u8],
+    ) -> Result<Result<Link, String>, rusqlite::Error> {
+        let (account, effect) = (entry.account(), effect(entry));
+        if let Err(why) = self.open_for(account, entry.utc_day(), &effect)? {
+            return Ok(Err(why));
+        }
+        if effect.lots != OnLots::None
+            && let Err(why) = self.expire_due(account)?
+        {
+            return Ok(Err(why));
+        }
+        self.chain(account, (entry, &effect), canonical)
+    }
+
+    /// Posts the expiries of an account whose lots are open here.
+    pub(super) fn expire_due(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
+        while let Some(due) = self.page(account).and_then(|open| open.page.due(Pax::ZERO, self.now)) {
+            let made = Made::Expiry(due);
+            let entry = Entry::Made(&made);
+            if let Err(why) = self.chain(account, (entry, &effect(entry)), &made.canonical())? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn chain(
+        &mut self,
+        account: &str,
+        (entry, effect): (Entry<'_>, &Effect<'_>),
+        canonical: &[u8],
+    ) -> Result<Result<Link, String>, rusqlite::Error> {
+        let Some(Ok(open)) = self.pages.get_mut(account) else { return Ok(Err(no_account(account))) };
+        let link = match open.page.link(effect, canonical, self.now) {
+            Ok(link) => link,
+            Err(why) => return Ok(Err(why)),
+        };
+        match self.statements.insert(entry, canonical, &link) {
+            Ok(()) => {
+                open.page.add(effect, &link);
+                open.touched = true;
+                Ok(Ok(link))
+            }
+            // There is such an entry already; or, if there is none, the database was changed by hand. The other lines
+            // of the batch must not wait for that.
+            Err(error) if is_refused(&error) => {
+                Ok(Err(format!("the database refused the entry: {error}; run `pax-ledger replay`")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn page(&self, account: &str) -> Option<&OpenPage> {
+        self.pages.get(account)?.as_ref().ok()
+    }
+
+    /// Opens the account's page, with the total of the day.
+    pub(super) fn open(
+        &mut self,
+        account: &str,
+        day: UtcDay,
+    ) -> Result<Result<&mut OpenPage, String>, rusqlite::Error> {
+        if !self.pages.contains_key(account) {
+            let page = match self.statements.open(account, day)? {
+                Opened::Page(page) => Ok(OpenPage {
+                    page: *page,
+                    days: HashSet::from([day]),
+                    tokens: HashSet::new(),
+                    lots: None,
+                    touched: false,
+                }),
+                Opened::Nothing => Err(no_account(account)),
+                Opened::Damaged => {
+                    Err(format!("the chain of account {account:?} is damaged: run `pax-ledger replay`"))
+                }
+            };
+            self.pages.insert(account.to_owned(), page);
+        }
+        let open = match self.pages.get_mut(account) {
+            Some(Ok(open)) => open,
+            Some(Err(why)) => return Ok(Err(why.clone())),
+            None => return Ok(Err(no_account(account))),
+        };
+        if open.days.insert(day)
+            && let Some(spent) = self.statements.spent(account, day)?
+        {
+            open.page.days.insert(day, spent);
+        }
+        Ok(Ok(open))
+    }
+
+    /// Opens the account's page, with all that an entry of this effect changes.
+    fn open_for(
+        &mut self,
+        account: &str,
+        day: UtcDay,
+        effect: &Effect<'_>,
+    ) -> Result<Result<(), String>, rusqlite::Error> {
+        if let Err(why) = self.open(account, day)? {
+            return Ok(Err(why));
+        }
+        let Some(Ok(open)) = self.pages.get_mut(account) else { return Ok(Err(no_account(account))) };
+        if let Some(spent) = effect.spent {
+            let key = (spent.token_id.to_owned(), spent.utc_day);
+            if !open.tokens.contains(&key) {
+                if let Some(sum) = self.statements.spent_with(account, spent.token_id, spent.utc_day)? {
+                    open.page.tokens.insert(key.clone(), sum);
+                }
+                open.tokens.insert(key);
+            }
+        }
+        let wanted = match effect.lots {
+            OnLots::None => return Ok(Ok(())),
+            // An empty lot gives nothing and never expires.
+            OnLots::Draw(_) | OnLots::Grant(_) => WhichLots::NotEmpty,
+            OnLots::PutBack(_) | OnLots::Correct { .. } | OnLots::Expire { .. } => WhichLots::All,
+        };
+        if open.lots.is_none_or(|has| has < wanted) {
+            // What this transaction has done to the lots must be among what is read.
+            self.statements.save_lots(&open.page)?;
+            open.page.lots = self.statements.lots(account, wanted)?;
+            open.lots = Some(wanted);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Writes the heads, sums and lots of the pages that have new entries.
+    pub(super) fn save(&mut self) -> Result<(), rusqlite::Error> {
+        for (account, page) in &self.pages {
+            if let Ok(OpenPage { page, touched: true, .. }) = page {
+                self.statements.save(account, page)?;
+                self.statements.save_lots(page)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters an entry that the ledger has made.
+    pub(super) fn make(&mut self, made: &Made) -> Result<Result<Link, String>, rusqlite::Error> {
+        self.enter(Entry::Made(made), &made.canonical())
+    }
+}
+
+fn no_account(account: &str) -> String {
+    format!("there is no account {account:?}")
+}
