@@ -1,0 +1,150 @@
+//! Grants and corrections, as operators ask for them.
+
+use std::sync::Arc;
+
+use pax_gateway::base::account::Funding;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::debit::frozen::Debit;
+use pax_gateway::price::card::RateCard;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::book::Act;
+use crate::book::made::{Grant, GrantClass, Paid};
+
+/// A grant that an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewGrant {
+    /// The account.
+    pub account: String,
+    /// How much.
+    pub amount_pax: Pax,
+    /// Why, for reports.
+    pub class: GrantClass,
+    /// When what is left of it ends. None if it does not.
+    pub expires_at: Option<Moment>,
+    /// What was paid for it.
+    pub paid: Option<Paid>,
+    /// What it is called elsewhere.
+    pub reference: Option<String>,
+}
+
+impl NewGrant {
+    /// The grant that the action makes.
+    #[must_use]
+    pub fn grant(&self, act: &Act, at: Moment) -> Grant {
+        let mut grant = Grant::new(act.key(), &self.account, self.amount_pax, self.class, at);
+        grant.expires_at = self.expires_at;
+        grant.paid.clone_from(&self.paid);
+        grant.reference.clone_from(&self.reference);
+        grant.by = act.by().to_owned();
+        grant.reason = act.reason().unwrap_or_default().to_owned();
+        grant
+    }
+}
+
+/// What came of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The number of its entry in the account.
+    pub account_seq: i64,
+    /// The account's balance after it.
+    pub balance_pax: Pax,
+}
+
+/// A correction that an operator asks for.
+#[derive(Clone, Debug)]
+pub struct ToCorrect {
+    /// An exchange's id, or a grant's key.
+    pub corrects: String,
+    /// What it is to be.
+    pub amount: Amount,
+}
+
+/// What a call is to cost, or a grant to be.
+#[derive(Clone, Debug)]
+pub enum Amount {
+    /// This amount.
+    To(Pax),
+    /// What the call costs under another card.
+    RepricedAs(Arc<RateCard>),
+}
+
+impl Amount {
+    /// How the amount is written in the request's hash.
+    #[must_use]
+    pub fn argument(&self) -> serde_json::Value {
+        match self {
+            Self::To(amount) => json!({"to_pax": amount}),
+            Self::RepricedAs(card) => json!({"reprice_as": card.sha256}),
+        }
+    }
+
+    /// The card under which a call is priced again.
+    #[must_use]
+    pub fn card(&self) -> Option<Digest> {
+        match self {
+            Self::To(_) => None,
+            Self::RepricedAs(card) => Some(card.sha256),
+        }
+    }
+
+    /// What a call is to cost.
+    ///
+    /// # Errors
+    /// Why it cannot be corrected so.
+    pub fn of_call(&self, debit: &Debit) -> Result<Pax, String> {
+        if debit.funding == Funding::Byo {
+            return Err("the call was made with the caller's own key, and cost nothing".to_owned());
+        }
+        match self {
+            Self::To(amount) => not_negative(*amount),
+            Self::RepricedAs(card) => {
+                let model = card.models.get(&debit.model).filter(|model| model.mode == debit.mode);
+                let model = model.ok_or_else(|| {
+                    format!("rate card {} does not price {:?} on this route", card.version, debit.model)
+                })?;
+                let cost = debit.charge(model).map_err(|bad| bad.to_string())?;
+                cost.ok_or_else(|| "what it would cost is more than an amount can be".to_owned())
+            }
+        }
+    }
+
+    /// What a grant is to be.
+    ///
+    /// # Errors
+    /// Why it cannot be corrected so.
+    pub fn of_grant(&self, grant: &Grant, now: Moment) -> Result<Pax, String> {
+        if let Some(end) = grant.expires_at.filter(|end| *end <= now) {
+            return Err(format!("the grant ended at {end}; make a new one"));
+        }
+        match self {
+            Self::To(amount) if *amount > crate::book::made::LARGEST => {
+                Err(format!("a grant is at most {} PAX", crate::book::made::LARGEST))
+            }
+            Self::To(amount) => not_negative(*amount),
+            Self::RepricedAs(_) => Err("a grant has no price; say --to AMOUNT".to_owned()),
+        }
+    }
+}
+
+fn not_negative(amount: Pax) -> Result<Pax, String> {
+    if amount < Pax::ZERO { Err("it would be less than 0 PAX".to_owned()) } else { Ok(amount) }
+}
+
+/// What came of a correction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrected {
+    /// The account.
+    pub account: String,
+    /// The number of its entry in the account.
+    pub account_seq: i64,
+    /// What it was.
+    pub was_pax: Pax,
+    /// What it is now.
+    pub now_pax: Pax,
+    /// The account's balance after it.
+    pub balance_pax: Pax,
+}
