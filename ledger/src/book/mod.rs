@@ -8,12 +8,19 @@
 //! * A debit on platform funding counts against the account's UTC day, whatever the tier; on tier `credit` it
 //!   also reduces the balance, which may go below zero. A `byo` debit moves no money.
 //! * Sums are exact, however large ([`Sum`]): no debit is refused because of a sum.
+//! * What operators do is a chain of rows too ([`Row`], [`Act`]).
 
+mod act;
 mod columns;
+mod operator_log;
 mod page;
 mod sum;
 
+pub use act::{About, AccountState, Act, TokenState, request_sha256};
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
+pub use operator_log::{
+    OPERATOR_CANON_V, OPERATOR_COLUMNS, OperatorWalk, Row, StoredRow, differing, operator_genesis, row_hash,
+};
 pub use page::{Link, Page};
 pub use sum::Sum;
 

@@ -6,6 +6,7 @@ mod cards;
 mod epoch;
 mod figures;
 mod guards;
+mod operator_log;
 mod quarantine;
 mod read;
 mod report;
@@ -27,6 +28,7 @@ use crate::book::Value;
 use crate::error::Error;
 
 pub use backup::{BackedUp, back_up};
+pub use operator_log::LoggedRow;
 pub use read::Snapshot;
 pub use restore::{Replaced, Restored, restore};
 pub use write::Writer;

@@ -6,7 +6,7 @@ use pax_gateway::base::clock::UtcDay;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
-use super::admin::{ACCOUNT, account_row, from_ms};
+use super::admin::{account, from_ms};
 use super::{Store, failed, text, value};
 use crate::book::{COLUMNS, Sum};
 use crate::error::Error;
@@ -143,9 +143,7 @@ impl Snapshot {
     /// # Errors
     /// If the store fails.
     pub async fn account(&mut self, name: &str) -> Result<Option<AccountRow>, Error> {
-        let sql = format!("{ACCOUNT} WHERE name = ?1");
-        let row = sqlx::query(&sql).bind(name).fetch_optional(&mut *self.tx).await;
-        row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("read an account"))
+        account(&mut *self.tx, name).await
     }
 
     /// At most `limit` entries of an account after the number `after`, in the order of numbers.
