@@ -11,9 +11,10 @@ use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateCard;
 use tokio::sync::watch;
 
+use crate::book::Act;
 use crate::error::Error;
 use crate::server::embedded_bundle;
-use crate::store::{NewCard, Store, StoredCard};
+use crate::store::{Acted, NewCard, OtherCard, Store, StoredCard};
 
 /// The cards of a running service.
 #[derive(Debug)]
@@ -101,28 +102,43 @@ impl Cards {
 /// # Errors
 /// Every mistake of the texts; [`Error::Conflict`] if a version belongs to another card; if the store fails.
 pub async fn learn(store: &Store, texts: &[&str]) -> Result<(Vec<Digest>, usize), Error> {
+    let cards = read(texts)?;
+    let new = new_cards(&cards, texts);
+    let count = store.learn_cards(&new, crate::now()).await?.map_err(taken)?;
+    Ok((new.iter().map(|card| card.sha256).collect(), count))
+}
+
+/// Does the same for an operator. Gives how many cards were new.
+///
+/// # Errors
+/// As of [`learn`]; [`Error::Conflict`] also if the act's key was used for something else.
+pub async fn add(store: &Store, act: &Act, texts: &[&str]) -> Result<Acted<usize>, Error> {
+    store.add_cards(act, &new_cards(&read(texts)?, texts)).await?.map_err(taken)
+}
+
+fn read(texts: &[&str]) -> Result<Vec<RateCard>, Error> {
     let (mut cards, mut mistakes) = (Vec::new(), Vec::new());
     for (text, number) in texts.iter().zip(1..) {
         match RateCard::parse(text) {
-            Ok(card) => cards.push((card, *text)),
+            Ok(card) => cards.push(card),
             Err(found) => mistakes.extend(found.0.iter().map(|mistake| format!("card {number}: {mistake}"))),
         }
     }
-    if !mistakes.is_empty() {
-        return Err(Error::BadRequest(mistakes.join("\n")));
-    }
-    let new: Vec<NewCard<'_>> = cards
-        .iter()
-        .map(|(card, text)| NewCard { sha256: card.sha256, version: card.version, text })
-        .collect();
-    match store.learn_cards(&new, crate::now()).await? {
-        Ok(count) => Ok((new.iter().map(|card| card.sha256).collect(), count)),
-        Err(other) => Err(Error::Conflict(format!(
-            "version {} belongs to the card with sha256 {}, and a published card never changes: restore it, and make \
-             the change a new version",
-            other.version, other.known
-        ))),
-    }
+    if mistakes.is_empty() { Ok(cards) } else { Err(Error::BadRequest(mistakes.join("\n"))) }
+}
+
+fn new_cards<'a>(cards: &[RateCard], texts: &[&'a str]) -> Vec<NewCard<'a>> {
+    let new =
+        |(card, text): (&RateCard, &&'a str)| NewCard { sha256: card.sha256, version: card.version, text };
+    cards.iter().zip(texts).map(new).collect()
+}
+
+fn taken(other: OtherCard) -> Error {
+    Error::Conflict(format!(
+        "version {} belongs to the card with sha256 {}, and a published card never changes: restore it, and make \
+         the change a new version",
+        other.version, other.known
+    ))
 }
 
 /// The built-in cards and the stored cards, and what is wrong with the stored ones.

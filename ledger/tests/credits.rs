@@ -3,8 +3,8 @@
 mod common;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
-use common::{Answer, BEARER, Folder, SECRET, ask, bytes, get, get_as, record, serve};
-use pax_gateway::base::account::Tier;
+use common::{Answer, BEARER, Folder, SECRET, act, ask, bytes, get, get_as, record, serve};
+use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::IDENTITY_HEADER;
@@ -59,7 +59,7 @@ fn a_caller_sees_what_it_may_spend_has_spent_and_when_that_begins_anew() {
         (None, default),
     ] {
         let own = own.map(|own| own.parse().unwrap());
-        assert!(runtime.block_on(store.set_daily_cap("free", own)).unwrap());
+        assert!(runtime.block_on(store.set_daily_cap(&act(), "free", own)).unwrap().is_some());
         let answer = get(&service, "free", CREDITS_PATH);
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -73,7 +73,7 @@ fn a_caller_sees_what_it_may_spend_has_spent_and_when_that_begins_anew() {
     assert_eq!(answer["balance_pax"], format!("-{}", paid.cost_pax));
     assert_eq!((&answer["daily_cap_pax"], &answer["remaining_today_pax"]), (&Value::Null, &Value::Null));
     assert_eq!(answer["tier"], "credit");
-    runtime.block_on(store.set_status("credit", pax_gateway::base::account::Status::Disabled)).unwrap();
+    runtime.block_on(store.set_status(&act(), "credit", Status::Disabled)).unwrap();
     assert_eq!(get(&service, "credit", CREDITS_PATH).json()["status"], "disabled");
 }
 

@@ -211,7 +211,13 @@ async fn ledger(debits: &[Debit]) -> Folder {
     cards::learn(&store, &[&card()]).await.unwrap();
     let now = Moment::from_ms(common::debits::DAY_0 + common::debits::DAY_MS);
     for debit in debits {
-        assert!(store.create_account(&debit.account, Tier::Credit, None, now).await.unwrap());
+        assert!(
+            store
+                .create_account(&common::act_at(now), &debit.account, Tier::Credit, None)
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
     let lines: Vec<_> = debits.iter().map(|debit| book::read(&bytes(debit))).collect();
     let mut writer = store.writer();

@@ -59,7 +59,8 @@ fn replay_fails_until_somebody_has_seen_each_line() {
     ] {
         assert!(error.contains(told), "{error}");
     }
-    assert_eq!(seen(&db, &["2"]), (Some(0), "marked 1 as seen\n".to_owned(), String::new()));
+    let (code, out, _) = seen(&db, &["2"]);
+    assert_eq!((code, out.as_str()), (Some(0), "marked 1 as seen\n"));
     let (code, out, _) = replay();
     assert!(code == Some(1) && out.contains("; 1 LINE IN QUARANTINE NOT SEEN\n"), "{out}");
     assert_eq!(seen(&db, &["--all"]).1, "marked 1 as seen; 1 of these were already\n");
@@ -123,7 +124,6 @@ fn marking_twice_changes_nothing_and_what_is_wrong_is_said_and_marks_nothing() {
         (&["quarantine", "seen", "2", "--by", " ", "--reason", "x"][..], 1, "--by must have"),
         (&["quarantine", "seen", "2", "--by", "ops", "--reason", "a\nb"], 1, "--reason must have"),
         (&["quarantine", "seen", "2", "--by", "ops"], 2, "--reason"),
-        (&["quarantine", "seen", "2", "--reason", "x"], 2, "--by"),
         (&["quarantine", "seen", "--by", "ops", "--reason", "x"], 2, "NUMBER"),
         (&["quarantine", "seen", "2", "--all", "--by", "ops", "--reason", "x"], 2, "--all"),
     ] {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::debits::reported;
-use common::{Folder, SECRET, Service, bytes, http, record, run, stderr, stdout};
+use common::{Folder, SECRET, Service, act, bytes, http, record, run, stderr, stdout};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::wire::{STANDINGS_PATH, Standing, StandingAsk, StandingsReply, StandingsRequest};
@@ -96,7 +96,7 @@ fn what_cannot_be_recovered_is_said() {
     let db = folder.database();
     runtime().block_on(async {
         let store = folder.store().await;
-        assert!(store.create_account("late", Tier::Credit, None, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account(&act(), "late", Tier::Credit, None).await.unwrap().is_some());
         record(&store, &[bytes(&reported(9, "late", Tier::Credit))]).await;
         store.close().await;
     });
@@ -129,7 +129,7 @@ fn nothing_is_recovered_from_another_gateways_ledger() {
     let other = Folder::new();
     runtime().block_on(async {
         let store = other.store().await;
-        assert!(store.create_account("free", Tier::Free, None, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account(&act(), "free", Tier::Free, None).await.unwrap().is_some());
         record(&store, &[bytes(&reported(77, "free", Tier::Free))]).await;
         store.close().await;
     });

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::debits::{byo, estimated, on_day, reported};
-use common::{Folder, SECRET, Service, bytes, http, record, replayed};
+use common::{Folder, SECRET, Service, act, bytes, http, record, replayed};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
@@ -48,9 +48,15 @@ fn ask(account: &str, n: u64) -> StandingAsk {
 async fn store_with_token(folder: &Folder) -> Store {
     let store = folder.store_with_accounts().await;
     let sha256 = Digest::of(&[TOKEN.as_bytes()]);
-    let token =
-        NewToken { token_id: "tok_1".to_owned(), account: "free", label: "t", sha256, expires_at: None };
-    assert!(store.add_token(&token, pax_ledger::now()).await.unwrap());
+    let token = NewToken {
+        token_id: "tok_1".to_owned(),
+        account: "free",
+        label: "t",
+        sha256,
+        is_given: true,
+        expires_at: None,
+    };
+    assert!(store.add_token(&act(), &token).await.unwrap().is_some());
     store
 }
 
@@ -134,13 +140,16 @@ async fn a_token_resolves_to_the_cap_and_to_the_standing_of_the_day_that_was_ask
     }
     assert_eq!(resolved(0).await.account.daily_cap_pax, None);
     for cap in [Some(Pax::ZERO), Some(Pax::from_picopax(2_500_000_000_000)), None] {
-        assert!(store.set_daily_cap("free", cap).await.unwrap());
+        assert!(store.set_daily_cap(&act(), "free", cap).await.unwrap().is_some());
         assert_eq!(resolved(0).await.account.daily_cap_pax, cap);
         let credits = store.credits("free", day(1)).await.unwrap().unwrap();
         assert_eq!((credits.daily_cap, credits.spent), (cap, b.cost_pax.into()));
     }
-    assert!(store.set_daily_cap("free", Some(Pax::from_picopax(-1))).await.is_err(), "the schema refuses it");
-    assert!(!store.set_daily_cap("nobody", None).await.unwrap());
+    assert!(
+        store.set_daily_cap(&act(), "free", Some(Pax::from_picopax(-1))).await.is_err(),
+        "the schema refuses it"
+    );
+    assert!(store.set_daily_cap(&act(), "nobody", None).await.unwrap().is_none());
 }
 
 fn post(service: &Service, path: &str, body: &impl Serialize) -> (u16, String) {

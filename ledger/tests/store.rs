@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
-use common::{Folder, bytes, record, replayed};
+use common::{Folder, act, bytes, record, replayed};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
@@ -134,7 +134,7 @@ async fn the_database_itself_keeps_entries_and_quarantine_append_only() {
     let folder = Folder::new();
     let store = folder.store_with_accounts().await;
     record(&store, &[bytes(&reported(1, "free", Tier::Free)), b"no debit".to_vec()]).await;
-    store.mark_seen(None, "ops", "a test", pax_ledger::now()).await.unwrap().unwrap();
+    store.mark_seen(&act(), None).await.unwrap().unwrap();
     let mut shell = folder.shell().await;
     for sql in [
         "UPDATE credit_ledger SET cost_picopax = 0",
@@ -234,20 +234,21 @@ async fn a_token_resolves_until_it_expires_or_is_revoked() {
         account: "free",
         label: "test",
         sha256,
+        is_given: true,
         expires_at: Some(now.plus_ms(1_000)),
     };
     let resolve = |now: Moment| store.resolve(&sha256, now.day(), now);
     assert_eq!(resolve(now).await.unwrap(), None);
-    assert!(store.add_token(&token, now).await.unwrap());
-    assert!(!store.add_token(&token, now).await.unwrap());
+    assert!(store.add_token(&act(), &token).await.unwrap().is_some());
+    assert!(store.add_token(&act(), &token).await.unwrap().is_none());
     let account = resolve(now).await.unwrap().unwrap().account;
     assert_eq!((account.account.as_str(), account.token_id.as_str()), ("free", "tok_1"));
     let later = resolve(now.plus_ms(999)).await.unwrap();
     assert_eq!(later.map(|resolved| resolved.account), Some(account));
     assert_eq!(resolve(now.plus_ms(1_000)).await.unwrap(), None);
-    assert!(store.revoke_token("tok_1", now).await.unwrap());
+    assert!(store.revoke_token(&act(), "tok_1").await.unwrap().is_some());
     assert_eq!(resolve(now).await.unwrap(), None);
-    assert!(!store.revoke_token("tok_2", now).await.unwrap());
+    assert!(store.revoke_token(&act(), "tok_2").await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 mod common;
 
 use common::debits::{byo, estimated, exchange, on_day, reported};
+use common::tampering::{after, changes, fold, tampered, triggers};
 use common::{Folder, bytes, record, replayed};
 use pax_gateway::base::account::Tier;
-use pax_ledger::replay::{Difference, Report, Subject};
-use sqlx::{Connection, Row};
+use pax_ledger::replay::{Difference, Subject};
 
 /// A ledger of six entries of two accounts over two days, closed.
 async fn ledger() -> Folder {
@@ -25,76 +25,6 @@ async fn ledger() -> Folder {
     store.close().await;
     fold(&folder).await;
     folder
-}
-
-/// Folds the log into the file that the tests copy. Connections that close at the same moment may each leave
-/// that to the other, so it is asked for until nothing is in the way.
-async fn fold(ledger: &Folder) {
-    for _ in 0..400 {
-        let mut shell = ledger.shell().await;
-        let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut shell).await.unwrap();
-        if folded.get::<i64, _>(0) == 0 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("the log of {} cannot be folded", ledger.database().display());
-}
-
-/// A database's triggers: name and SQL.
-async fn triggers(folder: &Folder) -> Vec<(String, String)> {
-    let sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name";
-    sqlx::query_as(sql).fetch_all(&mut folder.shell().await).await.unwrap()
-}
-
-async fn run(folder: &Folder, sql: &str) {
-    let done = sqlx::query(sql).execute(&mut folder.shell().await).await;
-    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-fn copy_of(ledger: &Folder) -> Folder {
-    let copy = Folder::new();
-    std::fs::copy(ledger.database(), copy.database()).unwrap();
-    copy
-}
-
-/// Replays a copy of the ledger after the statement changed one row; the triggers were away meanwhile, and are back.
-async fn tampered(ledger: &Folder, sql: &str) -> (Report, Vec<Difference>) {
-    let copy = copy_of(ledger);
-    let triggers = triggers(&copy).await;
-    let mut shell = copy.shell().await;
-    let mut tx = shell.begin().await.unwrap();
-    for (name, _) in &triggers {
-        sqlx::query(&format!("DROP TRIGGER {name}")).execute(&mut *tx).await.unwrap();
-    }
-    let done = sqlx::query(sql).execute(&mut *tx).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert_eq!(done.rows_affected(), 1, "{sql}");
-    for (_, made) in &triggers {
-        sqlx::query(made).execute(&mut *tx).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    replayed(&copy.store().await).await
-}
-
-/// Each column of a table, with an SQL expression that changes one digit of it.
-async fn changes(ledger: &Folder, table: &str) -> Vec<(String, String)> {
-    let mut shell = ledger.shell().await;
-    let columns = sqlx::query(&format!("PRAGMA table_info({table})")).fetch_all(&mut shell).await.unwrap();
-    let change = |row: &sqlx::sqlite::SqliteRow| {
-        let (name, kind): (String, String) = (row.get("name"), row.get("type"));
-        let changed = match kind.as_str() {
-            "INTEGER" => format!("coalesce({name}, 0) + 10"),
-            "TEXT" => format!(
-                "CASE WHEN {name} IS NULL THEN '7' WHEN substr({name}, -1) = '1' \
-                 THEN substr({name}, 1, length({name}) - 1) || '2' \
-                 ELSE substr({name}, 1, length({name}) - 1) || '1' END"
-            ),
-            "BLOB" => format!("CAST(replace(CAST({name} AS TEXT), 'intent-1', 'intent-2') AS BLOB)"),
-            other => panic!("a column of type {other}"),
-        };
-        (name, changed)
-    };
-    columns.iter().map(change).collect()
 }
 
 fn names_entry(difference: &Difference, id: &str) -> bool {
@@ -199,20 +129,19 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
     }
 }
 
-/// What a replay says of a copy of the ledger after these statements.
-async fn after(ledger: &Folder, statements: &[String]) -> Vec<String> {
-    let copy = copy_of(ledger);
-    for sql in statements {
-        run(&copy, sql).await;
-    }
-    replayed(&copy.store().await).await.1.iter().map(ToString::to_string).collect()
-}
-
 #[tokio::test]
 async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_that_makes_it_again() {
     let ledger = ledger().await;
     let triggers = triggers(&ledger).await;
-    let tables = ["credit_ledger", "epochs", "quarantine", "quarantine_seen", "rate_cards"];
+    let tables = [
+        "credit_ledger",
+        "epochs",
+        "operator_log",
+        "operator_log_head",
+        "quarantine",
+        "quarantine_seen",
+        "rate_cards",
+    ];
     assert_eq!(triggers.len(), 3 * tables.len(), "three each of {tables:?}: {triggers:?}");
     for (name, made) in &triggers {
         let table =

@@ -9,19 +9,26 @@
 //!   `credit` it also reduces the balance, which may go below zero, and draws on the account's lots ([`Lots`]). A
 //!   `byo` debit moves no money.
 //! * Sums are exact, however large ([`Sum`]): no debit is refused because of a sum.
+//! * What operators do is a chain of rows too ([`Row`], [`Act`]).
 
+mod act;
 mod columns;
 mod effect;
 mod lots;
 pub mod made;
+mod operator_log;
 mod page;
 mod posting;
 mod sum;
 
+pub use act::{About, AccountState, Act, TokenState, request_sha256};
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
 pub use effect::{Effect, Entry, OnLots, Spent, effect};
 pub use lots::{Lot, Lots};
 pub use made::Made;
+pub use operator_log::{
+    OPERATOR_CANON_V, OPERATOR_COLUMNS, OperatorWalk, Row, StoredRow, differing, operator_genesis, row_hash,
+};
 pub use page::{Link, Page};
 pub use posting::{PostedHold, Posting};
 pub use sum::Sum;

@@ -8,51 +8,72 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 use serde::Serialize;
 
-use super::args::{Account, Cap, CapAmount};
+use super::acting::answer;
+use super::args::{Account, Acting, Cap, CapAmount};
 use super::{account_shown, print, print_json, print_table, printing};
 use crate::book::Sum;
 use crate::error::Error;
-use crate::now;
 use crate::store::{AccountRow, Store};
 
 const NAME_MAX: usize = 128;
 
 pub(super) async fn run(store: &Store, command: Account) -> Result<ExitCode, Error> {
     match command {
-        Account::Create { name, tier, daily_cap, if_missing } => {
+        Account::Create { name, tier, daily_cap, if_missing, acting } => {
             check_name(&name)?;
-            let cap = daily_cap.map(|CapAmount(cap)| cap);
-            create_account(store, &name, tier.into(), cap, if_missing).await?;
+            let wanted = Wanted { tier: tier.into(), daily_cap: daily_cap.map(|CapAmount(cap)| cap) };
+            create_account(store, &name, wanted, if_missing, acting).await?;
         }
-        Account::Cap { name, cap: Cap(cap) } => set_daily_cap(store, &name, cap).await?,
+        Account::Cap { name, cap: Cap(cap), acting } => set_daily_cap(store, &name, cap, acting).await?,
         Account::List { json } => list_accounts(store, json).await?,
         Account::Show { name, json } => account_shown::run(store, &name, json).await?,
-        Account::Disable { name } => set_status(store, &name, Status::Disabled).await?,
-        Account::Enable { name } => set_status(store, &name, Status::Active).await?,
+        Account::Disable { name, acting } => set_status(store, &name, Status::Disabled, acting).await?,
+        Account::Enable { name, acting } => set_status(store, &name, Status::Active, acting).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an account that is created shall have.
+#[derive(Clone, Copy)]
+struct Wanted {
+    tier: Tier,
+    daily_cap: Option<Pax>,
+}
+
+impl Wanted {
+    /// Whether an account has it. The cap need not be the same if none was asked for.
+    fn is_met(self, row: &AccountRow) -> bool {
+        row.tier == self.tier && (self.daily_cap.is_none() || row.daily_cap == self.daily_cap)
+    }
 }
 
 async fn create_account(
     store: &Store,
     name: &str,
-    tier: Tier,
-    daily_cap: Option<Pax>,
+    wanted: Wanted,
     if_missing: bool,
+    acting: Acting,
 ) -> Result<(), Error> {
+    let Wanted { tier, daily_cap } = wanted;
     if daily_cap.is_some() && tier == Tier::Credit {
         return Err(no_cap_on_credit());
     }
     let cap = daily_cap.map_or_else(String::new, |cap| format!(", daily cap {cap} PAX"));
-    if store.create_account(name, tier, daily_cap, now()).await? {
+    let exists = format!("account {name} exists already (tier {}{cap})", tier.name());
+    // Scripts ask this at every start. If there is nothing to do, there is no key to print.
+    if if_missing && store.account(name).await?.is_some_and(|row| wanted.is_met(&row)) {
+        return print(&exists);
+    }
+    if let Some(acted) = store.create_account(&acting.act()?, name, tier, daily_cap).await? {
+        answer(acted);
         return print(&format!("created account {name} (tier {}{cap})", tier.name()));
     }
     let existing = store.account(name).await?;
-    let same_cap = daily_cap.is_none() || existing.as_ref().is_some_and(|row| row.daily_cap == daily_cap);
-    let existing = existing.map(|row| row.tier);
-    if if_missing && existing == Some(tier) && same_cap {
-        return print(&format!("account {name} exists already (tier {}{cap})", tier.name()));
+    // Another process may have created it meanwhile.
+    if if_missing && existing.as_ref().is_some_and(|row| wanted.is_met(row)) {
+        return print(&exists);
     }
+    let existing = existing.map(|row| row.tier);
     let hint = match (if_missing, existing == Some(tier)) {
         (false, _) => "--if-missing lets that pass".to_owned(),
         (true, false) => "its tier is another one".to_owned(),
@@ -62,13 +83,19 @@ async fn create_account(
     Err(Error::Operator(format!("account {name} exists already, with tier {tier}; {hint}")))
 }
 
-async fn set_daily_cap(store: &Store, name: &str, daily_cap: Option<Pax>) -> Result<(), Error> {
+async fn set_daily_cap(
+    store: &Store,
+    name: &str,
+    daily_cap: Option<Pax>,
+    acting: Acting,
+) -> Result<(), Error> {
     let Some(account) = store.account(name).await? else { return Err(no_account(name)) };
     if daily_cap.is_some() && account.tier == Tier::Credit {
         return Err(no_cap_on_credit());
     }
     // Accounts are never deleted and tiers never change, so what was found above is still true.
-    store.set_daily_cap(name, daily_cap).await?;
+    let acted = store.set_daily_cap(&acting.act()?, name, daily_cap).await?;
+    answer(acted.ok_or_else(|| no_account(name))?);
     let cap = daily_cap.map_or_else(|| "the rate card's".to_owned(), |cap| format!("{cap} PAX"));
     print(&format!(
         "the daily cap of account {name} is {cap}; filters that know it go on until their caches expire"
@@ -128,10 +155,9 @@ impl<'a> AccountJson<'a> {
     }
 }
 
-async fn set_status(store: &Store, name: &str, status: Status) -> Result<(), Error> {
-    if !store.set_status(name, status).await? {
-        return Err(no_account(name));
-    }
+async fn set_status(store: &Store, name: &str, status: Status, acting: Acting) -> Result<(), Error> {
+    let acted = store.set_status(&acting.act()?, name, status).await?;
+    answer(acted.ok_or_else(|| no_account(name))?);
     let (done, note) = match status {
         Status::Active => ("enabled", ""),
         Status::Disabled => ("disabled", "; filters that know it go on until their caches expire"),

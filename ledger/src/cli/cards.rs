@@ -7,6 +7,7 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::price::card::RateCard;
 use serde::Serialize;
 
+use super::acting::answer;
 use super::args::Cards;
 use super::{print, print_json, print_table, printing};
 use crate::error::Error;
@@ -14,7 +15,7 @@ use crate::store::Store;
 
 pub(super) async fn run(store: &Store, command: Cards) -> Result<ExitCode, Error> {
     match command {
-        Cards::Add { files } => {
+        Cards::Add { files, acting } => {
             let mut texts = Vec::new();
             for file in &files {
                 let text = std::fs::read_to_string(file);
@@ -23,8 +24,8 @@ pub(super) async fn run(store: &Store, command: Cards) -> Result<ExitCode, Error
                 );
             }
             let read: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let (hashes, new) = crate::cards::learn(store, &read).await?;
-            let known = hashes.len() - new;
+            let new = answer(crate::cards::add(store, &acting.act()?, &read).await?);
+            let known = read.len() - new;
             print(&format!("learned {new} rate cards; {known} of these were known"))?;
         }
         Cards::List { json } => list(store, json).await?,

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
 use super::{
-    Cli, Command, ShellName, accounts, backing_up, cards, entries, explaining, health, print, quarantine,
-    recovering, replaying, reporting, tokens,
+    Cli, Command, ShellName, accounts, backing_up, cards, entries, explaining, health, operator_log, print,
+    quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
 use crate::now;
@@ -45,7 +45,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List { .. }) | Command::Entries(_) | Command::Report(_) => Open::Read,
-        Command::Explain(_) | Command::Replay => Open::Read,
+        Command::Explain(_) | Command::OperatorLog(_) | Command::Replay => Open::Read,
         // SQLite refuses the statement that copies the file to a connection that may only read.
         Command::Backup { .. } => Open::Existing,
         Command::Recover { .. } => Open::Existing,
@@ -62,6 +62,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Backup { file, no_verify } => backing_up::run(&store, &file, no_verify).await,
         Command::Explain(options) => explaining::run(&store, options).await,
         Command::Quarantine(command) => quarantine::run(&store, command).await,
+        Command::OperatorLog(options) => operator_log::run(&store, options).await,
         Command::Replay => replaying::run(&store).await,
         Command::Serve(_) | Command::Health(_) | Command::Restore { .. } | Command::Completions { .. } => {
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 mod account_shown;
 mod accounts;
+mod acting;
 mod args;
 mod backing_up;
 mod cards;
@@ -9,6 +10,7 @@ mod commands;
 mod entries;
 mod explaining;
 mod health;
+mod operator_log;
 mod quarantine;
 mod recovering;
 mod replaying;
@@ -22,7 +24,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use self::args::{Account, Cards, Entries, Explain, Health, Quarantine, Reporting, Serve, Token};
+use self::args::{
+    Account, Cards, Entries, Explain, Health, OperatorLog, Quarantine, Reporting, Serve, Token,
+};
 use crate::error::Error;
 
 /// The credit ledger behind the gateway: its service, its accounts and tokens, its entries.
@@ -75,7 +79,9 @@ enum Command {
     /// List what was sent and could not become an entry, and mark as seen what you have looked at
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Check every entry, chain, price, sum and trigger again; exits 1 where anything differs, or where a line in
+    /// List what operators did, the newest first: when, who, what, to what, why, and under which key
+    OperatorLog(OperatorLog),
+    /// Check every entry, chain, price, sum, trigger and operator's action again; exits 1 where anything differs, or where a line in
     /// quarantine is not marked as seen
     Replay,
     /// Copy the ledger to a file, as it is at one moment, while `serve` goes on; the copy is replayed

@@ -5,24 +5,22 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::acting::answer;
+use super::args::Acting;
 use super::{Quarantine, print, print_table, printing};
 use crate::error::Error;
 use crate::explain::on_one_line;
-use crate::now;
 use crate::store::{Marked, QuarantinedLine, Store};
 
 const PAGE_LINES: u32 = 500;
-/// The longest name of an operator, and the longest reason, in bytes.
-const BY_MAX: usize = 128;
-const REASON_MAX: usize = 1_024;
 
 pub(super) async fn run(store: &Store, command: Quarantine) -> Result<ExitCode, Error> {
     match command {
         Quarantine::List { unseen, json: true, bytes } => list_json(store, unseen, bytes).await?,
         Quarantine::List { unseen, .. } => list(store, unseen).await?,
-        Quarantine::Seen { numbers, all, by, reason } => {
+        Quarantine::Seen { numbers, all, acting } => {
             let numbers = if all { None } else { Some(numbers.as_slice()) };
-            mark(store, numbers, &by, &reason).await?;
+            mark(store, numbers, acting).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -93,21 +91,12 @@ async fn each(
     }
 }
 
-async fn mark(store: &Store, numbers: Option<&[i64]>, by: &str, reason: &str) -> Result<(), Error> {
-    check("by", by, BY_MAX)?;
-    check("reason", reason, REASON_MAX)?;
-    match store.mark_seen(numbers, by, reason, now()).await? {
+async fn mark(store: &Store, numbers: Option<&[i64]>, acting: Acting) -> Result<(), Error> {
+    match store.mark_seen(&acting.act()?, numbers).await?.map(answer) {
         Ok(Marked { new, known: 0 }) => print(&format!("marked {new} as seen")),
         Ok(Marked { new, known }) => print(&format!("marked {new} as seen; {known} of these were already")),
         Err(number) => Err(Error::Operator(format!(
             "nothing is marked: there is no number {number} in quarantine; `pax-ledger quarantine list` shows the numbers"
         ))),
     }
-}
-
-fn check(option: &str, text: &str, most: usize) -> Result<(), Error> {
-    if text.trim().is_empty() || text.len() > most || text.chars().any(char::is_control) {
-        return Err(Error::Operator(format!("--{option} must have 1 to {most} printable characters")));
-    }
-    Ok(())
 }

@@ -4,8 +4,10 @@
 //! in the chain, the token counts from the raw usage or the estimate's bytes, and the price under the entry's
 //! own card. For every account: the head of its chain, its balance, its day totals, and whether a sum is beyond
 //! what an amount can be. For every stored card: its hash and version. For every append-only table: its
-//! triggers, to the letter. For the quarantine: whether somebody has seen each line. Memory does not grow with
-//! the entries.
+//! triggers, to the letter. For the quarantine: whether somebody has seen each line. For the operator log: its
+//! chain, and whether accounts and tokens are as it left them. Memory does not grow with entries or rows.
+
+mod operator_log;
 
 mod chain;
 mod heads;
@@ -40,8 +42,17 @@ pub enum Subject {
         /// Its number in the account.
         account_seq: i64,
     },
-    /// An account's head, balance or day totals.
+    /// An account's head, balance, day totals or state.
     Account(String),
+    /// A token's state.
+    Token(String),
+    /// One row of the operator log.
+    OperatorRow {
+        /// Its number.
+        seq: i64,
+        /// The value of its column.
+        action: String,
+    },
     /// The file as a whole.
     Database,
 }
@@ -62,6 +73,10 @@ impl fmt::Display for Difference {
                 write!(f, "entry {exchange_id} (account {account}, number {account_seq}): {}", self.what)
             }
             Subject::Account(account) => write!(f, "account {account}: {}", self.what),
+            Subject::Token(token_id) => write!(f, "token {token_id}: {}", self.what),
+            Subject::OperatorRow { seq, action } => {
+                write!(f, "operator log, row {seq} ({action}): {}", self.what)
+            }
             Subject::Database => write!(f, "database: {}", self.what),
         }
     }
@@ -128,6 +143,7 @@ pub async fn replay(
         let what = format!("holds {counted} entries, of which the chains show {}", replay.report.entries);
         replay.differs(Subject::Database, what);
     }
+    replay.operator_log(snapshot).await?;
     for damage in snapshot.damage().await? {
         replay.differs(Subject::Database, damage);
     }

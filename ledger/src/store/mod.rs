@@ -4,17 +4,22 @@
 //! [`Snapshot`], from which replays read. Today it is SQLite. PostgreSQL becomes a module beside [`sqlite`]
 //! with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
 
+mod credit;
 pub mod location;
+pub mod operator;
 pub mod sqlite;
 
+pub use credit::{Amount, Corrected, Granted, NewGrant, ToCorrect};
 pub use location::{Location, Open};
-pub use sqlite::{BackedUp, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
+pub use operator::{Acted, DoneBefore, OperatorFilter};
+pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::price::card::RateTableVersion;
+use serde::{Deserialize, Serialize};
 
 use crate::book::{self, Received, Rejected, Sum, Value};
 use crate::report::Counts;
@@ -88,6 +93,8 @@ pub struct NewToken<'a> {
     pub label: &'a str,
     /// SHA-256 of the token.
     pub sha256: Digest,
+    /// Whether the operator has chosen the token; if not, it is random.
+    pub is_given: bool,
     /// When it ceases to resolve.
     pub expires_at: Option<Moment>,
 }
@@ -294,7 +301,7 @@ pub struct Seen {
 }
 
 /// What came of marking lines as seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marked {
     /// How many are marked now and were not before.
     pub new: usize,

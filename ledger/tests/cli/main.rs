@@ -63,6 +63,7 @@ fn every_command_has_help() {
         &["quarantine"],
         &["quarantine", "list"],
         &["quarantine", "seen"],
+        &["operator-log"],
         &["replay"],
         &["restore"],
         &["recover"],

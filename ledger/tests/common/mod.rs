@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod debits;
+pub mod tampering;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::Moment;
 use pax_gateway::base::wire::{DebitReply, IDENTITY_HEADER};
 use pax_gateway::debit::frozen::Debit;
-use pax_ledger::book;
+use pax_ledger::book::{self, Act};
 use pax_ledger::replay::{Difference, Report, replay};
 use pax_ledger::store::{Location, Open, Store};
 use sqlx::ConnectOptions;
@@ -47,8 +49,8 @@ impl Folder {
     /// A store with the accounts `free` and `credit`.
     pub async fn store_with_accounts(&self) -> Store {
         let store = self.store().await;
-        assert!(store.create_account("free", Tier::Free, None, pax_ledger::now()).await.unwrap());
-        assert!(store.create_account("credit", Tier::Credit, None, pax_ledger::now()).await.unwrap());
+        assert!(store.create_account(&act(), "free", Tier::Free, None).await.unwrap().is_some());
+        assert!(store.create_account(&act(), "credit", Tier::Credit, None).await.unwrap().is_some());
         store
     }
 
@@ -62,6 +64,17 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// An operator's act under a key of its own, with a reason.
+pub fn act() -> Act {
+    act_at(pax_ledger::now())
+}
+
+pub fn act_at(now: Moment) -> Act {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let key = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    Act::new(key, "ops".to_owned(), Some("a test".to_owned()), now).unwrap()
 }
 
 pub fn bytes(debit: &Debit) -> Vec<u8> {

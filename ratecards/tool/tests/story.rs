@@ -14,6 +14,7 @@ use pax_gateway::base::pax::{Pax, Tokens};
 use pax_gateway::debit::frozen::{Debit, Ending, EntryKind, Provenance};
 use pax_gateway::dialect::usage::{Mode, Rules};
 use pax_gateway::price::bundle::Bundle;
+use pax_ledger::book::Act;
 use pax_ledger::store::{Location, Open, Store};
 
 /// 2026-11-23T12:00:00Z
@@ -104,7 +105,8 @@ fn ledger(folder: &Temp) -> String {
     runtime.block_on(async {
         let store = Store::open(&Location::Sqlite(path.clone()), Open::Create).await.unwrap();
         for account in ["alpha", "beta"] {
-            assert!(store.create_account(account, Tier::Free, None, Moment::from_ms(NOON)).await.unwrap());
+            let act = Act::new(account.to_owned(), "ops".to_owned(), None, Moment::from_ms(NOON)).unwrap();
+            assert!(store.create_account(&act, account, Tier::Free, None).await.unwrap().is_some());
         }
         let lines: Vec<_> =
             debits.iter().map(|debit| pax_ledger::book::read(&debit.to_canonical())).collect();

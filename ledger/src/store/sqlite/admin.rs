@@ -4,31 +4,38 @@ use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
+use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
+use super::operator_log::{Acting, Begun, Done};
 use super::{Snapshot, Store, failed};
-use crate::book::{self, Sum};
+use crate::book::{self, About, AccountState, Act, Sum, TokenState};
 use crate::error::Error;
-use crate::store::{AccountRow, NewToken, TokenRow};
+use crate::store::{AccountRow, Acted, NewToken, TokenRow};
 
 /// The query whose rows [`account_row`] reads.
-pub(super) const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
+const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
     balance_picopax, daily_cap_picopax, balance_carry, recorded_at FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
-    /// Creates an account, with a daily cap of its own if one is given. `false` if the name is taken.
+    /// Creates an account, with a daily cap of its own if one is given. None if the name is taken.
     ///
     /// # Errors
-    /// If the store fails, and if the cap is negative.
+    /// As of every action ([`Store::begin_act`]), and if the cap is negative.
     pub async fn create_account(
         &self,
+        act: &Act,
         name: &str,
         tier: Tier,
         daily_cap: Option<Pax>,
-        now: Moment,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Acted<AccountState>>, Error> {
+        let arguments = json!({"account": name, "tier": tier, "daily_cap_pax": daily_cap});
+        let mut acting = match self.begin_act(act, "account_create", &arguments).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
         let done = sqlx::query(
             "INSERT INTO accounts \
              (name, tier, status, created_at, account_seq, head_hash, balance_picopax, daily_cap_picopax) \
@@ -36,13 +43,17 @@ impl Store {
         )
         .bind(name)
         .bind(tier.name())
-        .bind(to_ms(now))
+        .bind(to_ms(acting.at))
         .bind(book::genesis(name).to_string())
         .bind(daily_cap.map(Pax::picopax))
-        .execute(&self.pool)
+        .execute(&mut *acting.tx)
         .await
         .map_err(failed("created an account"))?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let after = AccountState { tier, status: Status::Active, daily_cap_pax: daily_cap };
+        acting.finish(Done::to_account(name, None, after), after).await.map(Some)
     }
 
     /// An account.
@@ -50,10 +61,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn account(&self, name: &str) -> Result<Option<AccountRow>, Error> {
-        let row =
-            sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(&self.pool).await;
-        row.and_then(|row| row.map(|row| account_row(&row)).transpose())
-            .map_err(failed("looked up an account"))
+        account(&self.pool, name).await
     }
 
     /// All accounts, in the order of their names.
@@ -65,47 +73,89 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(account_row).collect()).map_err(failed("listed accounts"))
     }
 
-    /// Switches an account on or off. `false` if there is no account of that name.
+    /// Switches an account on or off. None if there is no account of that name.
     ///
     /// # Errors
-    /// If the store fails.
-    pub async fn set_status(&self, name: &str, status: Status) -> Result<bool, Error> {
-        let status = if status == Status::Active { "active" } else { "disabled" };
-        let done = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(status);
-        let done = done.execute(&self.pool).await.map_err(failed("switched an account"))?;
-        Ok(done.rows_affected() == 1)
+    /// As of every action ([`Store::begin_act`]).
+    pub async fn set_status(
+        &self,
+        act: &Act,
+        name: &str,
+        status: Status,
+    ) -> Result<Option<Acted<AccountState>>, Error> {
+        let (action, column) = match status {
+            Status::Active => ("account_enable", "active"),
+            Status::Disabled => ("account_disable", "disabled"),
+        };
+        let mut acting = match self.begin_act(act, action, &json!({"account": name})).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
+        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let set = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(column);
+        set.execute(&mut *acting.tx).await.map_err(failed("switched an account"))?;
+        let after = AccountState { status, ..before };
+        acting.finish(Done::to_account(name, Some(before), after), after).await.map(Some)
     }
 
-    /// Gives an account a daily cap of its own; none brings the rate card's default back. `false` if there is
-    /// no account of that name.
+    /// Gives an account a daily cap of its own; no cap brings the rate card's default back. None if there is no
+    /// account of that name.
     ///
     /// # Errors
-    /// If the store fails, and if the cap is negative.
-    pub async fn set_daily_cap(&self, name: &str, daily_cap: Option<Pax>) -> Result<bool, Error> {
-        let done = sqlx::query("UPDATE accounts SET daily_cap_picopax = ?2 WHERE name = ?1");
-        let done = done.bind(name).bind(daily_cap.map(Pax::picopax)).execute(&self.pool).await;
-        Ok(done.map_err(failed("set a daily cap"))?.rows_affected() == 1)
+    /// As of every action ([`Store::begin_act`]), and if the cap is negative.
+    pub async fn set_daily_cap(
+        &self,
+        act: &Act,
+        name: &str,
+        daily_cap: Option<Pax>,
+    ) -> Result<Option<Acted<AccountState>>, Error> {
+        let arguments = json!({"account": name, "daily_cap_pax": daily_cap});
+        let mut acting = match self.begin_act(act, "account_cap", &arguments).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
+        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let set = sqlx::query("UPDATE accounts SET daily_cap_picopax = ?2 WHERE name = ?1");
+        let set = set.bind(name).bind(daily_cap.map(Pax::picopax)).execute(&mut *acting.tx).await;
+        set.map_err(failed("set a daily cap"))?;
+        let after = AccountState { daily_cap_pax: daily_cap, ..before };
+        acting.finish(Done::to_account(name, Some(before), after), after).await.map(Some)
     }
 
-    /// Stores a token. `false` if its id or hash is stored already.
+    /// Stores a token, and gives its id; if this was done before under the same key, the id of that token. None if
+    /// its id or hash is stored already.
     ///
     /// # Errors
-    /// If the store fails, and if the account is missing.
-    pub async fn add_token(&self, token: &NewToken<'_>, now: Moment) -> Result<bool, Error> {
+    /// As of every action ([`Store::begin_act`]), and if the account is missing.
+    pub async fn add_token(&self, act: &Act, token: &NewToken<'_>) -> Result<Option<Acted<String>>, Error> {
+        let NewToken { token_id, account, label, sha256, expires_at, .. } = token;
+        // The same command makes another random token each time it is sent, so a random one decides nothing.
+        let given = token.is_given.then_some(sha256);
+        let arguments =
+            json!({"account": account, "label": label, "expires_at": expires_at, "token_sha256": given});
+        let mut acting = match self.begin_act(act, "token_add", &arguments).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
         let done = sqlx::query(
             "INSERT INTO tokens (token_id, account, label, sha256, expires_at, created_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         )
-        .bind(&token.token_id)
-        .bind(token.account)
-        .bind(token.label)
-        .bind(token.sha256.to_string())
-        .bind(token.expires_at.map(to_ms))
-        .bind(to_ms(now))
-        .execute(&self.pool)
+        .bind(token_id)
+        .bind(account)
+        .bind(label)
+        .bind(sha256.to_string())
+        .bind(expires_at.map(to_ms))
+        .bind(to_ms(acting.at))
+        .execute(&mut *acting.tx)
         .await
         .map_err(failed("stored a token"))?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let (account, label) = ((*account).to_owned(), (*label).to_owned());
+        let after = TokenState { account, label, expires_at: *expires_at, revoked_at: None };
+        acting.finish(Done::to_token(token_id, None, &after), token_id.clone()).await.map(Some)
     }
 
     /// The tokens of one account, or of all, in the order of accounts and creation.
@@ -126,18 +176,46 @@ impl Store {
         row.and_then(|row| row.map(|row| token_row(&row)).transpose()).map_err(failed("looked up a token"))
     }
 
-    /// Revokes a token, for good. A revoked token stays as it is. `false` if there is no such token.
+    /// Revokes a token, for good. A token that was revoked before stays as it is, and that makes no row of the
+    /// operator log, since nothing can undo it. None if there is no such token.
     ///
     /// # Errors
-    /// If the store fails.
-    pub async fn revoke_token(&self, token_id: &str, now: Moment) -> Result<bool, Error> {
-        let done = sqlx::query("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_id = ?1")
-            .bind(token_id)
-            .bind(to_ms(now))
-            .execute(&self.pool)
-            .await
-            .map_err(failed("revoked a token"))?;
-        Ok(done.rows_affected() == 1)
+    /// As of every action ([`Store::begin_act`]).
+    pub async fn revoke_token(&self, act: &Act, token_id: &str) -> Result<Option<Acted<TokenState>>, Error> {
+        let mut acting = match self.begin_act(act, "token_revoke", &json!({"token_id": token_id})).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
+        let row = token(&mut *acting.tx, token_id).await?;
+        let Some(before) = row.as_ref().map(TokenState::from) else { return Ok(None) };
+        if before.revoked_at.is_some() {
+            return Ok(Some(Acted::new(before)));
+        }
+        let revoke = sqlx::query("UPDATE tokens SET revoked_at = ?2 WHERE token_id = ?1");
+        let revoke = revoke.bind(token_id).bind(to_ms(acting.at)).execute(&mut *acting.tx).await;
+        revoke.map_err(failed("revoked a token"))?;
+        let after = TokenState { revoked_at: Some(acting.at), ..before.clone() };
+        acting.finish(Done::to_token(token_id, Some(&before), &after), after.clone()).await.map(Some)
+    }
+}
+
+impl Acting<'_> {
+    /// The state of an account, within the action's transaction.
+    pub(super) async fn account(&mut self, name: &str) -> Result<Option<AccountState>, Error> {
+        Ok(account(&mut *self.tx, name).await?.as_ref().map(AccountState::from))
+    }
+}
+
+impl<'a> Done<'a> {
+    /// What was done to an account.
+    pub(super) fn to_account(name: &'a str, before: Option<AccountState>, after: AccountState) -> Self {
+        Self { about: About::Account(name), account: Some(name), before: json!(before), after: json!(after) }
+    }
+
+    /// What was done to a token.
+    fn to_token(token_id: &'a str, before: Option<&TokenState>, after: &'a TokenState) -> Self {
+        let (before, json) = (json!(before), json!(after));
+        Self { about: About::Token(token_id), account: Some(&after.account), before, after: json }
     }
 }
 
@@ -149,6 +227,25 @@ impl Snapshot {
     pub async fn tokens(&mut self, account: &str) -> Result<Vec<TokenRow>, Error> {
         tokens(&mut *self.tx, Some(account)).await
     }
+
+    /// A token.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn token(&mut self, token_id: &str) -> Result<Option<TokenRow>, Error> {
+        token(&mut *self.tx, token_id).await
+    }
+}
+
+/// An account.
+pub(super) async fn account(from: impl SqliteExecutor<'_>, name: &str) -> Result<Option<AccountRow>, Error> {
+    let row = sqlx::query(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).fetch_optional(from).await;
+    row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("looked up an account"))
+}
+
+async fn token(from: impl SqliteExecutor<'_>, token_id: &str) -> Result<Option<TokenRow>, Error> {
+    let row = sqlx::query(&format!("{TOKEN} WHERE token_id = ?1")).bind(token_id).fetch_optional(from).await;
+    row.and_then(|row| row.map(|row| token_row(&row)).transpose()).map_err(failed("looked up a token"))
 }
 
 async fn tokens(from: impl SqliteExecutor<'_>, account: Option<&str>) -> Result<Vec<TokenRow>, Error> {
@@ -157,7 +254,7 @@ async fn tokens(from: impl SqliteExecutor<'_>, account: Option<&str>) -> Result<
     rows.and_then(|rows| rows.iter().map(token_row).collect()).map_err(failed("listed tokens"))
 }
 
-pub(super) fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
+fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
     Ok(AccountRow {
         name: row.try_get(0)?,
         tier: read_tier(row.try_get(1)?)?,

@@ -1,13 +1,16 @@
 //! Stores rate cards. They are learned once, and read to price entries again.
 
 use pax_gateway::base::clock::Moment;
-use sqlx::sqlite::{Sqlite, SqliteRow};
+use serde_json::{Value as Json, json};
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use sqlx::{Executor, Row};
 
 use super::admin::{from_ms, to_ms};
+use super::operator_log::{Begun, Done};
 use super::{Snapshot, Store, failed, text};
+use crate::book::{About, Act};
 use crate::error::Error;
-use crate::store::{NewCard, OtherCard, StoredCard};
+use crate::store::{Acted, NewCard, OtherCard, StoredCard};
 
 const CARDS: &str = "SELECT sha256, version, text, learned_at FROM rate_cards ORDER BY version";
 
@@ -25,24 +28,38 @@ impl Store {
         let learning = failed("learned rate cards");
         // Immediate, so that of two processes that learn at once, the second reads what the first has written.
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&learning)?;
-        let mut new = 0;
-        for card in cards {
-            let version = i64::from(card.version.0);
-            let sha256 = card.sha256.to_string();
-            let known = sqlx::query_scalar("SELECT sha256 FROM rate_cards WHERE version = ?1").bind(version);
-            let known: Option<String> = known.fetch_optional(&mut *tx).await.map_err(&learning)?;
-            match known {
-                Some(known) if known == sha256 => continue,
-                Some(known) => return Ok(Err(OtherCard { version: card.version, known })),
-                None => {}
-            }
-            let sql = "INSERT INTO rate_cards (sha256, version, text, learned_at) VALUES (?1, ?2, ?3, ?4)";
-            let insert = sqlx::query(sql).bind(sha256).bind(version).bind(card.text).bind(to_ms(now));
-            insert.execute(&mut *tx).await.map_err(&learning)?;
-            new += 1;
+        let learned = insert(&mut tx, cards, now).await?;
+        if learned.is_ok() {
+            tx.commit().await.map_err(&learning)?;
         }
-        tx.commit().await.map_err(&learning)?;
-        Ok(Ok(new))
+        Ok(learned.map(|new| new.len()))
+    }
+
+    /// Does the same for an operator. If all cards are known, that makes no row of the operator log, since no card is
+    /// ever forgotten.
+    ///
+    /// # Errors
+    /// As of every action ([`Store::begin_act`]).
+    pub async fn add_cards(
+        &self,
+        act: &Act,
+        cards: &[NewCard<'_>],
+    ) -> Result<Result<Acted<usize>, OtherCard>, Error> {
+        let hashes: Vec<_> = cards.iter().map(|card| card.sha256).collect();
+        let mut acting = match self.begin_act(act, "cards_add", &json!({"sha256": hashes})).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Ok(acted)),
+        };
+        let new = match insert(&mut acting.tx, cards, acting.at).await? {
+            Ok(new) if new.is_empty() => return Ok(Ok(Acted::new(0))),
+            Ok(new) => new,
+            Err(other) => return Ok(Err(other)),
+        };
+        let count = new.len();
+        let card = |card: NewCard<'_>| json!({"sha256": card.sha256, "version": card.version});
+        let after = json!({"cards": new.into_iter().map(card).collect::<Vec<_>>()});
+        let done = Done { about: About::Event("cards"), account: None, before: Json::Null, after };
+        acting.finish(done, count).await.map(Ok)
     }
 
     /// How many cards are known. The number never falls.
@@ -71,6 +88,32 @@ impl Snapshot {
     pub async fn cards(&mut self) -> Result<Vec<StoredCard>, Error> {
         cards(&mut *self.tx).await
     }
+}
+
+/// Inserts the cards that are not known, and gives these; stops at one whose version belongs to another card.
+async fn insert<'a>(
+    tx: &mut SqliteConnection,
+    cards: &[NewCard<'a>],
+    now: Moment,
+) -> Result<Result<Vec<NewCard<'a>>, OtherCard>, Error> {
+    let learning = failed("learned rate cards");
+    let mut new = Vec::new();
+    for card in cards {
+        let version = i64::from(card.version.0);
+        let sha256 = card.sha256.to_string();
+        let known = sqlx::query_scalar("SELECT sha256 FROM rate_cards WHERE version = ?1").bind(version);
+        let known: Option<String> = known.fetch_optional(&mut *tx).await.map_err(&learning)?;
+        match known {
+            Some(known) if known == sha256 => continue,
+            Some(known) => return Ok(Err(OtherCard { version: card.version, known })),
+            None => {}
+        }
+        let sql = "INSERT INTO rate_cards (sha256, version, text, learned_at) VALUES (?1, ?2, ?3, ?4)";
+        let insert = sqlx::query(sql).bind(sha256).bind(version).bind(card.text).bind(to_ms(now));
+        insert.execute(&mut *tx).await.map_err(&learning)?;
+        new.push(*card);
+    }
+    Ok(Ok(new))
 }
 
 async fn cards<'a>(from: impl Executor<'a, Database = Sqlite>) -> Result<Vec<StoredCard>, Error> {

@@ -3,10 +3,12 @@
 mod admin;
 mod backup;
 mod cards;
+mod credit;
 mod desk;
 mod epoch;
 mod figures;
 mod guards;
+mod operator_log;
 mod quarantine;
 mod read;
 mod report;
@@ -28,6 +30,7 @@ use crate::book::Value;
 use crate::error::Error;
 
 pub use backup::{BackedUp, back_up};
+pub use operator_log::LoggedRow;
 pub use read::Snapshot;
 pub use restore::{Replaced, Restored, restore};
 pub use write::Writer;

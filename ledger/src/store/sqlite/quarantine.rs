@@ -1,14 +1,16 @@
 //! The quarantine, for operators: its lines, and the marks of lines that were looked at. The lines never
 //! change; a mark is a row of another table.
 
-use pax_gateway::base::clock::Moment;
+use serde_json::{Value as Json, json};
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 
 use super::admin::{from_ms, to_ms};
+use super::operator_log::{Begun, Done};
 use super::{Snapshot, Store, failed, text};
+use crate::book::{About, Act};
 use crate::error::Error;
-use crate::store::{Marked, Quarantined, QuarantinedLine, Seen};
+use crate::store::{Acted, Marked, Quarantined, QuarantinedLine, Seen};
 
 /// The quarantine's lines with their marks. A line's number is its row's: rows are never deleted, so numbers
 /// follow the order in which lines came.
@@ -56,44 +58,52 @@ impl Store {
     /// is given.
     ///
     /// # Errors
-    /// If the store fails.
+    /// As of every action ([`Store::begin_act`]); if the act has no reason.
     pub async fn mark_seen(
         &self,
+        act: &Act,
         numbers: Option<&[i64]>,
-        by: &str,
-        because: &str,
-        now: Moment,
-    ) -> Result<Result<Marked, i64>, Error> {
+    ) -> Result<Result<Acted<Marked>, i64>, Error> {
+        let Some(because) = act.reason() else {
+            return Err(Error::Operator("a line is marked as seen for a reason: say --reason".to_owned()));
+        };
+        let mut acting = match self.begin_act(act, "quarantine_seen", &json!({"numbers": numbers})).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Ok(acted)),
+        };
         let marking = failed("marked quarantined lines as seen");
-        // Immediate, so that nobody else marks a line between the reading and the writing.
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&marking)?;
+        let at = to_ms(acting.at);
         let numbers = match numbers {
             Some(numbers) => numbers.to_vec(),
             None => {
                 let all = sqlx::query_scalar("SELECT rowid FROM quarantine ORDER BY rowid");
-                all.fetch_all(&mut *tx).await.map_err(&marking)?
+                all.fetch_all(&mut *acting.tx).await.map_err(&marking)?
             }
         };
-        let mut marked = Marked::default();
-        let is_seen = format!("SELECT seen_at IS NOT NULL FROM {LINES} WHERE quarantine.rowid = ?1");
+        let (mut marked, mut lines) = (Marked::default(), Vec::new());
+        let line = format!(
+            "SELECT seen_at IS NOT NULL, quarantine.sha256, quarantine.reason FROM {LINES} WHERE quarantine.rowid = ?1"
+        );
         for number in numbers {
-            let seen = sqlx::query_scalar::<_, bool>(&is_seen);
-            match seen.bind(number).fetch_optional(&mut *tx).await.map_err(&marking)? {
+            let line = sqlx::query_as::<_, (bool, String, String)>(&line).bind(number);
+            match line.fetch_optional(&mut *acting.tx).await.map_err(&marking)? {
                 None => return Ok(Err(number)),
-                Some(true) => marked.known += 1,
-                Some(false) => {
+                Some((true, ..)) => marked.known += 1,
+                Some((false, sha256, reason)) => {
                     let mark = sqlx::query(
                         "INSERT INTO quarantine_seen (sha256, reason, seen_at, seen_by, because) \
-                         SELECT sha256, reason, ?2, ?3, ?4 FROM quarantine WHERE rowid = ?1",
+                         VALUES (?1, ?2, ?3, ?4, ?5)",
                     );
-                    let mark = mark.bind(number).bind(to_ms(now)).bind(by).bind(because);
-                    mark.execute(&mut *tx).await.map_err(&marking)?;
+                    let mark = mark.bind(&sha256).bind(&reason).bind(at).bind(act.by()).bind(because);
+                    mark.execute(&mut *acting.tx).await.map_err(&marking)?;
                     marked.new += 1;
+                    lines.push(json!({"reason": reason, "sha256": sha256}));
                 }
             }
         }
-        tx.commit().await.map_err(&marking)?;
-        Ok(Ok(marked))
+        let about = About::Event("quarantine");
+        let done = Done { about, account: None, before: Json::Null, after: json!({"seen": lines}) };
+        acting.finish(done, marked).await.map(Ok)
     }
 }
 

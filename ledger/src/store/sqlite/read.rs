@@ -7,7 +7,7 @@ use pax_gateway::base::pax::Pax;
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row, Transaction};
 
-use super::admin::{ACCOUNT, account_row, from_ms};
+use super::admin::{account, from_ms};
 use super::{Store, failed, text, value};
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Lot, Sum};
@@ -148,9 +148,7 @@ impl Snapshot {
     /// # Errors
     /// If the store fails.
     pub async fn account(&mut self, name: &str) -> Result<Option<AccountRow>, Error> {
-        let sql = format!("{ACCOUNT} WHERE name = ?1");
-        let row = sqlx::query(&sql).bind(name).fetch_optional(&mut *self.tx).await;
-        row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("read an account"))
+        account(&mut *self.tx, name).await
     }
 
     /// At most `limit` entries of an account after the number `after`, in the order of numbers.

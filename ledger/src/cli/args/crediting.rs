@@ -1,0 +1,88 @@
+//! What grants and corrections take.
+
+use clap::Args;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::price::card::RateTableVersion;
+
+use super::Acting;
+use crate::book::made::{GrantClass, Paid};
+use crate::error::Error;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct GrantOf {
+    /// Whom
+    pub(in crate::cli) account: String,
+    /// How much, a decimal number of PAX, at most 1000000
+    #[arg(value_name = "PAX", allow_negative_numbers = true)]
+    pub(in crate::cli) amount: Amount,
+    /// Why, for reports
+    #[arg(long)]
+    pub(in crate::cli) class: GrantClass,
+    /// When what is left of it ends, in UTC; without it, never
+    #[arg(long, value_name = "RFC3339")]
+    pub(in crate::cli) expires: Option<Moment>,
+    /// What was paid for it, such as 12.50EUR
+    #[arg(long, value_name = "PRICE")]
+    pub(in crate::cli) paid: Option<Paid>,
+    /// What it is called elsewhere: an invoice, an order
+    #[arg(long, value_name = "TEXT", value_parser = reference)]
+    pub(in crate::cli) reference: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) acting: Acting,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Correct {
+    /// A call, by its exchange's id, or a grant, by its key
+    #[arg(value_name = "EXCHANGE|KEY")]
+    pub(in crate::cli) what: String,
+    #[command(flatten)]
+    pub(in crate::cli) amount: AskedAmount,
+    #[command(flatten)]
+    pub(in crate::cli) acting: Acting,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(in crate::cli) struct AskedAmount {
+    /// What the call is to cost, or the grant to be: a decimal number of PAX
+    #[arg(long, value_name = "PAX", allow_negative_numbers = true)]
+    to: Option<Amount>,
+    /// What the call costs under the rate card of this version
+    #[arg(long, value_name = "VERSION")]
+    reprice_as: Option<u32>,
+}
+
+/// The amount that is asked for.
+pub(in crate::cli) enum NewAmount {
+    To(Pax),
+    RepriceAs(RateTableVersion),
+}
+
+impl AskedAmount {
+    pub(in crate::cli) fn which(&self) -> Result<NewAmount, Error> {
+        match (self.to, self.reprice_as) {
+            (Some(Amount(to)), None) => Ok(NewAmount::To(to)),
+            (None, Some(version)) => Ok(NewAmount::RepriceAs(RateTableVersion(version))),
+            _ => Err(Error::Operator("say either --to PAX or --reprice-as VERSION".to_owned())),
+        }
+    }
+}
+
+/// A decimal number of PAX.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Amount(pub(in crate::cli) Pax);
+
+impl std::str::FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|why| format!("{why}"))
+    }
+}
+
+fn reference(text: &str) -> Result<String, String> {
+    let fits = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("1 to 256 printable characters".to_owned()) }
+}
