@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
 use super::{
-    Cli, Command, ShellName, accounts, backing_up, cards, entries, explaining, health, operator_log, print,
-    quarantine, recovering, replaying, reporting, tokens,
+    Cli, Command, ShellName, accounts, backing_up, cards, crediting, entries, explaining, health,
+    operator_log, print, quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
 use crate::now;
@@ -46,6 +46,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List { .. }) | Command::Entries(_) | Command::Report(_) => Open::Read,
         Command::Explain(_) | Command::OperatorLog(_) | Command::Replay => Open::Read,
+        Command::Grant(_) | Command::Correct(_) => Open::Existing,
         // SQLite refuses the statement that copies the file to a connection that may only read.
         Command::Backup { .. } => Open::Existing,
         Command::Recover { .. } => Open::Existing,
@@ -54,6 +55,8 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let store = Store::open(&database, open).await?;
     let done = match cli.command {
         Command::Account(command) => accounts::run(&store, command).await,
+        Command::Grant(options) => crediting::grant(&store, options).await,
+        Command::Correct(options) => crediting::correct(&store, options).await,
         Command::Token(command) => tokens::run(&store, command).await,
         Command::Cards(command) => cards::run(&store, command).await,
         Command::Entries(options) => entries::run(&store, options).await,

@@ -41,7 +41,9 @@ pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode,
             let bundle = known_cards(store).await?;
             let card = bundle.cards().iter().find(|card| card.version == version);
             Amount::RepricedAs(card.cloned().ok_or_else(|| {
-                Error::Operator(format!("there is no rate card {version}; `pax-ledger cards list` lists them"))
+                Error::Operator(format!(
+                    "there is no rate card {version}; `pax-ledger cards list` lists them"
+                ))
             })?)
         }
     };

@@ -7,6 +7,7 @@ mod args;
 mod backing_up;
 mod cards;
 mod commands;
+mod crediting;
 mod entries;
 mod explaining;
 mod health;
@@ -25,7 +26,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use self::args::{
-    Account, Cards, Entries, Explain, Health, OperatorLog, Quarantine, Reporting, Serve, Token,
+    Account, Cards, Correct, Entries, Explain, GrantOf, Health, OperatorLog, Quarantine, Reporting, Serve,
+    Token,
 };
 use crate::error::Error;
 
@@ -53,6 +55,14 @@ enum Command {
     /// Create, list, show, disable and enable accounts, and set their daily caps
     #[command(subcommand)]
     Account(Account),
+    /// Give an account credit, which calls on tier credit spend
+    #[command(
+        after_help = "What is left of a grant is its lot. Calls spend the lot that ends first. A grant pays a balance below \
+        zero first. It is an entry of the account's chain; to take it back, correct it by its key."
+    )]
+    Grant(GrantOf),
+    /// Correct what a call cost, or what was granted, by an entry of its own; history stays as it is
+    Correct(Correct),
     /// Make, list and revoke the tokens of accounts
     #[command(subcommand)]
     Token(Token),

@@ -2,6 +2,7 @@
 
 mod acting;
 mod asking;
+mod crediting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use pax_gateway::base::pax::Pax;
 
 pub(super) use acting::Acting;
 pub(super) use asking::{Asked, Entries, Explain, OperatorLog, Reporting};
+pub(super) use crediting::{Correct, GrantOf, NewAmount};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {

@@ -5,17 +5,17 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sqlx::SqliteConnection;
 
 use super::desk::Desk;
 use super::operator_log::{Acting, Begun, Done};
 use super::statements::Statements;
 use super::{Store, failed};
-use crate::book::made::{Correction, Grant, Made};
+use crate::book::made::{Correction, Made};
 use crate::book::{About, Act};
 use crate::error::Error;
-use crate::store::{Acted, Amount, Corrected, Granted, NewGrant, ToCorrect};
+use crate::store::{Acted, Corrected, Granted, NewGrant, ToCorrect};
 
 /// Keys that begin like this are those of expiries, which the ledger makes itself.
 const EXPIRIES: &str = "expiry/";
@@ -38,12 +38,8 @@ impl Store {
         let (account_seq, balance_pax) = acting.make(&made).await?;
         let subject = format!("grant:{}", act.key());
         let after = json!({"account": asked.account, "amount_pax": asked.amount_pax});
-        let done = Done {
-            about: About::Event(&subject),
-            account: Some(&asked.account),
-            before: json!(null),
-            after,
-        };
+        let done =
+            Done { about: About::Event(&subject), account: Some(&asked.account), before: json!(null), after };
         acting.finish(done, Granted { account_seq, balance_pax }).await
     }
 
@@ -131,7 +127,8 @@ impl Acting<'_> {
     async fn correction(&mut self, asked: &ToCorrect) -> Result<Correction, Error> {
         let refused = |why: String| Error::Operator(format!("nothing is corrected: {why}"));
         let corrects = &asked.corrects;
-        let found = corrected(&mut self.tx, corrects).await.map_err(failed("looked for what is corrected"))?;
+        let found =
+            corrected(&mut self.tx, corrects).await.map_err(failed("looked for what is corrected"))?;
         let Some((original, last)) = found else {
             return Err(refused(format!(
                 "there is neither a call nor a grant {corrects:?}; `pax-ledger entries` lists both"
@@ -141,7 +138,7 @@ impl Acting<'_> {
             Ok(Made::Correction(last)) => Some(last.now_pax),
             _ => None,
         });
-        let key = self.key().to_owned();
+        let key = self.act.key().to_owned();
         let correction = match (Debit::from_canonical(&original), Made::read(&original)) {
             (Ok(debit), _) => {
                 let now_pax = asked.amount.of_call(&debit).map_err(refused)?;
@@ -161,4 +158,19 @@ impl Acting<'_> {
         }
         Ok(correction)
     }
+}
+
+/// The canonical bytes of the call or the grant of this name, and those of its last correction.
+async fn corrected(
+    tx: &mut SqliteConnection,
+    corrects: &str,
+) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, sqlx::Error> {
+    let original = sqlx::query_scalar(
+        "SELECT canonical FROM credit_ledger WHERE exchange_id = ?1 OR (entry_key = ?1 AND kind = 'grant')",
+    );
+    let Some(original) = original.bind(corrects).fetch_optional(&mut *tx).await? else { return Ok(None) };
+    let last = sqlx::query_scalar(
+        "SELECT canonical FROM credit_ledger WHERE corrects = ?1 ORDER BY account_seq DESC LIMIT 1",
+    );
+    Ok(Some((original, last.bind(corrects).fetch_optional(tx).await?)))
 }

@@ -173,6 +173,11 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
+    /// The balance of an account whose page is open; the nearest amount.
+    pub(super) fn balance(&self, account: &str) -> Pax {
+        self.page(account).map(|open| open.page.balance.nearest()).unwrap_or_default()
+    }
+
     /// Enters an entry that the ledger has made.
     pub(super) fn make(&mut self, made: &Made) -> Result<Result<Link, String>, rusqlite::Error> {
         self.enter(Entry::Made(made), &made.canonical())

@@ -47,7 +47,7 @@ pub(super) struct Acting<'a> {
     pub(super) tx: Transaction<'static, Sqlite>,
     /// When: the act's moment, or that of the last row if the clock was set back.
     pub(super) at: Moment,
-    act: &'a Act,
+    pub(super) act: &'a Act,
     action: &'static str,
     request_sha256: Digest,
     head: Head,
