@@ -122,7 +122,7 @@ pub fn json_line(entry: &StoredEntry) -> Result<String, serde_json::Error> {
 pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
-    if Made::read(&entry.canonical).is_ok() {
+    if !is_debit(&fields) {
         // Its owner gets all of it but the operator's name.
         for (name, value) in fields.iter().filter(|(name, _)| name != "by") {
             text.push_str(&format!(",{}:{value}", serde_json::to_string(name)?));
@@ -172,11 +172,11 @@ fn cells<'a>(
     canonical: &[u8],
     of_the_row: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, serde_json::Error> {
-    if let Ok(made) = Made::read(canonical) {
+    let Fields(fields) = serde_json::from_slice(canonical)?;
+    if let Some(made) = (!is_debit(&fields)).then(|| Made::read(canonical).ok()).flatten() {
         let cells = columns.map(|name| of_the_row(name).unwrap_or_else(|| made_cell(&made, name)));
         return Ok(cells.collect());
     }
-    let Fields(fields) = serde_json::from_slice(canonical)?;
     let of_canonical = |name: &str| match fields.iter().find(|(key, _)| key == name) {
         None => Ok(String::new()),
         // An amount is a number, even with a minus sign in front, so it gets no apostrophe.
@@ -184,6 +184,11 @@ fn cells<'a>(
         Some((_, value)) => cell(value),
     };
     columns.map(|name| of_the_row(name).map_or_else(|| of_canonical(name), Ok)).collect()
+}
+
+/// Whether these are the fields of a debit.
+fn is_debit(fields: &[(String, &RawValue)]) -> bool {
+    fields.iter().all(|(name, value)| name != "kind" || value.get() == "\"debit\"")
 }
 
 /// A column of a grant, a correction or an expiry as a cell.

@@ -2,7 +2,7 @@
 //! transaction, and so the next sync.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply};
@@ -19,6 +19,9 @@ use crate::store::{Line, Writer};
 const QUEUE: usize = 256;
 /// No further request joins a transaction that has this many lines.
 const GROUP_LINES: usize = 1_000;
+
+/// How often the lots are looked at for those that are over.
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many lines of a transaction the log names.
 const TOLD: usize = 5;
@@ -85,9 +88,18 @@ async fn work(
     cards: Arc<Cards>,
     metrics: Arc<Metrics>,
 ) {
+    let mut expiring = tokio::time::interval(EXPIRE_EVERY);
     loop {
         let job = tokio::select! {
+            // Debits go first.
+            biased;
             job = queue.recv() => job,
+            _ = expiring.tick() => {
+                if let Err(error) = writer.expire(crate::now()).await {
+                    tracing::error!(%error, "lots that are over could not be taken out of balances");
+                }
+                continue;
+            }
             // The requests in the queue are still handed out; `recv` ends when the queue is empty.
             _ = &mut stopped, if !queue.is_closed() => {
                 queue.close();

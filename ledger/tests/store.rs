@@ -10,6 +10,7 @@ use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply, StandingAsk};
+use pax_ledger::book::made::MADE_COLUMNS;
 use pax_ledger::book::{COLUMNS, Sum};
 use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
 use proptest::prelude::*;
@@ -25,8 +26,10 @@ async fn the_database_has_a_column_for_each_field_of_a_debit_in_the_order_of_the
     folder.store().await.close().await;
     let info = sqlx::query("PRAGMA table_info(credit_ledger)").fetch_all(&mut folder.shell().await).await;
     let mut names: Vec<String> = info.unwrap().iter().map(|row| row.get("name")).collect();
-    let of_the_chain = ["canonical", "account_seq", "prev_hash", "entry_hash", "recorded_at"];
+    let of_the_chain =
+        ["canonical", "account_seq", "prev_hash", "entry_hash", "recorded_at", "posting", "hash_v"];
     names.retain(|name| !of_the_chain.contains(&name.as_str()));
+    assert_eq!(names.split_off(COLUMNS.len()), MADE_COLUMNS);
     assert_eq!(names, *COLUMNS, "a new field of a debit needs a migration that adds its column");
 }
 

@@ -35,7 +35,7 @@ fn names_entry(difference: &Difference, id: &str) -> bool {
 async fn one_digit_of_any_column_of_any_entry_is_found_and_named() {
     let ledger = ledger().await;
     let columns = changes(&ledger, "credit_ledger").await;
-    assert_eq!(columns.len(), 55);
+    assert_eq!(columns.len(), 60);
     // The first entry, an estimated one, and the last of an account.
     for n in [1, 2, 6] {
         let id = exchange(n).to_string();

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use pax_gateway::base::wire::DebitOutcome;
 
 use super::print;
-use crate::book;
+use crate::book::{self, Made};
 use crate::error::Error;
 use crate::now;
-use crate::store::{EntryFilter, Location, Open, Store, StoredEntry};
+use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, Writer};
 
 /// The most lines of one transaction, as in the service.
 const PAGE_ENTRIES: u32 = 1_000;
@@ -18,15 +18,14 @@ pub(super) async fn run(store: &Store, file: &Path) -> Result<ExitCode, Error> {
     let other = Store::open(&Location::Sqlite(file.to_owned()), Open::Read).await?;
     let recovered = recover(store, &other).await;
     other.close().await;
-    let Recovered { recorded, known, quarantined } = recovered?;
+    let Recovered { recorded, known, quarantined, refused } = recovered?;
     print(&format!("recorded {recorded} entries of {}; {known} of its entries were here", file.display()))?;
     if quarantined > 0 {
         print(&format!(
             "{quarantined} could not be recorded: `pax-ledger quarantine list --unseen` shows them"
         ))?;
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if quarantined + refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 #[derive(Default)]
@@ -34,6 +33,41 @@ struct Recovered {
     recorded: u64,
     known: u64,
     quarantined: u64,
+    refused: u64,
+}
+
+impl Recovered {
+    async fn record(&mut self, writer: &mut Writer, debits: &[StoredEntry]) -> Result<(), Error> {
+        let lines: Vec<_> = debits.iter().map(|entry| book::read(&entry.canonical)).collect();
+        for reply in writer.record(&lines.into(), now()).await? {
+            match reply.outcome {
+                DebitOutcome::Recorded => self.recorded += 1,
+                DebitOutcome::Duplicate => self.known += 1,
+                _ => self.quarantined += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a grant or a correction again. Expiries the ledger makes anew, when they are due.
+    async fn again(&mut self, writer: &mut Writer, entry: &StoredEntry) -> Result<(), Error> {
+        let made = Made::read(&entry.canonical);
+        let made =
+            made.map_err(|why| Error::Operator(format!("an entry of that file cannot be read: {why}")))?;
+        if matches!(made, Made::Expiry(_)) {
+            return Ok(());
+        }
+        let key = made.key().to_owned();
+        match writer.make_again(made, now()).await? {
+            MadeAgain::Recorded => self.recorded += 1,
+            MadeAgain::Known => self.known += 1,
+            MadeAgain::Refused(why) => {
+                self.refused += 1;
+                print(&format!("{key:?} could not be recorded again: {why}"))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether the other file belongs to this ledger: the chain of some account begins with the same entry, or this
@@ -85,16 +119,15 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
     let mut last: Option<StoredEntry> = None;
     loop {
         let page = other.entries(&EntryFilter::default(), last.as_ref(), PAGE_ENTRIES).await?;
-        let lines: Vec<_> = page.iter().map(|entry| book::read(&entry.canonical)).collect();
-        last = match page.into_iter().last() {
-            Some(entry) => Some(entry),
-            None => break,
-        };
-        for reply in writer.record(&lines.into(), now()).await? {
-            match reply.outcome {
-                DebitOutcome::Recorded => recovered.recorded += 1,
-                DebitOutcome::Duplicate => recovered.known += 1,
-                _ => recovered.quarantined += 1,
+        last = page.last().cloned();
+        if last.is_none() {
+            break;
+        }
+        // In the order in which they were recorded: debits together, what the ledger made itself one by one.
+        for part in page.chunk_by(|one, next| one.is_debit() && next.is_debit()) {
+            match part {
+                [one] if !one.is_debit() => recovered.again(&mut writer, one).await?,
+                debits => recovered.record(&mut writer, debits).await?,
             }
         }
     }

@@ -18,7 +18,7 @@ use std::fmt;
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
-use pax_gateway::debit::frozen::{Debit, EntryKind};
+use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateTableVersion;
 
@@ -239,7 +239,7 @@ impl Replay<'_> {
         walk: &mut Walk,
     ) -> Result<(), Error> {
         self.report.entries += 1;
-        let named = |name| column(entry, name).filter(|value| **value != Value::Null);
+        let named = |name| entry.column(name).filter(|value| **value != Value::Null);
         let exchange_id =
             named("exchange_id").or(named("entry_key")).map_or_else(String::new, |value| match value {
                 Value::Text(text) => text.clone(),
@@ -248,7 +248,7 @@ impl Replay<'_> {
         let subject =
             Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
         let mut found = chain::differences(entry, walk);
-        if column(entry, "kind") == Some(&Value::Text(EntryKind::Debit.name().to_owned())) {
+        if entry.is_debit() {
             match Debit::from_canonical(&entry.canonical) {
                 Ok(debit) => self.debit(entry, &debit, walk, &mut found),
                 Err(bad) => found.push(format!("its canonical bytes are no debit: {bad}")),
@@ -308,9 +308,4 @@ fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<S
 /// The moment of a column that should hold milliseconds since 1970.
 fn moment(ms: i64) -> Moment {
     Moment::from_ms(u64::try_from(ms).unwrap_or(0))
-}
-
-fn column<'a>(entry: &'a StoredEntry, name: &str) -> Option<&'a Value> {
-    let mut names = COLUMNS.iter().chain(&MADE_COLUMNS);
-    names.position(|column| *column == name).and_then(|index| entry.columns.get(index))
 }

@@ -12,12 +12,15 @@ pub mod sqlite;
 pub use credit::{Amount, Corrected, Granted, NewGrant, ToCorrect};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
+pub use sqlite::{
+    BackedUp, LoggedRow, MadeAgain, Replaced, Restored, Snapshot, Store, Writer, back_up, restore,
+};
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
+use pax_gateway::debit::frozen::EntryKind;
 use pax_gateway::price::card::RateTableVersion;
 use serde::{Deserialize, Serialize};
 
@@ -156,6 +159,19 @@ pub struct StoredEntry {
 }
 
 impl StoredEntry {
+    /// The value of a column of [`crate::book::COLUMNS`] or [`crate::book::made::MADE_COLUMNS`].
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Value> {
+        let mut names = book::COLUMNS.iter().chain(&book::made::MADE_COLUMNS);
+        names.position(|column| *column == name).and_then(|index| self.columns.get(index))
+    }
+
+    /// Whether it is a debit, by its column.
+    #[must_use]
+    pub fn is_debit(&self) -> bool {
+        matches!(self.column("kind"), Some(Value::Text(kind)) if kind == EntryKind::Debit.name())
+    }
+
     /// The hash that its columns make.
     #[must_use]
     pub fn hash(&self) -> Digest {

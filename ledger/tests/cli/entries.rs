@@ -20,7 +20,7 @@ fn entries_are_json_lines_with_amounts_as_texts_and_the_usage_as_received() {
     assert_eq!(lines.len(), 3);
     for (line, debit) in lines.iter().zip(&debits) {
         let mut fields = line.as_object().unwrap().clone();
-        for own in ["account_seq", "prev_hash", "entry_hash", "recorded_at"] {
+        for own in ["account_seq", "prev_hash", "entry_hash", "recorded_at", "hash_v", "posting"] {
             assert!(fields.remove(own).is_some(), "{own}");
         }
         // Everything but the usage is what the debit says.

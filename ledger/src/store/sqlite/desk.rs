@@ -51,7 +51,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Posts the expiries of an account whose lots are open here.
-    pub(super) fn expire_due(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
+    fn expire_due(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
         while let Some(due) = self.page(account).and_then(|open| open.page.due(Pax::ZERO, self.now)) {
             let made = Made::Expiry(due);
             let entry = Entry::Made(&made);
@@ -60,6 +60,15 @@ impl<'a> Desk<'a> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Posts the expiries of an account that are due.
+    pub(super) fn expire(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
+        let effect = Effect { balance: Pax::ZERO, spent: None, lots: OnLots::Draw(Pax::ZERO) };
+        match self.open_for(account, self.now.day(), &effect)? {
+            Ok(()) => self.expire_due(account),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     fn chain(

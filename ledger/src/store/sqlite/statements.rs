@@ -41,6 +41,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // All that a transaction prepares stays prepared.
+    connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 
@@ -123,6 +125,8 @@ pub(super) struct Statements<'a> {
     save_head: CachedStatement<'a>,
     save_day: CachedStatement<'a>,
     quarantine: CachedStatement<'a>,
+    due: CachedStatement<'a>,
+    has_key: CachedStatement<'a>,
 }
 
 impl<'a> Statements<'a> {
@@ -167,6 +171,10 @@ impl<'a> Statements<'a> {
                  ON CONFLICT (account, utc_day) DO UPDATE \
                  SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
             )?,
+            due: prepare(
+                "SELECT DISTINCT account FROM lots WHERE rest_picopax > 0 AND expires_at <= ?1 LIMIT ?2",
+            )?,
+            has_key: prepare("SELECT EXISTS (SELECT 1 FROM credit_ledger WHERE entry_key = ?1)")?,
             quarantine: prepare(
                 "INSERT INTO quarantine (exchange_id, reason, message, bytes, received_at, sha256) \
                  SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
@@ -242,6 +250,20 @@ impl<'a> Statements<'a> {
         };
         let lots = self.lots.query_map(params![account, which == WhichLots::All], lot)?;
         Ok(Lots::of(lots.collect::<Result<_, _>>()?))
+    }
+
+    /// Accounts that have lots which are over, though something is left of them.
+    pub(super) fn accounts_with_due_lots(
+        &mut self,
+        now: Moment,
+        most: u32,
+    ) -> Result<Vec<String>, rusqlite::Error> {
+        self.due.query_map(params![to_ms(now), most], |row| row.get(0))?.collect()
+    }
+
+    /// Whether there is an entry with this key.
+    pub(super) fn has_key(&mut self, key: &str) -> Result<bool, rusqlite::Error> {
+        self.has_key.query_row([key], |row| row.get(0))
     }
 
     /// Adds an entry.

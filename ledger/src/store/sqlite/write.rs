@@ -12,9 +12,23 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::desk::Desk;
 use super::failed;
 use super::statements::{Found, Statements, connect};
-use crate::book::{Entry, Page, Received, Rejected};
+use crate::book::{Entry, Made, Page, Received, Rejected};
 use crate::error::Error;
 use crate::store::Line;
+
+/// Of how many accounts expiries are posted in one transaction.
+const EXPIRED_AT_ONCE: u32 = 100;
+
+/// What became of an entry that was entered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeAgain {
+    /// It is an entry now.
+    Recorded,
+    /// There is an entry with its key already.
+    Known,
+    /// It cannot become one.
+    Refused(String),
+}
 
 /// Records debits over a connection of its own.
 #[derive(Debug)]
@@ -24,8 +38,8 @@ pub struct Writer {
 }
 
 /// A transaction of debits.
-struct Recording<'a> {
-    desk: Desk<'a>,
+struct Recording<'a, 'tx> {
+    desk: &'a mut Desk<'tx>,
     /// The ledger's epoch, for each standing.
     epoch: u64,
     /// Whether the debit before this one had an entry already.
@@ -42,20 +56,65 @@ impl Writer {
     /// # Errors
     /// If the store fails: then no line was kept.
     pub async fn record(&mut self, lines: &Arc<Vec<Line>>, now: Moment) -> Result<Vec<DebitReply>, Error> {
-        let (path, lines, connected) = (self.path.clone(), Arc::clone(lines), self.connection.take());
+        let lines = Arc::clone(lines);
+        self.work(now, "recorded debits", move |desk| record(desk, &lines)).await
+    }
+
+    /// Works at the desk, in one transaction. On return what was done is durable.
+    async fn work<T: Send + 'static>(
+        &mut self,
+        now: Moment,
+        doing: &'static str,
+        work: impl FnOnce(&mut Desk<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (path, connected) = (self.path.clone(), self.connection.take());
         // The disk is waited for, so another thread does it.
-        let recording = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             let mut connection = match connected {
                 Some(connection) => connection,
                 None => connect(&path).map_err(failed("connected to write"))?,
             };
-            let replies = record(&mut connection, &lines, now).map_err(failed("recorded debits"))?;
-            Ok::<_, Error>((connection, replies))
+            let done = in_transaction(&mut connection, now, work).map_err(failed(doing))?;
+            Ok::<_, Error>((connection, done))
         });
-        let (connection, replies) = recording.await.map_err(failed("recorded debits"))??;
+        let (connection, done) = working.await.map_err(failed(doing))??;
         // Only a connection whose transaction succeeded is used again.
         self.connection = Some(connection);
-        Ok(replies)
+        Ok(done)
+    }
+
+    /// Posts the expiries that are due, of at most [`EXPIRED_AT_ONCE`] accounts. Gives how many accounts it looked at.
+    ///
+    /// # Errors
+    /// If the store fails: then nothing was posted.
+    pub async fn expire(&mut self, now: Moment) -> Result<usize, Error> {
+        self.work(now, "posted expiries", move |desk| {
+            let accounts = desk.statements.accounts_with_due_lots(now, EXPIRED_AT_ONCE)?;
+            for account in &accounts {
+                if let Err(why) = desk.expire(account)? {
+                    tracing::error!(account, why, "a lot that is over could not be taken out of the balance");
+                }
+            }
+            Ok(accounts.len())
+        })
+        .await
+    }
+
+    /// Enters an entry again that the ledger made before a restore.
+    ///
+    /// # Errors
+    /// If the store fails: then it was not entered.
+    pub async fn make_again(&mut self, made: Made, now: Moment) -> Result<MadeAgain, Error> {
+        self.work(now, "recorded an entry again", move |desk| {
+            if desk.statements.has_key(made.key())? {
+                return Ok(MadeAgain::Known);
+            }
+            Ok(match desk.make(&made)? {
+                Ok(_) => MadeAgain::Recorded,
+                Err(why) => MadeAgain::Refused(why),
+            })
+        })
+        .await
     }
 
     /// Closes the connection.
@@ -69,16 +128,24 @@ impl Writer {
     }
 }
 
-fn record(
+fn in_transaction<T>(
     connection: &mut Connection,
-    lines: &[Line],
     now: Moment,
-) -> Result<Vec<DebitReply>, rusqlite::Error> {
+    work: impl FnOnce(&mut Desk<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
     // Immediate, because a transaction that first reads and then writes could find its snapshot stale.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut statements = Statements::prepare(&tx)?;
-    let epoch = statements.epoch()?;
-    let mut recording = Recording { desk: Desk::new(statements, now), epoch, is_sent_again: false };
+    let mut desk = Desk::new(Statements::prepare(&tx)?, now);
+    let done = work(&mut desk)?;
+    desk.save()?;
+    drop(desk);
+    tx.commit()?;
+    Ok(done)
+}
+
+fn record(desk: &mut Desk<'_>, lines: &[Line]) -> Result<Vec<DebitReply>, rusqlite::Error> {
+    let epoch = desk.statements.epoch()?;
+    let mut recording = Recording { desk, epoch, is_sent_again: false };
     let mut replies = Vec::with_capacity(lines.len());
     for line in lines {
         replies.push(match line {
@@ -86,13 +153,10 @@ fn record(
             Err(rejected) => recording.quarantine(rejected, DebitOutcome::Rejected)?,
         });
     }
-    recording.desk.save()?;
-    drop(recording);
-    tx.commit()?;
     Ok(replies)
 }
 
-impl Recording<'_> {
+impl Recording<'_, '_> {
     /// Most debits are new, so an entry is inserted at once, and looked for only if it cannot be: an exchange that
     /// has an entry already is a duplicate or a conflict, whatever else is wrong with the line. But a filter that
     /// was not answered sends the whole batch again, so after one such exchange the next one is looked for first.

@@ -1,0 +1,335 @@
+//! Grants, corrections and expiries: what each moves, in rows, and that a replay names whatever is changed by hand.
+
+mod common;
+
+use common::debits::{DAY_0, byo, estimated, exchange, reported, version_in_force};
+use common::tampering::{changes, fold, tampered};
+use common::{Folder, act, act_at, bytes, replayed};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::debit::frozen::Debit;
+use pax_ledger::book::made::GrantClass;
+use pax_ledger::book::{self, Act, Made};
+use pax_ledger::store::{Amount, EntryFilter, NewGrant, Store, ToCorrect};
+
+fn pax(text: &str) -> Pax {
+    text.parse().unwrap()
+}
+
+fn at(ms: u64) -> Moment {
+    Moment::from_ms(DAY_0 + 1_000_000 + ms)
+}
+
+fn new_grant(amount: &str, expires_at: Option<Moment>) -> NewGrant {
+    NewGrant {
+        account: "credit".to_owned(),
+        amount_pax: pax(amount),
+        class: GrantClass::Goodwill,
+        expires_at,
+        paid: None,
+        reference: None,
+    }
+}
+
+fn keyed(key: &str, now: Moment) -> Act {
+    Act::new(key.to_owned(), "ops".to_owned(), Some("a test".to_owned()), now).unwrap()
+}
+
+async fn grant(store: &Store, key: &str, amount: &str, expires_at: Option<Moment>, now: Moment) -> Pax {
+    store.grant(&keyed(key, now), &new_grant(amount, expires_at)).await.unwrap().reply.balance_pax
+}
+
+async fn record_at(store: &Store, debit: &Debit, now: Moment) {
+    let mut writer = store.writer();
+    let line = book::read(&bytes(debit));
+    let replies = writer.record(&vec![line].into(), now).await.unwrap();
+    assert!(replies[0].account_seq.is_some(), "{replies:?}");
+    writer.close().await;
+}
+
+async fn correct(store: &Store, corrects: &str, to: &str) -> Result<Pax, String> {
+    let asked = ToCorrect { corrects: corrects.to_owned(), amount: Amount::To(pax(to)) };
+    let corrected = store.correct(&act_at(at(500)), &asked).await.map_err(|error| error.to_string())?;
+    Ok(corrected.reply.balance_pax)
+}
+
+/// A call on tier credit; the first one costs 0.000014238846 PAX.
+fn costing(n: u64, account: &str) -> Debit {
+    reported(n, account, Tier::Credit)
+}
+
+/// What the account's entries say, one a line: number, kind, how the balance moves.
+async fn rows(store: &Store) -> Vec<String> {
+    let filter = EntryFilter { account: Some("credit".to_owned()), ..EntryFilter::default() };
+    let entries = store.entries(&filter, None, 1_000).await.unwrap();
+    let row = |canonical: &[u8]| match Made::read(canonical) {
+        Ok(made) => format!("{} {}", made.kind(), made.amount().short()),
+        Err(_) => format!("debit -{}", Debit::from_canonical(canonical).unwrap().cost_pax.short()),
+    };
+    entries.iter().map(|entry| format!("{} {}", entry.account_seq, row(&entry.canonical))).collect()
+}
+
+/// What is left of each lot, in the order of the grants.
+async fn lots(store: &Store) -> Vec<String> {
+    let mut snapshot = store.snapshot().await.unwrap();
+    let lots = snapshot.lots("credit").await.unwrap();
+    lots.iter().map(|lot| format!("{} {}/{}", lot.key, lot.rest.short(), lot.amount.short())).collect()
+}
+
+async fn balance(store: &Store) -> String {
+    store.account("credit").await.unwrap().unwrap().balance.nearest().short()
+}
+
+async fn holds(store: &Store) {
+    let (report, found) = replayed(store).await;
+    assert!(report.is_well() && found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_grant_is_an_entry_that_debits_draw_on_and_the_lot_that_ends_first_comes_first() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    assert_eq!(grant(&store, "for ever", "1", None, at(0)).await, pax("1"));
+    assert_eq!(grant(&store, "a week", "0.00001", Some(at(9_000_000)), at(1)).await, pax("1.00001"));
+    let debit = costing(1, "credit");
+    assert_eq!(debit.cost_pax, pax("0.000014238846"));
+    record_at(&store, &debit, at(2)).await;
+    assert_eq!(rows(&store).await, ["1 grant 1", "2 grant 0.00001", "3 debit -0.000014238846"]);
+    assert_eq!(lots(&store).await, ["for ever 0.999995761154/1", "a week 0/0.00001"]);
+    assert_eq!(balance(&store).await, "0.999995761154");
+    // A free call and one with the caller's own key move nothing.
+    record_at(&store, &byo(2, "credit", Tier::Credit), at(3)).await;
+    record_at(&store, &reported(3, "credit", Tier::Free), at(4)).await;
+    assert_eq!(balance(&store).await, "0.999995761154");
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn a_lot_that_is_over_expires_before_the_next_debit_or_by_itself_and_a_clock_that_is_set_back_changes_nothing()
+ {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    grant(&store, "short", "2", Some(at(100)), at(0)).await;
+    grant(&store, "shorter", "1", Some(at(50)), at(0)).await;
+    record_at(&store, &costing(1, "credit"), at(60)).await;
+    let expected = ["1 grant 2", "2 grant 1", "3 expiry -1", "4 debit -0.000014238846"];
+    assert_eq!(rows(&store).await, expected);
+    // The clock goes back: the chain's time does not, and nothing expires twice.
+    record_at(&store, &costing(2, "credit"), at(10)).await;
+    assert_eq!(lots(&store).await, ["short 1.999971417324/2", "shorter 0/1"]);
+    let mut writer = store.writer();
+    assert_eq!(writer.expire(at(99)).await.unwrap(), 0);
+    assert_eq!(writer.expire(at(100)).await.unwrap(), 1);
+    assert_eq!(writer.expire(at(100)).await.unwrap(), 0);
+    writer.close().await;
+    assert_eq!(rows(&store).await.last().unwrap(), "6 expiry -1.999971417324");
+    assert_eq!(balance(&store).await, "0");
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn a_grant_pays_a_balance_below_zero_first() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    record_at(&store, &costing(1, "credit"), at(0)).await;
+    assert_eq!(balance(&store).await, "-0.000014238846");
+    assert_eq!(grant(&store, "small", "0.00001", None, at(1)).await, pax("-0.000004238846"));
+    assert_eq!(grant(&store, "large", "1", None, at(2)).await, pax("0.999995761154"));
+    assert_eq!(lots(&store).await, ["small 0/0.00001", "large 0.999995761154/1"]);
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn a_correction_names_what_it_corrects_and_moves_the_difference_on_the_days_and_lots_of_the_call() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    grant(&store, "gift", "1", None, at(0)).await;
+    record_at(&store, &costing(1, "credit"), at(1)).await;
+    let id = exchange(1).to_string();
+    assert_eq!(correct(&store, &id, "0.000004238846").await.unwrap(), pax("0.999995761154"));
+    assert_eq!(correct(&store, &id, "0").await.unwrap(), pax("1"));
+    assert_eq!(correct(&store, &id, "0.5").await.unwrap(), pax("0.5"));
+    assert_eq!(correct(&store, "gift", "0.4").await.unwrap(), pax("-0.1"));
+    assert_eq!(correct(&store, "gift", "2").await.unwrap(), pax("1.5"));
+    let expected = [
+        "1 grant 1",
+        "2 debit -0.000014238846",
+        "3 correction 0.00001",
+        "4 correction 0.000004238846",
+        "5 correction -0.5",
+        "6 correction -0.6",
+        "7 correction 1.6",
+    ];
+    assert_eq!(rows(&store).await, expected);
+    assert_eq!(lots(&store).await, ["gift 1.5/2"]);
+    let mut snapshot = store.snapshot().await.unwrap();
+    let day = "2026-11-23".parse().unwrap();
+    assert_eq!(snapshot.spent("credit", day).await.unwrap().nearest(), pax("0.5"), "the day of the call");
+    drop(snapshot);
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn a_correction_of_a_free_call_mints_no_credit() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    record_at(&store, &reported(1, "credit", Tier::Free), at(0)).await;
+    assert_eq!(correct(&store, &exchange(1).to_string(), "0").await.unwrap(), Pax::ZERO);
+    let mut snapshot = store.snapshot().await.unwrap();
+    assert_eq!(snapshot.spent("credit", "2026-11-23".parse().unwrap()).await.unwrap().nearest(), Pax::ZERO);
+    drop(snapshot);
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn a_call_is_priced_again_under_another_card_and_the_replay_prices_it_so_too() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    let debit = estimated(2, "credit", Tier::Credit);
+    record_at(&store, &debit, at(0)).await;
+    let bundle = pax_ledger::server::embedded_bundle().unwrap();
+    let last = version_in_force(Moment::from_ms(DAY_0 + 365 * 86_400_000));
+    let card = bundle.cards().iter().find(|card| card.version.0 == last).unwrap();
+    let asked = ToCorrect {
+        corrects: debit.exchange_id.to_string(),
+        amount: Amount::RepricedAs(std::sync::Arc::clone(card)),
+    };
+    match store.correct(&act(), &asked).await {
+        Ok(corrected) => {
+            assert_eq!(corrected.reply.was_pax, debit.cost_pax);
+            let model = &card.models[common::debits::MODEL];
+            assert_eq!(Some(corrected.reply.now_pax), debit.charge(model).unwrap());
+        }
+        // Where the cards agree on the model there is nothing to correct.
+        Err(error) => assert!(error.to_string().contains("PAX already"), "{error}"),
+    }
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_granted_or_corrected_is_refused_in_words_and_leaves_nothing() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    grant(&store, "gift", "1", Some(at(400)), at(0)).await;
+    record_at(&store, &byo(1, "credit", Tier::Credit), at(1)).await;
+    record_at(&store, &costing(2, "credit"), at(2)).await;
+    let before = rows(&store).await;
+    let call = exchange(2).to_string();
+    for (corrects, to, why) in [
+        (exchange(1).to_string().as_str(), "0.1", "the caller's own key"),
+        (&exchange(9).to_string(), "0.1", "neither a call nor a grant"),
+        (&call, "-1", "less than 0"),
+        (&call, "0.000014252837", "already"),
+        ("gift", "0.1", "the grant ended at"),
+        ("nobody's", "0.1", "neither a call nor a grant"),
+    ] {
+        let refused = correct(&store, corrects, to).await.unwrap_err();
+        assert!(refused.contains(why), "{corrects} to {to}: {refused}");
+    }
+    for (account, amount, why) in [
+        ("credit", "0", "more than 0"),
+        ("credit", "1000001", "at most 1000000"),
+        ("nobody", "1", "no account"),
+    ] {
+        let asked = NewGrant { account: account.to_owned(), ..new_grant(amount, None) };
+        let refused = store.grant(&act(), &asked).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    let keyless =
+        Act::new("expiry/credit/3".to_owned(), "ops".to_owned(), Some("x".to_owned()), at(9)).unwrap();
+    let refused = store.grant(&keyless, &new_grant("1", None)).await.unwrap_err().to_string();
+    assert!(refused.contains("the ledger's own"), "{refused}");
+    let unsaid = Act::new("k".to_owned(), "ops".to_owned(), None, at(9)).unwrap();
+    let refused = store.grant(&unsaid, &new_grant("1", None)).await.unwrap_err().to_string();
+    assert!(refused.contains("--reason"), "{refused}");
+    assert_eq!(rows(&store).await, before);
+    holds(&store).await;
+}
+
+#[tokio::test]
+async fn the_same_key_grants_once_and_two_at_once_do_too() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    let asked = new_grant("1", None);
+    let (one, two) = (keyed("once", at(0)), keyed("once", at(0)));
+    let (one, two) = tokio::join!(store.grant(&one, &asked), store.grant(&two, &asked));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.reply, two.reply);
+    assert_eq!([one.before.is_some(), two.before.is_some()].iter().filter(|again| **again).count(), 1);
+    let other = store.grant(&keyed("once", at(1)), &new_grant("2", None)).await.unwrap_err();
+    assert!(other.to_string().contains("another request"), "{other}");
+    assert_eq!(rows(&store).await, ["1 grant 1"]);
+    holds(&store).await;
+}
+
+/// A ledger with an entry of each kind, closed.
+async fn one_of_each() -> Folder {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    grant(&store, "gift", "1", None, at(0)).await;
+    grant(&store, "short", "1", Some(at(50)), at(1)).await;
+    record_at(&store, &costing(1, "credit"), at(2)).await;
+    record_at(&store, &costing(2, "credit"), at(60)).await;
+    correct(&store, &exchange(1).to_string(), "0.5").await.unwrap();
+    holds(&store).await;
+    assert_eq!(rows(&store).await.len(), 6);
+    store.close().await;
+    fold(&folder).await;
+    folder
+}
+
+#[tokio::test]
+async fn one_digit_of_any_column_of_an_entry_that_the_ledger_made_is_found_and_named() {
+    let ledger = one_of_each().await;
+    for seq in [1, 4, 6] {
+        for (column, change) in changes(&ledger, "credit_ledger").await {
+            let change = if column == "canonical" {
+                "CAST(replace(CAST(canonical AS TEXT), '0', '9') AS BLOB)".to_owned()
+            } else if column == "hash_v" {
+                // The check of the column allows nothing else.
+                continue;
+            } else {
+                change
+            };
+            let sql = format!(
+                "UPDATE credit_ledger SET {column} = {change} WHERE account = 'credit' AND account_seq = {seq}"
+            );
+            let (_, found) = tampered(&ledger, &sql).await;
+            let named = format!("number {seq}");
+            let is_named = found.iter().any(|difference| {
+                let text = difference.to_string();
+                text.contains(&named) || ["account", "account_seq"].contains(&column.as_str())
+            });
+            assert!(is_named && !found.is_empty(), "{column} of {seq}: {found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lot_a_token_s_sum_or_a_grant_that_is_changed_or_gone_is_named() {
+    let ledger = one_of_each().await;
+    for (column, change) in changes(&ledger, "lots").await {
+        let change = if column == "rest_picopax" { "rest_picopax - 10".to_owned() } else { change };
+        let sql = format!("UPDATE lots SET {column} = {change} WHERE entry_key = 'gift'");
+        let (_, found) = tampered(&ledger, &sql).await;
+        assert!(found.iter().any(|it| it.to_string().contains("lot of grant")), "{column}: {found:?}");
+    }
+    for (sql, expected) in [
+        ("DELETE FROM lots WHERE entry_key = 'short'", "the lot of grant \"short\" is missing"),
+        ("UPDATE token_days SET spent_picopax = spent_picopax + 1 WHERE account = 'credit'", "token tok_"),
+        ("DELETE FROM token_days WHERE account = 'credit'", "has no sum on 2026-11-23"),
+        ("INSERT INTO token_days VALUES ('free', 'tok', '2026-11-23', 0, 5)", "but no entry of that day"),
+        (
+            "UPDATE accounts SET recorded_at = recorded_at + 1 WHERE name = 'credit'",
+            "its head was recorded at",
+        ),
+        ("UPDATE accounts SET balance_picopax = balance_picopax + 1 WHERE name = 'credit'", "its balance is"),
+        ("DELETE FROM credit_ledger WHERE entry_key = 'gift'", "number 1 should stand here"),
+        ("DELETE FROM credit_ledger WHERE kind = 'expiry'", "number 4 should stand here"),
+        ("DELETE FROM operator_log WHERE key = 'gift'", "rows are missing"),
+    ] {
+        let (_, found) = tampered(&ledger, sql).await;
+        assert!(found.iter().any(|it| it.to_string().contains(expected)), "{sql}: {found:?}");
+    }
+}
