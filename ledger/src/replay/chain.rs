@@ -16,6 +16,7 @@ pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
         found.push(format!("its prev_hash is {}, but the entry before has {before}", entry.prev_hash));
     }
     walk.computed = entry.hash().to_string();
+    walk.is_sound &= entry.entry_hash == walk.computed;
     if entry.entry_hash != walk.computed {
         found.push(format!(
             "its entry_hash is {}, but its canonical bytes, account_seq, prev_hash, recorded_at and posting make {}",
@@ -27,7 +28,7 @@ pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
             .push(format!("its hash has version {}, but the entry before has {}", entry.hash_v, walk.hash_v));
     }
     // Before version 2 the ledger's clock could be set back between two entries.
-    if entry.hash_v > 1 && entry.recorded_at < walk.recorded_at {
+    if walk.is_sound && entry.hash_v > 1 && entry.recorded_at < walk.recorded_at {
         found.push(format!(
             "it was recorded at {}, before the entry before it, at {}",
             moment(entry.recorded_at),

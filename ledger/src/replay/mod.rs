@@ -174,6 +174,9 @@ struct Walk {
     /// The version of the last entry's hash, and when it was recorded.
     hash_v: i64,
     recorded_at: i64,
+    /// Whether every entry so far has its own hash: if one was changed, its time may have been, and later times are not
+    /// compared with it.
+    is_sound: bool,
     sums: Page,
 }
 
@@ -186,6 +189,7 @@ impl Walk {
             computed: genesis,
             hash_v: 1,
             recorded_at: i64::MIN,
+            is_sound: true,
             sums: Page::empty(account),
         }
     }

@@ -61,6 +61,8 @@ pub async fn changes(ledger: &Folder, table: &str) -> Vec<(String, String)> {
     let change = |row: &sqlx::sqlite::SqliteRow| {
         let (name, kind): (String, String) = (row.get("name"), row.get("type"));
         let changed = match kind.as_str() {
+            // Only 1 and 2 can be in this column, and 1 only without a posting.
+            "INTEGER" if name == "hash_v" => "3 - hash_v, posting = NULL".to_owned(),
             "INTEGER" => format!("coalesce({name}, 0) + 10"),
             "TEXT" => format!(
                 "CASE WHEN {name} IS NULL THEN '7' WHEN substr({name}, -1) = '1' \
