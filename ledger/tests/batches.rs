@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::debits::{exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
@@ -214,6 +215,24 @@ async fn writers_of_two_processes_wait_for_each_other() {
     assert_eq!((report.entries, differences), (200, vec![]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_waits_while_another_process_writes_for_three_seconds() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    let mut shell = folder.shell().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut shell).await.unwrap();
+    let recording = tokio::spawn(async move {
+        let replies = record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await;
+        (store, replies)
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!recording.is_finished());
+    sqlx::query("COMMIT").execute(&mut shell).await.unwrap();
+    let (store, replies) = recording.await.unwrap();
+    assert_eq!(replies[0].outcome, DebitOutcome::Recorded);
+    assert_eq!(replayed(&store).await.1, []);
+}
+
 #[tokio::test]
 async fn a_batch_that_the_store_could_not_keep_is_kept_whole_when_it_comes_again() {
     let folder = Folder::new();
@@ -221,10 +240,13 @@ async fn a_batch_that_the_store_could_not_keep_is_kept_whole_when_it_comes_again
     let mut shell = folder.shell().await;
     let mut writer = store.writer();
     let lines = Arc::new(read(&[0, 1].map(|n| bytes(&reported(n, "free", Tier::Free)))));
-    // The entries are written before the totals, which have no table for a while.
-    sqlx::query("ALTER TABLE day_totals RENAME TO elsewhere").execute(&mut shell).await.unwrap();
-    writer.record(&lines, pax_ledger::now()).await.unwrap_err();
-    sqlx::query("ALTER TABLE elsewhere RENAME TO day_totals").execute(&mut shell).await.unwrap();
+    // The entries are written before the totals, which are refused for a while.
+    let refuse =
+        "CREATE TRIGGER no_totals BEFORE INSERT ON day_totals BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    sqlx::query(refuse).execute(&mut shell).await.unwrap();
+    let error = writer.record(&lines, pax_ledger::now()).await.unwrap_err();
+    assert!(error.to_string().contains("refused"), "{error}");
+    sqlx::query("DROP TRIGGER no_totals").execute(&mut shell).await.unwrap();
     let replies = writer.record(&lines, pax_ledger::now()).await.unwrap();
     assert!(replies.iter().all(|reply| reply.outcome == DebitOutcome::Recorded), "{replies:?}");
     writer.close().await;
