@@ -23,6 +23,7 @@ pub struct Writer {
 }
 
 /// The open pages of a transaction: that of each account that it touches, or why there is none.
+// B
 struct Desk<'a> {
     statements: Statements<'a>,
     pages: HashMap<String, Result<OpenPage, String>>,
@@ -30,6 +31,8 @@ struct Desk<'a> {
     epoch: u64,
     /// When the entries of the transaction are recorded.
     now: Moment,
+    /// Whether the debit before this one had an entry already.
+    is_sent_again: bool,
 }
 
 struct OpenPage {
@@ -85,7 +88,7 @@ fn record(
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut statements = Statements::prepare(&tx)?;
     let epoch = statements.epoch()?;
-    let mut desk = Desk { statements, pages: HashMap::new(), epoch, now };
+    let mut desk = Desk { statements, pages: HashMap::new(), epoch, now, is_sent_again: false };
     let mut replies = Vec::with_capacity(lines.len());
     for line in lines {
         replies.push(match line {
@@ -99,49 +102,72 @@ fn record(
 }
 
 impl Desk<'_> {
+    /// Most debits are new, so an entry is inserted at once, and looked for only if it cannot be: an exchange that
+    /// has an entry already is a duplicate or a conflict, whatever else is wrong with the line. But a filter that
+    /// was not answered sends the whole batch again, so after one such exchange the next one is looked for first.
     fn record(&mut self, received: &Received) -> Result<DebitReply, rusqlite::Error> {
-        let (debit, epoch, now) = (&received.debit, self.epoch, self.now);
-        let reject = |why: String| Rejected::new(&received.canonical, why);
-        match self.statements.find(&debit.exchange_id, &received.canonical)? {
-            Found::Nothing => {}
+        if self.is_sent_again
+            && let Some(reply) = self.known(received)?
+        {
+            return Ok(reply);
+        }
+        let entered = self.enter(received)?;
+        self.is_sent_again = false;
+        let why = match entered {
+            Ok(recorded) => return Ok(recorded),
+            Err(why) => why,
+        };
+        if let Some(reply) = self.known(received)? {
+            self.is_sent_again = true;
+            return Ok(reply);
+        }
+        self.quarantine(&Rejected::new(&received.canonical, why), DebitOutcome::Rejected)
+    }
+
+    /// Answers a debit whose exchange has an entry; none if it has none.
+    fn known(&mut self, received: &Received) -> Result<Option<DebitReply>, rusqlite::Error> {
+        let (debit, epoch) = (&received.debit, self.epoch);
+        Ok(Some(match self.statements.find(&debit.exchange_id, &received.canonical)? {
+            Found::Nothing => return Ok(None),
             Found::Same { account_seq } => {
                 // If the account's page cannot be read, no standing is known either.
                 let open = self.open(&debit.account, debit.utc_day)?;
                 let standing = open.ok().and_then(|open| standing(&open.page, debit.utc_day, epoch));
-                return Ok(reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing));
+                reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing)
             }
             Found::Other { account_seq } => {
                 let why = format!("entry {account_seq} of the account has other bytes for this exchange");
-                return self.quarantine(&reject(why), DebitOutcome::Conflict);
+                self.quarantine(&Rejected::new(&received.canonical, why), DebitOutcome::Conflict)?
             }
-        }
-        let posted = match self.open(&debit.account, debit.utc_day)? {
-            Ok(open) => {
-                let mut after = open.page.clone();
-                after.post(debit, &received.canonical, now).map(|link| (after, link))
-            }
-            Err(why) => Err(why),
+        }))
+    }
+
+    /// Makes the debit an entry of its account, or tells why it cannot become one.
+    fn enter(&mut self, received: &Received) -> Result<Result<DebitReply, String>, rusqlite::Error> {
+        let (debit, epoch, now) = (&received.debit, self.epoch, self.now);
+        let mut after = match self.open(&debit.account, debit.utc_day)? {
+            Ok(open) => open.page.clone(),
+            Err(why) => return Ok(Err(why)),
         };
-        let (after, link) = match posted {
-            Ok(posted) => posted,
-            Err(why) => return self.quarantine(&reject(why), DebitOutcome::Rejected),
+        let link = match after.post(debit, &received.canonical, now) {
+            Ok(link) => link,
+            Err(why) => return Ok(Err(why)),
         };
         match self.statements.insert(received, &link) {
-            Ok(()) => {
-                let standing = standing(&after, debit.utc_day, epoch);
-                if let Some(Ok(open)) = self.pages.get_mut(&debit.account) {
-                    (open.page, open.touched) = (after, true);
-                }
-                Ok(reply(&debit.exchange_id, DebitOutcome::Recorded, link.account_seq, standing))
-            }
-            // Only a database that was changed by hand refuses an entry. The other lines of the batch must not
-            // wait for that.
+            Ok(()) => {}
+            // The exchange has an entry; or, if it has none, the database was changed by hand. The other lines
+            // of the batch must not wait for that.
             Err(error) if is_refused(&error) => {
                 let why = format!("the database refused the entry: {error}; run `pax-ledger replay`");
-                self.quarantine(&reject(why), DebitOutcome::Rejected)
+                return Ok(Err(why));
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        let standing = standing(&after, debit.utc_day, epoch);
+        if let Some(Ok(open)) = self.pages.get_mut(&debit.account) {
+            (open.page, open.touched) = (after, true);
+        }
+        Ok(Ok(reply(&debit.exchange_id, DebitOutcome::Recorded, link.account_seq, standing)))
     }
 
     /// Opens the account's page, with the total of the day.
