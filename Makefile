@@ -108,6 +108,7 @@ test-cards: binaries
 
 test-rust: stack
 	@sh envoy/wasm.sh faults
+	@sh envoy/wasm.sh before
 	@[ '$(PAX_TEST_ENVOYS)' = no ] || sh envoy/tools.sh envoys
 	@$(RUST) $(QUIETLY) 'building the Rust tests' "$$CARGO" test --workspace --locked --profile tools --no-run
 	@echo '· Rust tests'

@@ -2,7 +2,8 @@
 # Builds the filter as dist/pax_gateway.wasm with whatever envoy/tools.sh found, and prints its size.
 # `bench` builds the filters that `make bench` compares it with, as dist/bench/*.wasm, in the same way; `faults` the
 # filter that traps when a request asks it to (src/wasm/faults.rs), for tests, as dist/test/pax_gateway_faults.wasm;
-# `talc` and `no_template` the gateway without one of its parts, as dist/bench/NAME.wasm, for BENCH_VARIANTS=1.
+# `talc` and `no_template` the gateway without one of its parts, as dist/bench/NAME.wasm, for BENCH_VARIANTS=1; `before`
+# the gateway of version 0.1.0, as dist/test/pax_gateway_0_1_0.wasm, for the test of the upgrade from it.
 # With one other argument, a cargo command (`clippy`, `check`), runs that for wasm32 instead, faults included.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,6 +33,31 @@ if [ "$1" = bench ]; then
             --package bench-$name --lib --crate-type cdylib --target $target --release --locked
         cp "$filters/$target/release/bench_$name.wasm" dist/bench/$name.wasm
     done
+    exit
+fi
+if [ "$1" = before ]; then
+    # A clone may have the commit without its tag.
+    commit=$(git rev-parse --quiet --verify 'v0.1.0^{commit}') ||
+        commit=$(git rev-parse --quiet --verify 'c5a911df744cb4a1477c08461b861c7b92eefbf1^{commit}') || {
+        echo 'the module of version 0.1.0 cannot be built, and the upgrade from it cannot be tested: this checkout has neither' \
+            'the tag v0.1.0 nor its commit. In a shallow clone, or one without tags: git fetch --tags' >&2
+        exit 1
+    }
+    module=dist/test/pax_gateway_0_1_0.wasm built_from=dist/test/pax_gateway_0_1_0.commit
+    if [ -s $module ] && [ "$(cat $built_from 2>/dev/null)" = "$commit" ]; then
+        exit
+    fi
+    mkdir -p dist/test "${CARGO_TARGET_DIR:-target}"
+    # Its dependencies are mostly this module's, so it is built beside it.
+    artifacts=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+    sources=$artifacts/v0.1.0
+    rm -rf "$sources" $built_from
+    mkdir "$sources"
+    git archive "$commit" | tar -x -C "$sources"
+    sh envoy/quietly.sh 'building the filter of version 0.1.0, for the test of the upgrade' sh -c 'cd "$1" && shift && exec "$@"' sh "$sources" \
+        "$WASM_CARGO" rustc $std --package pax-gateway --lib --crate-type cdylib --target $target --target-dir "$artifacts" --release --locked
+    cp "$artifacts/$target/release/pax_gateway.wasm" $module
+    echo "$commit" >$built_from
     exit
 fi
 case $1 in rustc | faults | talc | no_template) builds=yes ;; *) builds= ;; esac

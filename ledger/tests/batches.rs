@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::debits::{exchange, on_day, reported};
 use common::{Folder, bytes, record, replayed};
@@ -109,6 +110,63 @@ async fn a_duplicate_a_conflict_and_a_bad_line_leave_the_lines_around_them_as_th
     );
 }
 
+#[tokio::test]
+async fn an_exchange_that_has_an_entry_is_a_duplicate_or_a_conflict_whatever_else_is_wrong() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    let (free, credit) = (reported(1, "free", Tier::Free), reported(2, "credit", Tier::Credit));
+    record(&store, &[bytes(&free), bytes(&credit)]).await;
+    // The first account has no readable head, the second one's next number is taken, a third one does not exist.
+    let mut shell = folder.shell().await;
+    for damage in ["head_hash = 'gone' WHERE name = 'free'", "account_seq = 0 WHERE name = 'credit'"] {
+        sqlx::query(&format!("UPDATE accounts SET {damage}")).execute(&mut shell).await.unwrap();
+    }
+    let of_nobody = reported(1, "nobody", Tier::Free);
+    let mut other_credit = credit.clone();
+    other_credit.slot = "planner".to_owned();
+    let lines = [
+        bytes(&free),
+        bytes(&credit),
+        bytes(&of_nobody),
+        bytes(&other_credit),
+        bytes(&reported(3, "free", Tier::Free)),
+        bytes(&reported(4, "credit", Tier::Credit)),
+        bytes(&reported(5, "nobody", Tier::Free)),
+        bytes(&free),
+    ];
+    let replies = record(&store, &lines).await;
+    let told = |reply: &DebitReply| {
+        let message = reply.message.clone().unwrap_or_default();
+        (reply.outcome, reply.account_seq, reply.standing.map(|standing| standing.account_seq), message)
+    };
+    // Each line alone is answered as among the others.
+    let mut alone = Vec::new();
+    for line in &lines {
+        alone.extend(record(&store, std::slice::from_ref(line)).await.iter().map(told));
+    }
+    use DebitOutcome::{Conflict, Duplicate, Rejected};
+    let conflict = "entry 1 of the account has other bytes for this exchange";
+    let expected = [
+        (Duplicate, Some(1), None, ""),
+        (Duplicate, Some(1), Some(0), ""),
+        (Conflict, None, None, conflict),
+        (Conflict, None, None, conflict),
+        (Rejected, None, None, "the chain of account \"free\" is damaged: run `pax-ledger replay`"),
+        (
+            Rejected,
+            None,
+            None,
+            "the database refused the entry: credit_ledger is append-only; run `pax-ledger replay`",
+        ),
+        (Rejected, None, None, "there is no account \"nobody\""),
+        (Duplicate, Some(1), None, ""),
+    ];
+    let expected =
+        expected.map(|(outcome, seq, of_standing, why)| (outcome, seq, of_standing, why.to_owned()));
+    assert_eq!(replies.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(alone, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_batches_at_once_record_each_exchange_once() {
     let folder = Folder::new();
@@ -157,6 +215,24 @@ async fn writers_of_two_processes_wait_for_each_other() {
     assert_eq!((report.entries, differences), (200, vec![]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_waits_while_another_process_writes_for_three_seconds() {
+    let folder = Folder::new();
+    let store = folder.store_with_accounts().await;
+    let mut shell = folder.shell().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut shell).await.unwrap();
+    let recording = tokio::spawn(async move {
+        let replies = record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await;
+        (store, replies)
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!recording.is_finished());
+    sqlx::query("COMMIT").execute(&mut shell).await.unwrap();
+    let (store, replies) = recording.await.unwrap();
+    assert_eq!(replies[0].outcome, DebitOutcome::Recorded);
+    assert_eq!(replayed(&store).await.1, []);
+}
+
 #[tokio::test]
 async fn a_batch_that_the_store_could_not_keep_is_kept_whole_when_it_comes_again() {
     let folder = Folder::new();
@@ -164,10 +240,13 @@ async fn a_batch_that_the_store_could_not_keep_is_kept_whole_when_it_comes_again
     let mut shell = folder.shell().await;
     let mut writer = store.writer();
     let lines = Arc::new(read(&[0, 1].map(|n| bytes(&reported(n, "free", Tier::Free)))));
-    // The entries are written before the totals, which have no table for a while.
-    sqlx::query("ALTER TABLE day_totals RENAME TO elsewhere").execute(&mut shell).await.unwrap();
-    writer.record(&lines, pax_ledger::now()).await.unwrap_err();
-    sqlx::query("ALTER TABLE elsewhere RENAME TO day_totals").execute(&mut shell).await.unwrap();
+    // The entries are written before the totals, which are refused for a while.
+    let refuse =
+        "CREATE TRIGGER no_totals BEFORE INSERT ON day_totals BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    sqlx::query(refuse).execute(&mut shell).await.unwrap();
+    let error = writer.record(&lines, pax_ledger::now()).await.unwrap_err();
+    assert!(error.to_string().contains("refused"), "{error}");
+    sqlx::query("DROP TRIGGER no_totals").execute(&mut shell).await.unwrap();
     let replies = writer.record(&lines, pax_ledger::now()).await.unwrap();
     assert!(replies.iter().all(|reply| reply.outcome == DebitOutcome::Recorded), "{replies:?}");
     writer.close().await;

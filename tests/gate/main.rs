@@ -1,6 +1,6 @@
 //! The free tier's gate and its surroundings, in real Envoys with the real ledger: crowds against a cap, two
-//! Envoys, killed Envoys, trapped VMs, midnight, a ledger that is restored, upgraded and rolled back, settings
-//! that change while calls run, callers' own keys, forged and twisted requests.
+//! Envoys, killed Envoys, trapped VMs, midnight, a ledger that is restored, upgraded and rolled back, a module
+//! and settings that change while calls run, callers' own keys, forged and twisted requests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +23,7 @@ mod crowd;
 mod fleet;
 mod flood;
 mod frames;
+mod from_0_1_0;
 mod hosts;
 mod midnight;
 mod operator;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
     let mut cases = share(fleet::world, &gate);
     cases.extend(share(operator::world, operator::CASES));
-    let own: [&[OwnCase]; 14] = [
+    let own: [&[OwnCase]; 15] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         flood::CASES,
         restored::CASES,
         upgrade::CASES,
+        from_0_1_0::CASES,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));

@@ -129,6 +129,11 @@ impl Standin {
         self.state.received()
     }
 
+    /// How many requests came since they were last forgotten: [`Standin::received`] has the last of them.
+    pub fn received_count(&self) -> usize {
+        self.state.received_count()
+    }
+
     /// Forgets what was received.
     pub fn clear_received(&self) {
         self.state.clear_received();

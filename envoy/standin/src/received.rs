@@ -35,18 +35,21 @@ impl Received {
 #[derive(Debug)]
 pub(crate) struct Log {
     requests: VecDeque<Received>,
+    /// How many requests came, those that are not kept too.
+    count: usize,
     body_bytes: usize,
     max_body_bytes: usize,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { requests: VecDeque::new(), body_bytes: 0, max_body_bytes: MAX_BODY_BYTES }
+        Self { requests: VecDeque::new(), count: 0, body_bytes: 0, max_body_bytes: MAX_BODY_BYTES }
     }
 }
 
 impl Log {
     pub(crate) fn push(&mut self, request: Received) {
+        self.count += 1;
         self.body_bytes += request.body.len();
         self.requests.push_back(request);
         while self.requests.len() > MAX_REQUESTS || self.body_bytes > self.max_body_bytes {
@@ -57,6 +60,10 @@ impl Log {
 
     pub(crate) fn all(&self) -> Vec<Received> {
         self.requests.iter().cloned().collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     pub(crate) fn clear(&mut self) {
@@ -79,6 +86,7 @@ mod tests {
             log.push(request(format!("/{number}"), String::new()));
         }
         assert_eq!((log.all().len(), log.all()[0].path.as_str()), (MAX_REQUESTS, "/5"));
+        assert_eq!(log.count(), MAX_REQUESTS + 5);
     }
 
     #[test]

@@ -92,6 +92,10 @@ impl State {
         lock(&self.received).all()
     }
 
+    pub(crate) fn received_count(&self) -> usize {
+        lock(&self.received).count()
+    }
+
     pub(crate) fn clear_received(&self) {
         lock(&self.received).clear();
     }

@@ -370,4 +370,15 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(connect(&path).is_err(), "a database that is gone is not made anew");
     }
+
+    #[test]
+    fn sqlite_counts_no_memory_and_shares_no_page_cache_between_connections() {
+        let connection = Connection::open_in_memory().unwrap();
+        let is_compiled_with = |option: &str| -> bool {
+            let used = "SELECT sqlite_compileoption_used(?1)";
+            connection.query_row(used, [option], |row| row.get(0)).unwrap()
+        };
+        let found = ["DEFAULT_MEMSTATUS=0", "ENABLE_MEMORY_MANAGEMENT"].map(is_compiled_with);
+        assert_eq!(found, [true, false], "cargo did not read .cargo/config.toml of this repository");
+    }
 }
