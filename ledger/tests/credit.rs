@@ -127,13 +127,13 @@ async fn a_lot_that_is_over_expires_before_the_next_debit_or_by_itself_and_a_clo
     assert_eq!(rows(&store).await, expected);
     // The clock goes back: the chain's time does not, and nothing expires twice.
     record_at(&store, &costing(2, "credit"), at(10)).await;
-    assert_eq!(lots(&store).await, ["short 1.999971417324/2", "shorter 0/1"]);
+    assert_eq!(lots(&store).await, ["short 1.999971456692/2", "shorter 0/1"]);
     let mut writer = store.writer();
     assert_eq!(writer.expire(at(99)).await.unwrap(), 0);
     assert_eq!(writer.expire(at(100)).await.unwrap(), 1);
     assert_eq!(writer.expire(at(100)).await.unwrap(), 0);
     writer.close().await;
-    assert_eq!(rows(&store).await.last().unwrap(), "6 expiry -1.999971417324");
+    assert_eq!(rows(&store).await.last().unwrap(), "6 expiry -1.999971456692");
     assert_eq!(balance(&store).await, "0");
     holds(&store).await;
 }
@@ -230,7 +230,7 @@ async fn what_cannot_be_granted_or_corrected_is_refused_in_words_and_leaves_noth
         (exchange(1).to_string().as_str(), "0.1", "the caller's own key"),
         (&exchange(9).to_string(), "0.1", "neither a call nor a grant"),
         (&call, "-1", "less than 0"),
-        (&call, "0.000014252837", "already"),
+        (&call, "0.000014304462", "already"),
         ("gift", "0.1", "the grant ended at"),
         ("nobody's", "0.1", "neither a call nor a grant"),
     ] {

@@ -16,7 +16,8 @@ pub trait AsText {
 
     /// The text.
     fn text(&self) -> String {
-        let mut text = Vec::with_capacity(48);
+        // As long as a digest, the longest of these texts.
+        let mut text = Vec::with_capacity(64);
         self.put(&mut text);
         String::from_utf8(text).unwrap_or_default()
     }
@@ -48,13 +49,26 @@ macro_rules! by_text {
 
 pub(crate) use by_text;
 
-/// The two lowercase hexadecimal digits of a byte. A call writes several ids and digests, and formatting them
-/// byte by byte took longer than pricing the call.
-pub(crate) const fn hex(byte: u8) -> [u8; 2] {
+/// The two lowercase hexadecimal digits of each byte. A call writes several ids and digests, and working the digits out one
+/// by one took longer than pricing the call.
+static HEX: [[u8; 2]; 256] = {
     const fn digit(nibble: u8) -> u8 {
         if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) }
     }
-    [digit(byte >> 4), digit(byte & 0x0f)]
+    let mut pairs = [[0; 2]; 256];
+    let mut rest: &mut [[u8; 2]] = &mut pairs;
+    let mut byte = 0_u8;
+    while let [pair, after @ ..] = rest {
+        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    pairs
+};
+
+/// The two lowercase hexadecimal digits of a byte.
+pub(crate) fn hex(byte: u8) -> [u8; 2] {
+    HEX.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// The longest decimal number of 64 bits.

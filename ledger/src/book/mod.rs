@@ -142,6 +142,13 @@ pub fn unsupported(line: &[u8], canon_v: u32) -> Option<DebitReply> {
     })
 }
 
+/// Whether canonical bytes are those of a debit, by their first two fields.
+#[must_use]
+pub fn is_debit(canonical: &[u8]) -> bool {
+    let after_version = canonical.splitn(2, |byte| *byte == b',').nth(1);
+    after_version.is_some_and(|rest| rest.starts_with(b"\"kind\":\"debit\","))
+}
+
 /// The version with which a line in canonical form begins.
 fn first_version(line: &[u8]) -> Option<u32> {
     let rest = line.strip_prefix(b"{\"canon_v\":")?;

@@ -70,6 +70,10 @@ impl Recovered {
     }
 }
 
+fn is_debit(entry: &StoredEntry) -> bool {
+    book::is_debit(&entry.canonical)
+}
+
 /// Whether the other file belongs to this ledger: the chain of some account begins with the same entry, or this
 /// ledger has no entries yet.
 async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
@@ -124,9 +128,9 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
             break;
         }
         // In the order in which they were recorded: debits together, what the ledger made itself one by one.
-        for part in page.chunk_by(|one, next| one.is_debit() && next.is_debit()) {
+        for part in page.chunk_by(|one, next| is_debit(one) && is_debit(next)) {
             match part {
-                [one] if !one.is_debit() => recovered.again(&mut writer, one).await?,
+                [one] if !is_debit(one) => recovered.again(&mut writer, one).await?,
                 debits => recovered.record(&mut writer, debits).await?,
             }
         }

@@ -252,7 +252,7 @@ impl Replay<'_> {
         let subject =
             Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
         let mut found = chain::differences(entry, walk);
-        if entry.is_debit() {
+        if book::is_debit(&entry.canonical) {
             match Debit::from_canonical(&entry.canonical) {
                 Ok(debit) => self.debit(entry, &debit, walk, &mut found),
                 Err(bad) => found.push(format!("its canonical bytes are no debit: {bad}")),
@@ -306,6 +306,7 @@ fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<S
     found.extend(chain::posting_differences(entry, &effect, walk));
     let recorded_at = moment(entry.recorded_at);
     walk.sums.apply(&effect, entry.account_seq, recorded_at);
+    walk.sums.account_seq = entry.account_seq;
     walk.sums.recorded_at = walk.sums.recorded_at.max(recorded_at);
 }
 

@@ -20,7 +20,6 @@ use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::debit::frozen::EntryKind;
 use pax_gateway::price::card::RateTableVersion;
 use serde::{Deserialize, Serialize};
 
@@ -164,12 +163,6 @@ impl StoredEntry {
     pub fn column(&self, name: &str) -> Option<&Value> {
         let mut names = book::COLUMNS.iter().chain(&book::made::MADE_COLUMNS);
         names.position(|column| *column == name).and_then(|index| self.columns.get(index))
-    }
-
-    /// Whether it is a debit, by its column.
-    #[must_use]
-    pub fn is_debit(&self) -> bool {
-        matches!(self.column("kind"), Some(Value::Text(kind)) if kind == EntryKind::Debit.name())
     }
 
     /// The hash that its columns make.
