@@ -111,7 +111,7 @@ pub async fn learn(store: &Store, texts: &[&str]) -> Result<(Vec<Digest>, usize)
 /// Does the same for an operator. Gives how many cards were new.
 ///
 /// # Errors
-/// As of [`learn`]; [`Error::Conflict`] also if the act's key was used for something else.
+/// Those of [`learn`]; [`Error::Conflict`] also if the act's key was used for another request.
 pub async fn add(store: &Store, act: &Act, texts: &[&str]) -> Result<Acted<usize>, Error> {
     store.add_cards(act, &new_cards(&read(texts)?, texts)).await?.map_err(taken)
 }

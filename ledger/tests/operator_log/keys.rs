@@ -119,11 +119,26 @@ fn a_command_without_a_key_prints_the_one_that_it_makes() {
     assert_eq!(log(&db, &[])[0]["key"], *key);
     let (_, _, error) = said(&db, &[&cap[..], &["--key", &key]].concat());
     assert!(error.starts_with("done before"), "{error}");
-    // It is printed before anything is done, so that it is known even if that fails. Then there is no row.
-    let before = log(&db, &[]);
-    let refuse = "CREATE TRIGGER refuse AFTER UPDATE ON accounts BEGIN SELECT RAISE(ABORT, 'refused'); END";
-    blocking(async { sqlx::query(refuse).execute(&mut folder.shell().await).await.unwrap() });
-    let (code, _, error) = said(&db, &["account", "cap", "bob", "6"]);
-    assert!(code == Some(1) && error.starts_with("key ") && error.contains("refused"), "{error}");
-    assert_eq!(log(&db, &[]), before);
+}
+
+#[test]
+fn an_action_and_its_row_are_written_together_or_not_at_all() {
+    for table in ["accounts", "operator_log", "operator_log_head"] {
+        let folder = with_bob();
+        let db = folder.database();
+        let state = || (log(&db, &[]), said(&db, &["account", "list"]));
+        let before = state();
+        let event = if table == "operator_log" { "INSERT" } else { "UPDATE" };
+        let refuse = format!(
+            "CREATE TRIGGER refuse BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        );
+        blocking(async { sqlx::query(&refuse).execute(&mut folder.shell().await).await.unwrap() });
+        let (code, _, error) = said(&db, &["account", "cap", "bob", "6"]);
+        // The key is printed before anything is done, so that it is known even if that fails.
+        assert!(
+            code == Some(1) && error.starts_with("key ") && error.contains("refused"),
+            "{table}: {error}"
+        );
+        assert_eq!(state(), before, "{table}");
+    }
 }

@@ -78,6 +78,18 @@ async fn a_head_that_was_changed_is_named() {
 }
 
 #[tokio::test]
+async fn without_its_head_the_log_takes_no_action() {
+    let ledger = copy_of(&ledger().await);
+    for sql in ["DROP TRIGGER operator_log_head_no_delete", "DELETE FROM operator_log_head"] {
+        run(&ledger, sql).await;
+    }
+    let store = ledger.store().await;
+    let error = store.set_status(&act(), "free", Status::Active).await.unwrap_err().to_string();
+    assert!(error.contains("the head of the operator log is gone"), "{error}");
+    assert_eq!(store.account("free").await.unwrap().unwrap().status, Status::Disabled);
+}
+
+#[tokio::test]
 async fn an_account_or_a_token_that_was_changed_by_hand_is_named() {
     let ledger = ledger().await;
     for (sql, named) in [

@@ -23,7 +23,8 @@ impl Store {
     /// Creates an account, with a daily cap of its own if one is given. None if the name is taken.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]), and if the cap is negative.
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails, and if the cap is
+    /// negative.
     pub async fn create_account(
         &self,
         act: &Act,
@@ -76,7 +77,7 @@ impl Store {
     /// Switches an account on or off. None if there is no account of that name.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]).
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails.
     pub async fn set_status(
         &self,
         act: &Act,
@@ -102,7 +103,8 @@ impl Store {
     /// account of that name.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]), and if the cap is negative.
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails, and if the cap is
+    /// negative.
     pub async fn set_daily_cap(
         &self,
         act: &Act,
@@ -126,7 +128,8 @@ impl Store {
     /// its id or hash is stored already.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]), and if the account is missing.
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails, and if the account is
+    /// missing.
     pub async fn add_token(&self, act: &Act, token: &NewToken<'_>) -> Result<Option<Acted<String>>, Error> {
         let NewToken { token_id, account, label, sha256, expires_at, .. } = token;
         // The same command makes another random token each time it is sent, so a random one decides nothing.
@@ -180,7 +183,7 @@ impl Store {
     /// operator log, since nothing can undo it. None if there is no such token.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]).
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails.
     pub async fn revoke_token(&self, act: &Act, token_id: &str) -> Result<Option<Acted<TokenState>>, Error> {
         let mut acting = match self.begin_act(act, "token_revoke", &json!({"token_id": token_id})).await? {
             Begun::First(acting) => acting,

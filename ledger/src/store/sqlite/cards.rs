@@ -39,7 +39,7 @@ impl Store {
     /// ever forgotten.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]).
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails.
     pub async fn add_cards(
         &self,
         act: &Act,

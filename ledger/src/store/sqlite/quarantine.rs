@@ -58,7 +58,8 @@ impl Store {
     /// is given.
     ///
     /// # Errors
-    /// As of every action ([`Store::begin_act`]); if the act has no reason.
+    /// [`Error::Conflict`] if the act's key was used for another request; if the store fails; if the act has no
+    /// reason.
     pub async fn mark_seen(
         &self,
         act: &Act,
