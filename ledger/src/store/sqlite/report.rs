@@ -56,7 +56,9 @@ impl Snapshot {
             format!("coalesce(sum({column} / {PART}){of}, 0), coalesce(sum({column} % {PART}){of}, 0)")
         });
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {}, count(*), count(*) FILTER (WHERE provenance = 'estimated'), {} FROM credit_ledger WHERE 1",
+            "SELECT {}, count(*) FILTER (WHERE kind = 'debit'), \
+             count(*) FILTER (WHERE kind = 'debit' AND provenance = 'estimated'), {} FROM credit_ledger \
+             WHERE kind IN ('debit', 'correction')",
             keys.join(", "),
             sums.join(", ")
         ));
