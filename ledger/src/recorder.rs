@@ -91,8 +91,6 @@ async fn work(
     let mut expiring = tokio::time::interval(EXPIRE_EVERY);
     loop {
         let job = tokio::select! {
-            // Debits go first.
-            biased;
             job = queue.recv() => job,
             _ = expiring.tick() => {
                 if let Err(error) = writer.expire(crate::now()).await {

@@ -142,7 +142,8 @@ async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_tha
         "quarantine_seen",
         "rate_cards",
     ];
-    assert_eq!(triggers.len(), 3 * tables.len(), "three each of {tables:?}: {triggers:?}");
+    // Beside three for each, one that keeps programs from before migration 0007 from writing.
+    assert_eq!(triggers.len(), 3 * tables.len() + 1, "{tables:?}: {triggers:?}");
     for (name, made) in &triggers {
         let table =
             tables.iter().filter(|table| name.starts_with(*table)).max_by_key(|name| name.len()).unwrap();
@@ -154,7 +155,7 @@ async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_tha
                 "is altered (it says:",
                 Some(format!("CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT 1; END")),
             ),
-            ("is altered (it says:", Some(made.replace("SELECT RAISE", "SELECT 1 WHERE 1 < 0 AND RAISE"))),
+            ("is altered (it says:", Some(made.replace("BEGIN SELECT ", "BEGIN SELECT 1 WHERE 1 < 0 AND "))),
         ] {
             let statements: Vec<String> = [drop.clone()].into_iter().chain(again).collect();
             let found = after(&ledger, &statements).await;

@@ -7,6 +7,7 @@ use std::path::Path;
 use common::debits::{byo, estimated, on_day, reported};
 use common::{Folder, act, record, replayed};
 use pax_gateway::base::account::{Funding, Tier};
+use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book::made::GrantClass;
 use pax_ledger::book::{COLUMNS, Sum, Value, columns, entry_hash, genesis};
@@ -106,7 +107,7 @@ async fn a_ledger_of_0_1_0_proves_itself_after_the_upgrade_and_a_grant_pays_its_
         paid: None,
         reference: None,
     };
-    assert!(store.grant(&act(), &grant).await.unwrap().reply.balance_pax.is_zero());
+    assert_eq!(store.grant(&act(), &grant).await.unwrap().reply.balance_pax, Pax::ZERO);
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, found), (8, Vec::new()));
 }

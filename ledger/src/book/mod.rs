@@ -24,7 +24,7 @@ mod sum;
 pub use act::{About, AccountState, Act, TokenState, request_sha256};
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
 pub use effect::{Effect, Entry, OnLots, Spent, effect};
-pub use lots::{Lot, Lots};
+pub use lots::{Lot, Lots, debt};
 pub use made::Made;
 pub use operator_log::{
     OPERATOR_CANON_V, OPERATOR_COLUMNS, OperatorWalk, Row, StoredRow, differing, operator_genesis, row_hash,

@@ -5,7 +5,7 @@ use pax_gateway::base::pax::Pax;
 
 #[path = "../../tests/common/debits.rs"]
 #[allow(dead_code)]
-mod debits;
+pub(crate) mod debits;
 
 use debits::{byo, estimated, on_day, reported};
 

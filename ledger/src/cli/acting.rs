@@ -55,6 +55,11 @@ fn new_key() -> Result<String, Error> {
     Ok(ExchangeId::new(now(), random).to_string())
 }
 
+/// Who runs a command that takes no `--by`.
+pub(super) fn operator() -> Result<String, Error> {
+    std::env::var("PAX_OPERATOR").ok().filter(|by| !by.is_empty()).map_or_else(unix_user, Ok)
+}
+
 /// The name of the user as whom this program runs. Environment variables are asked last, since anybody can set them.
 fn unix_user() -> Result<String, Error> {
     let uid = std::fs::metadata("/proc/self").ok().map(|own| own.uid().to_string());

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
 use super::{
-    Cli, Command, ShellName, accounts, backing_up, cards, crediting, entries, explaining, health,
+    Cli, Command, ShellName, accounts, acting, backing_up, cards, crediting, entries, explaining, health,
     operator_log, print, quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
@@ -60,7 +60,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Token(command) => tokens::run(&store, command).await,
         Command::Cards(command) => cards::run(&store, command).await,
         Command::Entries(options) => entries::run(&store, options).await,
-        Command::Recover { file } => recovering::run(&store, &file).await,
+        Command::Recover { file } => recovering::run(&store, &file, &acting::operator()?).await,
         Command::Report(options) => reporting::run(&store, options).await,
         Command::Backup { file, no_verify } => backing_up::run(&store, &file, no_verify).await,
         Command::Explain(options) => explaining::run(&store, options).await,

@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
+use pax_gateway::base::account::Tier;
 use pax_gateway::price::bundle::Bundle;
 
+use super::accounts::no_account;
 use super::acting::answer;
 use super::args::{Correct, GrantOf, NewAmount};
 use super::print;
 use crate::cards;
 use crate::error::Error;
 use crate::server::embedded_bundle;
-use crate::store::{Amount, NewGrant, Store, ToCorrect};
+use crate::store::{Amount, Corrects, NewGrant, Store, ToCorrect};
 
 pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, Error> {
     let asked = NewGrant {
@@ -21,6 +23,7 @@ pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, E
         paid: options.paid,
         reference: options.reference,
     };
+    let Some(row) = store.account(&asked.account).await? else { return Err(no_account(&asked.account)) };
     let act = options.acting.act()?;
     let granted = answer(store.grant(&act, &asked).await?);
     let ends = asked.expires_at.map_or_else(String::new, |end| format!(" until {end}"));
@@ -31,6 +34,9 @@ pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, E
         act.key(),
         granted.balance_pax
     ))?;
+    if row.tier == Tier::Free {
+        print("note: the account has tier free, whose calls spend no credit")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -47,11 +53,16 @@ pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode,
             })?)
         }
     };
-    let asked = ToCorrect { corrects: options.what, amount };
+    let what = if options.grant { Corrects::Grant(options.what) } else { Corrects::Call(options.what) };
+    let asked = ToCorrect { what, amount };
     let corrected = answer(store.correct(&options.acting.act()?, &asked).await?);
     print(&format!(
         "corrected {} of account {} from {} to {} PAX: its balance was {} PAX after that",
-        asked.corrects, corrected.account, corrected.was_pax, corrected.now_pax, corrected.balance_pax
+        asked.what.name(),
+        corrected.account,
+        corrected.was_pax,
+        corrected.now_pax,
+        corrected.balance_pax
     ))?;
     Ok(ExitCode::SUCCESS)
 }

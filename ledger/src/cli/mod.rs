@@ -58,7 +58,7 @@ enum Command {
     /// Give an account credit, which calls on tier credit spend
     #[command(
         after_help = "What is left of a grant is its lot. Calls spend the lot that ends first. A grant pays a balance below \
-        zero first. It is an entry of the account's chain; to take it back, correct it by its key."
+        zero first. It is an entry of the account's chain; `correct --grant KEY --to PAX` changes it, or takes it back."
     )]
     Grant(GrantOf),
     /// Correct what a call cost, or what was granted, by an entry of its own; history stays as it is
@@ -117,7 +117,7 @@ enum Command {
         backup: PathBuf,
     },
     /// Record again what another ledger's file has and this one lacks: after a restore, from the file that was moved aside.
-    /// What is here already stays as it is; `serve` may run
+    /// What is here already stays as it is. Run it before `serve`, which takes credit that is over out of balances
     Recover {
         /// The other file
         file: PathBuf,

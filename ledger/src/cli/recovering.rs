@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use pax_gateway::base::clock::Moment;
 use pax_gateway::base::wire::DebitOutcome;
 
 use super::print;
-use crate::book::{self, Made};
+use crate::book::{self, Act, Made};
 use crate::error::Error;
 use crate::now;
 use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, Writer};
@@ -14,9 +15,9 @@ use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, W
 /// The most lines of one transaction, as in the service.
 const PAGE_ENTRIES: u32 = 1_000;
 
-pub(super) async fn run(store: &Store, file: &Path) -> Result<ExitCode, Error> {
+pub(super) async fn run(store: &Store, file: &Path, by: &str) -> Result<ExitCode, Error> {
     let other = Store::open(&Location::Sqlite(file.to_owned()), Open::Read).await?;
-    let recovered = recover(store, &other).await;
+    let recovered = recover(store, &other, by).await;
     other.close().await;
     let Recovered { recorded, known, quarantined, refused } = recovered?;
     print(&format!("recorded {recorded} entries of {}; {known} of its entries were here", file.display()))?;
@@ -38,8 +39,8 @@ struct Recovered {
 
 impl Recovered {
     async fn record(&mut self, writer: &mut Writer, debits: &[StoredEntry]) -> Result<(), Error> {
-        let lines: Vec<_> = debits.iter().map(|entry| book::read(&entry.canonical)).collect();
-        for reply in writer.record(&lines.into(), now()).await? {
+        let lines = debits.iter().map(|entry| (book::read(&entry.canonical), recorded_at(entry)));
+        for reply in writer.record_again(lines.collect()).await? {
             match reply.outcome {
                 DebitOutcome::Recorded => self.recorded += 1,
                 DebitOutcome::Duplicate => self.known += 1,
@@ -49,25 +50,39 @@ impl Recovered {
         Ok(())
     }
 
-    /// Enters a grant or a correction again. Expiries the ledger makes anew, when they are due.
-    async fn again(&mut self, writer: &mut Writer, entry: &StoredEntry) -> Result<(), Error> {
-        let made = Made::read(&entry.canonical);
-        let made =
-            made.map_err(|why| Error::Operator(format!("an entry of that file cannot be read: {why}")))?;
-        if matches!(made, Made::Expiry(_)) {
-            return Ok(());
-        }
-        let key = made.key().to_owned();
-        match writer.make_again(made, now()).await? {
+    /// Enters a grant or a correction again. Expiries the ledger makes anew, where they are due.
+    async fn again(&mut self, store: &Store, entry: &StoredEntry, by: &str) -> Result<(), Error> {
+        let number = entry.account_seq;
+        let made = match Made::read(&entry.canonical) {
+            Ok(Made::Expiry(_)) => return Ok(()),
+            Ok(made) => made,
+            Err(why) => {
+                self.refused += 1;
+                let account = entry.column("account").map(ToString::to_string).unwrap_or_default();
+                return print(&format!("entry number {number} of account {account} cannot be read: {why}"));
+            }
+        };
+        let key = made.key();
+        let reason = "recovered after a restore".to_owned();
+        let act = Act::new(key.to_owned(), by.to_owned(), Some(reason), now()).map_err(Error::Operator)?;
+        match store.make_again(&act, &made, recorded_at(entry)).await? {
             MadeAgain::Recorded => self.recorded += 1,
             MadeAgain::Known => self.known += 1,
             MadeAgain::Refused(why) => {
                 self.refused += 1;
-                print(&format!("{key:?} could not be recorded again: {why}"))?;
+                print(&format!(
+                    "{} {key:?} of account {} is not recorded: {why}",
+                    made.kind(),
+                    made.account()
+                ))?;
             }
         }
         Ok(())
     }
+}
+
+fn recorded_at(entry: &StoredEntry) -> Moment {
+    Moment::from_ms(u64::try_from(entry.recorded_at).unwrap_or(0))
 }
 
 fn is_debit(entry: &StoredEntry) -> bool {
@@ -92,7 +107,7 @@ async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
 
 /// Records the entries of another file that this ledger lacks. A debit's bytes are the same in both files, so
 /// an entry that is here already counts as a duplicate.
-async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
+async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Error> {
     let mut missing = Vec::new();
     for account in other.accounts().await? {
         if account.account_seq > 0 && store.account(&account.name).await?.is_none() {
@@ -130,7 +145,7 @@ async fn recover(store: &Store, other: &Store) -> Result<Recovered, Error> {
         // In the order in which they were recorded: debits together, what the ledger made itself one by one.
         for part in page.chunk_by(|one, next| is_debit(one) && is_debit(next)) {
             match part {
-                [one] if !is_debit(one) => recovered.again(&mut writer, one).await?,
+                [one] if !is_debit(one) => recovered.again(store, one, by).await?,
                 debits => recovered.record(&mut writer, debits).await?,
             }
         }

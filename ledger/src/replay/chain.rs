@@ -1,5 +1,7 @@
 //! Checks an entry's place in its account's chain, and its posting.
 
+use pax_gateway::base::pax::Pax;
+
 use super::{StoredEntry, Walk, moment};
 use crate::book::{Effect, OnLots, Posting};
 
@@ -53,6 +55,10 @@ pub(super) fn posting_differences(entry: &StoredEntry, effect: &Effect<'_>, walk
     let scopes = effect.scopes(&walk.sums.account);
     if posting.scopes != scopes {
         found.push(format!("its posting charges {:?}, but it belongs to {scopes:?}", posting.scopes));
+    }
+    // No hold can be given yet.
+    if posting.hold.is_some() || posting.held_pax != Pax::ZERO {
+        found.push("its posting names holds, but this ledger gives none".to_owned());
     }
     let is_expiry = matches!(effect.lots, OnLots::Expire { .. });
     if effect.lots != OnLots::None

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Walk;
-use crate::book::{Lot, Sum};
+use crate::book::{Lot, Sum, debt};
 use crate::store::AccountRow;
 
 /// The account's head and balance.
@@ -82,15 +82,23 @@ pub(super) fn tokens(walk: &Walk, found: Vec<(String, String, Sum)>) -> Vec<Stri
 /// The account's lots.
 pub(super) fn lots(walk: &Walk, found: Vec<Lot>) -> Vec<String> {
     let mut differences = Vec::new();
+    let (balance, rest) = (walk.sums.balance, walk.sums.lots.rest());
+    if rest.minus(debt(balance)) != balance {
+        differences
+            .push(format!("its lots have {rest} PAX left, which does not fit its balance of {balance} PAX"));
+    }
     let mut found: BTreeMap<String, Lot> = found.into_iter().map(|lot| (lot.key.clone(), lot)).collect();
     for lot in walk.sums.lots.iter() {
         let key = &lot.key;
         differences.push(match found.remove(key) {
             Some(stored) if stored == *lot => continue,
-            Some(stored) => format!(
-                "the lot of grant {key:?} has {} of {} PAX left, but its entries leave {} of {}",
-                stored.rest, stored.amount, lot.rest, lot.amount
-            ),
+            Some(stored) => {
+                format!(
+                    "the lot of grant {key:?} has {}, but its entries make {}",
+                    shown(&stored),
+                    shown(lot)
+                )
+            }
             None => format!("the lot of grant {key:?} is missing"),
         });
     }
@@ -98,6 +106,11 @@ pub(super) fn lots(walk: &Walk, found: Vec<Lot>) -> Vec<String> {
         differences.push(format!("has a lot of grant {key:?}, but no such grant"));
     }
     differences
+}
+
+fn shown(lot: &Lot) -> String {
+    let ends = lot.expires_at.map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
+    format!("{} of {} PAX left, {ends}, from entry {}", lot.rest, lot.amount, lot.account_seq)
 }
 
 /// The difference for a sum that no true costs can make, with what to do.

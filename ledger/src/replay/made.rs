@@ -8,6 +8,7 @@ use super::{Snapshot, StoredEntry, Walk, moment};
 use crate::book::Posting;
 use crate::book::made::{Correction, Expiry, Made};
 use crate::error::Error;
+use crate::store::Corrects;
 
 /// What an entry is proved from.
 pub(super) struct Proof<'a> {
@@ -24,11 +25,20 @@ impl Proof<'_> {
         snapshot: &mut Snapshot,
         made: &Made,
     ) -> Result<Vec<String>, Error> {
-        Ok(match made {
-            Made::Grant(grant) => grant.refused().into_iter().collect(),
-            Made::Expiry(expiry) => self.expiry(expiry).into_iter().collect(),
-            Made::Correction(correction) => self.correction(snapshot, correction).await?,
-        })
+        if self.entry.posting.is_none() {
+            return Ok(vec!["it has no posting, which every entry of its kind has".to_owned()]);
+        }
+        let (mut found, by_an_operator) = match made {
+            Made::Grant(grant) => (grant.refused().into_iter().collect(), true),
+            Made::Expiry(expiry) => (self.expiry(expiry).into_iter().collect(), false),
+            Made::Correction(correction) => {
+                (self.correction(snapshot, correction).await?, correction.better.is_none())
+            }
+        };
+        if by_an_operator && !snapshot.has_operator_row(made.key()).await? {
+            found.push(format!("the operator log has no row with its key {:?}", made.key()));
+        }
+        Ok(found)
     }
 
     /// An expiry takes what its lot has left, at most what the open holds leave of the balance, and not before the lot
@@ -51,15 +61,18 @@ impl Proof<'_> {
         correction: &Correction,
     ) -> Result<Vec<String>, Error> {
         let (account, corrects) = (&self.walk.sums.account, &correction.corrects);
-        let (original, last) = snapshot.corrected(account, corrects, self.entry.account_seq).await?;
+        let name = corrects.clone();
+        let what = if correction.debit.is_some() { Corrects::Call(name) } else { Corrects::Grant(name) };
+        let (original, last) = snapshot.corrected(account, &what, self.entry.account_seq).await?;
         let Some(original) = original else {
             return Ok(vec![format!("it corrects {corrects:?}, which is no entry before it in its account")]);
         };
         let mut found = Vec::new();
+        let first = self.original(&original, correction, &mut found);
         let was = match last.as_deref().map(Made::read) {
             Some(Ok(Made::Correction(last))) => Some(last.now_pax),
             Some(_) => None,
-            None => self.original(&original, correction, &mut found),
+            None => first,
         };
         if was != Some(correction.was_pax) {
             let was = was.map_or_else(|| "nothing that can be read".to_owned(), |was| format!("{was} PAX"));

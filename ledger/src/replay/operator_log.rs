@@ -24,6 +24,7 @@ impl Replay<'_> {
                     self.differs(named(&logged.row), what);
                 }
                 self.follows(logged);
+                self.has_its_entry(snapshot, &logged.row).await?;
                 if logged.is_last {
                     self.is_so_still(snapshot, &logged.row).await?;
                 }
@@ -33,18 +34,35 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn operator_head(&mut self, head: Option<(i64, String)>, walk: &OperatorWalk) {
+    /// Whether the entry is there that an action has made.
+    async fn has_its_entry(&mut self, snapshot: &mut Snapshot, row: &StoredRow) -> Result<(), Error> {
+        let makes_entry = matches!(row.text("action"), Some("grant" | "correct" | "recover"));
+        if let Some(key) = row.text("key").filter(|_| makes_entry)
+            && !snapshot.has_entry_of_key(key).await?
+        {
+            self.differs(named(row), format!("its entry, which has the key {key:?}, is gone"));
+        }
+        Ok(())
+    }
+
+    fn operator_head(&mut self, head: Option<(i64, String, i64)>, walk: &OperatorWalk) {
         let what = match head {
             None => "the head of the operator log is gone".to_owned(),
-            Some((seq, _)) if seq != walk.seq => format!(
+            Some((seq, ..)) if seq != walk.seq => format!(
                 "the head of the operator log is number {seq}, but the last row found is number {}: rows or the head were \
                  changed",
                 walk.seq
             ),
-            Some((_, hash)) if hash != walk.stored && hash != walk.computed => {
+            Some((_, hash, _)) if hash != walk.stored && hash != walk.computed => {
                 format!(
                     "the hash of the operator log's head is {hash}, but its last row's is {}",
                     walk.stored
+                )
+            }
+            Some((.., at)) if at != walk.at => {
+                format!(
+                    "the operator log's head is of {at}, but its last row is of {} (milliseconds)",
+                    walk.at
                 )
             }
             Some(_) => return,

@@ -54,11 +54,42 @@ pub struct Granted {
     pub balance_pax: Pax,
 }
 
+/// What a correction corrects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corrects {
+    /// The call of this exchange.
+    Call(String),
+    /// The grant with this key.
+    Grant(String),
+}
+
+impl Corrects {
+    /// The exchange's id or the grant's key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Call(name) | Self::Grant(name) => name,
+        }
+    }
+}
+
+/// What became of an entry that was entered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeAgain {
+    /// It is an entry now.
+    Recorded,
+    /// It was an entry already.
+    Known,
+    /// It cannot become one.
+    Refused(String),
+}
+
 /// A correction that an operator asks for.
 #[derive(Clone, Debug)]
 pub struct ToCorrect {
-    /// An exchange's id, or a grant's key.
-    pub corrects: String,
+    /// What.
+    pub what: Corrects,
     /// What it is to be.
     pub amount: Amount,
 }

@@ -9,12 +9,10 @@ pub mod location;
 pub mod operator;
 pub mod sqlite;
 
-pub use credit::{Amount, Corrected, Granted, NewGrant, ToCorrect};
+pub use credit::{Amount, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use sqlite::{
-    BackedUp, LoggedRow, MadeAgain, Replaced, Restored, Snapshot, Store, Writer, back_up, restore,
-};
+pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};

@@ -56,8 +56,8 @@ impl From<&Debit> for Original {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Correction {
-    canon_v: u32,
-    kind: String,
+    pub(super) canon_v: u32,
+    pub(super) kind: String,
     /// Its idempotency key.
     pub key: String,
     /// The account.

@@ -53,8 +53,8 @@ impl std::str::FromStr for Paid {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    canon_v: u32,
-    kind: String,
+    pub(super) canon_v: u32,
+    pub(super) kind: String,
     /// Its idempotency key, which also names its lot.
     pub key: String,
     /// The account.

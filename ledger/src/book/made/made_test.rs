@@ -1,10 +1,7 @@
 use pax_gateway::base::account::Tier;
 
 use super::*;
-
-#[path = "../../../tests/common/debits.rs"]
-#[allow(dead_code)]
-mod debits;
+use crate::book::tests::debits;
 
 fn at() -> Moment {
     "2026-11-28T01:02:03.004Z".parse().unwrap()

@@ -101,6 +101,22 @@ impl Made {
         }
     }
 
+    /// Whether two entries are the same but for who made them, and when.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Grant(one), Self::Grant(two)) => {
+                let two = Grant { occurred_at: one.occurred_at, by: one.by.clone(), ..two.clone() };
+                *one == two
+            }
+            (Self::Correction(one), Self::Correction(two)) => {
+                let two = Correction { occurred_at: one.occurred_at, by: one.by.clone(), ..(**two).clone() };
+                **one == two
+            }
+            _ => self == other,
+        }
+    }
+
     /// When it was made.
     #[must_use]
     pub fn occurred_at(&self) -> Moment {

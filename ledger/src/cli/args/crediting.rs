@@ -34,9 +34,12 @@ pub(in crate::cli) struct GrantOf {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Correct {
-    /// A call, by its exchange's id, or a grant, by its key
+    /// A call, by its exchange's id; with --grant a grant, by its key
     #[arg(value_name = "EXCHANGE|KEY")]
     pub(in crate::cli) what: String,
+    /// What is named is a grant's key
+    #[arg(long)]
+    pub(in crate::cli) grant: bool,
     #[command(flatten)]
     pub(in crate::cli) amount: AskedAmount,
     #[command(flatten)]

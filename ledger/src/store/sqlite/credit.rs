@@ -6,16 +6,15 @@ use pax_gateway::debit::frozen::Debit;
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::desk::Desk;
 use super::operator_log::{Acting, Begun, Done};
-use super::statements::Statements;
+use super::statements::{Statements, ToBeCorrected};
 use super::{Store, failed};
-use crate::book::made::{Correction, Made};
+use crate::book::made::{Correction, Grant, Made};
 use crate::book::{About, Act};
 use crate::error::Error;
-use crate::store::{Acted, Corrected, Granted, NewGrant, ToCorrect};
+use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 
 /// Keys that begin like this are those of expiries, which the ledger makes itself.
 const EXPIRIES: &str = "expiry/";
@@ -30,17 +29,11 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let grant = asked.grant(act, acting.at);
-        if let Some(why) = grant.refused() {
-            return Err(Error::Operator(format!("nothing is granted: {why}")));
-        }
-        let made = Made::Grant(grant);
-        let (account_seq, balance_pax) = acting.make(&made).await?;
-        let subject = format!("grant:{}", act.key());
-        let after = json!({"account": asked.account, "amount_pax": asked.amount_pax});
-        let done =
-            Done { about: About::Event(&subject), account: Some(&asked.account), before: json!(null), after };
-        acting.finish(done, Granted { account_seq, balance_pax }).await
+        let made = Made::Grant(asked.grant(act, act.at()));
+        let granted =
+            acting.at_desk(act.at(), |desk| Ok(enter(desk, &made)?.map(|(seq, pax)| (made, seq, pax))));
+        let (made, account_seq, balance_pax) = granted.await?.map_err(nothing_is_done)?;
+        acting.finish_entry(&made, Granted { account_seq, balance_pax }).await
     }
 
     /// Corrects what a call cost, or what was granted.
@@ -48,26 +41,59 @@ impl Store {
     /// # Errors
     /// As of every action ([`Store::begin_act`]), and if there is nothing of this name, or it cannot be corrected so.
     pub async fn correct(&self, act: &Act, asked: &ToCorrect) -> Result<Acted<Corrected>, Error> {
-        let arguments = json!({"corrects": asked.corrects, "amount": asked.amount.argument()});
+        let arguments = json!({"corrects": asked.what, "amount": asked.amount.argument()});
         let mut acting = match self.begin_entry(act, "correct", &arguments).await? {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let mut correction = acting.correction(asked).await?;
-        correction.by = act.by().to_owned();
-        correction.reason = act.reason().unwrap_or_default().to_owned();
-        let (was_pax, now_pax) = (correction.was_pax, correction.now_pax);
+        let made = acting.at_desk(act.at(), |desk| {
+            let correction = match correction(desk, act, asked)? {
+                Ok(correction) => correction,
+                Err(why) => return Ok(Err(why)),
+            };
+            let made = Made::Correction(Box::new(correction.clone()));
+            Ok(enter(desk, &made)?.map(|(seq, balance)| (correction, seq, balance)))
+        });
+        let (correction, account_seq, balance_pax) = made.await?.map_err(nothing_is_done)?;
+        let Correction { was_pax, now_pax, .. } = correction;
         let account = correction.account.clone();
-        let (account_seq, balance_pax) = acting.make(&Made::Correction(Box::new(correction))).await?;
-        let subject = format!("entry:{}", asked.corrects);
-        let done = Done {
-            about: About::Event(&subject),
-            account: Some(&account),
-            before: json!({"amount_pax": was_pax}),
-            after: json!({"amount_pax": now_pax}),
+        let corrected = Corrected { account, account_seq, was_pax, now_pax, balance_pax };
+        acting.finish_entry(&Made::Correction(Box::new(correction)), corrected).await
+    }
+
+    /// Enters a grant or a correction again that another file of this ledger has, at the moment at which it was recorded
+    /// there.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn make_again(&self, act: &Act, made: &Made, recorded_at: Moment) -> Result<MadeAgain, Error> {
+        let begun = self.begin_act::<()>(act, "recover", &json!({"key": made.key()})).await;
+        let mut acting = match begun {
+            Ok(Begun::First(acting)) => acting,
+            Ok(Begun::Again(_)) => return Ok(MadeAgain::Known),
+            // The key has a row of another action: the one that made the entry, if the entry is here.
+            Err(Error::Conflict(why)) => {
+                let known = self.entry_of_key(made.key()).await?;
+                let is_known = known.is_some_and(|known| known.is_same(made));
+                return Ok(if is_known { MadeAgain::Known } else { MadeAgain::Refused(why) });
+            }
+            Err(error) => return Err(error),
         };
-        let corrected = Corrected { account: account.clone(), account_seq, was_pax, now_pax, balance_pax };
-        acting.finish(done, corrected).await
+        let done = acting.at_desk(recorded_at, |desk| match fits(desk, made)? {
+            Some(why) => Ok(Err(why)),
+            None => enter(desk, made),
+        });
+        match done.await? {
+            Ok(_) => acting.finish_entry(made, ()).await.map(|_| MadeAgain::Recorded),
+            Err(why) => Ok(MadeAgain::Refused(why)),
+        }
+    }
+
+    async fn entry_of_key(&self, key: &str) -> Result<Option<Made>, Error> {
+        let canonical =
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT canonical FROM credit_ledger WHERE entry_key = ?1");
+        let canonical = canonical.bind(key).fetch_optional(&self.pool).await;
+        Ok(canonical.map_err(failed("looked for an entry"))?.and_then(|bytes| Made::read(&bytes).ok()))
     }
 
     async fn begin_entry<'a, Reply: DeserializeOwned>(
@@ -77,39 +103,30 @@ impl Store {
         arguments: &serde_json::Value,
     ) -> Result<Begun<'a, Reply>, Error> {
         if act.key().starts_with(EXPIRIES) {
-            return Err(Error::Operator(format!(
-                "nothing is done: keys that begin with {EXPIRIES:?} are the ledger's own; use another --key"
+            return Err(nothing_is_done(format!(
+                "keys that begin with {EXPIRIES:?} are the ledger's own; use another --key"
             )));
         }
         if act.reason().is_none() {
-            return Err(Error::Operator(
-                "nothing is done: an entry says why it was made, so say --reason TEXT".to_owned(),
-            ));
+            return Err(nothing_is_done("an entry says why it was made, so say --reason TEXT".to_owned()));
         }
         self.begin_act(act, action, arguments).await
     }
 }
 
-impl Acting<'_> {
-    /// Makes an entry; gives its number in the account, and the account's balance after it.
-    async fn make(&mut self, made: &Made) -> Result<(i64, Pax), Error> {
-        let (at, account) = (self.at, made.account());
-        let made = self.at_desk(at, |desk| {
-            let link = desk.make(made)?;
-            let balance = desk.balance(account);
-            Ok(link.map(|link| (link.account_seq, balance)))
-        });
-        made.await?.map_err(|why| Error::Operator(format!("nothing is done: {why}")))
-    }
+fn nothing_is_done(why: String) -> Error {
+    Error::Operator(format!("nothing is done: {why}"))
+}
 
-    /// Works at the book's desk, in this action's transaction.
+impl Acting<'_> {
+    /// Works at the book's desk, in this action's transaction. `now` is when entries are recorded: the log's own clock
+    /// never goes back, but a clock that was wrong once must not end lots for ever.
     async fn at_desk<T>(
         &mut self,
         now: Moment,
         work: impl FnOnce(&mut Desk<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, Error> {
-        let writing = failed("wrote an entry");
-        let mut locked = self.tx.lock_handle().await.map_err(&writing)?;
+        let mut locked = self.tx.lock_handle().await.map_err(failed("wrote an entry"))?;
         // SAFETY: the handle is that of an open connection, which nobody else uses while it is locked, and the
         // borrowed `Connection` does not close it. Both crates link the same SQLite.
         let connection = unsafe { Connection::from_handle(locked.as_raw_handle().as_ptr()) };
@@ -123,54 +140,125 @@ impl Acting<'_> {
         at_desk().map_err(failed("wrote an entry"))
     }
 
-    /// The correction that is asked for.
-    async fn correction(&mut self, asked: &ToCorrect) -> Result<Correction, Error> {
-        let refused = |why: String| Error::Operator(format!("nothing is corrected: {why}"));
-        let corrects = &asked.corrects;
-        let found =
-            corrected(&mut self.tx, corrects).await.map_err(failed("looked for what is corrected"))?;
-        let Some((original, last)) = found else {
-            return Err(refused(format!(
-                "there is neither a call nor a grant {corrects:?}; `pax-ledger entries` lists both"
-            )));
-        };
-        let last = last.and_then(|last| match Made::read(&last) {
-            Ok(Made::Correction(last)) => Some(last.now_pax),
-            _ => None,
-        });
-        let key = self.act.key().to_owned();
-        let correction = match (Debit::from_canonical(&original), Made::read(&original)) {
-            (Ok(debit), _) => {
-                let now_pax = asked.amount.of_call(&debit).map_err(refused)?;
-                let mut correction =
-                    Correction::of_debit(&key, &debit, (last.unwrap_or(debit.cost_pax), now_pax), self.at);
-                correction.repriced_under = asked.amount.card();
-                correction
+    /// Writes the row of an action that has made an entry.
+    async fn finish_entry<Reply: serde::Serialize>(
+        self,
+        made: &Made,
+        reply: Reply,
+    ) -> Result<Acted<Reply>, Error> {
+        let (subject, before, after) = match made {
+            Made::Grant(grant) => (format!("grant:{}", grant.key), json!(null), grant.amount_pax),
+            Made::Correction(correction) => {
+                let kind = if correction.debit.is_some() { "exchange" } else { "grant" };
+                let was = json!({"amount_pax": correction.was_pax});
+                (format!("{kind}:{}", correction.corrects), was, correction.now_pax)
             }
-            (_, Ok(Made::Grant(grant))) => {
-                let now_pax = asked.amount.of_grant(&grant, self.at).map_err(refused)?;
-                Correction::of_grant(&key, &grant, (last.unwrap_or(grant.amount_pax), now_pax), self.at)
-            }
-            _ => return Err(refused(format!("{corrects:?} cannot be read: run `pax-ledger replay`"))),
+            Made::Expiry(expiry) => (format!("grant:{}", expiry.grant), json!(null), expiry.amount_pax),
         };
-        if correction.was_pax == correction.now_pax {
-            return Err(refused(format!("{corrects:?} is {} PAX already", correction.now_pax)));
-        }
-        Ok(correction)
+        let after = json!({"amount_pax": after});
+        let done = Done { about: About::Event(&subject), account: Some(made.account()), before, after };
+        self.finish(done, reply).await
     }
 }
 
-/// The canonical bytes of the call or the grant of this name, and those of its last correction.
-async fn corrected(
-    tx: &mut SqliteConnection,
-    corrects: &str,
-) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, sqlx::Error> {
-    let original = sqlx::query_scalar(
-        "SELECT canonical FROM credit_ledger WHERE exchange_id = ?1 OR (entry_key = ?1 AND kind = 'grant')",
-    );
-    let Some(original) = original.bind(corrects).fetch_optional(&mut *tx).await? else { return Ok(None) };
-    let last = sqlx::query_scalar(
-        "SELECT canonical FROM credit_ledger WHERE corrects = ?1 ORDER BY account_seq DESC LIMIT 1",
-    );
-    Ok(Some((original, last.bind(corrects).fetch_optional(tx).await?)))
+/// Makes an entry; gives its number in the account, and the account's balance after it.
+fn enter(desk: &mut Desk<'_>, made: &Made) -> Result<Result<(i64, Pax), String>, rusqlite::Error> {
+    if let Made::Grant(grant) = made
+        && let Some(why) = grant.refused()
+    {
+        return Ok(Err(why));
+    }
+    let link = desk.make(made)?;
+    let balance = desk.balance(made.account());
+    Ok(link.map(|link| (link.account_seq, balance)))
+}
+
+/// What is corrected, and what it cost or granted after all corrections so far.
+enum Base {
+    Call(Box<Debit>, Pax),
+    Grant(Box<Grant>, Pax),
+}
+
+fn base(desk: &Desk<'_>, what: &Corrects) -> Result<Result<Base, String>, rusqlite::Error> {
+    let name = what.name();
+    let Some(ToBeCorrected { original, last }) = desk.statements.corrected(what)? else {
+        return Ok(Err(match what {
+            Corrects::Call(_) => {
+                format!(
+                    "there is no call {name:?}; `pax-ledger entries` lists them, and --grant names a grant"
+                )
+            }
+            Corrects::Grant(_) => format!("there is no grant {name:?}; `pax-ledger entries` lists them"),
+        }));
+    };
+    let unreadable = || format!("{name:?} or its last correction cannot be read: run `pax-ledger replay`");
+    let last = match last.as_deref().map(Made::read) {
+        None => None,
+        Some(Ok(Made::Correction(last))) => Some(last.now_pax),
+        Some(_) => return Ok(Err(unreadable())),
+    };
+    Ok(match what {
+        Corrects::Call(_) => Debit::from_canonical(&original).map_err(|_| unreadable()).map(|debit| {
+            let was = last.unwrap_or(debit.cost_pax);
+            Base::Call(Box::new(debit), was)
+        }),
+        Corrects::Grant(_) => match Made::read(&original) {
+            Ok(Made::Grant(grant)) => {
+                let was = last.unwrap_or(grant.amount_pax);
+                Ok(Base::Grant(Box::new(grant), was))
+            }
+            _ => Err(unreadable()),
+        },
+    })
+}
+
+/// The correction that is asked for.
+fn correction(
+    desk: &Desk<'_>,
+    act: &Act,
+    asked: &ToCorrect,
+) -> Result<Result<Correction, String>, rusqlite::Error> {
+    let made = base(desk, &asked.what)?.and_then(|base| {
+        let mut correction = match &base {
+            Base::Call(debit, was) => {
+                let now = asked.amount.of_call(debit)?;
+                Correction::of_debit(act.key(), debit, (*was, now), act.at())
+            }
+            Base::Grant(grant, was) => {
+                let now = asked.amount.of_grant(grant, act.at())?;
+                Correction::of_grant(act.key(), grant, (*was, now), act.at())
+            }
+        };
+        if correction.was_pax == correction.now_pax {
+            return Err(format!("{:?} is {} PAX already", correction.corrects, correction.now_pax));
+        }
+        correction.repriced_under = asked.amount.card();
+        correction.by = act.by().to_owned();
+        correction.reason = act.reason().unwrap_or_default().to_owned();
+        Ok(correction)
+    });
+    Ok(made)
+}
+
+/// Why an entry of another file does not follow from what is here. None if it does.
+fn fits(desk: &Desk<'_>, made: &Made) -> Result<Option<String>, rusqlite::Error> {
+    let Made::Correction(correction) = made else { return Ok(None) };
+    let name = correction.corrects.clone();
+    let what = if correction.debit.is_some() { Corrects::Call(name) } else { Corrects::Grant(name) };
+    Ok(match base(desk, &what)? {
+        Err(why) => Some(why),
+        Ok(base) => {
+            let (account, was) = match &base {
+                Base::Call(debit, was) => (&debit.account, *was),
+                Base::Grant(grant, was) => (&grant.account, *was),
+            };
+            let fits = *account == correction.account && was == correction.was_pax;
+            (!fits).then(|| {
+                format!(
+                    "it makes {:?} {} PAX instead of {}, but here it is {was}",
+                    correction.corrects, correction.now_pax, correction.was_pax
+                )
+            })
+        }
+    })
 }

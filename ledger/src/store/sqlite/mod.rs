@@ -33,7 +33,7 @@ pub use backup::{BackedUp, back_up};
 pub use operator_log::LoggedRow;
 pub use read::Snapshot;
 pub use restore::{Replaced, Restored, restore};
-pub use write::{MadeAgain, Writer};
+pub use write::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 

@@ -216,14 +216,16 @@ impl Snapshot {
         Ok(rows.map_err(failed("read the operator log"))?.iter().map(logged_row).collect())
     }
 
-    /// The log's head: the number of the last row and its hash; none if it is gone.
+    /// The log's head: the number of the last row, its hash and its time in milliseconds; none if it is gone.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn operator_head(&mut self) -> Result<Option<(i64, String)>, Error> {
-        let head = sqlx::query("SELECT seq, row_hash FROM operator_log_head").fetch_optional(&mut *self.tx);
+    pub async fn operator_head(&mut self) -> Result<Option<(i64, String, i64)>, Error> {
+        let head =
+            sqlx::query("SELECT seq, row_hash, at FROM operator_log_head").fetch_optional(&mut *self.tx);
         let head = head.await.map_err(failed("read the operator log's head"))?;
-        Ok(head.map(|row| (row.try_get(0).unwrap_or_default(), text(&row, 1))))
+        let number = |row: &SqliteRow, index| row.try_get(index).unwrap_or_default();
+        Ok(head.map(|row| (number(&row, 0), text(&row, 1), number(&row, 2))))
     }
 }
 

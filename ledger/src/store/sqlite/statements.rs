@@ -20,6 +20,7 @@ use super::admin::{from_ms, to_ms};
 use super::epoch::epoch_of;
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value, each_column};
+use crate::store::Corrects;
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
@@ -102,6 +103,12 @@ pub(super) enum Opened {
     Page(Box<Page>),
 }
 
+/// The canonical bytes of a call or a grant, and those of its last correction.
+pub(super) struct ToBeCorrected {
+    pub(super) original: Vec<u8>,
+    pub(super) last: Option<Vec<u8>>,
+}
+
 /// Which lots of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WhichLots {
@@ -125,8 +132,8 @@ pub(super) struct Statements<'a> {
     save_head: CachedStatement<'a>,
     save_day: CachedStatement<'a>,
     quarantine: CachedStatement<'a>,
-    due: CachedStatement<'a>,
-    has_key: CachedStatement<'a>,
+    /// For what is asked seldom.
+    connection: &'a Connection,
 }
 
 impl<'a> Statements<'a> {
@@ -171,15 +178,12 @@ impl<'a> Statements<'a> {
                  ON CONFLICT (account, utc_day) DO UPDATE \
                  SET spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax",
             )?,
-            due: prepare(
-                "SELECT DISTINCT account FROM lots WHERE rest_picopax > 0 AND expires_at <= ?1 LIMIT ?2",
-            )?,
-            has_key: prepare("SELECT EXISTS (SELECT 1 FROM credit_ledger WHERE entry_key = ?1)")?,
             quarantine: prepare(
                 "INSERT INTO quarantine (exchange_id, reason, message, bytes, received_at, sha256) \
                  SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
                  WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE sha256 = ?6 AND reason = ?2)",
             )?,
+            connection,
         })
     }
 
@@ -252,18 +256,37 @@ impl<'a> Statements<'a> {
         Ok(Lots::of(lots.collect::<Result<_, _>>()?))
     }
 
-    /// Accounts that have lots which are over, though something is left of them.
+    /// Accounts that have lots which are over, though something is left of them: the first ones whose names come after
+    /// `after`.
     pub(super) fn accounts_with_due_lots(
-        &mut self,
+        &self,
+        after: &str,
         now: Moment,
         most: u32,
     ) -> Result<Vec<String>, rusqlite::Error> {
-        self.due.query_map(params![to_ms(now), most], |row| row.get(0))?.collect()
+        let mut due = self.connection.prepare_cached(
+            "SELECT DISTINCT account FROM lots WHERE rest_picopax > 0 AND expires_at <= ?1 AND account > ?2 \
+             ORDER BY account LIMIT ?3",
+        )?;
+        due.query_map(params![to_ms(now), after, most], |row| row.get(0))?.collect()
     }
 
-    /// Whether there is an entry with this key.
-    pub(super) fn has_key(&mut self, key: &str) -> Result<bool, rusqlite::Error> {
-        self.has_key.query_row([key], |row| row.get(0))
+    /// What is to be corrected. None if there is no such call or grant.
+    pub(super) fn corrected(&self, what: &Corrects) -> Result<Option<ToBeCorrected>, rusqlite::Error> {
+        // A correction of a call repeats the call's tier; one of a grant has none.
+        let (name, which, tier) = match what {
+            Corrects::Call(id) => (id, "exchange_id = ?1", "tier IS NOT NULL"),
+            Corrects::Grant(key) => (key, "entry_key = ?1 AND kind = 'grant'", "tier IS NULL"),
+        };
+        let original = format!("SELECT canonical FROM credit_ledger WHERE {which}");
+        // The plus keeps SQLite from walking along the account's chain.
+        let last = format!(
+            "SELECT canonical FROM credit_ledger WHERE corrects = ?1 AND {tier} ORDER BY +account_seq DESC LIMIT 1"
+        );
+        let one =
+            |sql: &str| self.connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional();
+        let Some(original) = one(&original)? else { return Ok(None) };
+        Ok(Some(ToBeCorrected { original, last: one(&last)? }))
     }
 
     /// Adds an entry.
@@ -353,32 +376,5 @@ impl<'a> Statements<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commit_of_the_writer_is_synced_and_its_accounts_exist() {
-        let path = std::env::temp_dir().join(format!("pax-ledger-statements-{}.db", std::process::id()));
-        std::fs::File::create(&path).unwrap();
-        let connection = connect(&path).unwrap();
-        let pragma =
-            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-        // FULL: the log is synced at every commit. SQLite's own default is weaker where it is compiled so.
-        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
-        assert_eq!(i64::try_from(BUSY.as_millis()), Ok(pragma("busy_timeout")));
-        drop(connection);
-        std::fs::remove_file(&path).unwrap();
-        assert!(connect(&path).is_err(), "a database that is gone is not made anew");
-    }
-
-    #[test]
-    fn sqlite_counts_no_memory_and_shares_no_page_cache_between_connections() {
-        let connection = Connection::open_in_memory().unwrap();
-        let is_compiled_with = |option: &str| -> bool {
-            let used = "SELECT sqlite_compileoption_used(?1)";
-            connection.query_row(used, [option], |row| row.get(0)).unwrap()
-        };
-        let found = ["DEFAULT_MEMSTATUS=0", "ENABLE_MEMORY_MANAGEMENT"].map(is_compiled_with);
-        assert_eq!(found, [true, false], "cargo did not read .cargo/config.toml of this repository");
-    }
-}
+#[path = "statements_test.rs"]
+mod tests;

@@ -12,23 +12,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::desk::Desk;
 use super::failed;
 use super::statements::{Found, Statements, connect};
-use crate::book::{Entry, Made, Page, Received, Rejected};
+use crate::book::{Entry, Page, Received, Rejected};
 use crate::error::Error;
 use crate::store::Line;
 
 /// Of how many accounts expiries are posted in one transaction.
 const EXPIRED_AT_ONCE: u32 = 100;
-
-/// What became of an entry that was entered again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MadeAgain {
-    /// It is an entry now.
-    Recorded,
-    /// There is an entry with its key already.
-    Known,
-    /// It cannot become one.
-    Refused(String),
-}
 
 /// Records debits over a connection of its own.
 #[derive(Debug)]
@@ -83,38 +72,47 @@ impl Writer {
         Ok(done)
     }
 
-    /// Posts the expiries that are due, of at most [`EXPIRED_AT_ONCE`] accounts. Gives how many accounts it looked at.
+    /// Records lines again that another file of this ledger has, each at the moment at which it was recorded there: so a
+    /// lot that was alive then is drawn on.
     ///
     /// # Errors
-    /// If the store fails: then nothing was posted.
-    pub async fn expire(&mut self, now: Moment) -> Result<usize, Error> {
-        self.work(now, "posted expiries", move |desk| {
-            let accounts = desk.statements.accounts_with_due_lots(now, EXPIRED_AT_ONCE)?;
-            for account in &accounts {
-                if let Err(why) = desk.expire(account)? {
-                    tracing::error!(account, why, "a lot that is over could not be taken out of the balance");
-                }
-            }
-            Ok(accounts.len())
+    /// If the store fails: then no line was kept.
+    pub async fn record_again(&mut self, lines: Vec<(Line, Moment)>) -> Result<Vec<DebitReply>, Error> {
+        let now = lines.first().map_or_else(|| Moment::from_ms(0), |(_, at)| *at);
+        self.work(now, "recorded debits again", move |desk| {
+            let lines = lines.iter().map(|(line, at)| (line, *at));
+            record_each(desk, lines)
         })
         .await
     }
 
-    /// Enters an entry again that the ledger made before a restore.
+    /// Posts all expiries that are due.
     ///
     /// # Errors
-    /// If the store fails: then it was not entered.
-    pub async fn make_again(&mut self, made: Made, now: Moment) -> Result<MadeAgain, Error> {
-        self.work(now, "recorded an entry again", move |desk| {
-            if desk.statements.has_key(made.key())? {
-                return Ok(MadeAgain::Known);
+    /// If the store fails: then those of at most [`EXPIRED_AT_ONCE`] accounts, and of the accounts after them, were not
+    /// posted.
+    pub async fn expire(&mut self, now: Moment) -> Result<(), Error> {
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let accounts = self.work(now, "posted expiries", move |desk| {
+                let accounts = desk.statements.accounts_with_due_lots(&from, now, EXPIRED_AT_ONCE)?;
+                for account in &accounts {
+                    if let Err(why) = desk.expire(account)? {
+                        tracing::error!(
+                            account,
+                            why,
+                            "a lot that is over could not be taken out of the balance"
+                        );
+                    }
+                }
+                Ok(accounts)
+            });
+            match accounts.await?.pop() {
+                Some(last) => after = last,
+                None => return Ok(()),
             }
-            Ok(match desk.make(&made)? {
-                Ok(_) => MadeAgain::Recorded,
-                Err(why) => MadeAgain::Refused(why),
-            })
-        })
-        .await
+        }
     }
 
     /// Closes the connection.
@@ -144,10 +142,20 @@ fn in_transaction<T>(
 }
 
 fn record(desk: &mut Desk<'_>, lines: &[Line]) -> Result<Vec<DebitReply>, rusqlite::Error> {
+    let now = desk.now;
+    record_each(desk, lines.iter().map(|line| (line, now)))
+}
+
+/// Records lines in order, each at its moment.
+fn record_each<'a>(
+    desk: &mut Desk<'_>,
+    lines: impl Iterator<Item = (&'a Line, Moment)>,
+) -> Result<Vec<DebitReply>, rusqlite::Error> {
     let epoch = desk.statements.epoch()?;
     let mut recording = Recording { desk, epoch, is_sent_again: false };
-    let mut replies = Vec::with_capacity(lines.len());
-    for line in lines {
+    let mut replies = Vec::with_capacity(lines.size_hint().0);
+    for (line, at) in lines {
+        recording.desk.now = at;
         replies.push(match line {
             Ok(received) => recording.record(received)?,
             Err(rejected) => recording.quarantine(rejected, DebitOutcome::Rejected)?,
