@@ -145,8 +145,8 @@ async fn the_database_itself_keeps_entries_and_quarantine_append_only() {
         "DELETE FROM credit_ledger",
         "INSERT OR REPLACE INTO credit_ledger SELECT * FROM credit_ledger",
         "INSERT OR REPLACE INTO credit_ledger (rowid, canon_v, kind, account, cost_picopax, occurred_at, utc_day, \
-         canonical, account_seq, prev_hash, entry_hash, recorded_at) \
-         VALUES (1, 1, 'grant', 'free', 0, '', '', x'00', 99, '', '', 0)",
+         canonical, account_seq, prev_hash, entry_hash, recorded_at, posting, hash_v) \
+         VALUES (1, 1, 'grant', 'free', 0, '', '', x'00', 99, '', '', 0, '', 2)",
         "UPDATE quarantine SET message = ''",
         "DELETE FROM quarantine",
         "INSERT OR REPLACE INTO quarantine SELECT * FROM quarantine",
