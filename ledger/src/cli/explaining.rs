@@ -8,14 +8,18 @@ use serde_json::{Value, json};
 
 use super::args::{Asked, Explain};
 use super::{print, print_json};
+use crate::book::Made;
 use crate::calls_log::words::Words;
 use crate::calls_log::{Found, Looked, print_out, print_out_beside_entry, print_out_code, search, tell};
 use crate::cards;
 use crate::error::Error;
-use crate::explain::{Explained, explain};
+use crate::explain::{Explained, explain, on_one_line, row};
 use crate::listing;
 use crate::server::embedded_bundle;
 use crate::store::{EntryFilter, QuarantinedLine, Store, StoredEntry};
+
+/// How many corrections of a call are shown, and the call itself.
+const CORRECTIONS_SHOWN: u32 = 101;
 
 pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Error> {
     let Explain { asked, logs, json } = options;
@@ -28,11 +32,12 @@ pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Err
         }
     };
     let filter = EntryFilter { exchange: Some(id.clone()), ..EntryFilter::default() };
-    let entries = store.entries(&filter, None, 1).await?;
+    // The call's entry, and then its corrections.
+    let entries = store.entries(&filter, None, CORRECTIONS_SHOWN).await?;
     let quarantined = store.quarantined_of(&id).await?;
     let (found, looked) = search(&logs, &id);
-    if let Some(entry) = entries.first() {
-        return explain_entry(store, &id, entry, found.as_ref(), json).await;
+    if !entries.is_empty() {
+        return explain_entry(store, &id, &entries, found.as_ref(), json).await;
     }
     let Some(found) = found else { return Err(in_neither(&id, exchange, quarantined.as_ref(), &looked)) };
     let told = tell(&found.line, quarantined.as_ref());
@@ -51,10 +56,11 @@ pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Err
 async fn explain_entry(
     store: &Store,
     id: &str,
-    entry: &StoredEntry,
+    entries: &[StoredEntry],
     found: Option<&Found>,
     json: bool,
 ) -> Result<ExitCode, Error> {
+    let Some((entry, corrections)) = entries.split_first() else { return Ok(ExitCode::SUCCESS) };
     let built_in = embedded_bundle()?;
     let (bundle, _) = cards::gather(&built_in, &store.snapshot().await?.cards().await?);
     let unreadable = |why: String| {
@@ -64,17 +70,25 @@ async fn explain_entry(
     let code = if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !json {
         print(&text)?;
+        let corrections: Vec<_> = corrections.iter().map(correction).collect();
+        if !corrections.is_empty() {
+            print(&format!("\ncorrected since\n{}", corrections.join("\n")))?;
+        }
         if let Some(found) = found {
             print(&format!("\n{}", print_out_beside_entry(found)))?;
         }
         return Ok(code);
     }
-    let line = listing::json_line(entry).map_err(|error| unreadable(error.to_string()))?;
-    let entry: Value = serde_json::from_str(&line).map_err(|error| unreadable(error.to_string()))?;
+    let shown = |entry: &StoredEntry| -> Result<Value, Error> {
+        let line = listing::json_line(entry).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_str(&line).map_err(|error| unreadable(error.to_string()))
+    };
+    let corrections: Vec<Value> = corrections.iter().map(shown).collect::<Result<_, _>>()?;
     explained(
         id,
         json!({
-            "entry": entry,
+            "entry": shown(entry)?,
+            "corrections": corrections,
             "bill": text.lines().collect::<Vec<_>>(),
             "differences": differences,
             "call": found.map(|found| found.line.value()),
@@ -84,10 +98,25 @@ async fn explain_entry(
     Ok(code)
 }
 
+/// A correction on one line.
+fn correction(entry: &StoredEntry) -> String {
+    let (at, text) = match Made::read(&entry.canonical) {
+        Ok(Made::Correction(it)) => {
+            let (was, now, reason) = (it.was_pax, it.now_pax, on_one_line(&it.reason));
+            (
+                it.occurred_at.to_string(),
+                format!("from {was} to {now} PAX by {}: {reason}", on_one_line(&it.by)),
+            )
+        }
+        _ => ("?".to_owned(), "it cannot be read: run replay".to_owned()),
+    };
+    row(&format!("entry {}", entry.account_seq), format!("{at}, {text}"))
+}
+
 /// Prints an object that always has every key; what is not known is null.
 fn explained(id: &str, known: Value) -> Result<(), Error> {
     let mut object = json!({
-        "exchange_id": id, "entry": null, "bill": null, "differences": [], "call": null, "found_in": null,
+        "exchange_id": id, "entry": null, "corrections": [], "bill": null, "differences": [], "call": null, "found_in": null,
         "why": null, "what_to_do": [],
     });
     if let (Some(all), Value::Object(known)) = (object.as_object_mut(), known) {
