@@ -46,6 +46,14 @@ impl Act {
         Ok(Self { key, by, reason, at })
     }
 
+    /// The same act on one of many: its key is followed by a slash and the name of that one.
+    ///
+    /// # Errors
+    /// If that is too long for a key.
+    pub fn of_many(&self, name: &str) -> Result<Self, String> {
+        Self::new(format!("{}/{name}", self.key), self.by.clone(), self.reason.clone(), self.at)
+    }
+
     /// The key.
     #[must_use]
     pub fn key(&self) -> &str {

@@ -27,6 +27,7 @@ pub(super) async fn run(store: &Store, command: Account) -> Result<ExitCode, Err
         Account::Cap { name, cap: Cap(cap), acting } => set_daily_cap(store, &name, cap, acting).await?,
         Account::List { json } => list_accounts(store, json).await?,
         Account::Show { name, json } => account_shown::run(store, &name, json).await?,
+        Account::Tier { name, tier, acting } => set_tier(store, &name, tier.into(), acting).await?,
         Account::Disable { name, acting } => set_status(store, &name, Status::Disabled, acting).await?,
         Account::Enable { name, acting } => set_status(store, &name, Status::Active, acting).await?,
     }
@@ -93,7 +94,7 @@ async fn set_daily_cap(
     if daily_cap.is_some() && account.tier == Tier::Credit {
         return Err(no_cap_on_credit());
     }
-    // Accounts are never deleted and tiers never change, so what was found above is still true.
+    // If its tier changes this moment, the cap is kept for the day on which it is free again.
     let acted = store.set_daily_cap(&acting.act()?, name, daily_cap).await?;
     answer(acted.ok_or_else(|| no_account(name))?);
     let cap = daily_cap.map_or_else(|| "the rate card's".to_owned(), |cap| format!("{cap} PAX"));
@@ -153,6 +154,15 @@ impl<'a> AccountJson<'a> {
             daily_cap_pax: row.daily_cap,
         }
     }
+}
+
+async fn set_tier(store: &Store, name: &str, tier: Tier, acting: Acting) -> Result<(), Error> {
+    let acted = store.set_tier(&acting.act()?, name, tier).await?;
+    answer(acted.ok_or_else(|| no_account(name))?);
+    print(&format!(
+        "account {name} has tier {}; filters that know it go on until their caches expire",
+        tier.name()
+    ))
 }
 
 async fn set_status(store: &Store, name: &str, status: Status, acting: Acting) -> Result<(), Error> {

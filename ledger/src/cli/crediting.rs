@@ -7,22 +7,23 @@ use pax_gateway::price::bundle::Bundle;
 
 use super::accounts::no_account;
 use super::acting::answer;
-use super::args::{Correct, GrantOf, NewAmount};
+use super::args::{Acting, Amount, Correct, GrantOf, NewAmount};
 use super::print;
+use crate::book::Sum;
+use crate::book::made::GrantClass;
 use crate::cards;
 use crate::error::Error;
 use crate::server::embedded_bundle;
-use crate::store::{Amount, Corrects, NewGrant, Store, ToCorrect};
+use crate::store::{self, Corrects, NewGrant, Store, ToCorrect};
 
 pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, Error> {
-    let asked = NewGrant {
-        account: options.account,
-        amount_pax: options.amount.0,
-        class: options.class,
-        expires_at: options.expires,
-        paid: options.paid,
-        reference: options.reference,
+    let (Some(account), Some(Amount(amount_pax)), Some(class)) =
+        (options.account, options.amount, options.class)
+    else {
+        return grant_to_zero(store, options.acting, options.dry_run).await;
     };
+    let (expires_at, paid, reference) = (options.expires, options.paid, options.reference);
+    let asked = NewGrant { account, amount_pax, class, expires_at, paid, reference };
     let Some(row) = store.account(&asked.account).await? else { return Err(no_account(&asked.account)) };
     let act = options.acting.act()?;
     let granted = answer(store.grant(&act, &asked).await?);
@@ -40,13 +41,44 @@ pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
+/// Settles every balance below zero: before there was credit to grant, nothing could raise one. Each account is an
+/// action of its own, so what was interrupted goes on where it stopped.
+async fn grant_to_zero(store: &Store, acting: Acting, dry_run: bool) -> Result<ExitCode, Error> {
+    let act = acting.act()?;
+    let mut accounts = 0_u64;
+    for row in store.accounts().await?.into_iter().filter(|row| row.balance < Sum::ZERO) {
+        let amount_pax = Sum::ZERO.less(row.balance).nearest();
+        accounts += 1;
+        if dry_run {
+            print(&format!("would grant {amount_pax} PAX to account {}", row.name))?;
+            continue;
+        }
+        let asked = NewGrant {
+            account: row.name,
+            amount_pax,
+            class: GrantClass::Goodwill,
+            expires_at: None,
+            paid: None,
+            reference: None,
+        };
+        let granted =
+            answer(store.grant(&act.of_many(&asked.account).map_err(Error::Operator)?, &asked).await?);
+        print(&format!(
+            "granted {amount_pax} PAX to account {}: its balance was {} PAX after that",
+            asked.account, granted.balance_pax
+        ))?;
+    }
+    print(&format!("{accounts} accounts {} below zero", if dry_run { "are" } else { "were" }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode, Error> {
     let amount = match options.amount.which()? {
-        NewAmount::To(amount) => Amount::To(amount),
+        NewAmount::To(amount) => store::Amount::To(amount),
         NewAmount::RepriceAs(version) => {
             let bundle = known_cards(store).await?;
             let card = bundle.cards().iter().find(|card| card.version == version);
-            Amount::RepricedAs(card.cloned().ok_or_else(|| {
+            store::Amount::RepricedAs(card.cloned().ok_or_else(|| {
                 Error::Operator(format!(
                     "there is no rate card {version}; `pax-ledger cards list` lists them"
                 ))

@@ -12,13 +12,14 @@ use crate::error::Error;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GrantOf {
     /// Whom
-    pub(in crate::cli) account: String,
+    #[arg(required_unless_present = "to_zero")]
+    pub(in crate::cli) account: Option<String>,
     /// How much, a decimal number of PAX, at most 1000000
-    #[arg(value_name = "PAX", allow_negative_numbers = true)]
-    pub(in crate::cli) amount: Amount,
+    #[arg(value_name = "PAX", allow_negative_numbers = true, required_unless_present = "to_zero")]
+    pub(in crate::cli) amount: Option<Amount>,
     /// Why, for reports
-    #[arg(long)]
-    pub(in crate::cli) class: GrantClass,
+    #[arg(long, required_unless_present = "to_zero")]
+    pub(in crate::cli) class: Option<GrantClass>,
     /// When what is left of it ends, in UTC; without it, never
     #[arg(long, value_name = "RFC3339")]
     pub(in crate::cli) expires: Option<Moment>,
@@ -28,6 +29,15 @@ pub(in crate::cli) struct GrantOf {
     /// What it is called elsewhere: an invoice, an order
     #[arg(long, value_name = "TEXT", value_parser = reference)]
     pub(in crate::cli) reference: Option<String>,
+    /// Grant every account whose balance is below zero what it lacks, as goodwill; the keys are KEY/ACCOUNT
+    #[arg(long, requires_all = ["all", "key"], conflicts_with_all = ["account", "amount", "class", "expires", "paid", "reference"])]
+    pub(in crate::cli) to_zero: bool,
+    /// All accounts; with --to-zero
+    #[arg(long, requires = "to_zero")]
+    pub(in crate::cli) all: bool,
+    /// Only list what would be granted; with --to-zero
+    #[arg(long, requires = "to_zero")]
+    pub(in crate::cli) dry_run: bool,
     #[command(flatten)]
     pub(in crate::cli) acting: Acting,
 }

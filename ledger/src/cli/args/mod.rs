@@ -15,7 +15,7 @@ use pax_gateway::base::pax::Pax;
 
 pub(super) use acting::Acting;
 pub(super) use asking::{Asked, Entries, Explain, OperatorLog, Reporting};
-pub(super) use crediting::{Correct, GrantOf, NewAmount};
+pub(super) use crediting::{Amount, Correct, GrantOf, NewAmount};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -89,6 +89,15 @@ pub(super) enum Account {
         /// One JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Move an account to another tier
+    Tier {
+        /// Its name
+        name: String,
+        /// What it may do from now on
+        tier: TierName,
+        #[command(flatten)]
+        acting: Acting,
     },
     /// Refuse an account's calls from now on
     Disable {
@@ -232,7 +241,7 @@ impl FromStr for Cap {
 pub(super) enum TierName {
     /// The free tier's models, up to a daily cap
     Free,
-    /// Any priced model, without a limit: it has no balance yet
+    /// Any priced model; its balance may fall below zero
     Credit,
 }
 

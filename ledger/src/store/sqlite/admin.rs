@@ -99,6 +99,29 @@ impl Store {
         acting.finish(Done::to_account(name, Some(before), after), after).await.map(Some)
     }
 
+    /// Moves an account to a tier. Calls that are under way keep the tier that they were admitted with. None if there is
+    /// no account of that name.
+    ///
+    /// # Errors
+    /// As of every action ([`Store::begin_act`]).
+    pub async fn set_tier(
+        &self,
+        act: &Act,
+        name: &str,
+        tier: Tier,
+    ) -> Result<Option<Acted<AccountState>>, Error> {
+        let arguments = json!({"account": name, "tier": tier});
+        let mut acting = match self.begin_act(act, "account_tier", &arguments).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(Some(acted)),
+        };
+        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let set = sqlx::query("UPDATE accounts SET tier = ?2 WHERE name = ?1").bind(name).bind(tier.name());
+        set.execute(&mut *acting.tx).await.map_err(failed("moved an account to a tier"))?;
+        let after = AccountState { tier, ..before };
+        acting.finish(Done::to_account(name, Some(before), after), after).await.map(Some)
+    }
+
     /// Gives an account a daily cap of its own; no cap brings the rate card's default back. None if there is no
     /// account of that name.
     ///
