@@ -102,7 +102,8 @@ fn a_cell_that_is_emptied_too_early_is_found() {
 
 #[test]
 fn a_dead_vms_debit_without_a_copy_is_found() {
-    is_found(Fault::Uncopied, &["before the ledger had it", "taken out before"]);
+    // Or by its entry: the record of the call was seen to go, and no debit was seen in a cell.
+    is_found(Fault::Uncopied, &["before the ledger had it", "taken out before", "should have no entry"]);
 }
 
 #[test]
