@@ -5,7 +5,7 @@ use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 
-use super::made::{Correction, Grant, MADE_COLUMNS, Made};
+use super::made::{Correction, Grant, MADE_COLUMNS, Made, negative};
 use super::{COLUMNS, TooLarge, Value, columns};
 
 /// An entry, read.
@@ -155,8 +155,4 @@ fn of_correction(correction: &Correction) -> (Option<Spent<'_>>, OnLots<'_>) {
     let rises = correction.balance();
     let lots = if rises < Pax::ZERO { OnLots::Draw(negative(rises)) } else { OnLots::PutBack(rises) };
     (spent, lots)
-}
-
-fn negative(amount: Pax) -> Pax {
-    Pax::ZERO.checked_sub(amount).unwrap_or(Pax::MAX)
 }

@@ -6,7 +6,7 @@ use pax_gateway::price::bundle::Bundle;
 
 use super::{Snapshot, StoredEntry, Walk, moment};
 use crate::book::Posting;
-use crate::book::made::{Correction, Expiry, Made};
+use crate::book::made::{Correction, Expiry, Made, repriced};
 use crate::error::Error;
 use crate::store::Corrects;
 
@@ -61,8 +61,7 @@ impl Proof<'_> {
         correction: &Correction,
     ) -> Result<Vec<String>, Error> {
         let (account, corrects) = (&self.walk.sums.account, &correction.corrects);
-        let name = corrects.clone();
-        let what = if correction.debit.is_some() { Corrects::Call(name) } else { Corrects::Grant(name) };
+        let what = Corrects::of(correction);
         let (original, last) = snapshot.corrected(account, &what, self.entry.account_seq).await?;
         let Some(original) = original else {
             return Ok(vec![format!("it corrects {corrects:?}, which is no entry before it in its account")]);
@@ -105,31 +104,23 @@ impl Proof<'_> {
     /// Proves the amount, where the correction says what it comes from: a card, or a better report.
     fn amount(&self, original: &[u8], correction: &Correction) -> Option<String> {
         let expected = if let Some(better) = &correction.better {
-            match Debit::from_canonical(better.as_bytes()) {
-                Ok(debit) => {
-                    debit.prove(self.bundle).map(|()| Some(debit.cost_pax)).map_err(|bad| bad.to_string())
-                }
-                Err(bad) => Err(bad.to_string()),
-            }
+            Debit::from_canonical(better.as_bytes())
+                .and_then(|debit| debit.prove(self.bundle).map(|()| debit.cost_pax))
+                .map_err(|bad| bad.to_string())
         } else if let Some(card) = &correction.repriced_under {
             match (self.bundle.by_sha256(card), Debit::from_canonical(original)) {
                 (None, _) => Err(format!("card {card} is not in the bundle")),
                 (_, Err(bad)) => Err(bad.to_string()),
-                (Some(card), Ok(debit)) => match card.models.get(&debit.model) {
-                    None => Err(format!("its card does not price model {:?}", debit.model)),
-                    Some(model) => debit.charge(model).map_err(|bad| bad.to_string()),
-                },
+                (Some(card), Ok(debit)) => repriced(&debit, card),
             }
         } else {
             return None;
         };
         match expected {
-            Ok(Some(cost)) if cost == correction.now_pax => None,
-            Ok(cost) => Some(format!(
-                "it makes the cost {} PAX, but made again it is {}",
-                correction.now_pax,
-                cost.map_or_else(|| "out of range".to_owned(), |cost| format!("{cost} PAX"))
-            )),
+            Ok(cost) if cost == correction.now_pax => None,
+            Ok(cost) => {
+                Some(format!("it makes the cost {} PAX, but made again it is {cost} PAX", correction.now_pax))
+            }
             Err(why) => Some(format!("its amount cannot be proved: {why}")),
         }
     }

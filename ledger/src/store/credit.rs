@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::book::Act;
-use crate::book::made::{Grant, GrantClass, Paid};
+use crate::book::made::{Correction, Grant, GrantClass, Paid, repriced};
 
 /// A grant that an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +65,13 @@ pub enum Corrects {
 }
 
 impl Corrects {
+    /// What an entry corrects.
+    #[must_use]
+    pub fn of(correction: &Correction) -> Self {
+        let name = correction.corrects.clone();
+        if correction.debit.is_some() { Self::Call(name) } else { Self::Grant(name) }
+    }
+
     /// The exchange's id or the grant's key.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -132,14 +139,7 @@ impl Amount {
         }
         match self {
             Self::To(amount) => not_negative(*amount),
-            Self::RepricedAs(card) => {
-                let model = card.models.get(&debit.model).filter(|model| model.mode == debit.mode);
-                let model = model.ok_or_else(|| {
-                    format!("rate card {} does not price {:?} on this route", card.version, debit.model)
-                })?;
-                let cost = debit.charge(model).map_err(|bad| bad.to_string())?;
-                cost.ok_or_else(|| "what it would cost is more than an amount can be".to_owned())
-            }
+            Self::RepricedAs(card) => repriced(debit, card),
         }
     }
 

@@ -6,7 +6,7 @@ use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 use pax_gateway::dialect::usage::Mode;
-use pax_gateway::price::card::RateTableVersion;
+use pax_gateway::price::card::{RateCard, RateTableVersion};
 use serde::{Deserialize, Serialize};
 
 use super::super::Value;
@@ -174,4 +174,17 @@ impl Correction {
             _ => Value::Null,
         }
     }
+}
+
+/// What a call costs under another card.
+///
+/// # Errors
+/// Why it has no price there.
+pub fn repriced(debit: &Debit, card: &RateCard) -> Result<Pax, String> {
+    let model = card.models.get(&debit.model).filter(|model| model.mode == debit.mode);
+    let model = model.ok_or_else(|| {
+        format!("rate card {} does not price {:?} on this route", card.version, debit.model)
+    })?;
+    let cost = debit.charge(model).map_err(|bad| bad.to_string())?;
+    cost.ok_or_else(|| "what it would cost is more than an amount can be".to_owned())
 }

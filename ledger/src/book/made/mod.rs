@@ -6,7 +6,7 @@ mod correction;
 mod expiry;
 mod grant;
 
-pub use correction::{Correction, Original};
+pub use correction::{Correction, Original, repriced};
 pub use expiry::Expiry;
 pub use grant::{Grant, GrantClass, LARGEST, Paid};
 
@@ -187,7 +187,7 @@ fn read<T: DeserializeOwned>(canonical: &[u8]) -> Result<T, String> {
 /// at most.
 const MADE_CANON_MAX: usize = 7 * CANON_MAX;
 
-fn negative(amount: Pax) -> Pax {
+pub(super) fn negative(amount: Pax) -> Pax {
     Pax::ZERO.checked_sub(amount).unwrap_or(Pax::MAX)
 }
 

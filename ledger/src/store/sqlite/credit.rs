@@ -243,9 +243,7 @@ fn correction(
 /// Why an entry of another file does not follow from what is here. None if it does.
 fn fits(desk: &Desk<'_>, made: &Made) -> Result<Option<String>, rusqlite::Error> {
     let Made::Correction(correction) = made else { return Ok(None) };
-    let name = correction.corrects.clone();
-    let what = if correction.debit.is_some() { Corrects::Call(name) } else { Corrects::Grant(name) };
-    Ok(match base(desk, &what)? {
+    Ok(match base(desk, &Corrects::of(correction))? {
         Err(why) => Some(why),
         Ok(base) => {
             let (account, was) = match &base {
