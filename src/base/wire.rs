@@ -5,7 +5,9 @@
 //! | `POST` [`RESOLVE_PATH`] | [`ResolveRequest`] | 200 [`Resolved`], 404 unknown, revoked or expired |
 //! | `POST` [`STANDINGS_PATH`] | [`StandingsRequest`] | 200 [`StandingsReply`], item by item |
 //! | `POST` [`CARDS_PATH`] | [`CardsRequest`] | 200 [`CardsReply`]; 409 a version is another card's, 400 a card cannot be read |
-//! | `POST` [`DEBITS_PATH`] | canonical debits, one a line ([`crate::debit::frozen`]) | 200 [`DebitReplies`], item by item |
+//! | `POST` [`DEBITS_PATH`] | canonical debits ([`crate::debit::frozen`]) and voids ([`Void`]), one a line | 200 [`DebitReplies`], item by item |
+//! | `POST` [`HOLDS_PATH`] | two lines: a [`HoldRequest`], and the canonical debit of a call that is lost | 200 [`HoldReply`] |
+//! | `POST` [`LEASE_PATH`] | [`LeaseRequest`] | 200 `{}` |
 //!
 //! A caller's own request for its balance or entries goes to the ledger's public listener, to which Envoy
 //! routes it. The filter names the account in [`IDENTITY_HEADER`].
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::account::Account;
 use crate::base::clock::UtcDay;
 use crate::base::digest::Digest;
+use crate::base::exchange_id::ExchangeId;
 use crate::base::pax::Pax;
 
 /// The versions of a debit's canonical form that this program reads. The filter writes the newest of them
@@ -131,6 +134,92 @@ pub struct StandingsReply {
     pub standings: Vec<Option<Standing>>,
 }
 
+/// Sets an amount aside in the ledger, for one exchange.
+pub const HOLDS_PATH: &str = "/internal/v1/holds";
+/// Tells that an Envoy lives, and so its holds.
+pub const LEASE_PATH: &str = "/internal/v1/lease";
+/// How long a filter waits for the answer to a hold. Then it answers its caller and sends a [`Void`].
+pub const HOLD_DEADLINE_MS: u64 = 2_000;
+/// How often an Envoy renews its lease.
+pub const LEASE_RENEW_MS: u64 = 10_000;
+/// If a lease was not renewed for so long, its Envoy counts as dead, and its holds expire.
+pub const LEASE_LAPSES_MS: u64 = 60_000;
+
+/// Asks for a hold. It is the first line of two; the second one is the canonical debit that the call is charged with if
+/// its Envoy is lost: that debit names the exchange, the account, the token, the tier and the day, and all else that a
+/// hold has to keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRequest {
+    /// The Envoy that asks: a number that it draws when it starts, in 16 hex digits.
+    pub envoy: String,
+    /// How much to set aside: the most that the call can cost.
+    pub hold_pax: Pax,
+    /// The daily cap of the free tier on the call's card, for an account of that tier: it holds unless the account has a
+    /// cap of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_cap_pax: Option<Pax>,
+}
+
+/// What became of a hold. The same hold again gets the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldOutcome {
+    /// It is durable.
+    Held,
+    /// The exchange has an entry already, or its hold has ended.
+    Closed,
+    /// The account is switched off, frozen or closed.
+    AccountDisabled,
+    /// The token was revoked, or has expired.
+    UnknownToken,
+    /// It does not fit what the account's balance and its open holds leave.
+    InsufficientCredit,
+    /// It does not fit the account's daily cap.
+    DailyCapExceeded,
+    /// It is no hold that the ledger can make: the message says why.
+    Rejected,
+}
+
+/// The answer to a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReply {
+    /// What became of it.
+    pub outcome: HoldOutcome,
+    /// The account's balance.
+    #[serde(default)]
+    pub balance_pax: Pax,
+    /// What open holds set aside: from the balance if the tier is `credit`, from the day's cap if it is `free`. This hold
+    /// counts if it was made.
+    #[serde(default)]
+    pub held_pax: Pax,
+    /// What the account has spent on the call's day on platform funding.
+    #[serde(default)]
+    pub spent_pax: Pax,
+    /// The daily cap that was held against; none if no cap holds for the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_pax: Option<Pax>,
+    /// Why it was rejected, for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Ends a hold without a charge. It is a line among debits, in this form, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Void {
+    /// The exchange.
+    pub void: ExchangeId,
+    /// Its account.
+    pub account: String,
+}
+
+/// Renews an Envoy's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// As in [`HoldRequest`].
+    pub envoy: String,
+}
+
 /// What became of a debit. Only a debit that is [`DebitOutcome::Unsupported`] must be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,6 +234,8 @@ pub enum DebitOutcome {
     Rejected,
     /// The ledger does not read its version yet: the filter keeps it, and sends it again later.
     Unsupported,
+    /// The line was a [`Void`]: the exchange has no open hold any more, and none can be made for it.
+    Voided,
 }
 
 /// What became of one debit of a batch.
