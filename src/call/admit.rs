@@ -12,8 +12,8 @@ use crate::base::refusal::refusals::{CostLess, Refusal};
 use crate::base::refusal::request_error::RequestError;
 use crate::base::stopwatch::Stopwatch;
 use crate::base::text::AsText;
-use crate::base::wire::IDENTITY_HEADER;
-use crate::call::config::{Config, Credits, Gateway, Provider, StreamUsage};
+use crate::base::wire::{HoldReply, IDENTITY_HEADER};
+use crate::call::config::{AdmittedBy, Config, Credits, Gateway, Provider, StreamUsage};
 use crate::call::event::{AnswerHead, CREDITS_MARK, Forward};
 use crate::call::usable::{Asker, Served};
 use crate::debit::admission::Admission;
@@ -33,14 +33,40 @@ use crate::reading::request::parsed::{AskedOption, Buys, Request};
 pub struct InFlight {
     /// The admission, which its debit will repeat.
     pub admission: Rc<Admission>,
-    /// The account's daily cap; none if no cap holds for the account.
-    pub cap: Option<Pax>,
+    /// What is known of the account's means.
+    pub known: Known,
     /// What the reader of the answer must know of the request.
     pub asked: Asked,
     /// Whether the model's provider takes callers' own keys.
     pub own_keys: bool,
     /// Measures how long the call takes, from the moment at which it is forwarded.
     pub watch: Stopwatch,
+}
+
+/// What is known of an account's means when its call goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// The account's daily cap; none if no cap holds for the account.
+    pub cap: Option<Pax>,
+    /// What the account had spent that day when the ledger made the hold; none for a call without a hold, of which shared
+    /// data knows the day.
+    spent: Option<Pax>,
+    /// The account's balance when the ledger made the hold; none for a call without a hold on it.
+    balance: Option<Pax>,
+}
+
+impl Known {
+    /// What an answer's head tells of the account, after a call that cost this much. Other calls that ended while this one
+    /// ran are not counted if the ledger admitted it.
+    #[must_use]
+    pub fn told(&self, daily: Option<Daily>, cost: Pax) -> Vec<(&'static str, String)> {
+        let spent = || Some(self.spent?.checked_add(cost).unwrap_or(Pax::MAX));
+        let daily = daily.or_else(|| Some(Daily { spent: spent()?, ..Daily::default() }));
+        let mut told: Vec<_> = daily.zip(self.cap).into_iter().flat_map(daily_headers).collect();
+        let left = self.balance.and_then(|balance| balance.checked_sub(cost));
+        told.extend(left.map(|left| ("x-matrix-balance-pax", left.text())));
+        told
+    }
 }
 
 impl InFlight {
@@ -59,15 +85,53 @@ impl InFlight {
     /// The refusal of a reservation that does not fit.
     #[must_use]
     pub fn exceeds(&self, daily: Daily) -> Refusal {
-        let limit = self.cap.unwrap_or_default();
+        let limit = self.known.cap.unwrap_or_default();
         Refusal::DailyCapExceeded {
             spent: daily.spent,
             reserved: daily.reserved,
-            needed: self.admission.reservation.unwrap_or_default(),
+            needed: self.admission.set_aside().unwrap_or_default(),
             limit,
             resets_at: self.admission.admitted_at.day().next().start(),
             own_keys: self.own_keys,
             less: self.cost_less(limit.checked_sub(daily.spent).unwrap_or_default()),
+        }
+    }
+
+    /// The daily cap of the call's card, if its tier has one. The ledger knows whether the account has a cap of its own.
+    #[must_use]
+    pub fn card_cap(&self) -> Option<Pax> {
+        let free = self.admission.account.tier == Tier::Free;
+        free.then_some(self.admission.card.free_tier.daily_cap)
+    }
+
+    /// The ledger has made the hold.
+    pub fn held(&mut self, reply: &HoldReply) {
+        match self.admission.account.tier {
+            Tier::Free => {
+                self.known.spent = Some(reply.spent_pax);
+                self.known.cap = reply.limit_pax.or(self.known.cap);
+            }
+            Tier::Credit => self.known.balance = Some(reply.balance_pax),
+        }
+    }
+
+    /// The refusal of a hold that does not fit the daily cap.
+    #[must_use]
+    pub fn exceeds_at_ledger(&mut self, reply: &HoldReply) -> Refusal {
+        self.known.cap = reply.limit_pax.or(self.known.cap);
+        self.exceeds(Daily { spent: reply.spent_pax, reserved: reply.held_pax })
+    }
+
+    /// The refusal of a hold that does not fit what the balance has left.
+    #[must_use]
+    pub fn lacks_credit(&self, reply: &HoldReply) -> Refusal {
+        let (balance, held) = (reply.balance_pax, reply.held_pax);
+        Refusal::InsufficientCredit {
+            balance,
+            held,
+            needed: self.admission.hold.unwrap_or_default(),
+            own_keys: self.own_keys,
+            less: self.cost_less(balance),
         }
     }
 
@@ -156,7 +220,13 @@ pub fn admit(
     let edits = request.edits(&rewrite);
     let asked = upstream_tier(&request, rewrite.service_tier.as_ref());
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
-    let reservation = cap.and(served.model).map(|model| bounds.ceiling(model, asked));
+    let by = config.gate.admitted_by(account.tier);
+    let ceiling = || served.model.map(|model| bounds.ceiling(model, asked));
+    let (reservation, hold) = match by {
+        _ if funding == Funding::Byo => (None, None),
+        AdmittedBy::SharedData => (cap.and_then(|_| ceiling()), None),
+        AdmittedBy::Ledger => (None, ceiling()),
+    };
     let usage_rules = served.provider.usage_rules;
     let asked_for = Asked {
         wants_stream: streams,
@@ -192,11 +262,19 @@ pub fn admit(
         asked_model: None,
         model: request.model,
         reservation,
+        hold,
         usage_rules,
     };
     let watch = Stopwatch::start(now.tick);
     let own_keys = served.provider.own_keys;
-    Ok((InFlight { admission: Rc::new(admission), cap, asked: asked_for, own_keys, watch }, forward))
+    let in_flight = InFlight {
+        admission: Rc::new(admission),
+        known: Known { cap, ..Known::default() },
+        asked: asked_for,
+        own_keys,
+        watch,
+    };
+    Ok((in_flight, forward))
 }
 
 /// What the call can cost at most.

@@ -5,7 +5,7 @@ use crate::base::clock::Now;
 use crate::base::exchange_id::ExchangeId;
 use crate::base::pax::Pax;
 use crate::base::text::AsText;
-use crate::call::admit::{InFlight, daily_headers};
+use crate::call::admit::{InFlight, Known};
 use crate::call::event::{AnswerHead, ClosedBy, Effect};
 use crate::call::story::Story;
 use crate::debit::admission::Answered;
@@ -48,7 +48,8 @@ pub struct Answering {
 #[derive(Debug)]
 pub struct Settling {
     head: AnswerHead,
-    cap: Option<Pax>,
+    known: Known,
+    cost: Pax,
 }
 
 impl Forwarded {
@@ -173,7 +174,7 @@ impl Answering {
     /// the head that waits for the settlement.
     #[must_use]
     pub fn ended(self, now: Now, story: &mut Story) -> (Option<Settling>, Vec<Effect>) {
-        let cap = self.in_flight.cap;
+        let known = self.in_flight.known;
         let held = self.is_held().then(|| self.in_flight.answer_head());
         let (settlement, cost) = self.settled(now, Ending::Complete, story);
         match (held, cost) {
@@ -181,7 +182,7 @@ impl Answering {
             (Some(head), None) => (None, vec![settlement, Effect::AnswerHead(head)]),
             (Some(mut head), Some(cost)) => {
                 head.add.push(("x-matrix-cost-pax", cost.text()));
-                (Some(Settling { head, cap }), vec![settlement])
+                (Some(Settling { head, known, cost }), vec![settlement])
             }
         }
     }
@@ -215,10 +216,10 @@ impl Answering {
 }
 
 impl Settling {
-    /// The head with the cost and, if the account has a cap, with its day as it is after the settlement.
+    /// The head with the cost, and with what the account has left after the settlement.
     #[must_use]
     pub fn told(mut self, daily: Option<Daily>) -> Effect {
-        self.head.add.extend(daily.zip(self.cap).into_iter().flat_map(daily_headers));
+        self.head.add.extend(self.known.told(daily, self.cost));
         Effect::AnswerHead(self.head)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::base::account::Tier;
 use crate::base::clock::Moment;
 use crate::base::refusal::unready::Unready;
 use crate::base::strict_json::{self, Fields, Mistakes};
@@ -29,7 +30,7 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Limits in bytes.
     pub limits: Limits,
-    /// How the free tier's cap is kept.
+    /// How calls are admitted.
     pub gate: GateSettings,
     /// The ledger's public listener, which answers callers' requests for their balance and entries; none if
     /// they are not served.
@@ -40,9 +41,23 @@ pub struct Config {
     pub rate_cards: Option<Bundle>,
 }
 
-/// How the free tier's cap is kept.
+/// Where it is decided that a call fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdmittedBy {
+    /// In Envoy's shared data, at once: a reservation against the daily cap. Envoys learn of each other's spending every
+    /// few seconds.
+    SharedData,
+    /// By the ledger, with a hold for each call.
+    Ledger,
+}
+
+/// How calls are admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct GateSettings {
+    /// Where calls of the free tier are admitted.
+    pub free: AdmittedBy,
+    /// Where calls of the credit tier are admitted. In shared data no limit holds for them: they are charged afterwards.
+    pub credit: AdmittedBy,
     /// How often the ledger is asked for the standings of active accounts, in milliseconds.
     pub sync_ms: u64,
     /// The output's maximum that is written into a request that states none; none to reserve for the model's own.
@@ -99,6 +114,23 @@ pub struct Gateway {
     pub config: Config,
     /// The rate cards.
     pub bundle: Rc<Bundle>,
+}
+
+impl GateSettings {
+    /// Where calls of a tier are admitted.
+    #[must_use]
+    pub const fn admitted_by(&self, tier: Tier) -> AdmittedBy {
+        match tier {
+            Tier::Free => self.free,
+            Tier::Credit => self.credit,
+        }
+    }
+
+    /// Whether any tier's calls need holds.
+    #[must_use]
+    pub fn makes_holds(&self) -> bool {
+        [self.free, self.credit].contains(&AdmittedBy::Ledger)
+    }
 }
 
 impl Gateway {
@@ -251,7 +283,35 @@ fn read_gate(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<GateSetting
         }
         false => None,
     };
-    Some(GateSettings { sync_ms: sync_s?.saturating_mul(1_000), clamp_output_tokens })
+    let by = fields.optional("admission").unwrap_or(strict_json::Node::Object(Vec::new()));
+    let mut by = Fields::of(by, &fields.path("admission"), mistakes);
+    let free = read_admitted_by(&mut by, "free", AdmittedBy::SharedData, mistakes);
+    let credit = read_admitted_by(&mut by, "credit", AdmittedBy::Ledger, mistakes);
+    by.finish(mistakes);
+    Some(GateSettings {
+        free: free?,
+        credit: credit?,
+        sync_ms: sync_s?.saturating_mul(1_000),
+        clamp_output_tokens,
+    })
+}
+
+fn read_admitted_by(
+    fields: &mut Fields,
+    tier: &str,
+    default: AdmittedBy,
+    mistakes: &mut Mistakes,
+) -> Option<AdmittedBy> {
+    match fields.optional_text(tier, mistakes).as_deref() {
+        None => Some(default),
+        Some("shared_data") => Some(AdmittedBy::SharedData),
+        Some("ledger") => Some(AdmittedBy::Ledger),
+        Some(other) => {
+            let what = format!("must be \"shared_data\" or \"ledger\", is {other:?}");
+            mistakes.add(&fields.path(tier), what);
+            None
+        }
+    }
 }
 
 fn read_credits(mut fields: Fields, mistakes: &mut Mistakes) -> Option<Credits> {

@@ -6,6 +6,7 @@ use crate::base::clock::UtcDay;
 use crate::base::digest::Digest;
 use crate::base::pairs::Pairs;
 use crate::base::pax::Pax;
+use crate::base::wire::HoldReply;
 use crate::call::open_bodies::Full;
 use crate::debit::admission::Admission;
 use crate::debit::frozen::Debit;
@@ -68,12 +69,23 @@ pub enum Event<'a> {
         /// Whether it is complete.
         end: bool,
     },
-    /// What came of [`Effect::Open`], at once.
+    /// What came of [`Effect::Open`] or [`Effect::GoOn`], at once.
     Opened(Result<Owed, NotOpened>),
+    /// The ledger's answer to [`Effect::Hold`].
+    Held(Result<HoldReply, NoHold>),
     /// [`Effect::Settle`] is done. Carries the account's day as it is now, if the account has a cap.
     Settled(Option<Daily>),
     /// Nothing more will happen: the caller, the provider or Envoy ended it.
     Closed(ClosedBy),
+}
+
+/// Why the ledger has not answered to a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHold {
+    /// It was not asked.
+    NotAsked,
+    /// It was asked, and has not answered in time, or not as it should. It may have made the hold.
+    NotAnswered,
 }
 
 /// Who ended an exchange.
@@ -129,6 +141,15 @@ pub enum Effect {
         /// The account's daily cap; none if no cap holds for the account.
         cap: Option<Pax>,
     },
+    /// Ask the ledger for the call's hold; answer with [`Event::Held`].
+    Hold {
+        /// The call.
+        admission: Rc<Admission>,
+        /// The daily cap of its card, if its tier has one.
+        card_cap: Option<Pax>,
+    },
+    /// The hold is durable: write into the in-flight record that the call goes on; answer with [`Event::Opened`] at once.
+    GoOn(Owed),
     /// Answer the caller here and now.
     Reply(Reply),
     /// Send the request on: it does not wait any more.
@@ -152,7 +173,7 @@ pub enum Effect {
         /// Its debit.
         debit: Box<Debit>,
     },
-    /// End the call without a charge: give the reservation back, and remove the in-flight record.
+    /// End the call without a charge: give back what is set aside, and remove the in-flight record.
     Release(Owed),
 }
 

@@ -11,9 +11,12 @@
 //!
 //! | from | if | to |
 //! | --- | --- | --- |
+//! | Opening | opened, and the call needs a hold | Holding |
+//! | Holding | the ledger has made the hold | Opening, to go on |
+//! | Holding | no hold was made; or closed | Replied |
 //! | Fresh, Resolving, Reading, Opening | refused, or closed | Replied |
 //! | Fresh, Resolving | answered here: probes, models | Replied |
-//! | Resolving, Reading, Opening | Envoy answered by itself | Replied |
+//! | Resolving, Reading, Opening, Holding | Envoy answered by itself | Replied |
 //! | Forwarded | the provider gave no answer, or refused the platform's key | Replaced |
 //! | Forwarded | the provider answered with another status; or closed | Over |
 //! | Answering | its end, if no head waits for a cost; closed; or Envoy answered in the provider's place | Over |
@@ -36,16 +39,15 @@ use crate::base::account::Account;
 use crate::base::clock::Now;
 use crate::base::exchange_id::ExchangeId;
 use crate::base::refusal::refusals::Refusal;
-use crate::base::text::AsText;
 use crate::call::answering::{Answering, Forwarded, ProviderHead, Settling};
 use crate::call::arriving::{Arriving, RequestHead};
 use crate::call::config::Gateway;
 use crate::call::event::Event::{
-    self, AnswerBody, AnswerHead, Body, BodyKeptBack, Closed, Head, NoRoom, Opened, Resolved, Settled,
+    self, AnswerBody, AnswerHead, Body, BodyKeptBack, Closed, Head, Held, NoRoom, Opened, Resolved, Settled,
 };
 use crate::call::event::{ClosedBy, Effect};
-use crate::call::opening::Opening;
-use crate::call::opening::OpeningStep::{AskedAgain, Reserving, ReservingAgain};
+use crate::call::opening::OpeningStep::{AskedAgain, GoingOn, Reserving, ReservingAgain};
+use crate::call::opening::{Holding, Opening};
 use crate::call::story::{Outcome, Story};
 
 /// One exchange.
@@ -68,6 +70,8 @@ enum State {
     Reading(Arriving, Arc<Account>),
     /// The call is admitted, and goes on as soon as its in-flight record is written and its reservation made.
     Opening(Opening),
+    /// The call is admitted and its record is written. The ledger is asked for its hold.
+    Holding(Holding),
     /// The provider has it.
     Forwarded(Forwarded),
     /// A 2xx answer passes, or waits for the cost headers while it is not too large.
@@ -94,109 +98,6 @@ impl Exchange {
         Self { gateway, id: None, state: State::Fresh, story: Story::default() }
     }
 
-    /// Whether the request must not go on.
-    #[must_use]
-    pub const fn request_waits(&self) -> bool {
-        match &self.state {
-            State::Fresh | State::Resolving(_) | State::Reading(..) | State::Opening(_) | State::Replied => {
-                true
-            }
-            State::Forwarded(_)
-            | State::Answering(_)
-            | State::Settling(_)
-            | State::AtLedger
-            | State::Replaced
-            | State::Over => false,
-        }
-    }
-
-    /// Whether the answer must not go on.
-    #[must_use]
-    pub const fn answer_waits(&self) -> bool {
-        match &self.state {
-            State::Answering(answering) => answering.is_held(),
-            State::Settling(_) | State::Replaced => true,
-            State::Fresh
-            | State::Resolving(_)
-            | State::Reading(..)
-            | State::Opening(_)
-            | State::Forwarded(_)
-            | State::AtLedger
-            | State::Replied
-            | State::Over => false,
-        }
-    }
-
-    /// The call whose settlement or release is still to come.
-    #[must_use]
-    pub fn owed(&self) -> Option<ExchangeId> {
-        match &self.state {
-            State::Forwarded(forwarded) => Some(forwarded.owed()),
-            State::Answering(answering) => Some(answering.owed()),
-            State::Fresh
-            | State::Resolving(_)
-            | State::Reading(..)
-            | State::Opening(_)
-            | State::Settling(_)
-            | State::AtLedger
-            | State::Replied
-            | State::Replaced
-            | State::Over => None,
-        }
-    }
-
-    /// Whether a settlement or a release is still to come.
-    #[must_use]
-    pub fn owes(&self) -> bool {
-        self.owed().is_some()
-    }
-
-    /// The exchange's id; none before its head came.
-    #[must_use]
-    pub const fn id(&self) -> Option<ExchangeId> {
-        self.id
-    }
-
-    /// The header with the exchange's id. Every answer carries it, so that a caller can name the call to the
-    /// operator.
-    #[must_use]
-    pub fn request_id(&self) -> Option<(&'static str, String)> {
-        self.id.map(|id| ("x-request-id", id.text()))
-    }
-
-    /// What the log and the metrics are to tell of the exchange.
-    #[must_use]
-    pub const fn story(&self) -> &Story {
-        &self.story
-    }
-
-    /// Whether bytes of the request's body are still of interest.
-    #[must_use]
-    pub const fn reads_body(&self) -> bool {
-        match &self.state {
-            State::Resolving(arriving) | State::Reading(arriving, _) => arriving.reads_body(),
-            _ => false,
-        }
-    }
-
-    /// Whether the provider has the request, and has not answered yet.
-    #[must_use]
-    pub const fn is_forwarded(&self) -> bool {
-        matches!(self.state, State::Forwarded(_))
-    }
-
-    /// Whether bytes of the answer's body are still of interest.
-    #[must_use]
-    pub const fn reads_answer(&self) -> bool {
-        matches!(self.state, State::Answering(_))
-    }
-
-    /// Whether the time of the answer's next piece matters: it does until the first visible text is there.
-    #[must_use]
-    pub fn awaits_text(&self) -> bool {
-        matches!(&self.state, State::Answering(answering) if answering.awaits_text())
-    }
-
     /// Takes what happened at `now`; gives what is to be done, in order.
     pub fn step(&mut self, now: Now, event: Event<'_>) -> Effects {
         if let Settled(daily) = &event {
@@ -207,6 +108,7 @@ impl Exchange {
             State::Resolving(arriving) => self.resolving(now, arriving, event),
             State::Reading(arriving, account) => self.reading(now, arriving, account, event),
             State::Opening(opening) => self.opening(now, opening, event),
+            State::Holding(holding) => self.holding(holding, event),
             State::Forwarded(forwarded) => self.forwarded(now, forwarded, event),
             State::Answering(answering) => self.answering(now, answering, event),
             State::Settling(settling) => Self::settling(settling, event),
@@ -232,7 +134,7 @@ impl Exchange {
             }
             Closed(_) => (State::Replied, Vec::new()),
             Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => (State::Fresh, Vec::new()),
-            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_) | Settled(_)) => {
+            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
                 (State::Fresh, ignored(event))
             }
         }
@@ -250,7 +152,7 @@ impl Exchange {
             AnswerHead { status, envoys_code, .. } => self.envoy_refused(status, envoys_code),
             Closed(_) => (State::Replied, Vec::new()),
             Head { .. } => (State::Resolving(arriving), Vec::new()),
-            event @ (AnswerBody { .. } | Opened(_) | Settled(_)) => {
+            event @ (AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
                 (State::Resolving(arriving), ignored(event))
             }
         }
@@ -267,7 +169,7 @@ impl Exchange {
             AnswerHead { status, envoys_code, .. } => self.envoy_refused(status, envoys_code),
             Closed(_) => (State::Replied, Vec::new()),
             Head { .. } | Resolved(_) => (State::Reading(arriving, account), Vec::new()),
-            event @ (AnswerBody { .. } | Opened(_) | Settled(_)) => {
+            event @ (AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
                 (State::Reading(arriving, account), ignored(event))
             }
         }
@@ -275,22 +177,36 @@ impl Exchange {
 
     fn opening(&mut self, now: Now, opening: Opening, event: Event<'_>) -> Next {
         match (opening.waits_for(), event) {
-            (Reserving | ReservingAgain, Opened(opened)) => self.opened(now, opening, opened),
+            (Reserving | ReservingAgain | GoingOn, Opened(opened)) => self.opened(now, opening, opened),
             (AskedAgain, Resolved(resolution)) => match resolution.active() {
                 Ok(account) => self.open(opening.knows(&account)),
                 Err(refusal) => self.refuse(&refusal),
             },
-            (Reserving | AskedAgain | ReservingAgain, NoRoom(full)) => self.refuse(&full.into()),
-            (Reserving | AskedAgain | ReservingAgain, AnswerHead { status, envoys_code, .. }) => {
+            (Reserving | AskedAgain | ReservingAgain | GoingOn, NoRoom(full)) => self.refuse(&full.into()),
+            (Reserving | AskedAgain | ReservingAgain | GoingOn, AnswerHead { status, envoys_code, .. }) => {
                 self.envoy_refused(status, envoys_code)
             }
-            (Reserving | AskedAgain | ReservingAgain, Closed(_)) => (State::Replied, Vec::new()),
-            (Reserving | ReservingAgain, Resolved(_))
+            (Reserving | AskedAgain | ReservingAgain | GoingOn, Closed(_)) => (State::Replied, Vec::new()),
+            (Reserving | ReservingAgain | GoingOn, Resolved(_))
             | (
-                Reserving | AskedAgain | ReservingAgain,
-                Head { .. } | Body { .. } | BodyKeptBack | AnswerBody { .. } | Settled(_),
+                Reserving | AskedAgain | ReservingAgain | GoingOn,
+                Head { .. } | Body { .. } | BodyKeptBack | AnswerBody { .. } | Held(_) | Settled(_),
             ) => (State::Opening(opening), Vec::new()),
             (AskedAgain, event @ Opened(_)) => (State::Opening(opening), ignored(event)),
+        }
+    }
+
+    fn holding(&mut self, holding: Holding, event: Event<'_>) -> Next {
+        match event {
+            Held(reply) => self.held(holding, reply),
+            NoRoom(full) => self.give_up(holding.given_up(), &full.into()),
+            AnswerHead { status, envoys_code, .. } => {
+                let (state, _) = self.envoy_refused(status, envoys_code);
+                (state, vec![holding.given_up()])
+            }
+            Closed(_) => (State::Replied, vec![holding.given_up()]),
+            Head { .. } | Body { .. } | BodyKeptBack | Resolved(_) => (State::Holding(holding), Vec::new()),
+            event @ (AnswerBody { .. } | Opened(_) | Settled(_)) => (State::Holding(holding), ignored(event)),
         }
     }
 
@@ -308,7 +224,7 @@ impl Exchange {
             Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => {
                 (State::Forwarded(forwarded), Vec::new())
             }
-            event @ (AnswerBody { .. } | Opened(_) | Settled(_)) => {
+            event @ (AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
                 (State::Forwarded(forwarded), ignored(event))
             }
         }
@@ -333,7 +249,7 @@ impl Exchange {
             Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => {
                 (State::Answering(answering), Vec::new())
             }
-            event @ (Opened(_) | Settled(_)) => (State::Answering(answering), ignored(event)),
+            event @ (Opened(_) | Held(_) | Settled(_)) => (State::Answering(answering), ignored(event)),
         }
     }
 
@@ -344,7 +260,7 @@ impl Exchange {
             Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => {
                 (State::Settling(settling), Vec::new())
             }
-            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_)) => {
+            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_) | Held(_)) => {
                 (State::Settling(settling), ignored(event))
             }
         }
@@ -360,7 +276,9 @@ impl Exchange {
             Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => {
                 (State::AtLedger, Vec::new())
             }
-            event @ (AnswerBody { .. } | Opened(_) | Settled(_)) => (State::AtLedger, ignored(event)),
+            event @ (AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
+                (State::AtLedger, ignored(event))
+            }
         }
     }
 
@@ -370,7 +288,7 @@ impl Exchange {
             Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => {
                 (State::Replaced, Vec::new())
             }
-            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_) | Settled(_)) => {
+            event @ (AnswerHead { .. } | AnswerBody { .. } | Opened(_) | Held(_) | Settled(_)) => {
                 (State::Replaced, ignored(event))
             }
         }
@@ -383,10 +301,11 @@ fn ignored(event: Event<'_>) -> Effects {
     match event {
         Opened(opened) => opened.ok().map(Effect::Release).into_iter().collect(),
         Head { .. } | Body { .. } | BodyKeptBack | NoRoom(_) | Resolved(_) => Vec::new(),
-        AnswerHead { .. } | AnswerBody { .. } | Settled(_) | Closed(_) => Vec::new(),
+        AnswerHead { .. } | AnswerBody { .. } | Held(_) | Settled(_) | Closed(_) => Vec::new(),
     }
 }
 
+mod looks;
 mod transitions;
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::base::account::{Funding, Status, Tier};
 use crate::base::clock::Moment;
 use crate::base::pairs::Pairs;
 use crate::base::pax::Pax;
+use crate::base::wire::{HoldOutcome, HoldReply};
 use crate::call::config::Config;
-use crate::call::event::{AnswerHead, Forward, Reply};
+use crate::call::event::{AnswerHead, Forward, NoHold, Reply};
 use crate::call::open_bodies::Full;
 use crate::call::opening::OpeningStep;
 use crate::debit::frozen::{Debit, Ending, Provenance};
@@ -47,11 +48,20 @@ fn now() -> Moment {
 /// The account's day after every settlement.
 const DAILY: Daily = Daily { spent: Pax::from_picopax(9_000_000_000_000), reserved: Pax::from_picopax(7) };
 
+fn hold_reply(outcome: HoldOutcome) -> HoldReply {
+    let [balance_pax, held_pax, spent_pax] = ["100", "40", "3"].map(|pax| pax.parse().unwrap());
+    HoldReply { outcome, balance_pax, held_pax, spent_pax, limit_pax: None, message: None }
+}
+
 /// A driver of one exchange: it does the effects that matter, and keeps them for the test.
 struct Drive {
     exchange: Exchange,
     /// What comes of the next [`Effect::Open`].
     opens: Result<(), NotOpened>,
+    /// The ledger's answer to every hold; none if it has not answered yet.
+    holds: Option<Result<HoldReply, NoHold>>,
+    /// What was to be held.
+    held: Vec<(Option<Pax>, Option<Pax>)>,
     gate: Gatekeeper,
     asked: Vec<bool>,
     tier: Tier,
@@ -69,6 +79,8 @@ impl Drive {
         Self {
             exchange,
             opens: Ok(()),
+            holds: Some(Ok(hold_reply(HoldOutcome::Held))),
+            held: Vec::new(),
             gate: Gatekeeper::new(),
             asked: Vec::new(),
             tier: Tier::Credit,
@@ -96,6 +108,16 @@ impl Drive {
                 }
                 Effect::Open { admission, .. } => {
                     let opened = self.opens.and_then(|()| self.gate.open(&admission));
+                    self.effects(Event::Opened(opened));
+                }
+                Effect::Hold { admission, card_cap } => {
+                    self.held.push((admission.hold, card_cap));
+                    if let Some(answer) = self.holds.clone() {
+                        self.effects(Event::Held(answer));
+                    }
+                }
+                Effect::GoOn(owed) => {
+                    let opened = self.gate.go_on(owed);
                     self.effects(Event::Opened(opened));
                 }
                 Effect::Settle { owed, debit } => {
@@ -325,8 +347,9 @@ fn a_provider_that_reports_unasked_is_not_asked() {
     let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
     let opened = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
     let [Effect::Open { admission, .. }] = opened.as_slice() else { panic!("{opened:?}") };
-    let effects = drive.exchange.step(now, Event::Opened(drive.gate.open(admission)));
-    let [Effect::Forward(forward)] = effects.as_slice() else { panic!("{effects:?}") };
+    let opened = drive.gate.open(admission);
+    drive.effects(Event::Opened(opened));
+    let forward = drive.forward.unwrap();
     assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
 }
 

@@ -5,10 +5,13 @@ use std::rc::Rc;
 use crate::base::account::Account;
 use crate::base::clock::Now;
 use crate::base::digest::Digest;
+use crate::base::exchange_id::ExchangeId;
+use crate::base::refusal::refusals::Refusal;
 use crate::base::stopwatch::Stopwatch;
+use crate::base::wire::{HoldOutcome, HoldReply};
 use crate::call::admit::{InFlight, daily_cap};
 use crate::call::answering::Forwarded;
-use crate::call::event::{Effect, Forward};
+use crate::call::event::{Effect, Forward, NoHold};
 use crate::call::story::Story;
 use crate::memory::gate::Owed;
 
@@ -21,9 +24,7 @@ pub struct Opening {
     waits_for: OpeningStep,
 }
 
-/// What an opening call waits for. The ledger's answer to a hold will be one more step. That step will carry
-/// the call's [`Owed`], because the gate comes first; a call that leaves it without being forwarded is released
-/// together with its hold.
+/// What an opening call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
     /// The gate writes the call's in-flight record and makes its reservation.
@@ -32,6 +33,62 @@ pub enum OpeningStep {
     AskedAgain,
     /// The gate tries once more, with the ledger's answer.
     ReservingAgain,
+    /// The ledger has made the hold. The gate writes that the call goes on.
+    GoingOn,
+}
+
+/// A call that waits for the ledger's answer to its hold. Its in-flight record is written, so it is released if it does
+/// not go on.
+#[derive(Debug)]
+pub struct Holding {
+    opening: Opening,
+    owed: Owed,
+}
+
+impl Holding {
+    /// The call for which a settlement or a release is owed.
+    #[must_use]
+    pub fn owed(&self) -> ExchangeId {
+        self.owed.admission().exchange_id
+    }
+
+    /// The call ends here. The ledger may make the hold yet, so it is voided.
+    #[must_use]
+    pub fn given_up(self) -> Effect {
+        Effect::Release(self.owed)
+    }
+
+    /// The ledger has answered, or has not.
+    ///
+    /// # Errors
+    /// The refusal, and the release of the call.
+    pub fn answered(
+        mut self,
+        answer: Result<HoldReply, NoHold>,
+    ) -> Result<(Opening, Effect), (Refusal, Effect)> {
+        let in_flight = &mut self.opening.in_flight;
+        let refusal = match &answer {
+            Ok(reply) => match reply.outcome {
+                HoldOutcome::Held => {
+                    in_flight.held(reply);
+                    self.opening.waits_for = OpeningStep::GoingOn;
+                    return Ok((self.opening, Effect::GoOn(self.owed)));
+                }
+                HoldOutcome::InsufficientCredit => in_flight.lacks_credit(reply),
+                HoldOutcome::DailyCapExceeded => in_flight.exceeds_at_ledger(reply),
+                HoldOutcome::AccountDisabled => Refusal::AccountDisabled,
+                HoldOutcome::UnknownToken => Refusal::InvalidApiKey,
+                HoldOutcome::Closed | HoldOutcome::Rejected => Refusal::LedgerUnavailable,
+            },
+            Err(_) => Refusal::LedgerUnavailable,
+        };
+        let owed = match answer {
+            Err(NoHold::NotAnswered) => self.owed,
+            // The ledger has surely not made the hold, so there is nothing to be voided.
+            Ok(_) | Err(NoHold::NotAsked) => self.owed.without_hold(),
+        };
+        Err((refusal, Effect::Release(owed)))
+    }
 }
 
 impl Opening {
@@ -58,8 +115,8 @@ impl Opening {
     #[must_use]
     pub fn open(&self, story: &mut Story) -> Effect {
         story.admission = Some(Rc::clone(&self.in_flight.admission));
-        story.cap = self.in_flight.cap;
-        Effect::Open { admission: Rc::clone(&self.in_flight.admission), cap: self.in_flight.cap }
+        story.cap = self.in_flight.known.cap;
+        Effect::Open { admission: Rc::clone(&self.in_flight.admission), cap: self.in_flight.known.cap }
     }
 
     /// The gate does not know the account's day, so the ledger is asked.
@@ -70,10 +127,19 @@ impl Opening {
         (Self { waits_for: OpeningStep::AskedAgain, ..self }, resolve)
     }
 
+    /// The gate has written the call's record, and the call needs a hold, which the ledger is asked for.
+    #[must_use]
+    pub fn holds(self, owed: Owed) -> (Holding, Effect) {
+        let in_flight = &self.in_flight;
+        let hold =
+            Effect::Hold { admission: Rc::clone(&in_flight.admission), card_cap: in_flight.card_cap() };
+        (Holding { opening: self, owed }, hold)
+    }
+
     /// The ledger has told the account's standing, and the cap that it has by now.
     #[must_use]
     pub fn knows(mut self, account: &Account) -> Self {
-        self.in_flight.cap = daily_cap(account, &self.in_flight.admission.card);
+        self.in_flight.known.cap = daily_cap(account, &self.in_flight.admission.card);
         Self { waits_for: OpeningStep::ReservingAgain, ..self }
     }
 

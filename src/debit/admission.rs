@@ -60,8 +60,10 @@ pub struct Admission {
     pub input_limit: Tokens,
     /// The most output there can be.
     pub output_limit: Tokens,
-    /// What is set aside of the account's daily cap; none if it has no cap.
+    /// What is set aside of the account's daily cap in shared data; none if nothing is.
     pub reservation: Option<Pax>,
+    /// What is set aside in the ledger, by a hold; none if the call needs none.
+    pub hold: Option<Pax>,
 }
 
 impl Admission {
@@ -70,6 +72,12 @@ impl Admission {
     #[must_use]
     pub fn priced(&self) -> Option<&Model> {
         self.card.models.get(&self.model).filter(|model| model.mode == self.mode)
+    }
+
+    /// What is set aside for the call, in shared data or in the ledger.
+    #[must_use]
+    pub fn set_aside(&self) -> Option<Pax> {
+        self.reservation.or(self.hold)
     }
 
     /// Whether the provider may write text that the caller does not see at once.

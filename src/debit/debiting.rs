@@ -4,6 +4,7 @@ use crate::base::account::Funding;
 use crate::base::clock::Moment;
 use crate::base::pax::{Pax, Tokens};
 use crate::base::stopwatch::Lasted;
+use crate::base::text::AsText;
 use crate::debit::admission::{Admission, Answered};
 use crate::debit::counting::{self, Counted};
 use crate::debit::debiting_1;
@@ -61,6 +62,7 @@ pub fn debit_of(admission: &Admission, answered: Answered, now: Moment) -> Optio
         provenance: if estimate.is_none() { Provenance::Reported } else { Provenance::Estimated },
         usage_rules: is_reported.then(|| rules.name().to_owned()),
         usage: said.usage.text(),
+        hold_id: admission.hold.map(|_| admission.exchange_id.text()),
         n: Some(admission.n),
         stated_maximum: admission.stated_maximum,
         input_limit: Some(admission.input_limit),
@@ -75,6 +77,14 @@ pub fn debit_of(admission: &Admission, answered: Answered, now: Moment) -> Optio
     };
     debit.set_usage(&usage);
     Some(debit)
+}
+
+/// The debit of a call of which nothing is known but that it was admitted: its input is charged. When it ended is not
+/// known, so the debit has the time of its admission. `ending`: what became of it.
+#[must_use]
+pub fn debit_of_unknown(admission: &Admission, ending: Ending) -> Option<Debit> {
+    let answered = Answered { ending, ..Answered::without_head(admission, Lasted::default()) };
+    debit_of(admission, answered, admission.admitted_at)
 }
 
 /// A debit of the first version, with what the admission alone says.

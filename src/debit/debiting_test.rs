@@ -39,6 +39,7 @@ fn admission() -> Admission {
         wants_stream: true,
         provider: "fireworks".to_owned(),
         reservation: None,
+        hold: None,
         card: card(),
         model: MODEL.to_owned(),
         usage_rules: Rules::OpenAi1,

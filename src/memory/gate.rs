@@ -4,31 +4,34 @@
 //!
 //! | | first | then | last |
 //! | --- | --- | --- | --- |
-//! | [`open`] | record | reservation | the call goes on |
+//! | [`open`] | record | reservation | the call goes on, or asks the ledger for a hold |
+//! | [`go_on`] | the record says that the provider may see the call | | the call goes on |
 //! | [`settle`] | the debit overwrites the record | reservation becomes spending | the debit is sent |
 //! | [`release`] | reservation | the cell is emptied | |
+//! | [`release`] with a hold | the void overwrites the record | | the void is sent |
 //! | [`acknowledged`] | spending becomes what the ledger says | the cell is emptied | |
 //!
 //! If the reservation of a dead VM's record is gone, the call never went on: the VM that finds the record
 //! ([`take_over`]) charges nothing. If the reservation is there, the call may have been answered: it is charged by
-//! estimate. If two VMs send a debit, both send the same bytes, which become one entry.
+//! estimate. A call with a hold has no reservation: its record itself says whether it went on, and if it did not, the VM
+//! that finds the record voids the hold. If two VMs send a debit, both send the same bytes, which become one entry.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::base::clock::Tick;
 use crate::base::pax::Pax;
-use crate::base::stopwatch::Lasted;
 use crate::base::wire::{DebitOutcome, DebitReply, Standing};
-use crate::debit::admission::{Admission, Answered};
-use crate::debit::debiting::debit_of;
+use crate::debit::admission::Admission;
+use crate::debit::debiting::debit_of_unknown;
 use crate::debit::frozen::{BadDebit, Debit, Ending};
 use crate::memory::cap::{self, Acknowledged, Claim, Reserved};
 use crate::memory::cap_bytes::Daily;
 use crate::memory::lanes::debit_cell::DebitBytes;
-use crate::memory::lanes::lane::{Lane, RecordCell, clear_lost, settle_lost};
+use crate::memory::lanes::lane::{DebitCell, Lane, RecordCell, clear_lost, settle_lost};
+use crate::memory::lanes::old_ring;
 use crate::memory::lanes::outbox::{Outbox, Waiting};
-use crate::memory::lanes::{old_ring, record};
+use crate::memory::lanes::record::{self, Record};
 use crate::memory::shared::SharedData;
 use crate::price::bundle::Bundle;
 
@@ -43,14 +46,18 @@ fn claim(admission: &Admission) -> Option<Claim<'_>> {
 }
 
 /// What is owed from a call's opening on: exactly one settlement ([`settle`]) or one release ([`release`]).
-/// It cannot be copied, and both use it up. The id of a hold at the ledger will have its place here: a
-/// settlement posts the hold with the debit, a release voids it.
+/// It cannot be copied, and both use it up. If the ledger may have a hold for the call, a settlement posts it with the
+/// debit, and a release voids it.
 #[must_use = "a call that is neither settled nor released keeps its reservation until its VM dies"]
 #[derive(Debug)]
 pub struct Owed {
     admission: Rc<Admission>,
     /// Where the call's in-flight record is.
     cell: RecordCell,
+    /// Whether the record says that the call goes on.
+    goes_on: bool,
+    /// Whether the ledger may have a hold for the call.
+    may_be_held: bool,
 }
 
 impl Owed {
@@ -58,6 +65,21 @@ impl Owed {
     #[must_use]
     pub const fn admission(&self) -> &Rc<Admission> {
         &self.admission
+    }
+
+    /// The ledger has refused the hold, so there is none to be voided.
+    pub fn without_hold(self) -> Self {
+        Self { may_be_held: false, ..self }
+    }
+
+    /// Whether its release sends a void.
+    #[must_use]
+    pub const fn needs_void(&self) -> bool {
+        self.may_be_held
+    }
+
+    fn record(&self) -> Vec<u8> {
+        record::write(&self.admission, self.goes_on)
     }
 }
 
@@ -83,18 +105,41 @@ pub fn open(
     limit: Option<Pax>,
     (now, clock): (Tick, impl Fn() -> Tick),
 ) -> Result<Owed, NotOpened> {
-    let mut cell = lane.put_record(shared, &record::write(admission), now).ok_or(NotOpened::Busy)?;
+    let is_held = admission.hold.is_some();
+    let record = record::write(admission, !is_held);
+    let cell = lane.put_record(shared, &record, now).ok_or(NotOpened::Busy)?;
+    let mut owed = Owed { admission: Rc::clone(admission), cell, goes_on: !is_held, may_be_held: is_held };
     let refused = match reserve(shared, lane, admission, limit, (now, clock)) {
         Reserved::Done => {
-            lane.reserves(&mut cell, admission.reservation.unwrap_or_default());
-            return Ok(Owed { admission: Rc::clone(admission), cell });
+            lane.reserves(&mut owed.cell, admission.set_aside().unwrap_or_default());
+            return Ok(owed);
         }
         Reserved::Exceeded(daily) => NotOpened::Exceeded(daily),
         Reserved::Unknown => NotOpened::Unknown,
         Reserved::Busy => NotOpened::Busy,
     };
-    clear(shared, Some(lane), cell, admission);
+    clear(shared, Some(lane), &owed);
     Err(refused)
+}
+
+/// Writes into the record of a call that the provider may see it from now on: its hold is durable.
+///
+/// # Errors
+/// [`NotOpened::Busy`] if another VM may have taken this one for dead, and its record for that of a call which never went
+/// on. The hold is voided then.
+pub fn go_on(
+    shared: &impl SharedData,
+    mut lane: Option<&mut Lane>,
+    outbox: &mut Outbox,
+    owed: Owed,
+    now: Tick,
+) -> Result<Owed, NotOpened> {
+    let record = record::write(&owed.admission, true);
+    if lane.as_mut().is_some_and(|lane| lane.rewrite(shared, &owed.cell, &record, now)) {
+        return Ok(Owed { goes_on: true, ..owed });
+    }
+    release(shared, lane, outbox, (owed, now));
+    Err(NotOpened::Busy)
 }
 
 /// Makes a call's reservation, if it needs one.
@@ -124,23 +169,30 @@ fn reserve(
 /// account's day after that.
 pub fn settle(
     shared: &impl SharedData,
-    mut lane: Option<&mut Lane>,
+    lane: Option<&mut Lane>,
     outbox: &mut Outbox,
     owed: Owed,
     (debit, now): (&Debit, Tick),
 ) -> Option<Daily> {
-    let Owed { admission, cell: record } = owed;
-    let claim = claim(&admission);
+    let claim = claim(&owed.admission);
     let debit_bytes = DebitBytes::of(claim.as_ref(), debit);
-    let bytes = debit_bytes.bytes();
-    let cell = lane
-        .as_mut()
-        .and_then(|lane| lane.settle(shared, record, bytes, now))
-        .or_else(|| settle_lost(shared, record, &record::write(&admission), bytes))
-        .or_else(|| lane.and_then(|lane| lane.put_debit(shared, bytes, now)));
+    let cell = overwrite(shared, lane, &owed, (debit_bytes.bytes(), now));
     let daily = claim.and_then(|claim| cap::settle(shared, &claim, debit.cost_pax));
     outbox.put(debit_bytes, cell);
     daily
+}
+
+/// Puts what is to be sent in the place of a call's record, or into another cell if that is lost; none if there is none.
+fn overwrite(
+    shared: &impl SharedData,
+    mut lane: Option<&mut Lane>,
+    owed: &Owed,
+    (bytes, now): (&[u8], Tick),
+) -> Option<DebitCell> {
+    lane.as_mut()
+        .and_then(|lane| lane.settle(shared, owed.cell, bytes, now))
+        .or_else(|| settle_lost(shared, owed.cell, &owed.record(), bytes))
+        .or_else(|| lane.and_then(|lane| lane.put_debit(shared, bytes, now)))
 }
 
 /// Takes a debit of another VM into a cell of this one's, puts its cost in the place of its call's reservation, if that
@@ -162,19 +214,34 @@ pub fn adopt(
 }
 
 /// Takes a call's record out, even if this VM has lost the lane that it is in.
-fn clear(shared: &impl SharedData, lane: Option<&mut Lane>, cell: RecordCell, admission: &Admission) {
-    if !lane.is_some_and(|lane| lane.clear_record(shared, cell)) {
-        clear_lost(shared, cell, &record::write(admission));
+fn clear(shared: &impl SharedData, lane: Option<&mut Lane>, owed: &Owed) {
+    if !lane.is_some_and(|lane| lane.clear_record(shared, owed.cell)) {
+        clear_lost(shared, owed.cell, &owed.record());
     }
 }
 
-/// Gives a call's reservation back, and takes its record out: nothing is owed for it.
-pub fn release(shared: &impl SharedData, lane: Option<&mut Lane>, owed: Owed) {
-    let Owed { admission, cell } = owed;
-    if let Some(claim) = claim(&admission) {
+/// Gives back what is set aside for a call, and takes its record out: nothing is owed for it. If the ledger may have a
+/// hold for it, a void is sent as debits are.
+pub fn release(
+    shared: &impl SharedData,
+    lane: Option<&mut Lane>,
+    outbox: &mut Outbox,
+    (owed, now): (Owed, Tick),
+) {
+    if let Some(claim) = claim(&owed.admission) {
         cap::release(shared, &claim);
     }
-    clear(shared, lane, cell, &admission);
+    if owed.may_be_held {
+        let void = void(&owed.admission);
+        let cell = overwrite(shared, lane, &owed, (void.bytes(), now));
+        outbox.put(void, cell);
+    } else {
+        clear(shared, lane, &owed);
+    }
+}
+
+fn void(admission: &Admission) -> DebitBytes {
+    DebitBytes::void(&admission.account.account, admission.exchange_id)
 }
 
 /// What became of what a dead VM's cell holds.
@@ -182,8 +249,10 @@ pub fn release(shared: &impl SharedData, lane: Option<&mut Lane>, owed: Owed) {
 pub enum TakenOver {
     /// It was a call's record: the call is charged by this debit, which is an estimate.
     Charged(Box<Debit>),
-    /// It was a debit: this VM sends it.
+    /// It was a debit, or a void: this VM sends it.
     Debit,
+    /// It was a record of a call that waited for its hold: the hold is voided.
+    Voided,
     /// It was a record of a call for which nothing is owed.
     Nothing,
     /// Not now: no cell is empty, or this VM does not know the record's card yet. A later pass or another VM takes it
@@ -208,11 +277,15 @@ pub fn take_over(
         }
         Err(record) => record,
     };
-    let admission = match record::read(bundle, &record) {
-        Ok(Some(admission)) => admission,
+    let Record { admission, goes_on } = match record::read(bundle, &record) {
+        Ok(Some(record)) => record,
         Ok(None) => return TakenOver::Later,
         Err(problem) => return TakenOver::Unreadable(problem),
     };
+    if !goes_on {
+        let voided = adopt(shared, lane, outbox, void(&admission), now);
+        return if voided { TakenOver::Voided } else { TakenOver::Later };
+    }
     let claim = claim(&admission);
     // A VM of the module before this one put the call's true debit into the old ring, and may have died just after that.
     // The ring is looked at first: a debit that is gone from there has no reservation left.
@@ -220,11 +293,8 @@ pub fn take_over(
     if settled || claim.as_ref().is_some_and(|claim| !cap::is_reserved(shared, claim)) {
         return TakenOver::Nothing;
     }
-    // What the answer said died with the VM, so only the input is charged. When the call ended is not known,
-    // so the debit has the time of its admission.
-    let answered =
-        Answered { ending: Ending::Orphaned, ..Answered::without_head(&admission, Lasted::default()) };
-    let Some(debit) = debit_of(&admission, answered, admission.admitted_at) else {
+    // What the answer said died with the VM.
+    let Some(debit) = debit_of_unknown(&admission, Ending::Orphaned) else {
         return TakenOver::Nothing;
     };
     let bytes = DebitBytes::of(claim.as_ref(), &debit);
@@ -287,7 +357,11 @@ pub(crate) mod fake {
         }
 
         pub(crate) fn release(&mut self, owed: Owed) {
-            super::release(&self.map, Some(&mut self.lane), owed);
+            super::release(&self.map, Some(&mut self.lane), &mut self.outbox, (owed, Tick::default()));
+        }
+
+        pub(crate) fn go_on(&mut self, owed: Owed) -> Result<Owed, NotOpened> {
+            super::go_on(&self.map, Some(&mut self.lane), &mut self.outbox, owed, Tick::default())
         }
 
         /// How many calls are neither settled nor released.

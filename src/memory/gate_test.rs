@@ -5,8 +5,11 @@ use crate::base::account::{Account, Funding, Status, Tier};
 use crate::base::clock::Moment;
 use crate::base::exchange_id::ExchangeId;
 use crate::base::pax::Tokens;
+use crate::base::stopwatch::Lasted;
 use crate::base::text_bytes::TextBytes;
-use crate::base::wire::DebitOutcome;
+use crate::base::wire::{DebitOutcome, Void};
+use crate::debit::admission::Answered;
+use crate::debit::debiting::debit_of;
 use crate::dialect::usage::{Mode, Rules};
 use crate::worker::fake::Map;
 use std::sync::Arc;
@@ -63,6 +66,7 @@ fn admission(random: u8, tier: Tier) -> Rc<Admission> {
         input_limit: Tokens(2_000),
         output_limit: Tokens(100),
         reservation: (tier == Tier::Free).then(|| pax("1")),
+        hold: (tier == Tier::Credit).then(|| pax("2")),
     })
 }
 
@@ -90,6 +94,16 @@ struct Vm {
     outbox: Outbox,
 }
 
+/// What was sent for an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// The debit of an answer that was read.
+    Debit,
+    /// The estimate of a call whose VM died.
+    Orphan,
+    Void,
+}
+
 impl Vm {
     fn new(map: &Map, id: u64) -> Self {
         Self { lane: Lane::take(map, id, t(0)).unwrap(), outbox: Outbox::default() }
@@ -105,15 +119,37 @@ impl Vm {
         settle(shared, Some(&mut self.lane), &mut self.outbox, owed, (&debit, t(2)))
     }
 
-    /// Sends what waits; gives the exchanges and whether they are orphans.
-    fn send(&mut self, map: &impl SharedData) -> Vec<(ExchangeId, bool)> {
+    fn go_on(&mut self, shared: &impl SharedData, owed: Owed) -> Result<Owed, NotOpened> {
+        go_on(shared, Some(&mut self.lane), &mut self.outbox, owed, t(1))
+    }
+
+    fn release(&mut self, shared: &impl SharedData, owed: Owed) {
+        release(shared, Some(&mut self.lane), &mut self.outbox, (owed, t(2)));
+    }
+
+    /// Sends what waits; gives the exchanges and what was sent for them.
+    fn send(&mut self, map: &impl SharedData) -> Vec<(ExchangeId, Sent)> {
         let mut sent = Vec::new();
         while self.outbox.next_batch(t(100_000)).is_some() {
             let mut replies = Vec::new();
             for waiting in self.outbox.under_way() {
+                if let Ok(void) = serde_json::from_slice::<Void>(waiting.debit.canonical()) {
+                    assert_eq!(void.account, "acme");
+                    sent.push((void.void, Sent::Void));
+                    replies.push(DebitReply {
+                        exchange_id: void.void.to_string(),
+                        outcome: DebitOutcome::Voided,
+                        account_seq: None,
+                        standing: None,
+                        message: None,
+                    });
+                    continue;
+                }
                 let debit = Debit::from_canonical(waiting.debit.canonical()).unwrap();
                 debit.prove(&Bundle::embedded().unwrap()).unwrap();
-                sent.push((debit.exchange_id, debit.ending == Ending::Orphaned));
+                let orphaned = debit.ending == Ending::Orphaned;
+                assert_eq!(debit.hold_id.is_some(), debit.tier == Tier::Credit);
+                sent.push((debit.exchange_id, if orphaned { Sent::Orphan } else { Sent::Debit }));
                 let standing =
                     Standing { utc_day: debit.utc_day, spent_pax: debit.cost_pax, account_seq: 2, epoch: 0 };
                 replies.push(DebitReply {
@@ -125,7 +161,7 @@ impl Vm {
                 });
             }
             acknowledged(map, self.outbox.under_way(), &replies);
-            let outcomes = vec![DebitOutcome::Recorded; replies.len()];
+            let outcomes: Vec<_> = replies.iter().map(|reply| reply.outcome).collect();
             self.outbox.answered(map, Some(&mut self.lane), &outcomes, t(100_000));
         }
         sent
@@ -142,7 +178,7 @@ fn a_call_that_settles_leaves_its_cost_and_nothing_else() {
     let spent = Daily { spent: cost, reserved: Pax::ZERO };
     assert_eq!(vm.settle(&map, owed), Some(spent));
     assert_eq!((daily(&map), vm.lane.used()), (spent, 1));
-    assert_eq!(vm.send(&map), [(admission.exchange_id, false)]);
+    assert_eq!(vm.send(&map), [(admission.exchange_id, Sent::Debit)]);
     assert_eq!((daily(&map), vm.lane.used()), (spent, 0));
 }
 
@@ -165,9 +201,10 @@ fn a_record_holds_all_that_an_orphans_debit_needs() {
     let bundle = Bundle::embedded().unwrap();
     for (tier, service_tier) in [(Tier::Free, None), (Tier::Credit, Some("flex".to_owned()))] {
         let admission = Admission { service_tier, ..Rc::unwrap_or_clone(admission(3, tier)) };
-        let bytes = record::write(&admission);
+        let bytes = record::write(&admission, tier == Tier::Free);
         let read = record::read(&bundle, &bytes).unwrap().unwrap();
-        assert_eq!(format!("{read:?}"), format!("{admission:?}"));
+        assert_eq!(format!("{:?}", read.admission), format!("{admission:?}"));
+        assert_eq!(read.goes_on, tier == Tier::Free);
         for length in 0..bytes.len() {
             assert!(record::read(&bundle, &bytes[..length]).is_err(), "cut at {length}");
         }

@@ -7,6 +7,7 @@ pub mod cap;
 pub mod cap_bytes;
 pub mod gate;
 pub mod lanes;
+pub mod lease;
 pub mod publish;
 pub mod shared;
 pub mod token_cache;

@@ -13,6 +13,8 @@ use crate::told::rarely::{RarelyAmongAll, more};
 pub enum Complaint {
     /// Envoy keeps requests' bodies from the filter: [`crate::worker::body_watch`].
     BodiesKeptBack,
+    /// The ledger is of a version that makes no holds.
+    LedgerWithoutHolds,
     /// The host gives no random bytes.
     NoRandom,
     /// A call found no place in shared data.
@@ -27,6 +29,7 @@ impl Complaint {
     fn name(self) -> &'static str {
         match self {
             Self::BodiesKeptBack => "bodies_kept_back",
+            Self::LedgerWithoutHolds => "ledger_without_holds",
             Self::NoRandom => "no_random",
             Self::NoPlace => "no_place",
             Self::OutboxFull => "outbox_full",
@@ -40,6 +43,11 @@ impl Complaint {
                 "Envoy keeps the bodies of requests from the filter, so calls are refused with 503 gateway_disabled{more}. Set \
                  allow_on_headers_stop_iteration: true in the filter's configuration in Envoy, beside root_id. If it is \
                  set, a filter in front of this one gathers bodies: put it behind"
+            ),
+            Self::LedgerWithoutHolds => format!(
+                "the ledger is of a version that makes no holds, so calls that need one are refused with 503 \
+                 ledger_unavailable{more}. Upgrade the ledger; until then, gate.admission.credit: \"shared_data\" in the \
+                 filter's configuration lets the credit tier call without a limit"
             ),
             Self::NoRandom => format!(
                 "Envoy gives the filter no random bytes, so calls would have no ids and are refused with 503 \
@@ -93,6 +101,7 @@ mod tests {
         };
         for (complaint, code, next) in [
             (Complaint::BodiesKeptBack, "503 gateway_disabled", "Set allow_on_headers_stop_iteration: true"),
+            (Complaint::LedgerWithoutHolds, "503 ledger_unavailable", "Upgrade the ledger"),
             (Complaint::NoRandom, "503 gateway_disabled", "must allow wasi's random_get"),
             (Complaint::NoPlace, "503 ledger_unavailable", "mend the ledger"),
             (Complaint::OutboxFull, "503 ledger_unavailable", "Mend the ledger, and do not stop Envoy"),

@@ -230,12 +230,13 @@ impl Metric {
     }
 }
 
-/// What the ledger makes of debits that it reads, as `result` names it.
-pub const DEBIT_RESULTS: [(DebitOutcome, &str); 4] = [
+/// What the ledger makes of debits and voids that it reads, as `result` names it.
+pub const DEBIT_RESULTS: [(DebitOutcome, &str); 5] = [
     (DebitOutcome::Recorded, "recorded"),
     (DebitOutcome::Duplicate, "duplicate"),
     (DebitOutcome::Conflict, "conflict"),
     (DebitOutcome::Rejected, "rejected"),
+    (DebitOutcome::Voided, "voided"),
 ];
 /// Why the ledger gave no answer, as `reason` names it.
 pub const REASONS: [&str; 5] = ["unknown_cluster", "no_answer", "unauthorized", "status", "unreadable"];

@@ -4,6 +4,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types;
 
 use crate::wasm::host::Envoy;
+use crate::worker::chores::callouts::Ended;
 use crate::worker::host::Action;
 use crate::worker::waiting::Handle;
 
@@ -34,7 +35,11 @@ fn envoys(action: Action) -> types::Action {
     }
 }
 
-impl Context for Filter {}
+impl Context for Filter {
+    fn on_http_call_response(&mut self, callout: u32, headers: usize, bytes: usize, _: usize) {
+        self.stream.over(|stream| stream.on_callout(&Envoy, Ended { callout, headers, bytes }));
+    }
+}
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> types::Action {

@@ -12,6 +12,7 @@ use crate::told::complaints::{Complaint, Complaints};
 use crate::told::key_refusals::KeyRefusals;
 use crate::told::provider_trouble::{LocalReply, ProviderTroubles, Unreachable};
 use crate::worker::chores::callouts::Callouts;
+use crate::worker::chores::holding::Holds;
 use crate::worker::chores::resolves::{Question, Resolves};
 use crate::worker::host::{Host, Level};
 use crate::worker::random::Random;
@@ -44,6 +45,12 @@ pub struct Worker {
     resolves: RefCell<Resolves<Waiter>>,
     pub(crate) random: Random,
     pub(crate) callouts: Callouts,
+    /// The root's context.
+    pub(crate) context: u32,
+    /// The streams that wait for the ledger's answers to their holds.
+    pub(crate) holds: Holds,
+    /// This Envoy's number; none before it was needed.
+    pub(crate) envoy: Cell<Option<u64>>,
     /// The watch over bodies that Envoy may keep back.
     pub(crate) watching: Watching,
     complaints: RefCell<Complaints>,
@@ -54,7 +61,7 @@ pub struct Worker {
 impl Worker {
     /// A worker that has served no call yet.
     #[must_use]
-    pub fn new(config: Config, vm: SharedVm) -> Self {
+    pub fn new(config: Config, vm: SharedVm, context: u32) -> Self {
         Self {
             gateway: RefCell::new(Rc::new(Gateway { config, bundle: Rc::default() })),
             ticks_quickly: Cell::new(false),
@@ -63,6 +70,9 @@ impl Worker {
             resolves: RefCell::default(),
             random: Random::default(),
             callouts: Callouts::new(vm.clone()),
+            context,
+            holds: Holds::default(),
+            envoy: Cell::new(None),
             vm,
             watching: Watching::default(),
             complaints: RefCell::default(),

@@ -237,7 +237,7 @@ impl Vm {
                     tally::tell_orphan(meter, host, &debit, card.map(AsRef::as_ref));
                     true
                 }
-                TakenOver::Debit | TakenOver::Nothing => true,
+                TakenOver::Debit | TakenOver::Voided | TakenOver::Nothing => true,
                 TakenOver::Later => false,
                 TakenOver::Unreadable(problem) => {
                     let line = format!("an in-flight record of a dead VM is given up: {problem}");

@@ -7,9 +7,11 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use crate::base::clock::Now;
+use crate::base::wire::HoldReply;
+use crate::call::event::NoHold;
 use crate::memory::token_cache::Resolution;
 use crate::worker::driver::Stream;
-use crate::worker::host::{Action, Host, Level};
+use crate::worker::host::{Action, Host, Level, told};
 use crate::worker::properties::request_bytes;
 use crate::worker::root_share::Worker;
 
@@ -25,6 +27,16 @@ impl Waiter {
     /// [`Host::act_for`].
     pub fn wake(&self, host: &impl Host, resolution: Resolution, now: Now) {
         self.at(host, |stream| stream.take_resolution(host, resolution, now));
+    }
+
+    /// Tells the stream the ledger's answer to its hold. Host calls after this act on the stream.
+    pub fn take_hold(&self, host: &impl Host, answer: Result<HoldReply, NoHold>, now: Now) {
+        self.at(host, |stream| stream.take_hold(host, answer, now));
+    }
+
+    /// Makes host calls act on the stream.
+    pub fn act(&self, host: &impl Host) {
+        told(host, host.act_for(self.context), "go on in a stream's context");
     }
 
     /// Tells the stream that Envoy keeps its body back. Host calls after this act on the stream.

@@ -3,11 +3,12 @@
 
 /// The codes of the filter's refusals, in alphabetical order:
 /// [`crate::base::refusal::refusals::Refusal::code`] gives no other.
-pub const CODES: [&str; 21] = [
+pub const CODES: [&str; 22] = [
     "account_disabled",
     "byo_missing_key",
     "daily_cap_exceeded",
     "gateway_disabled",
+    "insufficient_credit",
     "invalid_api_key",
     "invalid_header",
     "invalid_json",

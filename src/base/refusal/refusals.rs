@@ -99,6 +99,19 @@ pub enum Refusal {
         /// How the call itself could cost less.
         less: CostLess,
     },
+    /// The most that the call can cost does not fit what the account's balance has left.
+    InsufficientCredit {
+        /// The balance.
+        balance: Pax,
+        /// What calls in flight have set aside of it.
+        held: Pax,
+        /// The most that this call can cost.
+        needed: Pax,
+        /// Whether the model's provider takes a key of the caller's own.
+        own_keys: bool,
+        /// How the call itself could cost less.
+        less: CostLess,
+    },
     /// The provider refused the platform's own key.
     ProviderRefusedPlatformKey,
     /// The provider sent something that is no answer to the call, such as another protocol.
@@ -146,6 +159,7 @@ impl Refusal {
         match self {
             Self::InvalidHeader { .. } | Self::InvalidSlot | Self::ByoMissingKey | Self::Body(_) => 400,
             Self::InvalidApiKey => 401,
+            Self::InsufficientCredit { .. } => 402,
             Self::AccountDisabled
             | Self::ModelNotAllowed { .. }
             | Self::OwnKeyNotTaken { .. }
@@ -194,6 +208,7 @@ impl Refusal {
             | Self::OwnKeyNotTaken { .. }
             | Self::NoPlatformKey { own_keys: true, .. } => "model_not_allowed",
             Self::DailyCapExceeded { .. } => "daily_cap_exceeded",
+            Self::InsufficientCredit { .. } => "insufficient_credit",
             Self::ProviderRefusedPlatformKey => "provider_refused_platform_key",
             Self::UpstreamFailed => "upstream_failed",
             Self::RequestTooLarge { .. } => "request_too_large",
@@ -218,8 +233,11 @@ impl Refusal {
             }
             // The filter is asking whose token it is, or open bodies end soon: the caller may try again.
             Self::TooManyStrangers | Self::TooManyBytesOpen { .. } => vec![("retry-after", "1")],
-            // Calls in flight cost less than what they have reserved: this one may fit when they end.
+            // Calls in flight cost less than what is set aside for them: this one may fit when they end.
             Self::DailyCapExceeded { spent, needed, limit, .. } if fits(*spent, *needed, *limit) => {
+                vec![("retry-after", "1")]
+            }
+            Self::InsufficientCredit { balance, needed, .. } if needed <= balance => {
                 vec![("retry-after", "1")]
             }
             Self::MethodNotAllowed { allow } => vec![("allow", *allow), ("x-should-retry", "false")],

@@ -19,17 +19,17 @@ struct Error<'a> {
     param: Option<&'a str>,
     code: &'a str,
     #[serde(flatten)]
-    cap: Option<Cap>,
+    means: Option<Means>,
 }
 
-/// What a refusal over the daily cap has beside its message.
+/// What a refusal for want of means has beside its message.
 #[derive(Serialize)]
-struct Cap {
-    spent_pax: Pax,
-    reserved_pax: Pax,
-    needed_pax: Pax,
-    limit_pax: Pax,
-    resets_at: Moment,
+#[serde(untagged)]
+enum Means {
+    /// Over the daily cap.
+    Cap { spent_pax: Pax, reserved_pax: Pax, needed_pax: Pax, limit_pax: Pax, resets_at: Moment },
+    /// Over the balance.
+    Credit { balance_pax: Pax, held_pax: Pax, needed_pax: Pax },
 }
 
 impl Refusal {
@@ -39,7 +39,7 @@ impl Refusal {
             _ if matches!(self, Self::TooManyBytesOpen { .. }) => "rate_limit_error",
             401 => "authentication_error",
             403 => "permission_error",
-            429 => "insufficient_quota",
+            402 | 429 => "insufficient_quota",
             500.. => "server_error",
             _ => "invalid_request_error",
         }
@@ -69,18 +69,21 @@ impl Refusal {
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let message = self.message();
-        let cap = match self {
-            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at, .. } => Some(Cap {
+        let means = match self {
+            Self::DailyCapExceeded { spent, reserved, needed, limit, resets_at, .. } => Some(Means::Cap {
                 spent_pax: *spent,
                 reserved_pax: *reserved,
                 needed_pax: *needed,
                 limit_pax: *limit,
                 resets_at: *resets_at,
             }),
+            Self::InsufficientCredit { balance, held, needed, .. } => {
+                Some(Means::Credit { balance_pax: *balance, held_pax: *held, needed_pax: *needed })
+            }
             _ => None,
         };
         let error =
-            Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code(), cap };
+            Error { message: &message, r#type: self.kind(), param: self.param(), code: self.code(), means };
         serde_json::to_vec(&Body { error }).unwrap_or_default()
     }
 }

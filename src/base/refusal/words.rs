@@ -51,6 +51,11 @@ fn message(refusal: &Refusal) -> String {
             let ways = ways_out(refusal);
             format!("{ways}: this call can cost up to {needed} PAX, and of today's {limit} PAX {spent} are spent and {reserved} are set aside for calls in flight.")
         }
+        Refusal::InsufficientCredit { balance, held, needed, .. } => {
+            let [balance, held, needed] = [balance, held, needed].map(|pax| pax.short());
+            let ways = ways_out_of_debt(refusal);
+            format!("{ways}: this call can cost up to {needed} PAX, and of this account's {balance} PAX {held} are set aside for calls in flight.")
+        }
         Refusal::ModelNotFound { .. }
         | Refusal::ModelOfAnotherRoute { .. }
         | Refusal::ProviderNotConfigured { .. }
@@ -173,11 +178,7 @@ fn ways_out(refusal: &Refusal) -> String {
     let Refusal::DailyCapExceeded { spent, needed, limit, resets_at, own_keys, less, .. } = refusal else {
         return String::new();
     };
-    let less = match less {
-        CostLess::StateMaximum => "state max_tokens (without it the model's whole maximum is set aside)",
-        CostLess::LowerMaximum => "lower max_tokens",
-        CostLess::SendLess => "send less input",
-    };
+    let less = less.words();
     // A day begins on a whole second: the milliseconds are always zero.
     let wait = format!("wait until {}", resets_at.to_string().replace(".000Z", "Z"));
     let mut ways: Vec<String> = if *limit <= Pax::ZERO {
@@ -194,9 +195,44 @@ fn ways_out(refusal: &Refusal) -> String {
         vec![less.to_owned(), wait]
     };
     if *own_keys {
-        ways.push("call with a provider key of your own in X-Matrix-BYO-API-Key".to_owned());
+        ways.push(WITH_OWN_KEY.to_owned());
     }
-    let ways = listed(&ways, " or ");
+    sentence(&ways)
+}
+
+/// What a caller can do if its call does not fit the balance.
+fn ways_out_of_debt(refusal: &Refusal) -> String {
+    let Refusal::InsufficientCredit { balance, needed, own_keys, less, .. } = refusal else {
+        return String::new();
+    };
+    let mut ways = vec!["ask the gateway's operator for more credit".to_owned()];
+    if needed <= balance {
+        ways.insert(0, "wait for the calls in flight to end".to_owned());
+    }
+    if *balance > Pax::ZERO {
+        ways.push(less.words().to_owned());
+    }
+    if *own_keys {
+        ways.push(WITH_OWN_KEY.to_owned());
+    }
+    sentence(&ways)
+}
+
+const WITH_OWN_KEY: &str = "call with a provider key of your own in X-Matrix-BYO-API-Key";
+
+impl CostLess {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::StateMaximum => "state max_tokens (without it the model's whole maximum is set aside)",
+            Self::LowerMaximum => "lower max_tokens",
+            Self::SendLess => "send less input",
+        }
+    }
+}
+
+/// The ways as the beginning of a sentence.
+fn sentence(ways: &[String]) -> String {
+    let ways = listed(ways, " or ");
     let (first, rest) = ways.split_at_checked(1).unwrap_or_default();
     [&first.to_ascii_uppercase(), rest].concat()
 }

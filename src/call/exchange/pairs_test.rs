@@ -8,6 +8,7 @@
 use super::*;
 use crate::base::pairs::Pairs;
 use crate::debit::admission::Admission;
+use crate::memory::gate::Owed;
 use std::collections::BTreeSet;
 
 /// An exchange and the real gate. The gate's answer reaches the exchange only when the test delivers it.
@@ -15,6 +16,8 @@ struct Play {
     exchange: Exchange,
     gate: Gatekeeper,
     admission: Option<Rc<Admission>>,
+    /// What the gate has answered to the exchange that goes on, until the test delivers it.
+    going_on: Option<Result<Owed, NotOpened>>,
     events: BTreeSet<usize>,
     forwards: usize,
     replies: usize,
@@ -54,6 +57,7 @@ impl Play {
             exchange: Exchange::new(GATEWAY.with(Rc::clone)),
             gate: Gatekeeper::new(),
             admission: None,
+            going_on: None,
             events: BTreeSet::new(),
             forwards: 0,
             replies: 0,
@@ -78,8 +82,20 @@ impl Play {
         play
     }
 
-    fn forwarded() -> Self {
+    fn holding() -> Self {
         let mut play = Self::reserving();
+        play.opens();
+        play
+    }
+
+    fn going_on() -> Self {
+        let mut play = Self::holding();
+        play.holds(HoldOutcome::Held);
+        play
+    }
+
+    fn forwarded() -> Self {
+        let mut play = Self::going_on();
         play.opens();
         play
     }
@@ -97,6 +113,7 @@ impl Play {
         for effect in self.exchange.step(Now::at(now()), event) {
             match effect {
                 Effect::Open { admission, .. } => self.admission = Some(admission),
+                Effect::GoOn(owed) => self.going_on = Some(self.gate.go_on(owed)),
                 Effect::Settle { owed, debit } => {
                     self.settled += 1;
                     self.gate.settle(owed, &debit);
@@ -111,13 +128,16 @@ impl Play {
                     self.refused |= self.forwards == 0;
                 }
                 Effect::Resolve { .. }
+                | Effect::Hold { .. }
                 | Effect::AnswerHead(_)
                 | Effect::KeyRefused { .. }
                 | Effect::ReplaceBody(_) => {}
             }
         }
         self.refused |= closes_unsent;
-        assert_eq!(self.gate.owed(), usize::from(self.exchange.owes()), "what is owed is in the state alone");
+        let under_way = self.going_on.as_ref().is_some_and(Result::is_ok);
+        let owed = usize::from(self.exchange.owes()) + usize::from(under_way);
+        assert_eq!(self.gate.owed(), owed, "what is owed is in the state alone, or on its way to it");
         assert_eq!(self.exchange.request_waits(), self.forwards == 0, "a request goes on by being forwarded");
         assert!(self.forwards <= 1 && self.replies <= 1 && self.settled <= 1, "once");
         assert!(!self.refused || self.forwards == 0, "a refused request goes on");
@@ -136,8 +156,15 @@ impl Play {
         self.step(Event::Body { bytes: text.as_bytes(), end });
     }
 
-    /// The gate opens a call: the one of this exchange, or one that the exchange does not know.
+    fn holds(&mut self, outcome: HoldOutcome) {
+        self.step(Event::Held(Ok(hold_reply(outcome))));
+    }
+
+    /// The gate lets the exchange go on, or opens a call: the one of this exchange, or one that the exchange does not know.
     fn opens(&mut self) {
+        if let Some(opened) = self.going_on.take() {
+            return self.step(Event::Opened(opened));
+        }
         let admission = match &self.admission {
             Some(admission) => Rc::clone(admission),
             None => Self::reserving().admission.unwrap(),
@@ -175,7 +202,7 @@ fn account(status: Status) -> Arc<Account> {
     })
 }
 
-/// Which of [`STATES`] kinds of states it is. `Opening` is three of them.
+/// Which of [`STATES`] kinds of states it is. `Opening` is four of them.
 fn state_number(state: &State) -> usize {
     match state {
         State::Fresh => 0,
@@ -185,7 +212,9 @@ fn state_number(state: &State) -> usize {
             OpeningStep::Reserving => 3,
             OpeningStep::AskedAgain => 4,
             OpeningStep::ReservingAgain => 5,
+            OpeningStep::GoingOn => 13,
         },
+        State::Holding(_) => 14,
         State::Forwarded(_) => 6,
         State::Answering(_) => 7,
         State::Settling(_) => 8,
@@ -195,7 +224,7 @@ fn state_number(state: &State) -> usize {
         State::Over => 12,
     }
 }
-const STATES: usize = 13;
+const STATES: usize = 15;
 
 /// Which of [`EVENTS`] kinds of events it is.
 const fn event_number(event: &Event<'_>) -> usize {
@@ -210,9 +239,10 @@ const fn event_number(event: &Event<'_>) -> usize {
         Event::Opened(_) => 7,
         Event::Settled(_) => 8,
         Event::Closed(_) => 9,
+        Event::Held(_) => 10,
     }
 }
-const EVENTS: usize = 10;
+const EVENTS: usize = 11;
 
 /// An exchange in each state.
 const IN: &[(&str, Makes)] = &[
@@ -236,6 +266,8 @@ const IN: &[(&str, Makes)] = &[
     ("reserving again", || {
         after(Play::asked_again(), |it| it.resolves(Resolution::Account(account(Status::Active))))
     }),
+    ("holding", Play::holding),
+    ("going on", Play::going_on),
     ("forwarded", Play::forwarded),
     ("answering, held", || Play::answering("application/json")),
     ("answering, a stream", || Play::answering("text/event-stream")),
@@ -251,6 +283,9 @@ const IN: &[(&str, Makes)] = &[
     ("replied", || after(Play::new(), |it| it.head(&[]))),
     ("closed before it was forwarded", || {
         after(Play::reserving(), |it| it.step(Event::Closed(ClosedBy::Caller)))
+    }),
+    ("closed before its hold was answered", || {
+        after(Play::holding(), |it| it.step(Event::Closed(ClosedBy::Caller)))
     }),
     ("replaced", || after(Play::forwarded(), |it| it.answer_head(401, "", None, false))),
     ("over", || after(Play::forwarded(), |it| it.answer_head(429, "", None, false))),
@@ -286,6 +321,11 @@ const HAPPENS: &[(&str, Happens)] = &[
     ("a full day", |it| it.step(Event::Opened(Err(NotOpened::Exceeded(DAILY))))),
     ("a day that is not known", |it| it.step(Event::Opened(Err(NotOpened::Unknown)))),
     ("no place", |it| it.step(Event::Opened(Err(NotOpened::Busy)))),
+    ("a hold", |it| it.holds(HoldOutcome::Held)),
+    ("no credit", |it| it.holds(HoldOutcome::InsufficientCredit)),
+    ("a hold that is closed", |it| it.holds(HoldOutcome::Closed)),
+    ("no answer to the hold", |it| it.step(Event::Held(Err(NoHold::NotAnswered)))),
+    ("a hold that is not asked for", |it| it.step(Event::Held(Err(NoHold::NotAsked)))),
     ("a settlement", |it| it.step(Event::Settled(Some(DAILY)))),
     ("the caller hangs up", |it| it.step(Event::Closed(ClosedBy::Caller))),
     ("the provider breaks off", |it| it.step(Event::Closed(ClosedBy::Provider))),
@@ -317,6 +357,9 @@ fn whatever_two_events_a_state_meets_nothing_owed_is_lost_and_nothing_refused_go
                     happens(&mut play);
                     happens_then(&mut play);
                     play.step(Event::Closed(ClosedBy::Caller));
+                    if play.going_on.is_some() {
+                        play.opens();
+                    }
                     assert!(!play.exchange.owes() && play.gate.owed() == 0, "something is left behind");
                     assert!(!opened || play.settled + play.released > 0, "what was owed came to no end");
                     assert!(play.admission.is_some() || play.settled == 0, "settled what was never opened");

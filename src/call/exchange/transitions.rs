@@ -9,12 +9,13 @@ use crate::base::clock::Now;
 use crate::base::exchange_id::ExchangeId;
 use crate::base::refusal::refusals::Refusal;
 use crate::base::refusal::wrong_path::WrongPath;
+use crate::base::wire::HoldReply;
 use crate::call::admit::{admit, asker, to_the_ledger};
 use crate::call::answering::Answering;
 use crate::call::arriving::{Arrival, Arriving, RequestHead};
-use crate::call::event::{Effect, Reply};
+use crate::call::event::{Effect, NoHold, Reply};
 use crate::call::models;
-use crate::call::opening::{Opening, OpeningStep};
+use crate::call::opening::{Holding, Opening, OpeningStep};
 use crate::call::story::Outcome;
 use crate::memory::gate::{NotOpened, Owed};
 use crate::memory::token_cache::Resolution;
@@ -110,6 +111,13 @@ impl Exchange {
     /// The gate has opened the call, or told why not.
     pub(super) fn opened(&mut self, now: Now, opening: Opening, opened: Result<Owed, NotOpened>) -> Next {
         match opened {
+            Ok(owed)
+                if opening.in_flight().admission.hold.is_some()
+                    && opening.waits_for() != OpeningStep::GoingOn =>
+            {
+                let (holding, hold) = opening.holds(owed);
+                (State::Holding(holding), vec![hold])
+            }
             Ok(owed) => {
                 let (forwarded, forward) = opening.opened(now, owed, &mut self.story);
                 (State::Forwarded(forwarded), vec![forward])
@@ -123,6 +131,20 @@ impl Exchange {
             }
             Err(NotOpened::Unknown | NotOpened::Busy) => self.refuse(&Refusal::LedgerUnavailable),
         }
+    }
+
+    /// The ledger has answered to the call's hold.
+    pub(super) fn held(&mut self, holding: Holding, answer: Result<HoldReply, NoHold>) -> Next {
+        match holding.answered(answer) {
+            Ok((opening, goes_on)) => (State::Opening(opening), vec![goes_on]),
+            Err((refusal, release)) => self.give_up(release, &refusal),
+        }
+    }
+
+    /// The request is refused, though its record is written.
+    pub(super) fn give_up(&mut self, release: Effect, refusal: &Refusal) -> Next {
+        let (state, refused) = self.refuse(refusal);
+        (state, [release].into_iter().chain(refused).collect())
     }
 
     /// The head of the provider's answer came, and no body follows if `end`.

@@ -59,6 +59,7 @@ fn gateway() -> Rc<Gateway> {
     };
     let config = json!({
         "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["gateway.test"],
+        "gate": {"admission": {"credit": "shared_data"}},
         "providers": {
             "openai": provider(json!({
                 "output_maximum": "max_completion_tokens", "standard_tier": "default", "model_patterns": ["gpt-*"],

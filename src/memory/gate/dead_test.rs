@@ -49,13 +49,16 @@ fn live_until(
     admission: &Rc<Admission>,
     calls: u32,
     (settles, sends): (bool, bool),
-) -> (bool, Vec<(ExchangeId, bool)>) {
+) -> (bool, Vec<(ExchangeId, Sent)>) {
     let mut vm = Vm::new(map, 7);
     let dying = Dying { map, calls_left: Cell::new(calls) };
     let sent = Cell::new(Vec::new());
     let life = || {
-        let owed = vm.open(&dying, admission).unwrap();
+        let mut owed = vm.open(&dying, admission).unwrap();
         if settles {
+            if admission.hold.is_some() {
+                owed = vm.go_on(&dying, owed).unwrap();
+            }
             vm.settle(&dying, owed);
             if sends {
                 // The ledger has them, whether its answer comes in time or not.
@@ -64,14 +67,15 @@ fn live_until(
                         .next_batch(t(3))
                         .unwrap()
                         .iter()
-                        .map(|_| (admission.exchange_id, false))
+                        .map(|_| (admission.exchange_id, Sent::Debit))
                         .collect(),
                 );
                 vm.outbox.failed();
                 vm.send(&dying);
             }
         } else {
-            release(&dying, Some(&mut vm.lane), owed);
+            vm.release(&dying, owed);
+            sent.set(vm.send(&dying));
         }
     };
     let lived = catch_unwind(AssertUnwindSafe(life)).is_ok();
@@ -80,7 +84,7 @@ fn live_until(
 
 /// Another VM sweeps what a dead one has left, and sends it. Gives how many calls were charged by estimate, and what was
 /// sent.
-pub(super) fn sweep(map: &Map) -> (usize, Vec<(ExchangeId, bool)>) {
+pub(super) fn sweep(map: &Map) -> (usize, Vec<(ExchangeId, Sent)>) {
     let bundle = Bundle::embedded().unwrap();
     let (mut vm, mut watch, mut charged) = (Vm::new(map, 8), Watch::default(), 0);
     for s in 0..=2 * DEAD_MS / BEAT_MS + 2 {
@@ -95,7 +99,7 @@ pub(super) fn sweep(map: &Map) -> (usize, Vec<(ExchangeId, bool)>) {
                     charged += 1;
                     true
                 }
-                TakenOver::Debit | TakenOver::Nothing => true,
+                TakenOver::Debit | TakenOver::Voided | TakenOver::Nothing => true,
                 TakenOver::Later => false,
                 TakenOver::Unreadable(problem) => panic!("{problem}"),
             },
@@ -108,8 +112,8 @@ pub(super) fn sweep(map: &Map) -> (usize, Vec<(ExchangeId, bool)>) {
     (charged, sent)
 }
 
-/// At whichever host call the VM dies, nothing stays reserved, and the exchange has at most one debit:
-/// exactly one if the call may have gone on.
+/// At whichever host call the VM dies, nothing stays reserved or held, and the exchange has at most one debit: exactly one
+/// if the call may have gone on. If it had a hold and did not go on, the hold is voided.
 #[test]
 fn a_vm_may_die_between_any_two_writes() {
     let mut deaths = 0;
@@ -128,8 +132,16 @@ fn a_vm_may_die_between_any_two_writes() {
                 // Sent twice, it is the same debit.
                 sent.dedup();
                 assert!(sent.len() <= 1, "{what}");
+                let is_held = tier == Tier::Credit;
+                assert!(is_held || sent.iter().all(|(_, sent)| *sent != Sent::Void), "{what}");
+                assert_eq!(charged, sent.iter().filter(|(_, sent)| *sent == Sent::Orphan).count(), "{what}");
                 if lived {
-                    assert_eq!((sent.len(), charged), (usize::from(settles), 0), "{what}");
+                    let expected = match (settles, is_held) {
+                        (true, _) => vec![(admission.exchange_id, Sent::Debit)],
+                        (false, true) => vec![(admission.exchange_id, Sent::Void)],
+                        (false, false) => Vec::new(),
+                    };
+                    assert_eq!(sent, expected, "{what}");
                 } else {
                     deaths += 1;
                 }
@@ -137,6 +149,42 @@ fn a_vm_may_die_between_any_two_writes() {
         }
     }
     assert!(deaths > 30, "{deaths}");
+}
+
+#[test]
+fn a_hold_of_a_dead_vm_is_voided_unless_the_provider_may_have_seen_the_call() {
+    let (map, waiting, went_on) = (Map::default(), admission(1, Tier::Credit), admission(2, Tier::Credit));
+    known(&map);
+    let mut dead = Vm::new(&map, 7);
+    drop(dead.open(&map, &waiting).unwrap());
+    let owed = dead.open(&map, &went_on).unwrap();
+    drop(dead.go_on(&map, owed).unwrap());
+    let (charged, mut sent) = sweep(&map);
+    sent.sort_by_key(|(exchange, _)| *exchange);
+    assert_eq!(sent, [(waiting.exchange_id, Sent::Void), (went_on.exchange_id, Sent::Orphan)]);
+    assert_eq!(charged, 1);
+}
+
+#[test]
+fn a_call_whose_hold_comes_after_its_vm_was_taken_for_dead_does_not_go_on() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Credit));
+    let mut stopped = Vm::new(&map, 7);
+    let owed = stopped.open(&map, &admission).unwrap();
+    map.set("pax/2/lane/0", &[9u64.to_le_bytes(), 1u64.to_le_bytes()].concat());
+    let late = t(12_000);
+    let gone_on = go_on(&map, Some(&mut stopped.lane), &mut stopped.outbox, owed, late);
+    assert_eq!(gone_on.unwrap_err(), NotOpened::Busy);
+    assert_eq!(stopped.outbox.all(), 1, "its void waits to be sent");
+}
+
+#[test]
+fn a_hold_that_the_ledger_refused_is_not_voided() {
+    let (map, admission) = (Map::default(), admission(1, Tier::Credit));
+    let mut vm = Vm::new(&map, 7);
+    let owed = vm.open(&map, &admission).unwrap().without_hold();
+    vm.release(&map, owed);
+    assert_eq!((vm.send(&map), vm.lane.used()), (Vec::new(), 0));
+    assert_eq!(sweep(&map), (0, Vec::new()));
 }
 
 #[test]
@@ -219,7 +267,7 @@ fn an_orphan_is_charged_for_its_input_once_and_says_what_it_is() {
     // Its VM dies with it.
     drop(Vm::new(&map, 7).open(&map, &admission).unwrap());
     assert_eq!(daily(&map).reserved, pax("1"));
-    assert_eq!(sweep(&map), (1, vec![(admission.exchange_id, true)]));
+    assert_eq!(sweep(&map), (1, vec![(admission.exchange_id, Sent::Orphan)]));
     // USD 0.20 per million tokens, 1,000 tokens of four bytes each.
     assert_eq!(daily(&map), Daily { spent: pax("0.000017497813"), reserved: Pax::ZERO });
 }

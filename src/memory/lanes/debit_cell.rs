@@ -1,9 +1,10 @@
-//! A debit as its cell holds it: with all that another VM needs to send it, if the one that wrote it dies.
+//! A debit, or a void, as its cell holds it: with all that another VM needs to send it, if the one that wrote it dies.
 
 use crate::base::bytes::{Bytes, put_optional, put_text};
 use crate::base::clock::{Moment, UtcDay};
-use crate::base::exchange_id::Tag;
+use crate::base::exchange_id::{ExchangeId, Tag};
 use crate::base::pax::Pax;
+use crate::base::wire::Void;
 use crate::debit::frozen::Debit;
 use crate::memory::cap::Claim;
 
@@ -33,6 +34,14 @@ impl DebitBytes {
     #[must_use]
     pub fn new(claim: Option<&Claim<'_>>, cost: Pax, canonical: &[u8]) -> Self {
         Self::with(claim, cost, |to| to.extend_from_slice(canonical))
+    }
+
+    /// The void of an exchange's hold. It goes to the ledger as debits do, since it must not get lost either.
+    #[must_use]
+    pub fn void(account: &str, exchange_id: ExchangeId) -> Self {
+        let line = Void { void: exchange_id, account: account.to_owned() };
+        // Texts can always be written.
+        Self::new(None, Pax::ZERO, &serde_json::to_vec(&line).unwrap_or_default())
     }
 
     fn with(claim: Option<&Claim<'_>>, cost: Pax, put_canonical: impl FnOnce(&mut Vec<u8>)) -> Self {

@@ -163,6 +163,13 @@ impl Lane {
         self.reserved = self.reserved.checked_add(amount).unwrap_or(Pax::MAX);
     }
 
+    /// Overwrites a call's record with another form of it. False if another VM has the record's lane by now.
+    #[must_use]
+    pub fn rewrite(&mut self, shared: &impl SharedData, cell: &RecordCell, record: &[u8], now: Tick) -> bool {
+        let ours = self.has(cell.place) && self.is_held(shared, now);
+        ours && shared.set(&cell_key(self.number, cell.place.number), record)
+    }
+
     /// Overwrites a call's record with its debit. None if another VM has the record's lane by now.
     pub fn settle(
         &mut self,

@@ -18,10 +18,10 @@ use crate::price::card::RateCard;
 
 /// The form of the bytes. A module may find records that another module wrote in another form, under the same
 /// `vm_id`.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
-/// The record of a call that goes on.
-pub(crate) fn write(admission: &Admission) -> Vec<u8> {
+/// The record of a call. `goes_on`: whether the provider may see it. A call that waits for its hold does not go on yet.
+pub(crate) fn write(admission: &Admission, goes_on: bool) -> Vec<u8> {
     let Admission {
         exchange_id,
         admitted_at,
@@ -46,10 +46,12 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
         input_limit,
         output_limit,
         reservation,
+        hold,
         asked_model,
     } = admission;
     let mut to = Vec::with_capacity(512);
     to.push(FORM);
+    to.push(u8::from(goes_on));
     to.extend_from_slice(exchange_id.bytes());
     to.extend_from_slice(&admitted_at.ms().to_le_bytes());
     put_account(&mut to, account);
@@ -72,6 +74,7 @@ pub(crate) fn write(admission: &Admission) -> Vec<u8> {
         to.extend_from_slice(&number.to_le_bytes());
     }
     put_optional(&mut to, *reservation, put_pax);
+    put_optional(&mut to, *hold, put_pax);
     put_optional(&mut to, *stated_maximum, |to, tokens| to.extend_from_slice(&tokens.0.to_le_bytes()));
     to.push(u8::from(*not_text));
     to.push(u8::from(*shares_window));
@@ -93,16 +96,25 @@ fn put_account(to: &mut Vec<u8>, account: &Account) {
     to.extend_from_slice(&canon_v.to_le_bytes());
 }
 
+/// A record, read.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) admission: Admission,
+    /// Whether the provider may have seen the call.
+    pub(crate) goes_on: bool,
+}
+
 /// Reads a record; none if its card is not in this bundle: it may be in the bundle of another VM.
 ///
 /// # Errors
 /// If it is no record of this form.
-pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, BadDebit> {
+pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Record>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
     if form != Some(FORM) {
         return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
     }
+    let goes_on = from.u8();
     let mut card = None;
     let read = read_admission(&mut from, |sha256| {
         let found = bundle.by_sha256(&sha256);
@@ -112,7 +124,8 @@ pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Admission>, B
     });
     let broken = || BadDebit("an in-flight record that breaks off".to_owned());
     let admission = read.filter(|_| from.is_empty()).ok_or_else(broken)?;
-    Ok(card.map(|card| Admission { card, ..admission }))
+    let goes_on = goes_on != Some(0);
+    Ok(card.map(|card| Record { admission: Admission { card, ..admission }, goes_on }))
 }
 
 fn read_admission(
@@ -145,6 +158,7 @@ fn read_admission(
         output_limit: Tokens(from.u64()?),
         n: from.u64()?,
         reservation: from.optional(Bytes::pax)?,
+        hold: from.optional(Bytes::pax)?,
         stated_maximum: from.optional(Bytes::u64)?.map(Tokens),
         not_text: from.u8()? != 0,
         shares_window: from.u8()? != 0,

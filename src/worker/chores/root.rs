@@ -12,6 +12,7 @@ use crate::told::metrics::{Metric, Value};
 use crate::worker::chores::ask;
 use crate::worker::chores::callouts::Ended;
 use crate::worker::chores::cards_upkeep::CardsUpkeep;
+use crate::worker::chores::holding::{self, Leasing};
 use crate::worker::chores::sending::Sending;
 use crate::worker::chores::syncing::Syncing;
 use crate::worker::host::{Buffer, Host, Level, random};
@@ -37,6 +38,7 @@ struct Configured {
     worker: Rc<Worker>,
     sending: Sending,
     syncing: Syncing,
+    leasing: Leasing,
     cards: RefCell<CardsUpkeep>,
     /// When its chores were last done.
     worked: Tick,
@@ -79,7 +81,7 @@ impl Root {
             return false;
         }
         let _ = self.vm.with(Vm::begin_root);
-        self.configured = Some(Configured::new(host, gateway, &self.vm));
+        self.configured = Some(Configured::new(host, gateway, &self.vm, self.context));
         true
     }
 
@@ -92,9 +94,13 @@ impl Root {
 
     /// A callout has ended.
     pub fn on_callout(&mut self, host: &impl Host, ended: Ended) {
-        let Some(Configured { worker, sending, syncing, cards, .. }) = &mut self.configured else { return };
+        let Some(Configured { worker, sending, syncing, leasing, cards, .. }) = &mut self.configured else {
+            return;
+        };
         // One chore has sent each callout: it is the first that knows the number.
-        let _ = ask::take_answer(host, worker, self.context, ended)
+        let _ = holding::take_answer(host, worker, ended)
+            || ask::take_answer(host, worker, self.context, ended)
+            || leasing.take_answer(host, worker, ended)
             || syncing.take_answer(host, worker, ended)
             || cards.borrow_mut().take_answer(host, worker, ended)
             || sending.take_answer(host, worker, ended);
@@ -129,13 +135,14 @@ impl Root {
 }
 
 impl Configured {
-    fn new(host: &impl Host, gateway: Gateway, vm: &SharedVm) -> Self {
+    fn new(host: &impl Host, gateway: Gateway, vm: &SharedVm, context: u32) -> Self {
         let Gateway { config, bundle } = gateway;
-        let worker = Worker::new(config, vm.clone());
+        let worker = Worker::new(config, vm.clone(), context);
         let configured = Self {
             worker: Rc::new(worker),
             sending: Sending::default(),
             syncing: Syncing::default(),
+            leasing: Leasing::default(),
             cards: RefCell::new(CardsUpkeep::new(bundle)),
             worked: Tick::default(),
             gauged: Tick::default(),
@@ -169,6 +176,7 @@ impl Configured {
         self.sending.send(host, &worker);
         self.cards.borrow_mut().tick(host, &worker, now.tick);
         self.syncing.probe(host, &worker, now.tick);
+        self.leasing.tick(host, &worker, now);
         let _ = worker.vm.with(|vm| vm.tick(host, now.tick));
         gauge_cells(host, &worker.vm, now);
         if now.tick.since_ms(self.gauged) >= BEAT_MS {

@@ -45,7 +45,7 @@ fn active_accounts_of_the_free_tier_are_asked_about_once_an_interval() {
 
 #[test]
 fn another_interval_is_the_configurations() {
-    let mut native = serving_by(|config| config["gate"] = serde_json::json!({"sync_s": 1}));
+    let mut native = serving_by(|config| config["gate"]["sync_s"] = 1.into());
     served(&mut native, "tok-free");
     native.settle();
     native.tick_after(900);

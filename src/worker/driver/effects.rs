@@ -14,6 +14,7 @@ use crate::memory::gate::{self, NotOpened, Owed};
 use crate::memory::token_cache::Resolution;
 use crate::reading::request::edits::{Edit, apply, front_size, known_front, pieces};
 use crate::told::complaints::Complaint;
+use crate::worker::chores::holding;
 use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, told};
 use crate::worker::vm::Vm;
 
@@ -25,6 +26,8 @@ impl Stream {
             match effect {
                 Effect::Resolve { token, utc_day, fresh } => self.resolve(host, token, utc_day, fresh),
                 Effect::Open { admission, cap } => self.open(host, &admission, cap),
+                Effect::Hold { admission, card_cap } => self.ask_for_hold(host, &admission, card_cap),
+                Effect::GoOn(owed) => self.go_on(host, owed),
                 Effect::Settle { owed, debit } => self.settle(host, owed, &debit),
                 Effect::Release(owed) => self.release(host, owed),
                 Effect::Reply(reply) => {
@@ -133,9 +136,32 @@ impl Stream {
         self.step(host, Event::Opened(opened), 0);
     }
 
+    fn ask_for_hold(&mut self, host: &impl Host, admission: &Admission, card_cap: Option<Pax>) {
+        let worker = Rc::clone(&self.worker);
+        match holding::ask(host, &worker, (admission, card_cap), &self.waiter, self.now.tick) {
+            Ok(callout) => self.hold = Some(callout),
+            Err(not_asked) => self.step(host, Event::Held(Err(not_asked)), 0),
+        }
+    }
+
+    fn go_on(&mut self, host: &impl Host, owed: Owed) {
+        let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
+        let opened = worker.vm.with(|vm| {
+            let (lane, outbox) = vm.lane_and_outbox(host, now);
+            gate::go_on(host, lane, outbox, owed, now)
+        });
+        self.step(host, Event::Opened(opened.unwrap_or(Err(NotOpened::Busy))), 0);
+    }
+
     fn release(&mut self, host: &impl Host, owed: Owed) {
-        let now = self.now.tick;
-        let _ = self.worker.vm.with(|vm| gate::release(host, vm.lane(host, now), owed));
+        let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
+        if owed.needs_void() {
+            worker.tick_quickly(host, true);
+        }
+        let _ = worker.vm.with(|vm| {
+            let (lane, outbox) = vm.lane_and_outbox(host, now);
+            gate::release(host, lane, outbox, (owed, now));
+        });
     }
 
     fn settle(&mut self, host: &impl Host, owed: Owed, debit: &Debit) {

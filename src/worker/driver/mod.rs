@@ -11,14 +11,17 @@ use crate::base::clock::Now;
 use crate::base::pairs::Pairs;
 use crate::base::refusal::refusals::Refusal;
 use crate::base::text::AsText;
+use crate::base::wire::HoldReply;
 use crate::call::config::Gateway;
-use crate::call::event::{ClosedBy, Event};
+use crate::call::event::{ClosedBy, Event, NoHold};
 use crate::call::exchange::Exchange;
 use crate::call::open_bodies::OpenBody;
 use crate::memory::token_cache::Resolution;
 use crate::reading::answer::headers;
 use crate::told::complaints::Complaint;
 use crate::told::log_line;
+use crate::worker::chores::callouts::Ended;
+use crate::worker::chores::holding;
 use crate::worker::host::{Action, Buffer, HeaderMap, Host, told};
 use crate::worker::properties::{closed_by, is_local_reply, told_of_answer};
 use crate::worker::root_share::Worker;
@@ -36,6 +39,8 @@ pub struct Stream {
     body: OpenBody,
     /// The mark with which the request went on, once it did.
     mark: Option<String>,
+    /// The callout of its hold, until it is answered.
+    hold: Option<u32>,
     /// How many bytes of the paused request's body were read: Envoy counts from the body's start.
     request_read: usize,
     /// How many bytes of a held answer were read.
@@ -58,6 +63,7 @@ impl Stream {
             waiter,
             body: OpenBody::default(),
             mark: None,
+            hold: None,
             request_read: 0,
             answer_read: 0,
             now: Now::default(),
@@ -76,6 +82,24 @@ impl Stream {
         self.resolved(host, resolution);
         if !self.exchange.request_waits() {
             told(host, host.resume_request(), "let a request go on");
+        }
+    }
+
+    /// The ledger has answered to the call's hold, or has not.
+    pub(crate) fn take_hold(&mut self, host: &impl Host, answer: Result<HoldReply, NoHold>, now: Now) {
+        (self.now, self.hold) = (now, None);
+        self.step(host, Event::Held(answer), 0);
+        if !self.exchange.request_waits() {
+            told(host, host.resume_request(), "let a request go on");
+        }
+    }
+
+    /// A callout has ended that this stream has made in a callback of its own.
+    pub fn on_callout(&mut self, host: &impl Host, ended: Ended) {
+        if self.worker.holds.take(ended.callout).is_some() {
+            let now = self.worker.vm.now(host);
+            let answer = holding::read(host, &self.worker, now.tick, ended);
+            self.take_hold(host, answer, now);
         }
     }
 
@@ -263,6 +287,9 @@ impl Stream {
         self.now = self.worker.vm.now(host);
         let by = if self.exchange.owes() { closed_by(host) } else { ClosedBy::Caller };
         self.step(host, Event::Closed(by), 0);
+        if let Some(callout) = self.hold.take() {
+            let _ = self.worker.holds.take(callout);
+        }
         // Envoy writes its log after this callback, so the line can tell how the exchange ended.
         let story = self.exchange.story();
         if story.probe {
@@ -308,6 +335,8 @@ fn take_off_what_stays_here(host: &impl Host, map: HeaderMap, headers: &Pairs) {
 mod answer_test;
 #[cfg(test)]
 mod bodies_test;
+#[cfg(test)]
+mod holds_test;
 #[cfg(test)]
 mod host_calls_test;
 #[cfg(test)]

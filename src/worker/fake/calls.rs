@@ -30,6 +30,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Value)) -> String {
         "hosts": ["gateway.test"],
         "credits": {"cluster": "ledger_public", "authority": "public.test"},
         "workers": 1,
+        // Most tests are about other things than holds.
+        "gate": {"admission": {"credit": "shared_data"}},
         "limits": {"request_bytes": 65_536, "unknown_caller_bytes": 131_072, "held_answer_bytes": 4_096},
         "providers": {"fireworks": {
             "cluster": "fireworks", "authority": "api.test", "base_path": "/inference/v1", "stream_usage": "ask",
