@@ -46,7 +46,7 @@ mod tests {
     use crate::worker::fake::Map;
 
     fn at(ms: u64) -> Tick {
-        Tick::from_ms(1_000_000 + ms)
+        Tick::from_ms(1_000_000).plus_ms(ms)
     }
 
     #[test]
