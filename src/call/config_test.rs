@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
+use crate::base::account::Tier;
 
 const GOOD: &str = r#"{
     "ledger": {"cluster": "ledger", "authority": "ledger"}, "hosts": ["*"],
@@ -15,6 +16,34 @@ fn what_is_left_out_has_a_default() {
     assert_eq!((config.ledger.timeout_ms, config.ledger.resolve_cluster.as_str()), (2_000, "ledger"));
     let shares = Shares { strangers: 4 * MIB, account: 40 * MIB, all: 48 * MIB };
     assert_eq!(config.limits.open_bodies, shares);
+    let by = [Tier::Free, Tier::Credit].map(|tier| config.gate.admitted_by(tier));
+    assert_eq!(by, [AdmittedBy::SharedData, AdmittedBy::Ledger]);
+}
+
+#[test]
+fn each_tier_is_admitted_where_the_operator_says() {
+    let read = |admission: &str| {
+        let gate = format!(r#"{{"gate": {{"admission": {admission}}},"#);
+        Config::parse(&GOOD.replacen('{', &gate, 1))
+    };
+    for (admission, free, credit) in [
+        (r#"{"free": "ledger"}"#, AdmittedBy::Ledger, AdmittedBy::Ledger),
+        (
+            r#"{"free": "shared_data", "credit": "shared_data"}"#,
+            AdmittedBy::SharedData,
+            AdmittedBy::SharedData,
+        ),
+    ] {
+        let gate = read(admission).unwrap().gate;
+        assert_eq!((gate.free, gate.credit), (free, credit));
+        assert_eq!(gate.makes_holds(), free == AdmittedBy::Ledger);
+    }
+    let mistakes = read(r#"{"free": "nowhere", "gold": "ledger"}"#).unwrap_err().to_string();
+    assert_eq!(
+        mistakes,
+        "gate.admission.free: must be \"shared_data\" or \"ledger\", is \"nowhere\"\n\
+         gate.admission.gold: is unknown here; known are: free, credit"
+    );
 }
 
 #[test]

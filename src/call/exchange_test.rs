@@ -326,33 +326,6 @@ fn usage_that_the_caller_asked_for_stays() {
     assert_eq!(drive.debit().tokens_input.0, 100_000);
 }
 
-#[test]
-fn an_answer_too_large_to_hold_passes_and_is_debited() {
-    let mut drive = Drive::forwarded(&hello());
-    drive.answer_head(200, "application/json");
-    drive.answer(r#"{"choices":[{"message":{"content":""#, false);
-    drive.answer(&"x".repeat(300), false);
-    assert!(!drive.exchange.answer_waits());
-    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
-    drive.answer(&format!(r#""}}}}],{USAGE}}}"#), true);
-    assert_eq!(drive.header("x-matrix-cost-pax"), None);
-    assert_eq!(drive.debit().cost_pax.to_string(), "0.002799650080");
-}
-
-#[test]
-fn a_provider_that_reports_unasked_is_not_asked() {
-    let body = stream().replace(MODEL, "mistral-small-latest");
-    let mut drive = Drive::new();
-    drive.chat().resolved(Status::Active);
-    let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
-    let opened = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
-    let [Effect::Open { admission, .. }] = opened.as_slice() else { panic!("{opened:?}") };
-    let opened = drive.gate.open(admission);
-    drive.effects(Event::Opened(opened));
-    let forward = drive.forward.unwrap();
-    assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
-}
-
 proptest! {
     /// Whatever happens in whatever order: never two debits, none without a forward, and one for each call that
     /// was answered with 2xx.
@@ -403,6 +376,8 @@ proptest! {
 mod endings;
 #[path = "exchange/gate_test.rs"]
 mod gate;
+#[path = "exchange/holds_test.rs"]
+mod holds;
 #[path = "exchange/models_test.rs"]
 mod models_of_a_caller;
 #[path = "exchange/pairs_test.rs"]

@@ -364,6 +364,15 @@ pub(crate) mod fake {
             super::go_on(&self.map, Some(&mut self.lane), &mut self.outbox, owed, Tick::default())
         }
 
+        /// How many voids wait to be sent.
+        pub(crate) fn voids(&mut self) -> usize {
+            let batch = self.outbox.next_batch(Tick::default()).unwrap_or_default();
+            let voids = batch.iter().filter(|waiting| waiting.debit.canonical().starts_with(b"{\"void\""));
+            let voids = voids.count();
+            self.outbox.failed();
+            voids
+        }
+
         /// How many calls are neither settled nor released.
         pub(crate) fn owed(&self) -> usize {
             self.lane.used().saturating_sub(self.outbox.all())

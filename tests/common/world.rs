@@ -78,7 +78,8 @@ impl World {
     /// All entries, oldest first.
     pub fn entries(&self) -> Vec<Value> {
         let lines = self.stack.ledger(["entries"]).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let entries = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        entries.filter(|entry| entry["kind"] == "debit").collect()
     }
 
     /// The entries once there are `count` of them; what there is after ten seconds otherwise.

@@ -7,6 +7,9 @@ use crate::{Stack, StackError};
 const ACCOUNTS: [(&str, &str, &str); 2] =
     [("demo-free", "free", "mtx-demo-free"), ("demo-credit", "credit", "mtx-demo-credit")];
 
+/// What an account of tier credit has to play with.
+const CREDIT_PAX: &str = "100";
+
 /// Which tokens the accounts get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tokens {
@@ -42,6 +45,11 @@ fn make_account(
         stack.ledger(["account", "create", name, "--tier", tier, "--if-missing"]),
         "exists already",
     )?;
+    if *tier == "credit" {
+        // With the same key it is granted once, however often the stack starts.
+        let key = ["--key", "demo-credit", "--by", "pax-stack", "--reason", "credit to play with"];
+        stack.ledger(["grant", *name, CREDIT_PAX, "--class", "promotion"].into_iter().chain(key))?;
+    }
     let mut made = DemoAccount { account: name, token: None, revoked_public: false };
     match tokens {
         Tokens::Public => {

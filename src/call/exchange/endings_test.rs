@@ -212,3 +212,16 @@ fn an_answer_in_the_place_of_the_providers_lets_none_of_it_pass() {
         }
     }
 }
+
+#[test]
+fn an_answer_too_large_to_hold_passes_and_is_debited() {
+    let mut drive = Drive::forwarded(&hello());
+    drive.answer_head(200, "application/json");
+    drive.answer(r#"{"choices":[{"message":{"content":""#, false);
+    drive.answer(&"x".repeat(300), false);
+    assert!(!drive.exchange.answer_waits());
+    assert_eq!(drive.header("x-matrix-rate-table-version"), Some("1"));
+    drive.answer(&format!(r#""}}}}],{USAGE}}}"#), true);
+    assert_eq!(drive.header("x-matrix-cost-pax"), None);
+    assert_eq!(drive.debit().cost_pax.to_string(), "0.002799650080");
+}

@@ -294,3 +294,17 @@ fn readiness_is_refused_with_its_reason_and_liveness_is_not() {
     }
     assert_eq!(ask(CONFIG, cards(), "/readyz", true, true).reply.unwrap().body, br#"{"status":"ok"}"#);
 }
+
+#[test]
+fn a_provider_that_reports_unasked_is_not_asked() {
+    let body = stream().replace(MODEL, "mistral-small-latest");
+    let mut drive = Drive::new();
+    drive.chat().resolved(Status::Active);
+    let now = Now::at("2026-12-01T00:00:00Z".parse().unwrap());
+    let opened = drive.exchange.step(now, Event::Body { bytes: body.as_bytes(), end: true });
+    let [Effect::Open { admission, .. }] = opened.as_slice() else { panic!("{opened:?}") };
+    let opened = drive.gate.open(admission);
+    drive.effects(Event::Opened(opened));
+    let forward = drive.forward.unwrap();
+    assert_eq!((forward.mark.as_str(), forward.edits.len()), ("mistral", 0));
+}
