@@ -51,7 +51,7 @@ fn many_tokens(world: &mut World) {
     let accounts: Vec<String> = (0..4).map(|number| format!("crowd-{number}")).collect();
     for account in &accounts {
         ledger(&["account", "create", account, "--tier", "credit"]);
-        ledger(&["grant", account, "1000", "--class", "purchase"]);
+        ledger(&["grant", account, "1000", "--class", "purchase", "--reason", "crowds"]);
     }
     let port = world.stack.gateway_port();
     let mut calls = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::common::http::{Answer, Connection, chat, request};
-use crate::common::world::{MODEL, TOKEN, World};
+use crate::common::world::{TOKEN, World};
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,7 +11,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
-    ("while the ledger is dead known callers are served, and every debit arrives once", killed),
+    (
+        "while the ledger is dead known callers of the free tier are served, and every debit arrives once",
+        killed,
+    ),
+    ("while the ledger is dead a call that needs a hold is refused, and nothing of it is left", needs_hold),
     ("a caller that the ledger cannot tell is refused at once, and served when it is back", unknown_caller),
     (
         "/readyz says within six seconds that the ledger does not answer, and within three that it does",
@@ -20,8 +24,12 @@ pub const CASES: &[Case] = &[
     ("a ledger with another secret is a ledger that is down: no hang, no lost debit", wrong_secret),
 ];
 
+/// A token of the free tier, whose calls are admitted without a question to the ledger.
+const FREE: &str = "mtx-demo-free";
+
+/// A body for a model that both tiers may call.
 fn body() -> String {
-    format!(r#"{{"model":"{MODEL}","messages":[]}}"#)
+    r#"{"model":"accounts/fireworks/models/gpt-oss-120b","max_tokens":16,"messages":[]}"#.to_owned()
 }
 
 /// A caller that makes one call after another until it is stopped; gives the exchanges' ids.
@@ -30,10 +38,11 @@ fn keep_calling(port: u16, stop: Arc<AtomicBool>) -> JoinHandle<Vec<String>> {
         let mut connection = Connection::open(port);
         let mut ids = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            let answer = connection.call(&chat(TOKEN, &body()));
+            let answer = connection.call(&chat(FREE, &body()));
             assert_eq!(answer.status, 200, "call {}: {}", ids.len(), answer.text());
             ids.push(answer.header("x-matrix-exchange-id"));
-            std::thread::sleep(Duration::from_millis(3));
+            // An account may have a thousand calls that the ledger has not acknowledged.
+            std::thread::sleep(Duration::from_millis(10));
         }
         ids
     })
@@ -68,9 +77,25 @@ fn killed(world: &mut World) {
     world.replay();
 }
 
-/// A new token that no filter has asked about.
+fn needs_hold(world: &mut World) {
+    served_again(world, TOKEN);
+    world.settle();
+    world.take_received();
+    let before = world.entries().len();
+    world.stack.kill_ledger();
+    for _ in 0..20 {
+        refused_quickly(world, TOKEN);
+    }
+    world.stack.start_ledger().unwrap();
+    served_again(world, TOKEN);
+    world.settle();
+    assert_eq!(world.entries().len(), before + 1);
+    world.replay();
+}
+
+/// A new token of the free tier that no filter has asked about.
 pub fn add_token(world: &World, token: &str) {
-    let add = ["token", "add", "demo-credit", "--name", token, "--token", token];
+    let add = ["token", "add", "demo-free", "--name", token, "--token", token];
     world.stack.ledger(add).unwrap_or_else(|error| panic!("{error}"));
 }
 
