@@ -38,7 +38,7 @@ help: ## What there is
 	@echo '  V=1                    all that a build says, not one line of it'
 	@echo '  OPENAI_API_KEY=... FIREWORKS_API_KEY=... and so on (envoy/providers.json): the real providers, over TLS'
 
-demo: stack ## Bring everything up, make 12 requests (2 are refused), show the ledger, stop
+demo: stack ## Bring everything up, make 15 requests (3 are refused), show the ledger, stop
 	@sh envoy/demo.sh
 
 up: stack ## Run the gateway in the foreground; Ctrl-C stops all of it

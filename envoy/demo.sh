@@ -118,19 +118,27 @@ token=$(dist/pax-ledger token add small --name demo 2>/dev/null)
 note '(A call without max_tokens may cost the 32,768 tokens that the model can answer: so much is set aside while it runs.
 Two run here for a moment at the same time.)'
 slow='{"model":"accounts/fireworks/models/gpt-oss-120b","messages":[{"role":"user","content":"Say hello"}],"stream":true}'
-running=
-for n in 1 2; do
+# begin N: a slow call in the background; its chunks come into slowN.
+begin() {
     requests=$((requests + 1))
     curl --silent --no-buffer --max-time 60 "$url/v1/chat/completions" -H "Authorization: Bearer $token" \
-        -H 'Content-Type: application/json' -d "$slow" --output "$work/slow$n" &
+        -H 'Content-Type: application/json' -d "$slow" --output "$work/slow$1" --dump-header "$work/head$1" &
     running="$running $!"
-done
-waited=0
-until [ -s "$work/slow1" ] && [ -s "$work/slow2" ]; do
-    waited=$((waited + 1))
-    [ $waited -lt 200 ] || fail "the two calls did not begin"
-    sleep 0.02
-done
+}
+# begun N: waits until its first chunk is there.
+begun() {
+    waited=0
+    until [ -s "$work/slow$1" ]; do
+        waited=$((waited + 1))
+        [ $waited -lt 200 ] || fail "a call did not begin"
+        sleep 0.02
+    done
+}
+running=
+begin 1
+begin 2
+begun 1
+begun 2
 expected=429
 call 'The third, meanwhile:' /v1/chat/completions "$chat}"
 for pid in $running; do wait "$pid" || fail "one of the two calls failed"; done
@@ -145,10 +153,32 @@ echo
 get '... and its own entries' '/v1/credits/ledger?format=csv'
 cut -d, -f1,2,7,18,22,25 "$work/body" | sed 's/^/  /'
 
-step '10. What the ledger wrote: one entry for each call that went to the provider'
+step '10. Prepaid credit that has room for one call, a second one, and a correction'
+note "\$ pax-ledger account create paid --tier credit; pax-ledger grant paid 0.002 --class purchase --reason 'invoice 1'"
+dist/pax-ledger account create paid --tier credit
+dist/pax-ledger grant paid 0.002 --class purchase --reason 'invoice 1' 2>/dev/null
+token=$(dist/pax-ledger token add paid --name demo 2>/dev/null)
+running=
+begin 3
+begun 3
+get 'While a call runs, the most that it can cost is held in the ledger:' /v1/credits
+sed -e 's/[{}]//g' -e 's/,"/\n"/g' "$work/body" | grep -E 'balance|held|available' | sed -e 's/^/  /' -e 's/"//g' -e 's/:/  /'
+expected=402
+call 'A second call, meanwhile:' /v1/chat/completions "$chat}"
+for pid in $running; do wait "$pid" || fail "the call failed"; done
+exchange=$(tr -d '\r' <"$work/head3" | sed -n 's/^x-matrix-exchange-id: //p')
+note "\$ pax-ledger correct $exchange --to 0 --reason 'a bad answer'"
+waited=0
+until dist/pax-ledger correct "$exchange" --to 0 --reason 'a bad answer' 2>/dev/null; do
+    waited=$((waited + 1))
+    [ $waited -lt 100 ] || fail "the call has no entry to be corrected"
+    sleep 0.1
+done
+
+step '11. What the ledger wrote: one entry for each call that went to the provider'
 note '$ pax-ledger entries'
 waited=0
-while dist/pax-ledger entries >"$work/entries" && [ "$(wc -l <"$work/entries")" -lt 7 ] && [ $waited -lt 100 ]; do
+while dist/pax-ledger entries | grep '"kind":"debit"' >"$work/entries" && [ "$(wc -l <"$work/entries")" -lt 8 ] && [ $waited -lt 100 ]; do
     waited=$((waited + 1))
     sleep 0.1
 done
@@ -161,18 +191,18 @@ while IFS= read -r entry; do
     done
 done <"$work/entries"
 count=$(($(wc -l <"$work/entries")))
-[ $count -eq 7 ] || fail "the ledger has $count entries, not 7"
+[ $count -eq 8 ] || fail "the ledger has $count entries of calls, not 8"
 
-step '11. Replay: every chain, every price and every sum again, from the entries alone'
+step '12. Replay: every chain, every price and every sum again, from the entries alone'
 note '$ pax-ledger replay'
 dist/pax-ledger replay || fail "the replay found a difference"
 
-step '12. Stop'
+step '13. Stop'
 kill -TERM "$stack"
 wait "$stack" || { stack=; fail "the stack did not stop in order"; }
 stack=
 sed -n '/^stopp/p' "$work/up.log"
 # As many as `make help` says.
-[ "$requests $refused" = '12 2' ] || fail "these were $requests requests, $refused of them refused: say so in the Makefile"
+[ "$requests $refused" = '15 3' ] || fail "these were $requests requests, $refused of them refused: say so in the Makefile"
 printf '\nDone: %s requests, of which %s were refused and %s became entries.\n' $requests $refused "$count"
 printf '`make up` runs the same in the foreground, for your own calls.\n'

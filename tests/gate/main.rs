@@ -24,6 +24,7 @@ mod fleet;
 mod flood;
 mod frames;
 mod from_0_1_0;
+mod holds;
 mod hosts;
 mod midnight;
 mod operator;
@@ -75,9 +76,11 @@ fn share(start: fn() -> World, group: &[Case]) -> Vec<libtest_mimic::Trial> {
 
 fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
-    let mut cases = share(fleet::world, &gate);
+    let mut cases: Vec<_> = holds::BEGUN.iter().map(|(name, run)| case(*name, *run)).collect();
+    cases.extend(share(fleet::world, &gate));
+    cases.extend(share(World::start, holds::CASES));
     cases.extend(share(operator::world, operator::CASES));
-    let own: [&[OwnCase]; 15] = [
+    let own: [&[OwnCase]; 17] = [
         operator::OWN_CASES,
         midnight::CASES,
         trapped::CASES,
@@ -93,6 +96,8 @@ fn main() -> ExitCode {
         restored::CASES,
         upgrade::CASES,
         from_0_1_0::CASES,
+        holds::OWN_CASES,
+        holds::ENDED,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));

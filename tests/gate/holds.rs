@@ -1,0 +1,205 @@
+//! The credit tier, and a free tier that the ledger admits: holds, over one Envoy and over two, and after a kill.
+
+use crate::common::http::{Answer, Connection, chat};
+use crate::common::world::World;
+use crate::play::{
+    Caller, OUTPUT_TOKENS, all_at_once, answer, body, costs_all, error, reservation, room_for, served, sum,
+};
+use crate::{Case, OwnCase};
+use pax_standin::Behaviour;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub const CASES: &[Case] = &[
+    ("of ten calls at once as many go up as the balance holds, and afterwards one more fits", ten_at_once),
+    ("a call that is not charged gives its hold back", not_charged),
+    ("a caller who hangs up before the answer's head leaves no hold", hung_up),
+    ("an account that is disabled is refused by its next hold, though its token is cached", disabled),
+    ("an answer and /v1/credits say what is left", told),
+];
+pub const OWN_CASES: &[OwnCase] =
+    &[("200 callers on two Envoys never exceed a cap that the ledger keeps", two_hundred)];
+pub const BEGUN: &[OwnCase] = &[("a killed Envoy's holds: three calls are open when it is killed", killed)];
+pub const ENDED: &[OwnCase] = &[(
+    "the balance of a killed Envoy's callers is whole within 70 s, and its calls are listed",
+    whole_again,
+)];
+
+/// How many calls are sent at once.
+const CALLS: usize = 10;
+
+/// An account of tier credit with this much.
+pub fn rich(world: &World, name: &str, pax: Decimal) -> Caller {
+    let caller = Caller { account: name.to_owned(), token: format!("mtx-{name}") };
+    let ledger = |args: &[&str]| world.stack.ledger(args).unwrap_or_else(|error| panic!("{error}"));
+    ledger(&["account", "create", name, "--tier", "credit"]);
+    ledger(&["token", "add", name, "--name", name, "--token", &caller.token]);
+    ledger(&["grant", name, &pax.to_string(), "--class", "purchase", "--reason", "a test"]);
+    caller
+}
+
+/// How many were served; the others were refused for want of credit, and no other reason.
+fn paid(answers: &[Answer]) -> usize {
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        assert_eq!(answer.refusal(), "402 insufficient_credit", "{}", answer.text());
+        let told = error(answer);
+        let pax = |name: &str| told[name].as_str().unwrap().parse::<Decimal>().unwrap();
+        assert!(pax("balance_pax") - pax("held_pax") < pax("needed_pax"), "{told}");
+        assert_eq!(pax("needed_pax"), reservation(OUTPUT_TOKENS));
+    }
+    answers.iter().filter(|answer| answer.status == 200).count()
+}
+
+fn ten_at_once(world: &mut World) {
+    let second = world.stack.another_envoy(|config| config).unwrap();
+    let ports = [world.stack.gateway_port(), second.gateway_port()];
+    for round in 0..20 {
+        let fit = 3 + round % 4;
+        let caller = rich(world, &format!("holder-{round}"), room_for(u64::try_from(fit).unwrap()));
+        // No call is answered before all ten are decided, and each costs little.
+        let slow = Behaviour { delay_ms: Some(1_000), body: Some(answer(1, 1)), ..Behaviour::default() };
+        world.behave(slow);
+        world.standin.clear_received();
+        let envoys = if round % 2 == 0 { 1 } else { 2 };
+        let mut connections: Vec<_> = (0..CALLS).map(|call| Connection::open(ports[call % envoys])).collect();
+        let answers = all_at_once(&mut connections, &caller.call(OUTPUT_TOKENS));
+        assert_eq!(paid(&answers), fit, "round {round}");
+        assert_eq!(world.take_received().len(), fit, "round {round}: what went up");
+        assert_eq!(caller.entries_within(world, fit + 1, Duration::from_secs(10)).len(), fit + 1);
+        world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
+        let eleventh = connections[0].call(&caller.call(OUTPUT_TOKENS));
+        assert_eq!(eleventh.status, 200, "{}", eleventh.text());
+    }
+    world.settle();
+    world.replay();
+}
+
+/// A call fits again and again, though the balance holds one at a time.
+fn fits_again(world: &World, caller: &Caller) {
+    world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let answer = world.connect().call(&caller.call(OUTPUT_TOKENS));
+        if answer.status == 200 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "something is held: {}", answer.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn not_charged(world: &mut World) {
+    let caller = rich(world, "not-charged", room_for(1));
+    for status in [429, 500, 401] {
+        world.behave(Behaviour { status: Some(status), ..Behaviour::default() });
+        let refused = world.connect().call(&caller.call(OUTPUT_TOKENS));
+        assert_ne!(refused.status, 200);
+        fits_again(world, &caller);
+    }
+}
+
+fn hung_up(world: &mut World) {
+    let caller = rich(world, "hung-up", room_for(1));
+    fits_again(world, &caller);
+    for _ in 0..10 {
+        // Some are gone before their hold is answered, some after it.
+        world.connect().send(&caller.call(OUTPUT_TOKENS));
+    }
+    fits_again(world, &caller);
+    world.settle();
+    world.replay();
+}
+
+fn disabled(world: &mut World) {
+    let caller = rich(world, "frozen", room_for(10));
+    fits_again(world, &caller);
+    world.stack.ledger(["account", "disable", "frozen"]).unwrap();
+    assert_eq!(world.connect().call(&caller.call(OUTPUT_TOKENS)).refusal(), "403 account_disabled");
+    world.stack.ledger(["account", "enable", "frozen"]).unwrap();
+    let id = world.stack.ledger(["token", "list", "frozen"]).unwrap();
+    let id = id.split_whitespace().find(|word| word.starts_with("tok_")).unwrap();
+    world.stack.ledger(["token", "revoke", id]).unwrap();
+    assert_eq!(world.connect().call(&caller.call(OUTPUT_TOKENS)).refusal(), "401 invalid_api_key");
+}
+
+fn told(world: &mut World) {
+    let caller = rich(world, "told", Decimal::ONE);
+    world.behave(Behaviour { body: Some(answer(1_000, 100)), ..Behaviour::default() });
+    let answer = world.connect().call(&caller.call(OUTPUT_TOKENS));
+    let pax = |name: &str| answer.header(name).parse::<Decimal>().unwrap();
+    assert_eq!(pax("x-matrix-balance-pax"), Decimal::ONE - pax("x-matrix-cost-pax"));
+    assert!(!answer.has_header("x-matrix-daily-spent-pax"));
+    let stream = world.connect().call(&chat(&caller.token, &body(OUTPUT_TOKENS, true)));
+    assert!(stream.status == 200 && !stream.has_header("x-matrix-balance-pax"));
+}
+
+fn two_hundred() {
+    let by_ledger = |config: &mut Value| config["gate"]["admission"]["free"] = "ledger".into();
+    let world = World::start_with(|builder| builder.change_filter_config(by_ledger));
+    let second = world.stack.another_envoy(|config| config).unwrap();
+    let ports = [world.stack.gateway_port(), second.gateway_port()];
+    let cap = room_for(20);
+    let caller = Caller::new(&world, "crowd", Some(cap));
+    world.behave(Behaviour { delay_ms: Some(500), ..costs_all() });
+    let bursts = ports.map(|port| {
+        let call = caller.call(OUTPUT_TOKENS);
+        std::thread::spawn(move || {
+            let mut connections: Vec<_> = (0..100).map(|_| Connection::open(port)).collect();
+            served(&all_at_once(&mut connections, &call))
+        })
+    });
+    let served: usize = bursts.map(|burst| burst.join().unwrap()).iter().sum();
+    assert_eq!(served, 20);
+    let entries = caller.entries_within(&world, 20, Duration::from_secs(10));
+    assert_eq!((entries.len(), sum(&entries)), (20, reservation(OUTPUT_TOKENS) * Decimal::from(20)));
+    for port in ports {
+        let refused = Connection::open(port).call(&caller.call(OUTPUT_TOKENS));
+        assert_eq!(refused.refusal(), "429 daily_cap_exceeded");
+    }
+    world.settle();
+    world.replay();
+}
+
+/// How long a killed Envoy's holds may live.
+const WHOLE_WITHIN: Duration = Duration::from_secs(70);
+
+/// The world of the killed Envoy, while another case's calls run: its caller, and how long its balance was held.
+type Killed = (World, Caller, JoinHandle<Duration>);
+static KILLED: Mutex<Option<Killed>> = Mutex::new(None);
+
+fn killed() {
+    let mut world = World::start();
+    let caller = rich(&world, "killed", room_for(3));
+    world.behave(Behaviour { delay_ms: Some(120_000), ..Behaviour::default() });
+    let mut open: Vec<_> = (0..3).map(|_| world.connect()).collect();
+    open.iter_mut().for_each(|connection| connection.send(&caller.call(OUTPUT_TOKENS)));
+    while world.standin.received().len() < 3 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.stack.kill_envoy();
+    let begun = Instant::now();
+    world.stack.start_envoy().unwrap();
+    world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
+    let (port, call) = (world.stack.gateway_port(), caller.call(OUTPUT_TOKENS));
+    assert_eq!(Connection::open(port).call(&call).refusal(), "402 insufficient_credit");
+    let waits = std::thread::spawn(move || {
+        while Connection::open(port).call(&call).status != 200 && begun.elapsed() < WHOLE_WITHIN * 2 {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        begun.elapsed()
+    });
+    *KILLED.lock().unwrap() = Some((world, caller, waits));
+}
+
+fn whole_again() {
+    let (world, caller, waits) = KILLED.lock().unwrap().take().expect("the case before it has killed one");
+    let whole_after = waits.join().unwrap();
+    assert!(whole_after <= WHOLE_WITHIN, "{whole_after:?}");
+    assert!(whole_after > Duration::from_secs(45), "a lease is not that short: {whole_after:?}");
+    world.settle();
+    assert_eq!(caller.entries(&world).len(), 2, "the grant, and the call that fitted again");
+    world.replay();
+}
