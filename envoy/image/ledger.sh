@@ -18,6 +18,9 @@ case ",${COMPOSE_PROFILES:-}," in
                 pax-ledger token add "demo-$account" --name demo --token "mtx-demo-$account" --if-missing >/dev/null ||
                 echo "the account demo-$account is left as it is"
         done
+        # With the same key it is granted once, however often the stack starts.
+        pax-ledger grant demo-credit 100 --class promotion --key demo-credit --by compose --reason 'credit to play with' >/dev/null ||
+            echo "the account demo-credit was granted nothing"
         ;;
     *)
         # These tokens stand in the README: beside real providers nobody may call with them.

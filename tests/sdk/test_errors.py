@@ -136,6 +136,8 @@ def account(ledger, name: str) -> tuple[str, str]:
     """A new account with a token: the token, and the token's id."""
     created = ledger.run("account", "create", name, "--tier", "credit")
     assert created.returncode == 0, created.stderr
+    granted = ledger.run("grant", name, "10", "--class", "purchase", "--reason", "a test")
+    assert granted.returncode == 0, granted.stderr
     added = ledger.run("token", "add", name, "--name", "laptop")
     assert added.returncode == 0, added.stderr
     return added.stdout.strip(), re.search(r"tok_\w+", added.stderr)[0]

@@ -113,6 +113,17 @@ impl Variant {
         if self.is_gateway() {
             for caller in (0..load::CALLERS).map(load::token) {
                 stack.ledger(["account", "create", &caller, "--tier", self.tier()])?;
+                if self == Self::Credit {
+                    stack.ledger([
+                        "grant",
+                        &caller,
+                        "1000000",
+                        "--class",
+                        "promotion",
+                        "--reason",
+                        "bench",
+                    ])?;
+                }
                 stack.ledger(["token", "add", &caller, "--name", "bench", "--token", &caller])?;
             }
         }
