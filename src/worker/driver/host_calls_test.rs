@@ -4,26 +4,40 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::worker::fake::calls::{USAGE, answer_head, chat_head, hello, served, serving};
+use crate::base::wire::HOLDS_PATH;
+use crate::worker::fake::calls::{USAGE, answer_head, chat_head, hello, served, serving, serving_by};
 use crate::worker::fake::{Call, Native};
 
 const GOLDEN: &str = include_str!("../../../tests/golden/host_calls.txt");
 
+/// A worker whose free calls are admitted by the ledger.
+fn holding() -> Native {
+    serving_by(|config| config["gate"] = serde_json::json!({"admission": {"free": "ledger"}}))
+}
+
 /// Makes three calls of a free account and lists the host calls of the third. By then the token is cached,
 /// every series of its metrics has a number, and debits of other calls wait.
 fn listed(body: &str, content_type: &str, answer: &[&str]) -> Vec<Call> {
-    let mut native = serving();
+    listed_of(serving(), body, content_type, answer)
+}
+
+fn listed_of(mut native: Native, body: &str, content_type: &str, answer: &[&str]) -> Vec<Call> {
     served(&mut native, "tok-free");
-    call(&native, body, content_type, answer);
+    call(&mut native, body, content_type, answer);
     native.state.calls.replace(Some(Vec::new()));
-    call(&native, body, content_type, answer);
+    call(&mut native, body, content_type, answer);
     native.state.calls.take().unwrap()
 }
 
-/// One call whose body comes at once, and its answer in these pieces.
-fn call(native: &Native, body: &str, content_type: &str, answer: &[&str]) {
+/// One call whose body comes at once, the ledger's answer if it needs a hold, and its answer in these pieces.
+fn call(native: &mut Native, body: &str, content_type: &str, answer: &[&str]) {
     let call = chat_head(native, "tok-free");
     native.proxy().request_body(call, body.as_bytes(), true);
+    if native.asks(HOLDS_PATH) {
+        let question = native.question(HOLDS_PATH);
+        let ended = native.ledger.borrow_mut().answer(&question.path, &question.body);
+        native.answer(&question, ended);
+    }
     answer_head(native, call, "200", &[("content-type", content_type)]);
     for (index, piece) in answer.iter().enumerate() {
         native.proxy().answer_body(call, piece.as_bytes(), index + 1 == answer.len());
@@ -58,6 +72,7 @@ fn a_call_makes_these_host_calls_and_no_other() {
             "stream that is rewritten to ask for usage",
             &listed(&hello().replacen('{', r#"{"stream":true,"#, 1), "text/event-stream", &streamed),
         ),
+        text("JSON with a hold", &listed_of(holding(), &hello(), "application/json", &[&json])),
     ]
     .join("\n");
     let first = told.lines().zip(GOLDEN.lines()).find(|(is, should)| is != should);
