@@ -65,7 +65,10 @@ mod callbacks;
 mod check;
 mod counted;
 mod event;
+mod fault;
 mod faults;
+mod held;
+mod holds;
 mod ledger;
 mod memory;
 mod network;
@@ -75,6 +78,7 @@ mod planted;
 mod provider;
 mod random;
 mod stream;
+mod tally;
 mod truth;
 mod vm;
 mod witness;
@@ -92,102 +96,8 @@ use pax_gateway::price::card::RateCard;
 
 use world::World;
 
-/// A bug that the simulator plants into its own part of the world, to see that it is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fault {
-    /// None.
-    #[default]
-    None,
-    /// A call is settled twice.
-    DoubleSettle,
-    /// A compare-and-swap overwrites whatever is there.
-    LostSwap,
-    /// A debit's cell is emptied though the debit did not arrive.
-    DroppedDebit,
-    /// Durations are measured on the wall clock, which is set now and then.
-    OneClock,
-    /// A call's record is taken out before its debit is in its cell.
-    EarlyClear,
-    /// No watcher hears that a VM lives, so it sweeps the lane of one that does.
-    UnheardBeat,
-    /// A root that another took over from ends without being told, in the middle of a batch.
-    LostRetirement,
-    /// A debit's cell is emptied when the debit is sent, and not when it is acknowledged.
-    EarlyEmpty,
-    /// The sweeping VM keeps a dead VM's debit in its own memory alone.
-    Uncopied,
-    /// A VM reads the clocks once a callback, and so does not see that its thread stood still.
-    StoppedClock,
-}
-
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// Seeds.
-    pub seeds: u64,
-    /// Things that happened.
-    pub steps: u64,
-    /// Calls that asked for a reservation.
-    pub calls: u64,
-    /// Entries in the ledger at the end.
-    pub entries: u64,
-    /// Debits of an exchange that had an entry of other bytes.
-    pub conflicts: u64,
-    /// Calls whose VM died.
-    pub orphans: u64,
-    /// Calls whose VM was taken for dead and lived.
-    pub doubted: u64,
-    /// Lanes that were taken from a VM that was dead, or taken for dead.
-    pub taken: u64,
-    /// Roots that another took over from.
-    pub retired: u64,
-    /// Of them: with a batch of debits under way.
-    pub retired_sending: u64,
-    /// Debits of dead VMs that another VM sent as they were.
-    pub adopted: u64,
-    /// Calls under the card that came while the Envoy ran.
-    pub later_card: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.seeds += other.seeds;
-        self.steps += other.steps;
-        self.calls += other.calls;
-        self.entries += other.entries;
-        self.conflicts += other.conflicts;
-        self.orphans += other.orphans;
-        self.doubted += other.doubted;
-        self.taken += other.taken;
-        self.retired += other.retired;
-        self.retired_sending += other.retired_sending;
-        self.adopted += other.adopted;
-        self.later_card += other.later_card;
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
-             taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} debits of dead \
-             VMs sent by another",
-            self.seeds,
-            self.steps,
-            self.calls,
-            self.later_card,
-            self.entries,
-            self.orphans,
-            self.doubted,
-            self.conflicts,
-            self.taken,
-            self.retired,
-            self.retired_sending,
-            self.adopted
-        )
-    }
-}
+pub use fault::Fault;
+pub use tally::Tally;
 
 /// What must hold did not.
 #[derive(Clone, Debug)]
@@ -319,6 +229,8 @@ pub fn run_all(first: u64, count: u64, fault: Fault) -> Result<Tally, Box<Failur
     })
 }
 
+/// How long after the last kill of an Envoy nothing of it may be held.
+const FREED_MS: u64 = 70_000;
 /// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, and each
 /// second one of the dead is settled.
 const CALM_MS: u64 = 40_000;
@@ -331,7 +243,7 @@ fn play(world: &World) -> Tally {
     run_until(world.plan.chaos_ms);
     world.calm_down();
     // A thread that stood still at last may have come back long after its time.
-    run_until(world.time.get() + CALM_MS);
+    run_until((world.time.get() + CALM_MS).max(world.plan.long_call_ends_ms));
     if holds() {
         world.check_at_rest();
     }
@@ -349,6 +261,12 @@ fn play(world: &World) -> Tally {
         world.check_at_rest();
         world.check_idle();
     }
+    if let Some(killed) = world.last_kill_with_open_holds() {
+        run_until(world.time.get().max(killed + FREED_MS));
+    }
+    if holds() {
+        world.check_nothing_is_held();
+    }
     count(world)
 }
 
@@ -356,6 +274,7 @@ fn count(world: &World) -> Tally {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let (ledger, truth) = (world.ledger.borrow(), world.truth.borrow());
     let later = world.latest_card();
+    let holds = ledger.holds.counts;
     Tally {
         seeds: 1,
         steps: world.steps.get(),
@@ -365,6 +284,11 @@ fn count(world: &World) -> Tally {
         orphans: number(truth.calls.values().filter(|call| call.orphaned).count()),
         doubted: number(truth.calls.values().filter(|call| call.doubted).count()),
         later_card: number(truth.calls.values().filter(|call| Some(call.card) == later).count()),
+        holds: holds.made,
+        holds_refused: holds.refused,
+        holds_voided: holds.voided,
+        holds_expired: holds.expired,
+        late: holds.late,
         ..*world.tally.borrow()
     }
 }
