@@ -147,7 +147,7 @@ impl World {
         for envoy in 0..self.plan.envoys {
             let there = memory::read(&self.envoys[envoy].memory);
             if let Some(id) = there.waiting.first() {
-                self.fail(&format!("envoy {envoy}: the debit of {id} never leaves its cell"));
+                self.fail(&format!("envoy {envoy}: the debit or void of {id} never leaves its cell"));
             }
             if let Some(id) = there.records.first() {
                 self.fail(&format!("envoy {envoy}: the record of {id} stays"));

@@ -47,7 +47,7 @@ impl World {
             ledger.open_account(&account_name(number), tier, Some(self.random_cap()));
             if tier == Tier::Credit && self.random.chance(4, 5) {
                 // Some have enough for all of their calls.
-                let times = if self.random.chance(1, 3) { 100 } else { 1 };
+                let times = if self.random.chance(1, 2) { 100 } else { 1 };
                 self.grant(&mut ledger, number, times);
             }
             for token in 0..2 {
@@ -178,11 +178,7 @@ impl World {
         killed.counted.take();
         killed.lanes.take();
         killed.waits_since.take();
-        self.truth.borrow_mut().envoy_was_killed(
-            killed.life.get(),
-            self.time.get(),
-            &self.ledger.borrow(),
-        );
+        self.truth.borrow_mut().envoy_was_killed(killed.life.get(), self.time.get(), &self.ledger.borrow());
         killed.life.set(self.number());
     }
 

@@ -64,7 +64,9 @@ impl World {
                 Ok(envoy) if settled && !self.open_calls(envoy).contains(&id) => {
                     let waits = now - *since.entry(id).or_insert(now);
                     if waits > WAIT_MS {
-                        self.fail(&format!("envoy {envoy}: {id} is still held {waits} ms after its call ended"));
+                        self.fail(&format!(
+                            "envoy {envoy}: {id} is still held {waits} ms after its call ended"
+                        ));
                     }
                 }
                 Ok(_) | Err(_) => {}
@@ -84,7 +86,9 @@ impl World {
         let truth = self.truth.borrow();
         for id in &ledger.unheld {
             if !truth.calls.get(id).is_some_and(|call| call.doubted) {
-                self.fail(&format!("{id} was charged, but its hold was voided or refused, or nobody asked for it"));
+                self.fail(&format!(
+                    "{id} was charged, but its hold was voided or refused, or nobody asked for it"
+                ));
             }
         }
         if let Some(id) = ledger.overruns.first() {

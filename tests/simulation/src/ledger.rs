@@ -160,12 +160,7 @@ impl Ledger {
     }
 
     /// Makes a hold, or says why not. `at` is the time of the run, by which leases are good.
-    pub(crate) fn hold(
-        &mut self,
-        asked: &HoldRequest,
-        lost: &Debit,
-        (now, at): (Moment, u64),
-    ) -> HoldReply {
+    pub(crate) fn hold(&mut self, asked: &HoldRequest, lost: &Debit, (now, at): (Moment, u64)) -> HoldReply {
         self.lapse(at);
         self.holds.renew(&asked.envoy, at);
         let id = lost.exchange_id;
@@ -181,8 +176,7 @@ impl Ledger {
         }
         let outcome = self.decide(asked, lost, now);
         let is_made = outcome == HoldOutcome::Held;
-        let hold =
-            Hold { account: lost.account.clone(), envoy: asked.envoy.clone(), amount: asked.hold_pax };
+        let hold = Hold { account: lost.account.clone(), envoy: asked.envoy.clone(), amount: asked.hold_pax };
         self.holds.decide(id, hold, is_made);
         // The answer counts this hold.
         let answer = self.answer(outcome, lost);

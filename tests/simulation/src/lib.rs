@@ -9,7 +9,8 @@
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. New configurations come, the first with a rate card that
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, and grants credit now and then, so
+//! that some balances run out. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
 //! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
@@ -27,6 +28,12 @@
 //! 5. A lane is taken over only if its owner has not said for [`DEAD_MS`] that it lives.
 //! 6. Once all has been well for 20 s, no debit waits in a cell for longer than 5 s.
 //! 7. No token and no key is in a line of a log, in an answer of the filter's or in a question to the ledger.
+//! 8. The record of a call that needs a hold says that the call goes on only if the ledger has made the hold. Only a call whose
+//!    record says so is sent on; any other is not charged, and its record leaves its cell only for a void or if the hold was
+//!    refused.
+//! 9. A void leaves its last cell only if the ledger has heard it. No call is voided that was charged, nor, by another VM than
+//!    its own, one that went on.
+//! 10. Each Envoy has one number for its lease, from its start to its end, and no other has the same.
 //!
 //! After every step:
 //!
@@ -37,12 +44,21 @@
 //!    others. One case is excused, and counted: a VM that was taken for dead and lives.
 //! 4. The ledger has heard of each debit's card before the debit.
 //! 5. What is spent on a day never exceeds the fleet's bound, below.
+//! 6. When the ledger makes a hold, the account's balance covers all of its open holds, with the new one. No call costs more than
+//!    its hold. So no balance falls below zero, unless a debit came whose hold was not open any more.
+//! 7. A hold that was voided or refused, or that nobody has asked for, is not debited, unless the call's VM was taken for dead and
+//!    lives.
+//! 8. No hold of an Envoy that lives expires, unless the ledger was away for about as long as a lease lasts. Of an Envoy that
+//!    was killed nothing is held after 70 s.
+//! 9. Once all has been well for 25 s, no hold of an Envoy that lives is open for longer than 5 s without its call: neither that
+//!    of a call that was refused or given up, nor that of a call whose VM died before it heard the ledger's answer.
 //!
 //! Once all has been well for a while: every cell is empty, no reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
-//! it, under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
+//! it (402 if what is left of the balance does not cover it), under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
 //! exactly, but for what a VM that died may not have told: what it counted since its last tick, and in the callback in which it died.
+//! When 70 s have passed since the last kill of an Envoy that had open holds, nothing is held.
 //!
 //! [`DEAD_MS`]: pax_gateway::memory::lanes::DEAD_MS
 //!
@@ -234,6 +250,8 @@ const FREED_MS: u64 = 70_000;
 /// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, and each
 /// second one of the dead is settled.
 const CALM_MS: u64 = 40_000;
+/// How long after a provider's answer has begun its call's debit is acknowledged.
+const SETTLED_MS: u64 = 8_000;
 /// How long after the last call all metrics are set and all timers are slow.
 const REST_MS: u64 = 5_000;
 fn play(world: &World) -> Tally {
@@ -243,7 +261,8 @@ fn play(world: &World) -> Tally {
     run_until(world.plan.chaos_ms);
     world.calm_down();
     // A thread that stood still at last may have come back long after its time.
-    run_until((world.time.get() + CALM_MS).max(world.plan.long_call_ends_ms));
+    let long_call_is_over = world.plan.long_call_ends_ms + SETTLED_MS;
+    run_until((world.time.get() + CALM_MS).max(long_call_is_over));
     if holds() {
         world.check_at_rest();
     }

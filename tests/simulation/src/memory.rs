@@ -175,9 +175,7 @@ pub(crate) fn exchange_of(bytes: &[u8]) -> &str {
     const VOID: &[u8] = b"{\"void\":\"";
     let at = match bytes.starts_with(VOID) {
         true => VOID.len(),
-        false => {
-            bytes.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len())
-        }
+        false => bytes.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len()),
     };
     bytes.get(at..at + 36).and_then(|id| str::from_utf8(id).ok()).unwrap_or("no exchange")
 }

@@ -76,8 +76,8 @@ impl<'w> Shared<'w> {
         }
         let cas = if self.world.fault == Fault::LostSwap { 0 } else { cas };
         let before = self.watched(key);
-        let written = self.is_unheard_beat(key, value)
-            || self.memory().write(key, &self.says_goes_on(key, value), cas);
+        let written =
+            self.is_unheard_beat(key, value) || self.memory().write(key, &self.says_goes_on(key, value), cas);
         if let Some(before) = before.filter(|_| written) {
             self.wrote(key, &before, value);
         }

@@ -84,7 +84,7 @@ impl Plan {
             behind: sometimes(3, 2),
             ticks_late: *random.pick(&[50, 200, 400, 700, 700]),
             configurations: sometimes(2, 3),
-            grants: sometimes(2, 4),
+            grants: random.between(0, 6),
             long_call_ends_ms,
             long_outage_ms,
         }

@@ -99,7 +99,8 @@ impl Vm {
         let may = world.plan.long_call_ends_ms > 0 && !world.calm.get() && !world.had_long_call.get();
         let goes_on = may && self.streams.get(&context).is_some_and(|stream| stream.forwarded);
         let id = self.exchange_of(context).filter(|_| goes_on);
-        let holds = id.is_some_and(|id| world.truth.borrow().calls.get(&id).is_some_and(|it| it.hold.is_some()));
+        let holds =
+            id.is_some_and(|id| world.truth.borrow().calls.get(&id).is_some_and(|it| it.hold.is_some()));
         holds && !world.had_long_call.replace(true)
     }
 

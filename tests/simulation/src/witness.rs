@@ -6,10 +6,10 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::Void;
 use pax_gateway::memory::lanes::DEAD_MS;
 
+use crate::ledger::read_void;
 use crate::memory::{
     self, CAPS, CELLS, DayThere, LANES, cost_of, exchange_of, read_bucket, read_debit, read_record, recorded,
 };
-use crate::ledger::read_void;
 use crate::outside::Shared;
 use crate::truth::{Admitted, Call, Stage};
 
@@ -108,7 +108,9 @@ impl Shared<'_> {
         let call = truth.calls.entry(id).or_insert_with(|| Call::of(record, life, self.vm));
         call.stage = if goes_on { Stage::Held } else { Stage::Recorded };
         if goes_on && !call.doubted && !world.ledger.borrow().holds.was_made(&id) {
-            world.fail(&format!("the record of {id} says that it goes on, but the ledger has made no hold for it"));
+            world.fail(&format!(
+                "the record of {id} says that it goes on, but the ledger has made no hold for it"
+            ));
         }
     }
 
@@ -180,9 +182,7 @@ impl Shared<'_> {
             Some(_) => ("void", ledger.holds.heard_void(&id)),
             None => ("debit", ledger.entries.contains_key(&id)),
         };
-        if !there
-            && !memory::read(&envoy.memory).waiting.contains(&id)
-        {
+        if !there && !memory::read(&envoy.memory).waiting.contains(&id) {
             world.fail(&format!(
                 "{}: the {kind} of {id} left its last cell before the ledger had it",
                 self.site
@@ -252,6 +252,9 @@ impl Shared<'_> {
         if known.is_some_and(|known| known != life) {
             self.world.fail(&format!("{}: another Envoy has the number {number}", self.site));
         }
+        if known.is_none() && truth.envoys.values().filter(|known| **known == life).count() > 1 {
+            self.world.fail(&format!("{}: its Envoy has another number than {number}", self.site));
+        }
     }
 
     /// A call is sent on: from now on its cell, or the ledger, has something of it.
@@ -269,7 +272,8 @@ impl Shared<'_> {
             self.world.fail(&format!("{}: {id} is sent on before the ledger has made its hold", self.site));
         }
         if call.stage != Stage::Held {
-            self.world.fail(&format!("{}: {id} is sent on, but it was refused or given up: {call:?}", self.site));
+            self.world
+                .fail(&format!("{}: {id} is sent on, but it was refused or given up: {call:?}", self.site));
         }
     }
 
