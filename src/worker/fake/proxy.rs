@@ -114,14 +114,29 @@ impl<O: Outside> Proxy<'_, O> {
         result
     }
 
-    /// A callout ends.
+    /// A callout of a root ends.
     pub fn callout_ends(&self, root: &mut Root, context: u32, callout: u32, ended: Ended) {
-        let headers = usize::from(ended.status.is_some());
-        let bytes = ended.body.len();
-        *self.state.ended.borrow_mut() = ended;
-        let ended = callouts::Ended { callout, headers, bytes };
+        let ended = self.can_be_read(callout, ended);
         self.as_root(root, context, |root| root.on_callout(self, ended));
         *self.state.ended.borrow_mut() = Ended::none();
+    }
+
+    /// A callout ends that was made in a stream's callback: the SDK hands its answer to the stream, if that is still
+    /// there.
+    pub fn streams_callout_ends(&self, context: u32, callout: u32, ended: Ended) {
+        let Some(handle) = self.state.handle(context) else { return };
+        let ended = self.can_be_read(callout, ended);
+        self.state.current.set(context);
+        handle.over(|stream| stream.on_callout(self, ended));
+        self.let_resumed_go_on();
+        *self.state.ended.borrow_mut() = Ended::none();
+    }
+
+    /// From now on the answer can be read.
+    fn can_be_read(&self, callout: u32, ended: Ended) -> callouts::Ended {
+        let (headers, bytes) = (usize::from(ended.status.is_some()), ended.body.len());
+        *self.state.ended.borrow_mut() = ended;
+        callouts::Ended { callout, headers, bytes }
     }
 
     /// A request's head comes. Gives the stream's context; none if the root was not configured.

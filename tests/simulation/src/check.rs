@@ -43,6 +43,7 @@ impl World {
             self.check_known(envoy, &there);
             self.check_records(envoy, &there);
         }
+        self.check_holds();
         let posted = self.ledger.borrow().posted;
         if self.posted.replace(posted) != posted {
             self.check_bounds();
@@ -80,7 +81,7 @@ impl World {
     }
 
     /// Open exchanges in living VMs.
-    fn open_calls(&self, envoy: usize) -> Vec<ExchangeId> {
+    pub(crate) fn open_calls(&self, envoy: usize) -> Vec<ExchangeId> {
         let mut open = Vec::new();
         for worker in &self.envoys[envoy].workers {
             if let Some(vm) = worker.vm.borrow().as_ref() {
@@ -131,6 +132,8 @@ impl World {
                 self.fail(&format!("the ledger got two debits of {id} with different bytes"));
             }
         }
+        drop(truth);
+        self.check_balances(&ledger);
         if ledger.rejected > 0 {
             self.fail("the ledger got a debit that it cannot record");
         }
@@ -144,7 +147,7 @@ impl World {
         for envoy in 0..self.plan.envoys {
             let there = memory::read(&self.envoys[envoy].memory);
             if let Some(id) = there.waiting.first() {
-                self.fail(&format!("envoy {envoy}: the debit of {id} never leaves its cell"));
+                self.fail(&format!("envoy {envoy}: the debit or void of {id} never leaves its cell"));
             }
             if let Some(id) = there.records.first() {
                 self.fail(&format!("envoy {envoy}: the record of {id} stays"));
@@ -231,7 +234,10 @@ impl World {
         };
         let now = self.clock(site).wall;
         let (day, card) = (now.day(), self.newest(envoy).bundle.in_force(now).map(|card| card.sha256));
-        let before = self.ledger.borrow().spent(&account, day);
+        let (before, left, expired) = {
+            let ledger = self.ledger.borrow();
+            (ledger.spent(&account, day), ledger.left(&account), ledger.holds.counts.expired)
+        };
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
         self.ended.set(None);
@@ -249,20 +255,26 @@ impl World {
         let reservation = last.and_then(|call| call.reservation).unwrap_or_default();
         let fits =
             before.checked_add(reservation).is_some_and(|sum| sum <= kept.daily_cap.unwrap_or(Pax::MAX));
+        let fits = match kept.tier {
+            Tier::Free => fits,
+            // Where a hold of a killed Envoy expired meanwhile, there was more left than before.
+            Tier::Credit if ledger.holds.counts.expired > expired => replied.is_none(),
+            Tier::Credit => last.and_then(|call| call.hold).unwrap_or_default() <= left,
+        };
         let right = match replied {
             Some(401) => revoked,
             Some(403) => kept.status == Status::Disabled,
             Some(429) => !revoked && kept.tier == Tier::Free && !fits,
-            None => {
-                forwarded && !revoked && kept.status == Status::Active && (fits || kept.tier != Tier::Free)
-            }
+            Some(402) => !revoked && kept.tier == Tier::Credit && !fits,
+            Some(503) => kept.tier == Tier::Credit && self.is_far_from_the_ledgers_clock(envoy),
+            None => forwarded && !revoked && kept.status == Status::Active && fits,
             Some(_) => false,
         };
         // Where midnight comes between, it is another day's sum that admits the call.
         let same_day = self.clock(site).wall.day() == day;
         if !right && same_day {
             self.fail(&format!(
-                "envoy {envoy}: a small call of {account}, which had spent {before} and reserves {reservation}, got {replied:?}, went on: {forwarded}; revoked {revoked}, {:?}, cap {:?}",
+                "envoy {envoy}: a small call of {account}, which had spent {before}, had {left} left and calls with {last:?}, got {replied:?}, went on: {forwarded}; revoked {revoked}, {:?}, cap {:?}",
                 kept.status, kept.daily_cap
             ));
         }
@@ -295,10 +307,10 @@ fn fits(call: &Call, has_entry: bool) -> Result<(), &'static str> {
         Stage::LetGo if call.doubted => None,
         Stage::LetGo => Some(false),
         Stage::Charged => Some(true),
-        Stage::Recorded if call.reservation.is_some() && !call.doubted => Some(false),
-        Stage::Recorded | Stage::Reserved if call.forwarded && call.orphaned => Some(true),
+        Stage::Recorded if call.reservation.or(call.hold).is_some() && !call.doubted => Some(false),
+        Stage::Recorded | Stage::Reserved | Stage::Held if call.forwarded && call.orphaned => Some(true),
         // Its VM may have died before its caller was sent on.
-        Stage::Recorded | Stage::Reserved => None,
+        Stage::Recorded | Stage::Reserved | Stage::Held => None,
     };
     match expected {
         Some(true) if !has_entry => Err("an entry"),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::digest::Digest;
-use pax_gateway::base::wire::{DebitReply, Resolved, Standing, StandingAsk};
+use pax_gateway::base::wire::{DebitReply, HoldReply, HoldRequest, Resolved, Standing, StandingAsk};
 
 use crate::faults::Happening;
 use crate::memory::exchange_of;
@@ -63,6 +63,10 @@ pub(crate) enum Question {
     Standings(Vec<StandingAsk>),
     Debits(Vec<Vec<u8>>),
     Cards(Vec<String>),
+    /// A hold, with the debit of a call that is lost.
+    Hold(HoldRequest, Vec<u8>),
+    /// To renew the lease of the Envoy with this number.
+    Lease(String),
 }
 
 /// What it hears.
@@ -72,6 +76,8 @@ pub(crate) enum Answer {
     Standings(Vec<Option<Standing>>),
     Debits(Vec<DebitReply>),
     Cards(Vec<Digest>),
+    Held(HoldReply),
+    Renewed,
     /// Somebody on the way says that the ledger is not there.
     Away,
     /// Nothing, until the time was over.
@@ -121,6 +127,8 @@ pub(crate) fn told(question: &Question) -> String {
             format!("to record {ids:?}")
         }
         Question::Cards(cards) => format!("to know {} cards", cards.len()),
+        Question::Hold(asked, lost) => format!("to hold {} for {}", asked.hold_pax, exchange_of(lost)),
+        Question::Lease(envoy) => format!("to renew the lease of {envoy}"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Troubles that come from outside: planned when a run begins, all over when it gets calm.
 
 use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 
 use crate::event::{Event, Site, What};
-use crate::ledger::Token;
+use crate::ledger::{Ledger, Token};
 use crate::provider::secret;
 use crate::world::World;
 
@@ -23,6 +24,8 @@ pub(crate) enum Happening {
     Nap(Site, u64),
     /// The operator changes an account or a token.
     Change,
+    /// The operator grants an account credit.
+    Grant,
     /// An Envoy gets a new configuration: no trouble, but one more thing that may come at any moment.
     Configure(usize),
 }
@@ -40,9 +43,13 @@ impl World {
     pub(crate) fn begin(&self) {
         let mut ledger = self.ledger.borrow_mut();
         for number in 0..self.plan.accounts {
-            // The last of three is prepaid: nothing is reserved for its calls.
-            let tier = if number == 2 { Tier::Credit } else { Tier::Free };
+            let tier = if self.plan.credit[number] { Tier::Credit } else { Tier::Free };
             ledger.open_account(&account_name(number), tier, Some(self.random_cap()));
+            if tier == Tier::Credit && self.random.chance(4, 5) {
+                // Some have enough for all of their calls.
+                let times = if self.random.chance(1, 2) { 100 } else { 1 };
+                self.grant(&mut ledger, number, times);
+            }
             for token in 0..2 {
                 let name = format!("token-{number}-{token}");
                 let digest = Digest::of(&[secret(&name).as_bytes()]).0;
@@ -97,6 +104,21 @@ impl World {
         for _ in 0..plan.changes {
             self.push(some_time(), Event::Happens(Happening::Change));
         }
+        for _ in 0..plan.grants {
+            self.push(some_time(), Event::Happens(Happening::Grant));
+        }
+        if plan.long_outage_ms > 0 {
+            let begins = random.between(500, plan.chaos_ms - plan.long_outage_ms);
+            self.push(begins, Event::Happens(Happening::LedgerDown));
+            self.push(begins + plan.long_outage_ms, Event::Happens(Happening::LedgerUp));
+        }
+    }
+
+    /// Some credit for an account, as much as a handful of calls reserve, or so many times as much.
+    fn grant(&self, ledger: &mut Ledger, account: usize, times: i64) {
+        let amount = Pax::from_picopax(self.random_cap().picopax() * times);
+        let now = Moment::from_ms(self.start_ms + self.time.get());
+        ledger.grant(&account_name(account), &format!("grant-{}", self.number()), amount, now);
     }
 
     /// A cap that a handful of calls reach.
@@ -128,6 +150,10 @@ impl World {
             }
             Happening::Nap(site, ms) => self.worker(site).asleep_until.set(self.time.get() + ms),
             Happening::Change => self.operator_changes_something(),
+            Happening::Grant => {
+                let which = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
+                self.grant(&mut self.ledger.borrow_mut(), usize::try_from(which).unwrap_or(0), 1);
+            }
             Happening::Configure(envoy) => self.configure(envoy),
         }
     }
@@ -152,7 +178,7 @@ impl World {
         killed.counted.take();
         killed.lanes.take();
         killed.waits_since.take();
-        self.truth.borrow_mut().envoy_was_killed(killed.life.get(), &self.ledger.borrow());
+        self.truth.borrow_mut().envoy_was_killed(killed.life.get(), self.time.get(), &self.ledger.borrow());
         killed.life.set(self.number());
     }
 

@@ -7,8 +7,19 @@ use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply, Resolved, Standing, StandingAsk};
-use pax_ledger::book::{self, Page};
+use pax_gateway::base::wire::{
+    CANON_VERSIONS, DebitOutcome, DebitReply, HoldOutcome, HoldReply, HoldRequest, Resolved, Standing,
+    StandingAsk, Void,
+};
+use pax_gateway::debit::frozen::Debit;
+use pax_ledger::book::made::{Grant, GrantClass};
+use pax_ledger::book::{self, Made, Page};
+
+use crate::Fault;
+use crate::holds::{Hold, Holds, Stand};
+
+/// A hold is refused if the time in its exchange's id is further than this from the ledger's clock.
+pub(crate) const CLOCKS_APART_MS: u64 = 3_600_000;
 
 /// An entry.
 pub(crate) struct Entry {
@@ -30,6 +41,8 @@ pub(crate) struct Kept {
     pub(crate) daily_cap: Option<Pax>,
     /// The highest that it ever was.
     pub(crate) highest_cap: Pax,
+    /// Whether a debit came whose hold was not open any more: then the balance may be below zero.
+    pub(crate) had_late_debits: bool,
     page: Page,
     /// Of each day, every total that it had, by the number of its last entry.
     totals: BTreeMap<UtcDay, BTreeMap<u64, Pax>>,
@@ -37,6 +50,8 @@ pub(crate) struct Kept {
 
 #[derive(Default)]
 pub(crate) struct Ledger {
+    /// The bug that is planted; most are planted elsewhere.
+    fault: Fault,
     pub(crate) down: bool,
     /// It does not read the debits of every second exchange, as if they were of a later version.
     pub(crate) behind: bool,
@@ -52,13 +67,30 @@ pub(crate) struct Ledger {
     pub(crate) unproven: u64,
     /// How many debits came.
     pub(crate) posted: u64,
+    pub(crate) holds: Holds,
+    /// Debits that name a hold which was voided or refused, or which nobody ever asked for.
+    pub(crate) unheld: Vec<ExchangeId>,
+    /// Debits of more than their hold.
+    pub(crate) overruns: Vec<ExchangeId>,
 }
 
 impl Ledger {
+    /// A ledger without accounts, with a planted bug or none.
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self { fault, ..Self::default() }
+    }
+
     pub(crate) fn open_account(&mut self, name: &str, tier: Tier, daily_cap: Option<Pax>) {
         let (status, highest_cap) = (Status::Active, daily_cap.unwrap_or_default());
-        let kept =
-            Kept { tier, status, daily_cap, highest_cap, page: Page::empty(name), totals: BTreeMap::new() };
+        let kept = Kept {
+            tier,
+            status,
+            daily_cap,
+            highest_cap,
+            had_late_debits: false,
+            page: Page::empty(name),
+            totals: BTreeMap::new(),
+        };
         self.accounts.insert(name.to_owned(), kept);
     }
 
@@ -66,6 +98,26 @@ impl Ledger {
         if let Some(kept) = self.accounts.get_mut(account) {
             (kept.daily_cap, kept.highest_cap) = (Some(cap), kept.highest_cap.max(cap));
         }
+    }
+
+    /// An operator grants credit, under a key that no other grant has.
+    pub(crate) fn grant(&mut self, account: &str, key: &str, amount: Pax, now: Moment) {
+        let Some(kept) = self.accounts.get_mut(account) else { return };
+        let grant = Made::Grant(Grant::new(key, account, amount, GrantClass::Purchase, now));
+        let effect = book::effect(book::Entry::Made(&grant));
+        if let Ok(link) = kept.page.link(&effect, key.as_bytes(), now) {
+            kept.page.add(&effect, &link);
+        }
+    }
+
+    /// An account's balance.
+    pub(crate) fn balance(&self, account: &str) -> Pax {
+        self.accounts.get(account).map_or(Pax::ZERO, |kept| kept.page.balance.nearest())
+    }
+
+    /// What open holds leave of an account's balance.
+    pub(crate) fn left(&self, account: &str) -> Pax {
+        self.balance(account).checked_sub(self.holds.held(account)).unwrap_or(Pax::ZERO)
     }
 
     pub(crate) fn learn_cards(&mut self, texts: &[String]) -> Vec<Digest> {
@@ -107,8 +159,78 @@ impl Ledger {
         totals.range(..=account_seq).next_back().map_or(Pax::ZERO, |(_, total)| *total)
     }
 
+    /// Makes a hold, or says why not. `at` is the time of the run, by which leases are good.
+    pub(crate) fn hold(&mut self, asked: &HoldRequest, lost: &Debit, (now, at): (Moment, u64)) -> HoldReply {
+        self.lapse(at);
+        self.holds.renew(&asked.envoy, at);
+        let id = lost.exchange_id;
+        self.unproven += u64::from(!self.cards.contains(&lost.card_sha256));
+        let stand = self.holds.stand(&id);
+        if let Some(first) = self.holds.answer(&id)
+            && matches!(stand, Some(Stand::Open | Stand::Refused))
+        {
+            return first;
+        }
+        if stand.is_some() || self.entries.contains_key(&id) {
+            return self.answer(HoldOutcome::Closed, lost);
+        }
+        let outcome = self.decide(asked, lost, now);
+        let is_made = outcome == HoldOutcome::Held;
+        let hold = Hold { account: lost.account.clone(), envoy: asked.envoy.clone(), amount: asked.hold_pax };
+        self.holds.decide(id, hold, is_made);
+        // The answer counts this hold.
+        let answer = self.answer(outcome, lost);
+        self.holds.answered(id, answer.clone());
+        answer
+    }
+
+    fn decide(&self, asked: &HoldRequest, lost: &Debit, now: Moment) -> HoldOutcome {
+        let Some(kept) = self.accounts.get(&lost.account) else { return HoldOutcome::Rejected };
+        let is_revoked = |token: &Token| token.id == lost.token_id && token.revoked;
+        let held = match self.fault {
+            Fault::UncountedHolds => Pax::ZERO,
+            _ => self.holds.held(&lost.account),
+        };
+        let left = self.balance(&lost.account).checked_sub(held).unwrap_or(Pax::ZERO);
+        match () {
+            () if kept.tier != Tier::Credit => HoldOutcome::Rejected,
+            () if made_at(&lost.exchange_id).abs_diff(now.ms()) > CLOCKS_APART_MS => HoldOutcome::Rejected,
+            () if kept.status != Status::Active => HoldOutcome::AccountDisabled,
+            () if self.tokens.values().any(is_revoked) => HoldOutcome::UnknownToken,
+            () if asked.hold_pax > left => HoldOutcome::InsufficientCredit,
+            () => HoldOutcome::Held,
+        }
+    }
+
+    fn answer(&self, outcome: HoldOutcome, lost: &Debit) -> HoldReply {
+        HoldReply {
+            outcome,
+            balance_pax: self.balance(&lost.account),
+            held_pax: self.holds.held(&lost.account),
+            spent_pax: self.spent(&lost.account, lost.utc_day),
+            limit_pax: None,
+            message: None,
+        }
+    }
+
+    /// Leases that were not renewed are over.
+    pub(crate) fn lapse(&mut self, at: u64) {
+        if self.fault != Fault::EndlessLease {
+            self.holds.lapse(at);
+        }
+    }
+
+    /// Ends a hold without a charge.
+    fn void(&mut self, void: &Void) -> DebitReply {
+        self.holds.void(void.void, self.fault == Fault::ForgottenVoid);
+        reply(void.void.to_string(), DebitOutcome::Voided, None, None)
+    }
+
     pub(crate) fn post(&mut self, line: &[u8], now: Moment) -> DebitReply {
         self.posted += 1;
+        if let Some(void) = read_void(line) {
+            return self.void(&void);
+        }
         let received = match book::read(line) {
             Ok(received) => received,
             Err(rejected) => {
@@ -151,10 +273,33 @@ impl Ledger {
         let totals = kept.totals.entry(day).or_default();
         let before = totals.last_key_value().map_or(Pax::ZERO, |(_, total)| *total);
         totals.insert(account_seq, before.checked_add(received.debit.cost_pax).unwrap_or(Pax::MAX));
+        if received.debit.hold_id.is_some() {
+            match self.holds.post(&id) {
+                Some(Stand::Open) => {}
+                Some(Stand::Expired) => kept.had_late_debits = true,
+                Some(Stand::Refused | Stand::Posted | Stand::Voided) | None => {
+                    kept.had_late_debits = true;
+                    self.unheld.push(id);
+                }
+            }
+            if self.holds.hold(&id).is_some_and(|hold| received.debit.cost_pax > hold.amount) {
+                self.overruns.push(id);
+            }
+        }
         let entry = Entry { canonical: received.canonical, account_seq };
         self.entries.insert(id, entry);
         reply(id.to_string(), DebitOutcome::Recorded, Some(account_seq), Some(now_standing))
     }
+}
+
+/// A line that is a void; none if it is a debit.
+pub(crate) fn read_void(line: &[u8]) -> Option<Void> {
+    line.starts_with(b"{\"void\":").then(|| serde_json::from_slice(line).ok()).flatten()
+}
+
+/// The time in an exchange's id, in milliseconds since 1970.
+fn made_at(id: &ExchangeId) -> u64 {
+    id.bytes().iter().take(6).fold(0, |ms, byte| ms << 8 | u64::from(*byte))
 }
 
 fn standing(page: &Page, utc_day: UtcDay) -> Standing {

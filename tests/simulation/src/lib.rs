@@ -9,7 +9,8 @@
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts. New configurations come, the first with a rate card that
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, and grants credit now and then, so
+//! that some balances run out. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
 //! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
@@ -27,6 +28,12 @@
 //! 5. A lane is taken over only if its owner has not said for [`DEAD_MS`] that it lives.
 //! 6. Once all has been well for 20 s, no debit waits in a cell for longer than 5 s.
 //! 7. No token and no key is in a line of a log, in an answer of the filter's or in a question to the ledger.
+//! 8. The record of a call that needs a hold says that the call goes on only if the ledger has made the hold. Only a call whose
+//!    record says so is sent on; any other is not charged, and its record leaves its cell only for a void or if the hold was
+//!    refused.
+//! 9. A void leaves its last cell only if the ledger has heard it. No call is voided that was charged, nor, by another VM than
+//!    its own, one that went on.
+//! 10. Each Envoy has one number for its lease, from its start to its end, and no other has the same.
 //!
 //! After every step:
 //!
@@ -37,12 +44,21 @@
 //!    others. One case is excused, and counted: a VM that was taken for dead and lives.
 //! 4. The ledger has heard of each debit's card before the debit.
 //! 5. What is spent on a day never exceeds the fleet's bound, below.
+//! 6. When the ledger makes a hold, the account's balance covers all of its open holds, with the new one. No call costs more than
+//!    its hold. So no balance falls below zero, unless a debit came whose hold was not open any more.
+//! 7. A hold that was voided or refused, or that nobody has asked for, is not debited, unless the call's VM was taken for dead and
+//!    lives.
+//! 8. No hold of an Envoy that lives expires, unless the ledger was away for about as long as a lease lasts. Of an Envoy that
+//!    was killed nothing is held after 70 s.
+//! 9. Once all has been well for 25 s, no hold of an Envoy that lives is open for longer than 5 s without its call: neither that
+//!    of a call that was refused or given up, nor that of a call whose VM died before it heard the ledger's answer.
 //!
 //! Once all has been well for a while: every cell is empty, no reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
-//! it, under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
+//! it (402 if what is left of the balance does not cover it), under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
 //! exactly, but for what a VM that died may not have told: what it counted since its last tick, and in the callback in which it died.
+//! When 70 s have passed since the last kill of an Envoy that had open holds, nothing is held.
 //!
 //! [`DEAD_MS`]: pax_gateway::memory::lanes::DEAD_MS
 //!
@@ -65,7 +81,10 @@ mod callbacks;
 mod check;
 mod counted;
 mod event;
+mod fault;
 mod faults;
+mod held;
+mod holds;
 mod ledger;
 mod memory;
 mod network;
@@ -75,6 +94,7 @@ mod planted;
 mod provider;
 mod random;
 mod stream;
+mod tally;
 mod truth;
 mod vm;
 mod witness;
@@ -92,102 +112,8 @@ use pax_gateway::price::card::RateCard;
 
 use world::World;
 
-/// A bug that the simulator plants into its own part of the world, to see that it is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fault {
-    /// None.
-    #[default]
-    None,
-    /// A call is settled twice.
-    DoubleSettle,
-    /// A compare-and-swap overwrites whatever is there.
-    LostSwap,
-    /// A debit's cell is emptied though the debit did not arrive.
-    DroppedDebit,
-    /// Durations are measured on the wall clock, which is set now and then.
-    OneClock,
-    /// A call's record is taken out before its debit is in its cell.
-    EarlyClear,
-    /// No watcher hears that a VM lives, so it sweeps the lane of one that does.
-    UnheardBeat,
-    /// A root that another took over from ends without being told, in the middle of a batch.
-    LostRetirement,
-    /// A debit's cell is emptied when the debit is sent, and not when it is acknowledged.
-    EarlyEmpty,
-    /// The sweeping VM keeps a dead VM's debit in its own memory alone.
-    Uncopied,
-    /// A VM reads the clocks once a callback, and so does not see that its thread stood still.
-    StoppedClock,
-}
-
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// Seeds.
-    pub seeds: u64,
-    /// Things that happened.
-    pub steps: u64,
-    /// Calls that asked for a reservation.
-    pub calls: u64,
-    /// Entries in the ledger at the end.
-    pub entries: u64,
-    /// Debits of an exchange that had an entry of other bytes.
-    pub conflicts: u64,
-    /// Calls whose VM died.
-    pub orphans: u64,
-    /// Calls whose VM was taken for dead and lived.
-    pub doubted: u64,
-    /// Lanes that were taken from a VM that was dead, or taken for dead.
-    pub taken: u64,
-    /// Roots that another took over from.
-    pub retired: u64,
-    /// Of them: with a batch of debits under way.
-    pub retired_sending: u64,
-    /// Debits of dead VMs that another VM sent as they were.
-    pub adopted: u64,
-    /// Calls under the card that came while the Envoy ran.
-    pub later_card: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.seeds += other.seeds;
-        self.steps += other.steps;
-        self.calls += other.calls;
-        self.entries += other.entries;
-        self.conflicts += other.conflicts;
-        self.orphans += other.orphans;
-        self.doubted += other.doubted;
-        self.taken += other.taken;
-        self.retired += other.retired;
-        self.retired_sending += other.retired_sending;
-        self.adopted += other.adopted;
-        self.later_card += other.later_card;
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
-             taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} debits of dead \
-             VMs sent by another",
-            self.seeds,
-            self.steps,
-            self.calls,
-            self.later_card,
-            self.entries,
-            self.orphans,
-            self.doubted,
-            self.conflicts,
-            self.taken,
-            self.retired,
-            self.retired_sending,
-            self.adopted
-        )
-    }
-}
+pub use fault::Fault;
+pub use tally::Tally;
 
 /// What must hold did not.
 #[derive(Clone, Debug)]
@@ -319,9 +245,13 @@ pub fn run_all(first: u64, count: u64, fault: Fault) -> Result<Tally, Box<Failur
     })
 }
 
+/// How long after the last kill of an Envoy nothing of it may be held.
+const FREED_MS: u64 = 70_000;
 /// Time in which all is well before everything must be at rest: a VM counts as dead after 10 s, and each
 /// second one of the dead is settled.
 const CALM_MS: u64 = 40_000;
+/// How long after a provider's answer has begun its call's debit is acknowledged.
+const SETTLED_MS: u64 = 8_000;
 /// How long after the last call all metrics are set and all timers are slow.
 const REST_MS: u64 = 5_000;
 fn play(world: &World) -> Tally {
@@ -331,7 +261,8 @@ fn play(world: &World) -> Tally {
     run_until(world.plan.chaos_ms);
     world.calm_down();
     // A thread that stood still at last may have come back long after its time.
-    run_until(world.time.get() + CALM_MS);
+    let long_call_is_over = world.plan.long_call_ends_ms + SETTLED_MS;
+    run_until((world.time.get() + CALM_MS).max(long_call_is_over));
     if holds() {
         world.check_at_rest();
     }
@@ -349,6 +280,12 @@ fn play(world: &World) -> Tally {
         world.check_at_rest();
         world.check_idle();
     }
+    if let Some(killed) = world.last_kill_with_open_holds() {
+        run_until(world.time.get().max(killed + FREED_MS));
+    }
+    if holds() {
+        world.check_nothing_is_held();
+    }
     count(world)
 }
 
@@ -356,6 +293,7 @@ fn count(world: &World) -> Tally {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let (ledger, truth) = (world.ledger.borrow(), world.truth.borrow());
     let later = world.latest_card();
+    let holds = ledger.holds.counts;
     Tally {
         seeds: 1,
         steps: world.steps.get(),
@@ -365,6 +303,11 @@ fn count(world: &World) -> Tally {
         orphans: number(truth.calls.values().filter(|call| call.orphaned).count()),
         doubted: number(truth.calls.values().filter(|call| call.doubted).count()),
         later_card: number(truth.calls.values().filter(|call| Some(call.card) == later).count()),
+        holds: holds.made,
+        holds_refused: holds.refused,
+        holds_voided: holds.voided,
+        holds_expired: holds.expired,
+        late: holds.late,
         ..*world.tally.borrow()
     }
 }

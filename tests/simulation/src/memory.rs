@@ -30,7 +30,7 @@ pub(crate) struct There {
     pub(crate) days: Vec<DayThere>,
     /// The exchanges that have an in-flight record.
     pub(crate) records: Vec<ExchangeId>,
-    /// The exchanges whose debit is in a cell.
+    /// The exchanges whose debit, or void, is in a cell.
     pub(crate) waiting: Vec<ExchangeId>,
 }
 
@@ -42,10 +42,15 @@ pub(crate) struct Recorded {
     pub(crate) account: String,
     pub(crate) card: Digest,
     pub(crate) reservation: Option<Pax>,
+    pub(crate) hold: Option<Pax>,
+    /// Whether the provider may see the call.
+    pub(crate) goes_on: bool,
 }
 
-/// The first byte of a cell with a record, and of one with a debit.
-const RECORD: u8 = 2;
+/// Where a record says whether its call goes on.
+pub(crate) const GOES_ON: usize = 1;
+/// The first byte of a cell with a record, and of one with a debit or a void.
+const RECORD: u8 = 3;
 const DEBIT: u8 = 0xd0;
 
 struct Read<'a>(&'a [u8]);
@@ -103,6 +108,7 @@ impl<'a> Read<'a> {
 
     fn record(&mut self) -> Option<Recorded> {
         self.take(1)?;
+        let goes_on = self.number(1)? != 0;
         let id = ExchangeId::from_bytes(*self.take(16)?.first_chunk()?)?;
         let day = Moment::from_ms(self.number(8)?).day();
         let account = self.text()?;
@@ -124,7 +130,8 @@ impl<'a> Read<'a> {
         // Five numbers of tokens and answers.
         self.take(40)?;
         let reservation = self.optional(Self::amount)?.map(Pax::from_picopax);
-        Some(Recorded { id, day, account, card, reservation })
+        let hold = self.optional(Self::amount)?.map(Pax::from_picopax);
+        Some(Recorded { id, day, account, card, reservation, hold, goes_on })
     }
 }
 
@@ -144,11 +151,11 @@ pub(crate) fn read_record(record: &[u8]) -> Option<Recorded> {
 
 /// The exchange whose record is in a cell; none if something else is.
 pub(crate) fn recorded(cell: &[u8]) -> Option<ExchangeId> {
-    let id = cell.get(1..17).filter(|_| cell.first() == Some(&RECORD))?;
+    let id = cell.get(2..18).filter(|_| cell.first() == Some(&RECORD))?;
     id.first_chunk().copied().and_then(ExchangeId::from_bytes)
 }
 
-/// The canonical bytes of the debit that is in a cell; none if something else is (`debit_cell.rs`).
+/// The canonical bytes of the debit, or the void, that is in a cell; none if something else is (`debit_cell.rs`).
 pub(crate) fn read_debit(cell: &[u8]) -> Option<&[u8]> {
     let mut read = Read(cell);
     if read.number(1)? != u64::from(DEBIT) {
@@ -162,10 +169,14 @@ pub(crate) fn read_debit(cell: &[u8]) -> Option<&[u8]> {
     Some(read.0)
 }
 
-/// The exchange that canonical bytes are of: an id of 36 characters after its name.
+/// The exchange that canonical bytes are of: an id of 36 characters after its name. In a void it comes first.
 pub(crate) fn exchange_of(bytes: &[u8]) -> &str {
     const NAME: &[u8] = b"\"exchange_id\":\"";
-    let at = bytes.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len());
+    const VOID: &[u8] = b"{\"void\":\"";
+    let at = match bytes.starts_with(VOID) {
+        true => VOID.len(),
+        false => bytes.windows(NAME.len()).position(|window| window == NAME).map_or(0, |at| at + NAME.len()),
+    };
     bytes.get(at..at + 36).and_then(|id| str::from_utf8(id).ok()).unwrap_or("no exchange")
 }
 

@@ -4,15 +4,19 @@ use std::rc::Rc;
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{
-    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitReplies, RESOLVE_PATH, ResolveRequest,
+    CARDS_PATH, CardsReply, CardsRequest, DEBITS_PATH, DebitOutcome, DebitReplies, DebitReply, HOLDS_PATH,
+    HoldOutcome, HoldReply, HoldRequest, LEASE_PATH, LeaseRequest, RESOLVE_PATH, ResolveRequest,
     STANDINGS_PATH, StandingsReply, StandingsRequest, UNKNOWN_TOKEN,
 };
 use pax_gateway::worker::fake::Ended;
 use pax_gateway::worker::host::Post;
+use pax_ledger::book;
 
 use crate::Fault;
 use crate::event::{Answer, Event, Message, Question, What, heard, told};
+use crate::ledger::{Ledger, read_void};
 use crate::memory::exchange_of;
 use crate::outside::Shared;
 use crate::world::World;
@@ -37,6 +41,15 @@ impl Question {
                 let lines = post.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
                 Some(Self::Debits(lines.map(<[u8]>::to_vec).collect()))
             }
+            HOLDS_PATH => {
+                let end = post.body.iter().position(|byte| *byte == b'\n')?;
+                let (asked, lost) = post.body.split_at_checked(end)?;
+                Some(Self::Hold(serde_json::from_slice(asked).ok()?, lost.get(1..)?.to_vec()))
+            }
+            LEASE_PATH => {
+                let asked: LeaseRequest = serde_json::from_slice(post.body).ok()?;
+                Some(Self::Lease(asked.envoy))
+            }
             _ => None,
         }
     }
@@ -53,8 +66,22 @@ pub(crate) fn ended(answer: Answer) -> Ended {
         Answer::Standings(standings) => json(serde_json::to_vec(&StandingsReply { standings })),
         Answer::Debits(results) => json(serde_json::to_vec(&DebitReplies { results })),
         Answer::Cards(known) => json(serde_json::to_vec(&CardsReply { known })),
+        Answer::Held(reply) => json(serde_json::to_vec(&reply)),
+        Answer::Renewed => Ended::with(200, "{}"),
         Answer::Away => Ended::with(503, "no healthy upstream"),
         Answer::Nothing => Ended::none(),
+    }
+}
+
+/// A hold that no ledger made.
+fn forged_hold() -> HoldReply {
+    HoldReply {
+        outcome: HoldOutcome::Held,
+        balance_pax: Pax::ZERO,
+        held_pax: Pax::ZERO,
+        spent_pax: Pax::ZERO,
+        limit_pax: None,
+        message: None,
     }
 }
 
@@ -72,8 +99,11 @@ impl World {
             let late = troubled && self.random.chance(plan.late, 1_000);
             if late { self.random.between(500, 8_000) } else { self.random.between(1, 120) }
         };
-        let twice =
-            matches!(**question, Question::Debits(_)) && troubled && self.random.chance(plan.twice, 1_000);
+        let may_come_twice = matches!(**question, Question::Debits(_) | Question::Hold(..));
+        let twice = may_come_twice && troubled && self.random.chance(plan.twice, 1_000);
+        if self.fault == Fault::UnheardHold && matches!(**question, Question::Hold(..)) {
+            self.later(1, site, vm, What::Reply { root, callout, answer: Answer::Held(forged_hold()) });
+        }
         for _ in 0..=u64::from(twice) {
             let answer_lost = troubled && self.random.chance(plan.lost, 1_000);
             let message = Message { site, vm, root, callout, question: Rc::clone(question), answer_lost };
@@ -98,9 +128,60 @@ impl World {
 
     /// A planted bug: the same call once more, under an id of its own.
     fn under_another_id(&self, line: &[u8]) -> Vec<u8> {
-        let wall = Moment::from_ms(self.start_ms + self.time.get());
-        let again = ExchangeId::new(wall, self.random.bytes()).to_string();
-        String::from_utf8_lossy(line).replacen(exchange_of(line), &again, 1).into_bytes()
+        let again = ExchangeId::new(self.ledgers_clock(), self.random.bytes()).to_string();
+        String::from_utf8_lossy(line).replace(exchange_of(line), &again).into_bytes()
+    }
+
+    fn ledgers_clock(&self) -> Moment {
+        Moment::from_ms(self.start_ms + self.time.get())
+    }
+
+    /// A debit or a void comes to the ledger.
+    fn post(&self, ledger: &mut Ledger, line: &[u8]) -> DebitReply {
+        let (now, void) = (self.ledgers_clock(), read_void(line));
+        match (self.fault, &void) {
+            (Fault::DoubleSettle, None) => drop(ledger.post(&self.under_another_id(line), now)),
+            (Fault::DroppedVoid, Some(void)) => {
+                return DebitReply {
+                    exchange_id: void.void.to_string(),
+                    outcome: DebitOutcome::Voided,
+                    account_seq: None,
+                    standing: None,
+                    message: None,
+                };
+            }
+            (Fault::NeedlessVoid, None) => {
+                if let Ok(id) = exchange_of(line).parse() {
+                    ledger.holds.void(id, false);
+                }
+            }
+            _ => {}
+        }
+        ledger.lapse(self.time.get());
+        ledger.post(line, now)
+    }
+
+    /// A hold is asked for.
+    fn hold(&self, ledger: &mut Ledger, asked: &HoldRequest, lost: &[u8]) -> HoldReply {
+        let Ok(received) = book::read(lost) else {
+            ledger.rejected += 1;
+            return HoldReply { outcome: HoldOutcome::Rejected, ..forged_hold() };
+        };
+        let (debit, made) = (received.debit, ledger.holds.counts.made);
+        let reply = ledger.hold(asked, &debit, (self.ledgers_clock(), self.time.get()));
+        let left = ledger.left(&debit.account);
+        if ledger.holds.counts.made > made && left < Pax::ZERO {
+            self.fail(&format!(
+                "the ledger made the hold of {}, but open holds leave {left} of the balance of {}",
+                debit.exchange_id, debit.account
+            ));
+        }
+        match (self.fault, reply.outcome) {
+            (Fault::UnheardRefusal, HoldOutcome::InsufficientCredit) => {
+                HoldReply { outcome: HoldOutcome::Held, ..reply }
+            }
+            _ => reply,
+        }
     }
 
     pub(crate) fn deliver(&self, message: &Message) {
@@ -113,13 +194,17 @@ impl World {
                 Answer::Standings(asks.iter().map(|ask| ledger.standing(ask)).collect())
             }
             Question::Debits(lines) => {
-                let now = Moment::from_ms(self.start_ms + self.time.get());
-                if self.fault == Fault::DoubleSettle {
-                    lines.iter().for_each(|line| drop(ledger.post(&self.under_another_id(line), now)));
-                }
-                Answer::Debits(lines.iter().map(|line| ledger.post(line, now)).collect())
+                Answer::Debits(lines.iter().map(|line| self.post(&mut ledger, line)).collect())
             }
             Question::Cards(cards) => Answer::Cards(ledger.learn_cards(cards)),
+            Question::Hold(asked, lost) => Answer::Held(self.hold(&mut ledger, asked, lost)),
+            Question::Lease(envoy) => {
+                ledger.lapse(self.time.get());
+                if self.fault != Fault::LostRenewal {
+                    ledger.holds.renew(envoy, self.time.get());
+                }
+                Answer::Renewed
+            }
         };
         drop(ledger);
         self.say(|| format!("the ledger hears ({callout}): {}", heard(&answer)));

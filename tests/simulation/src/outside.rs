@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::wire::HoldRequest;
 use pax_gateway::memory::shared::{SharedData, Version};
 use pax_gateway::worker::fake::{Map, Outside};
 use pax_gateway::worker::host::{HostStatus, Post};
@@ -29,14 +30,23 @@ pub(crate) struct Shared<'w> {
     pub(crate) vm: u64,
     /// The root whose callback it is, or whose stream's.
     pub(crate) root: Cell<u32>,
+    /// The stream whose callback it is; none if it is its root's.
+    pub(crate) stream: Cell<Option<u32>>,
     /// What the VM did in the callback.
     pub(crate) seen: Seen,
+}
+
+/// A question on its way.
+pub(crate) struct Asked {
+    pub(crate) question: Rc<Question>,
+    /// The stream in whose callback it was asked, which hears the answer; none if that is its root.
+    pub(crate) stream: Option<u32>,
 }
 
 /// What a VM did in one callback.
 #[derive(Default)]
 pub(crate) struct Seen {
-    pub(crate) posted: RefCell<Vec<(u32, Rc<Question>)>>,
+    pub(crate) posted: RefCell<Vec<(u32, Asked)>>,
     pub(crate) admissions: RefCell<Vec<Admission>>,
     /// What the metrics have counted, once the callback has returned.
     pub(crate) count: RefCell<Count>,
@@ -50,7 +60,7 @@ pub(crate) struct Seen {
 
 impl<'w> Shared<'w> {
     pub(crate) fn new(world: &'w World, site: Site, vm: u64) -> Self {
-        Self { world, site, vm, root: Cell::new(0), seen: Seen::default() }
+        Self { world, site, vm, root: Cell::new(0), stream: Cell::new(None), seen: Seen::default() }
     }
 
     pub(crate) fn memory(&self) -> &Map {
@@ -66,7 +76,8 @@ impl<'w> Shared<'w> {
         }
         let cas = if self.world.fault == Fault::LostSwap { 0 } else { cas };
         let before = self.watched(key);
-        let written = self.is_unheard_beat(key, value) || self.memory().write(key, value, cas);
+        let written =
+            self.is_unheard_beat(key, value) || self.memory().write(key, &self.says_goes_on(key, value), cas);
         if let Some(before) = before.filter(|_| written) {
             self.wrote(key, &before, value);
         }
@@ -117,11 +128,16 @@ impl Outside for Shared<'_> {
         if world.ledger.borrow().down && world.random.chance(1, 4) {
             return Err(NO_HOST);
         }
-        if let Question::Debits(lines) = &*question {
-            self.empty_too_early(lines);
+        match &*question {
+            Question::Debits(lines) => self.empty_too_early(lines),
+            Question::Hold(HoldRequest { envoy, .. }, _) | Question::Lease(envoy) => {
+                self.is_numbered(envoy);
+            }
+            Question::Resolve(..) | Question::Standings(_) | Question::Cards(_) => {}
         }
         world.ask(self, callout, &question, post.timeout_ms);
-        self.seen.posted.borrow_mut().push((callout, question));
+        let asked = Asked { question, stream: self.stream.get() };
+        self.seen.posted.borrow_mut().push((callout, asked));
         Ok(())
     }
 }

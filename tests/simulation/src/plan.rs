@@ -10,6 +10,8 @@ pub(crate) struct Plan {
     /// Workers of each.
     pub(crate) workers: usize,
     pub(crate) accounts: usize,
+    /// Which of them are of the credit tier: their calls are admitted by holds.
+    pub(crate) credit: Vec<bool>,
     /// How long troubles come.
     pub(crate) chaos_ms: u64,
     /// How often a worker gets a call, about.
@@ -41,17 +43,30 @@ pub(crate) struct Plan {
     pub(crate) ticks_late: u64,
     /// How often an Envoy gets a new configuration, while there are troubles.
     pub(crate) configurations: u64,
+    /// How often the operator grants credit.
+    pub(crate) grants: u64,
+    /// When a call ends that takes longer than a lease lasts; 0 if there is none.
+    pub(crate) long_call_ends_ms: u64,
+    /// How long the ledger is away, for longer than a lease lasts; 0 if it is not.
+    pub(crate) long_outage_ms: u64,
 }
 
 impl Plan {
     pub(crate) fn of(random: &Random) -> Self {
         let sometimes = |of: u64, last: u64| if random.chance(1, of) { random.between(1, last) } else { 0 };
         let kills = sometimes(5, 2);
+        let accounts = *random.pick(&[1, 2, 3]);
+        let chaos_ms = random.between(8_000, 30_000);
+        let long_call = random.chance(1, 12);
+        let long_call_ends_ms = if long_call { chaos_ms + random.between(62_000, 75_000) } else { 0 };
+        let long_outage = !long_call && random.chance(1, 24);
+        let long_outage_ms = if long_outage { random.between(55_000, 75_000) } else { 0 };
         Self {
             envoys: *random.pick(&[1, 1, 1, 2, 2, 3]),
             workers: *random.pick(&[1, 2, 2, 3]),
-            accounts: *random.pick(&[1, 2, 3]),
-            chaos_ms: random.between(8_000, 30_000),
+            accounts,
+            credit: (0..accounts).map(|_| random.chance(2, 5)).collect(),
+            chaos_ms: chaos_ms + long_outage_ms,
             call_ms: random.between(150, 1_500),
             before_midnight_ms: if random.chance(1, 3) { random.between(1, 30_000) } else { 40_000_000 },
             interleaved: *random.pick(&[0, 20, 100, 300]),
@@ -69,6 +84,9 @@ impl Plan {
             behind: sometimes(3, 2),
             ticks_late: *random.pick(&[50, 200, 400, 700, 700]),
             configurations: sometimes(2, 3),
+            grants: random.between(0, 6),
+            long_call_ends_ms,
+            long_outage_ms,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The planted bugs of the port: what a VM writes comes to shared data in another order, or not at all.
 
+use std::borrow::Cow;
+
 use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
 
 use crate::Fault;
-use crate::memory::{CELLS, LANES, exchange_of, read_debit, recorded};
+use crate::memory::{CELLS, GOES_ON, LANES, exchange_of, read_debit, recorded};
 use crate::outside::Shared;
 
 impl Shared<'_> {
@@ -47,6 +49,15 @@ impl Shared<'_> {
             read_debit(value).filter(|_| self.world.fault == Fault::Uncopied && key.starts_with(CELLS));
         let id = debit.and_then(|debit| exchange_of(debit).parse::<ExchangeId>().ok());
         id.is_some_and(|id| self.world.truth.borrow_mut().call(&id).is_some_and(|call| call.vm != self.vm))
+    }
+
+    /// What comes into a cell. A planted bug: the record of a call that waits for its hold says that it goes on.
+    pub(crate) fn says_goes_on<'v>(&self, key: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
+        let mut value = Cow::Borrowed(value);
+        if self.world.fault == Fault::EarlyGoesOn && key.starts_with(CELLS) && recorded(&value).is_some() {
+            value.to_mut()[GOES_ON] = 1;
+        }
+        value
     }
 
     /// A planted bug: a VM reads the clocks once a callback, and so does not see that its thread stood still.

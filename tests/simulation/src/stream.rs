@@ -83,10 +83,25 @@ impl Vm {
             return;
         }
         let world = shared.world;
-        // Some answers take as long as a VM counts as alive.
+        // Some answers take as long as a VM counts as alive, and one may take longer than a lease lasts.
         let slow = !world.calm.get() && world.random.chance(1, 20);
-        let after = if slow { world.random.between(1_000, 14_000) } else { world.random.between(1, 600) };
+        let after = match slow {
+            _ if self.is_the_long_call(shared, context) => world.plan.long_call_ends_ms - world.time.get(),
+            true => world.random.between(1_000, 14_000),
+            false => world.random.between(1, 600),
+        };
         world.later(after, self.site, self.number, What::Act(context));
+    }
+
+    /// Whether a call is the one that takes long: the first of the run that the provider gets and that has a hold.
+    fn is_the_long_call(&self, shared: &Shared<'_>, context: u32) -> bool {
+        let world = shared.world;
+        let may = world.plan.long_call_ends_ms > 0 && !world.calm.get() && !world.had_long_call.get();
+        let goes_on = may && self.streams.get(&context).is_some_and(|stream| stream.forwarded);
+        let id = self.exchange_of(context).filter(|_| goes_on);
+        let holds =
+            id.is_some_and(|id| world.truth.borrow().calls.get(&id).is_some_and(|it| it.hold.is_some()));
+        holds && !world.had_long_call.replace(true)
     }
 
     /// Something happens to a stream.
@@ -97,6 +112,7 @@ impl Vm {
         let root = stream.root;
         shared.world.say(|| format!("  stream {context}: {act:?}"));
         shared.root.set(root);
+        shared.stream.set(Some(context));
         let proxy = Proxy { outside: shared, state: &self.state };
         match act {
             Act::Body(bytes, end) => proxy.request_body(context, &bytes, end),

@@ -17,13 +17,15 @@ pub(crate) enum Stage {
     Recorded,
     /// Its reservation, too.
     Reserved,
+    /// Its record says that the ledger has made its hold, so that it goes on.
+    Held,
     /// A debit of it was put into a cell.
     Charged,
-    /// Nothing is owed: its reservation was refused, or given back.
+    /// Nothing is owed: its reservation or its hold was refused, or given back.
     LetGo,
 }
 
-/// A call that asked for a reservation.
+/// A call that asked for a reservation or a hold, or needed none.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// Its Envoy, from one start to the next.
@@ -35,6 +37,7 @@ pub(crate) struct Call {
     /// The card that prices it.
     pub(crate) card: Digest,
     pub(crate) reservation: Option<Pax>,
+    pub(crate) hold: Option<Pax>,
     pub(crate) cost: Pax,
     /// What its own VM charged for it.
     pub(crate) own_cost: Pax,
@@ -60,6 +63,7 @@ impl Call {
             day: record.day,
             card: record.card,
             reservation: record.reservation,
+            hold: record.hold,
             cost: Pax::ZERO,
             own_cost: Pax::ZERO,
             stage: Stage::Recorded,
@@ -93,6 +97,10 @@ pub(crate) struct Truth {
     pub(crate) admitted: OfADay<BTreeMap<u64, Admitted>>,
     /// The bytes under which the ledger acknowledged an exchange.
     pub(crate) acknowledged: BTreeMap<ExchangeId, Vec<u8>>,
+    /// The numbers under which Envoys ask for holds: of which Envoy, from one start to the next, each is.
+    pub(crate) envoys: BTreeMap<String, u64>,
+    /// When Envoys were killed.
+    pub(crate) killed: BTreeMap<u64, u64>,
 }
 
 fn plus(sum: Pax, amount: Pax) -> Pax {
@@ -123,7 +131,8 @@ impl Truth {
         }
     }
 
-    pub(crate) fn envoy_was_killed(&mut self, life: u64, ledger: &Ledger) {
+    pub(crate) fn envoy_was_killed(&mut self, life: u64, now: u64, ledger: &Ledger) {
+        self.killed.insert(life, now);
         for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.life == life) {
             call.killed |= !ledger.entries.contains_key(id);
         }
@@ -140,7 +149,7 @@ impl Truth {
         unknown.fold(Pax::ZERO, |sum, (_, call)| match call.stage {
             Stage::Reserved => plus(sum, call.reservation.unwrap_or_default()),
             Stage::Charged => plus(sum, call.cost),
-            Stage::Recorded | Stage::LetGo => sum,
+            Stage::Recorded | Stage::Held | Stage::LetGo => sum,
         })
     }
 

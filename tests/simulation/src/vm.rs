@@ -2,7 +2,6 @@
 //! callbacks that Envoy makes.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
@@ -14,7 +13,7 @@ use pax_gateway::worker::vm::SharedVm;
 use crate::Fault;
 use crate::event::{Answer, Question, Site, What};
 use crate::network::ended;
-use crate::outside::Shared;
+use crate::outside::{Asked, Shared};
 use crate::stream::Stream;
 
 /// The VM's log has no line with one of these: each says that the driver or its proxy did what it never does here.
@@ -33,7 +32,7 @@ const NEVER_SAID: [&str; 8] = [
 pub(crate) struct Rooted {
     pub(crate) context: u32,
     pub(crate) root: Root,
-    callouts: BTreeMap<u32, Rc<Question>>,
+    callouts: BTreeMap<u32, Asked>,
     /// The time from one tick to the next, as the driver asked for.
     pub(crate) period_ms: u32,
     /// How often its timer was set.
@@ -184,7 +183,7 @@ impl Vm {
         {
             let mut tally = shared.world.tally.borrow_mut();
             tally.retired += 1;
-            let is_debits = |question: &Rc<Question>| matches!(**question, Question::Debits(_));
+            let is_debits = |asked: &Asked| matches!(*asked.question, Question::Debits(_));
             tally.retired_sending += u64::from(self.roots[at].callouts.values().any(is_debits));
         }
         // A planted bug: nobody tells the root.
@@ -196,7 +195,7 @@ impl Vm {
 
     /// A callout ends, once.
     fn take_reply(&mut self, shared: &Shared<'_>, at: usize, callout: u32, answer: Answer) {
-        let Some(question) = self.roots[at].callouts.remove(&callout) else { return };
+        let Some(Asked { question, stream }) = self.roots[at].callouts.remove(&callout) else { return };
         let world = shared.world;
         let answer = match (&*question, answer) {
             // A planted bug: what did not arrive is forgotten.
@@ -215,7 +214,10 @@ impl Vm {
         let rooted = &mut self.roots[at];
         shared.root.set(rooted.context);
         let proxy = Proxy { outside: shared, state: &self.state };
-        proxy.callout_ends(&mut rooted.root, rooted.context, callout, ended(answer));
+        match stream {
+            Some(stream) => proxy.streams_callout_ends(stream, callout, ended(answer)),
+            None => proxy.callout_ends(&mut rooted.root, rooted.context, callout, ended(answer)),
+        }
         self.after_callback(shared, at);
     }
 }

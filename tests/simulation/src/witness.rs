@@ -3,8 +3,10 @@
 use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::Void;
 use pax_gateway::memory::lanes::DEAD_MS;
 
+use crate::ledger::read_void;
 use crate::memory::{
     self, CAPS, CELLS, DayThere, LANES, cost_of, exchange_of, read_bucket, read_debit, read_record, recorded,
 };
@@ -101,9 +103,15 @@ impl Shared<'_> {
         truth.tags.insert(id.tag().0, id);
         truth.latest = Some(id);
         let life = world.envoys[self.site.envoy].life.get();
+        let goes_on = record.goes_on && record.hold.is_some();
         // A call that was refused may ask anew.
         let call = truth.calls.entry(id).or_insert_with(|| Call::of(record, life, self.vm));
-        call.stage = Stage::Recorded;
+        call.stage = if goes_on { Stage::Held } else { Stage::Recorded };
+        if goes_on && !call.doubted && !world.ledger.borrow().holds.was_made(&id) {
+            world.fail(&format!(
+                "the record of {id} says that it goes on, but the ledger has made no hold for it"
+            ));
+        }
     }
 
     fn record_goes(&self, before: &[u8]) {
@@ -112,11 +120,11 @@ impl Shared<'_> {
         let Some(call) = recorded(before).and_then(|id| truth.call(&id)) else { return };
         call.stage = match call.stage {
             Stage::Charged => Stage::Charged,
-            Stage::Reserved if !call.doubted => {
+            Stage::Reserved | Stage::Held if !call.doubted => {
                 return world
                     .fail(&format!("a record was taken out before its debit was in a cell: {call:?}"));
             }
-            Stage::Reserved | Stage::Recorded | Stage::LetGo => Stage::LetGo,
+            Stage::Reserved | Stage::Held | Stage::Recorded | Stage::LetGo => Stage::LetGo,
         };
     }
 
@@ -169,11 +177,14 @@ impl Shared<'_> {
             }
         }
         let Ok(id) = exchange_of(canonical).parse::<ExchangeId>() else { return };
-        if !world.ledger.borrow().entries.contains_key(&id)
-            && !memory::read(&envoy.memory).waiting.contains(&id)
-        {
+        let ledger = world.ledger.borrow();
+        let (kind, there) = match read_void(canonical) {
+            Some(_) => ("void", ledger.holds.heard_void(&id)),
+            None => ("debit", ledger.entries.contains_key(&id)),
+        };
+        if !there && !memory::read(&envoy.memory).waiting.contains(&id) {
             world.fail(&format!(
-                "{}: the debit of {id} left its last cell before the ledger had it",
+                "{}: the {kind} of {id} left its last cell before the ledger had it",
                 self.site
             ));
         }
@@ -183,6 +194,9 @@ impl Shared<'_> {
     fn debit_comes(&self, key: &str, canonical: &[u8]) {
         let world = self.world;
         world.envoys[self.site.envoy].waits_since.borrow_mut().insert(key.to_owned(), world.time.get());
+        if let Some(void) = read_void(canonical) {
+            return self.void_comes(&void);
+        }
         let (Ok(id), Some(cost)) = (exchange_of(canonical).parse::<ExchangeId>(), cost_of(canonical)) else {
             return world.fail("a debit is in a cell that nobody can read");
         };
@@ -200,6 +214,9 @@ impl Shared<'_> {
                 world.tally.borrow_mut().adopted += 1;
             }
         }
+        if call.stage == Stage::Recorded && call.hold.is_some() && !call.doubted {
+            return world.fail(&format!("a call was charged that never went on: {call:?}"));
+        }
         if call.stage == Stage::LetGo && !call.doubted {
             return world.fail(&format!("a call was charged for which nothing was owed: {call:?}"));
         }
@@ -209,12 +226,54 @@ impl Shared<'_> {
         }
     }
 
+    /// A void comes into a cell: of its call's own VM, or of the one that sweeps after it.
+    fn void_comes(&self, void: &Void) {
+        let world = self.world;
+        let mut truth = world.truth.borrow_mut();
+        let Some(call) = truth.call(&void.void) else { return };
+        let own = call.vm == self.vm;
+        if !own && self.seen.looked_at.get() != Some(void.void) {
+            world.tally.borrow_mut().adopted += 1;
+        }
+        let owed = call.stage == Stage::Charged || call.stage == Stage::Held && !own;
+        if owed && !call.doubted {
+            return world.fail(&format!("the hold of a call was voided that went on: {call:?}"));
+        }
+        if call.stage != Stage::Charged {
+            call.stage = Stage::LetGo;
+        }
+    }
+
+    /// A question comes from an Envoy under a number, which is no other's.
+    pub(crate) fn is_numbered(&self, number: &str) {
+        let life = self.world.envoys[self.site.envoy].life.get();
+        let mut truth = self.world.truth.borrow_mut();
+        let known = truth.envoys.insert(number.to_owned(), life);
+        if known.is_some_and(|known| known != life) {
+            self.world.fail(&format!("{}: another Envoy has the number {number}", self.site));
+        }
+        if known.is_none() && truth.envoys.values().filter(|known| **known == life).count() > 1 {
+            self.world.fail(&format!("{}: its Envoy has another number than {number}", self.site));
+        }
+    }
+
     /// A call is sent on: from now on its cell, or the ledger, has something of it.
     pub(crate) fn goes_on_with(&self, id: ExchangeId) {
         let there = memory::read(self.memory());
         let known = there.records.contains(&id) || there.waiting.contains(&id);
         if !known && !self.world.ledger.borrow().entries.contains_key(&id) {
             self.world.fail(&format!("{}: {id} is sent on without a record", self.site));
+        }
+        let truth = self.world.truth.borrow();
+        let Some(call) = truth.calls.get(&id).filter(|call| call.hold.is_some() && !call.doubted) else {
+            return;
+        };
+        if !self.world.ledger.borrow().holds.was_made(&id) {
+            self.world.fail(&format!("{}: {id} is sent on before the ledger has made its hold", self.site));
+        }
+        if call.stage != Stage::Held {
+            self.world
+                .fail(&format!("{}: {id} is sent on, but it was refused or given up: {call:?}", self.site));
         }
     }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use pax_gateway::base::clock::{Moment, Now, Tick};
 use pax_gateway::base::digest::Digest;
+use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply};
 use pax_gateway::call::config::Gateway;
 use pax_gateway::worker::fake::{Map, Metrics};
@@ -83,6 +84,12 @@ pub(crate) struct World {
     queue: RefCell<BTreeMap<(u64, u64), Event>>,
     numbers: Cell<u64>,
     depth: Cell<u32>,
+    /// Whether the call has come that takes longer than a lease lasts.
+    pub(crate) had_long_call: Cell<bool>,
+    /// Since when the call of each open hold is over, once all is well.
+    pub(crate) held_for_nothing_since: RefCell<BTreeMap<ExchangeId, u64>>,
+    /// When it was last looked at.
+    pub(crate) holds_looked_at: Cell<u64>,
     /// How many debits had come to the ledger when the bounds were last looked at.
     pub(crate) posted: Cell<u64>,
     trace: Option<RefCell<Vec<String>>>,
@@ -131,7 +138,7 @@ impl World {
             gateways: Rc::clone(gateways),
             time: Cell::new(0),
             envoys,
-            ledger: RefCell::default(),
+            ledger: RefCell::new(Ledger::new(fault)),
             truth: RefCell::default(),
             calm: Cell::new(false),
             calm_since: Cell::new(None),
@@ -142,6 +149,9 @@ impl World {
             queue: RefCell::default(),
             numbers: Cell::new(100),
             depth: Cell::new(0),
+            had_long_call: Cell::new(false),
+            held_for_nothing_since: RefCell::default(),
+            holds_looked_at: Cell::new(0),
             posted: Cell::new(0),
             trace: traced.then(RefCell::default),
             plan,

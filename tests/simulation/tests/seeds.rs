@@ -21,6 +21,11 @@ fn what_must_hold_holds_in_thousands_of_runs() {
                 tally.retired,
                 tally.retired_sending,
                 tally.adopted,
+                tally.holds,
+                tally.holds_refused,
+                tally.holds_voided,
+                tally.holds_expired,
+                tally.late,
             ];
             assert!(happened.iter().all(|times| *times > 0), "{tally}");
         }
@@ -41,7 +46,10 @@ fn is_found(fault: Fault, by: &[&str]) {
 
 #[test]
 fn a_call_that_is_settled_twice_is_found() {
-    is_found(Fault::DoubleSettle, &["which nobody called", "more than", "the cap was exceeded"]);
+    is_found(
+        Fault::DoubleSettle,
+        &["which nobody called", "more than", "the cap was exceeded", "or nobody asked for it"],
+    );
 }
 
 #[test]
@@ -55,6 +63,7 @@ fn a_lost_compare_and_swap_is_found() {
             "no debit waits",
             "should have",
             "but it was",
+            "has another number",
         ],
     );
 }
@@ -109,4 +118,49 @@ fn a_dead_vms_debit_without_a_copy_is_found() {
 #[test]
 fn a_thread_that_does_not_see_that_it_stood_still_is_found() {
     is_found(Fault::StoppedClock, &["is sent on without a record"]);
+}
+
+#[test]
+fn a_void_that_is_dropped_is_found() {
+    is_found(Fault::DroppedVoid, &["left its last cell before the ledger had it"]);
+}
+
+#[test]
+fn a_record_that_says_too_early_that_its_call_goes_on_is_found() {
+    is_found(Fault::EarlyGoesOn, &["was charged that never went on"]);
+}
+
+#[test]
+fn a_lease_that_is_never_renewed_is_found() {
+    is_found(Fault::LostRenewal, &["has expired, but envoy"]);
+}
+
+#[test]
+fn a_void_that_is_forgotten_before_its_hold_comes_is_found() {
+    is_found(Fault::ForgottenVoid, &["is still held"]);
+}
+
+#[test]
+fn a_call_that_goes_on_without_waiting_for_its_hold_is_found() {
+    is_found(Fault::UnheardHold, &["but the ledger has made no hold for it"]);
+}
+
+#[test]
+fn a_call_that_goes_on_though_its_hold_was_refused_is_found() {
+    is_found(Fault::UnheardRefusal, &["but the ledger has made no hold for it"]);
+}
+
+#[test]
+fn a_hold_that_does_not_count_for_the_next_one_is_found() {
+    is_found(Fault::UncountedHolds, &["but open holds leave"]);
+}
+
+#[test]
+fn a_lease_that_never_lapses_is_found() {
+    is_found(Fault::EndlessLease, &["is held, but its Envoy was killed"]);
+}
+
+#[test]
+fn a_void_of_a_call_that_is_charged_is_found() {
+    is_found(Fault::NeedlessVoid, &["its hold was voided or refused"]);
 }

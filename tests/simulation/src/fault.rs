@@ -1,0 +1,47 @@
+//! The bugs that are planted.
+
+/// A bug that the simulator plants into its own part of the world, to see that it is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// None.
+    #[default]
+    None,
+    /// A call is settled twice.
+    DoubleSettle,
+    /// A compare-and-swap overwrites whatever is there.
+    LostSwap,
+    /// A debit's cell is emptied though the debit did not arrive.
+    DroppedDebit,
+    /// Durations are measured on the wall clock, which is set now and then.
+    OneClock,
+    /// A call's record is taken out before its debit is in its cell.
+    EarlyClear,
+    /// No watcher hears that a VM lives, so it sweeps the lane of one that does.
+    UnheardBeat,
+    /// A root that another took over from ends without being told, in the middle of a batch.
+    LostRetirement,
+    /// A debit's cell is emptied when the debit is sent, and not when it is acknowledged.
+    EarlyEmpty,
+    /// The sweeping VM keeps a dead VM's debit in its own memory alone.
+    Uncopied,
+    /// A VM reads the clocks once a callback, and so does not see that its thread stood still.
+    StoppedClock,
+    /// A void's cell is emptied though the void did not arrive.
+    DroppedVoid,
+    /// The record of a call that waits for its hold says that the call goes on.
+    EarlyGoesOn,
+    /// No Envoy's renewal of its lease reaches the ledger.
+    LostRenewal,
+    /// The ledger forgets the void of a hold that it has not seen yet.
+    ForgottenVoid,
+    /// A call hears that its hold is made before the ledger has made it.
+    UnheardHold,
+    /// A call whose hold was refused hears that it is made.
+    UnheardRefusal,
+    /// The ledger does not count open holds if it decides the next one.
+    UncountedHolds,
+    /// The ledger lets no lease lapse.
+    EndlessLease,
+    /// A call's void reaches the ledger though the call is charged.
+    NeedlessVoid,
+}
