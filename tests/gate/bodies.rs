@@ -75,6 +75,8 @@ fn strangers() {
         builder.change_filter_config(|config| {
             config["ledger"]["timeout_ms"] = 20_000.into();
             config["tokens"]["ttl_s"] = 3_600.into();
+            // The ledger stands still, and could make no holds.
+            config["gate"]["admission"]["credit"] = "shared_data".into();
         })
     });
     let port = world.stack.gateway_port();

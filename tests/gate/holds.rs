@@ -15,18 +15,16 @@ use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
     ("of ten calls at once as many go up as the balance holds, and afterwards one more fits", ten_at_once),
-    ("a call that is not charged gives its hold back", not_charged),
-    ("a caller who hangs up before the answer's head leaves no hold", hung_up),
-    ("an account that is disabled is refused by its next hold, though its token is cached", disabled),
-    ("an answer and /v1/credits say what is left", told),
+    ("holds: a call that is not charged gives its hold back", not_charged),
+    ("holds: a caller who hangs up before the answer's head leaves no hold", hung_up),
+    ("holds: an account that is disabled is refused by its next hold, though its token is cached", disabled),
+    ("holds: an answer says what is left", told),
 ];
 pub const OWN_CASES: &[OwnCase] =
-    &[("200 callers on two Envoys never exceed a cap that the ledger keeps", two_hundred)];
+    &[("holds: 200 callers on two Envoys never exceed a cap that the ledger keeps", two_hundred)];
 pub const BEGUN: &[OwnCase] = &[("a killed Envoy's holds: three calls are open when it is killed", killed)];
-pub const ENDED: &[OwnCase] = &[(
-    "the balance of a killed Envoy's callers is whole within 70 s, and its calls are listed",
-    whole_again,
-)];
+pub const ENDED: &[OwnCase] =
+    &[("a killed Envoy's holds: within 70 s the balance is whole, and the calls are listed", whole_again)];
 
 /// How many calls are sent at once.
 const CALLS: usize = 10;
@@ -132,6 +130,7 @@ fn told(world: &mut World) {
     let pax = |name: &str| answer.header(name).parse::<Decimal>().unwrap();
     assert_eq!(pax("x-matrix-balance-pax"), Decimal::ONE - pax("x-matrix-cost-pax"));
     assert!(!answer.has_header("x-matrix-daily-spent-pax"));
+    world.standin.reset();
     let stream = world.connect().call(&chat(&caller.token, &body(OUTPUT_TOKENS, true)));
     assert!(stream.status == 200 && !stream.has_header("x-matrix-balance-pax"));
 }
