@@ -10,6 +10,9 @@ use crate::memory::cap::Claim;
 
 /// The first byte. An in-flight record has the number of its form there, which is never so high.
 const FORM: u8 = 0xd0;
+/// The first byte of a void. Version 0.1 of the module must not take it for a debit: it could not read the ledger's answer.
+/// It leaves the hold alone, which expires since that version renews no lease.
+const VOID_FORM: u8 = 0xd1;
 
 /// How many bytes a debit has, as a rule.
 const USUAL_BYTES: usize = 2_048;
@@ -27,13 +30,13 @@ impl DebitBytes {
     /// `claim`: none if nothing was reserved for the call.
     #[must_use]
     pub fn of(claim: Option<&Claim<'_>>, debit: &Debit) -> Self {
-        Self::with(claim, debit.cost_pax, |to| debit.to_canonical_into(to))
+        Self::with((FORM, claim, debit.cost_pax), |to| debit.to_canonical_into(to))
     }
 
     /// A debit of which only the canonical bytes and the cost are known.
     #[must_use]
     pub fn new(claim: Option<&Claim<'_>>, cost: Pax, canonical: &[u8]) -> Self {
-        Self::with(claim, cost, |to| to.extend_from_slice(canonical))
+        Self::with((FORM, claim, cost), |to| to.extend_from_slice(canonical))
     }
 
     /// The void of an exchange's hold. It goes to the ledger as debits do, since it must not get lost either.
@@ -41,12 +44,16 @@ impl DebitBytes {
     pub fn void(account: &str, exchange_id: ExchangeId) -> Self {
         let line = Void { void: exchange_id, account: account.to_owned() };
         // Texts can always be written.
-        Self::new(None, Pax::ZERO, &serde_json::to_vec(&line).unwrap_or_default())
+        let line = serde_json::to_vec(&line).unwrap_or_default();
+        Self::with((VOID_FORM, None, Pax::ZERO), |to| to.extend_from_slice(&line))
     }
 
-    fn with(claim: Option<&Claim<'_>>, cost: Pax, put_canonical: impl FnOnce(&mut Vec<u8>)) -> Self {
+    fn with(
+        (form, claim, cost): (u8, Option<&Claim<'_>>, Pax),
+        put_canonical: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        bytes.push(FORM);
+        bytes.push(form);
         put_optional(&mut bytes, claim, |to, claim| {
             put_text(to, claim.account);
             to.extend_from_slice(&claim.utc_day.days().to_le_bytes());
@@ -108,7 +115,7 @@ impl DebitBytes {
 /// The claim, the cost, and what comes after them.
 fn head(cell: &[u8]) -> Option<(Option<Claim<'_>>, Pax, Bytes<'_>)> {
     let mut from = Bytes::new(cell);
-    if from.u8()? != FORM {
+    if !matches!(from.u8()?, FORM | VOID_FORM) {
         return None;
     }
     let claim = from.optional(|from| {

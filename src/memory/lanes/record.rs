@@ -18,7 +18,9 @@ use crate::price::card::RateCard;
 
 /// The form of the bytes. A module may find records that another module wrote in another form, under the same
 /// `vm_id`.
-const FORM: u8 = 3;
+const FORM: u8 = 2;
+/// The form of a call with a hold: also whether it goes on, and what is held.
+const HOLD_FORM: u8 = 3;
 
 /// The record of a call. `goes_on`: whether the provider may see it. A call that waits for its hold does not go on yet.
 pub(crate) fn write(admission: &Admission, goes_on: bool) -> Vec<u8> {
@@ -50,8 +52,10 @@ pub(crate) fn write(admission: &Admission, goes_on: bool) -> Vec<u8> {
         asked_model,
     } = admission;
     let mut to = Vec::with_capacity(512);
-    to.push(FORM);
-    to.push(u8::from(goes_on));
+    match hold {
+        None => to.push(FORM),
+        Some(_) => to.extend_from_slice(&[HOLD_FORM, u8::from(goes_on)]),
+    }
     to.extend_from_slice(exchange_id.bytes());
     to.extend_from_slice(&admitted_at.ms().to_le_bytes());
     put_account(&mut to, account);
@@ -74,11 +78,13 @@ pub(crate) fn write(admission: &Admission, goes_on: bool) -> Vec<u8> {
         to.extend_from_slice(&number.to_le_bytes());
     }
     put_optional(&mut to, *reservation, put_pax);
-    put_optional(&mut to, *hold, put_pax);
     put_optional(&mut to, *stated_maximum, |to, tokens| to.extend_from_slice(&tokens.0.to_le_bytes()));
     to.push(u8::from(*not_text));
     to.push(u8::from(*shares_window));
     put_optional(&mut to, asked_model.as_deref(), put_text);
+    if let Some(hold) = hold {
+        put_pax(&mut to, *hold);
+    }
     to
 }
 
@@ -111,10 +117,14 @@ pub(crate) struct Record {
 pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Record>, BadDebit> {
     let mut from = Bytes::new(bytes);
     let form = from.u8();
-    if form != Some(FORM) {
-        return Err(BadDebit(format!("an in-flight record of form {form:?}; this module knows {FORM}")));
-    }
-    let goes_on = from.u8();
+    let goes_on = match form {
+        Some(FORM) => Some(true),
+        Some(HOLD_FORM) => from.u8().map(|goes_on| goes_on != 0),
+        _ => {
+            let known = format!("this module knows {FORM} and {HOLD_FORM}");
+            return Err(BadDebit(format!("an in-flight record of form {form:?}; {known}")));
+        }
+    };
     let mut card = None;
     let read = read_admission(&mut from, |sha256| {
         let found = bundle.by_sha256(&sha256);
@@ -122,9 +132,13 @@ pub(crate) fn read(bundle: &Bundle, bytes: &[u8]) -> Result<Option<Record>, BadD
         // If the card is not known, any other takes its place while the rest is read.
         card.as_ref().or_else(|| bundle.cards().first()).map(Arc::clone)
     });
+    let read = match form {
+        Some(HOLD_FORM) => read.and_then(|read| Some(Admission { hold: Some(from.pax()?), ..read })),
+        _ => read,
+    };
     let broken = || BadDebit("an in-flight record that breaks off".to_owned());
     let admission = read.filter(|_| from.is_empty()).ok_or_else(broken)?;
-    let goes_on = goes_on != Some(0);
+    let goes_on = goes_on.unwrap_or(true);
     Ok(card.map(|card| Record { admission: Admission { card, ..admission }, goes_on }))
 }
 
@@ -158,7 +172,7 @@ fn read_admission(
         output_limit: Tokens(from.u64()?),
         n: from.u64()?,
         reservation: from.optional(Bytes::pax)?,
-        hold: from.optional(Bytes::pax)?,
+        hold: None,
         stated_maximum: from.optional(Bytes::u64)?.map(Tokens),
         not_text: from.u8()? != 0,
         shares_window: from.u8()? != 0,
