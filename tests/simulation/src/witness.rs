@@ -85,6 +85,10 @@ impl Shared<'_> {
             lanes.remove(key);
             return;
         };
+        // A thread that stood still just before it wrote says late what it had said already: no watcher hears a new beat.
+        if lanes.contains_key(key) && before.get(..16) == after.get(..16) {
+            return;
+        }
         let known = lanes.insert(key.to_owned(), (taker, now));
         if let Some((_, beat)) = known.filter(|(known, _)| owner(before) == Some(*known) && *known != taker) {
             world.tally.borrow_mut().taken += 1;
