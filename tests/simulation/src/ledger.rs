@@ -105,7 +105,7 @@ impl Ledger {
         let Some(kept) = self.accounts.get_mut(account) else { return };
         let grant = Made::Grant(Grant::new(key, account, amount, GrantClass::Purchase, now));
         let effect = book::effect(book::Entry::Made(&grant));
-        if let Ok(link) = kept.page.link(&effect, key.as_bytes(), now) {
+        if let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) {
             kept.page.add(&effect, &link);
         }
     }
