@@ -5,6 +5,7 @@ mod common;
 mod lapse;
 mod proof;
 mod queue;
+mod recover;
 mod room;
 mod service;
 mod story;
@@ -162,6 +163,18 @@ async fn a_grant_that_ends_under_an_open_hold_is_kept_for_it_and_the_rest_ends_w
          void 4                    -> voided
          lots                      -> short 0/1
          rows                      -> grant 1, expiry -0.5, debit -0.000014304462, expiry -0.399985695538, expiry -0.1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_grant_that_comes_under_open_holds_backs_them_so_the_lot_that_was_kept_for_them_ends() {
+    told(
+        "grant short 1 until 100   -> 1
+         hold 2 0.4                -> held 0.4
+         @100 grant long 2         -> 2
+         lots                      -> short 0/1, long 2/2
+         debit 2                   -> recorded; hold 0.4; others 0",
     )
     .await;
 }
