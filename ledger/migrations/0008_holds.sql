@@ -6,7 +6,7 @@ CREATE TABLE holds (
     account       TEXT    NOT NULL REFERENCES accounts (name),
     token_id      TEXT    NOT NULL,
     -- The day and the tier at admission: they decide what the hold draws on, whatever the account's tier is when it ends.
-    utc_day       TEXT    NOT NULL,
+    utc_day       TEXT    NOT NULL CHECK (utc_day GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]'),
     tier          TEXT    NOT NULL CHECK (tier IN ('free', 'credit')),
     held_picopax  INTEGER NOT NULL CHECK (held_picopax >= 0),
     envoy         TEXT    NOT NULL,

@@ -52,7 +52,7 @@ async fn a_clock_that_is_set_back_makes_no_hold_live_longer_and_none_expire_twic
         "@500000 grant gift 1      -> 1
          hold 2 0.4                -> held 0.4
          @0 lapse                  -> 0
-         hold 4 0.4                -> held 0.8
+         hold 4 0.4 envoy=00000000000000e2 -> held 0.8
          @59999 lapse              -> 0
          @60000 lapse              -> 2
          lapse                     -> 0

@@ -5,12 +5,15 @@ mod common;
 mod lapse;
 mod proof;
 mod queue;
+mod recover;
 mod room;
 mod service;
 mod story;
 
+use common::debits::exchange;
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::wire::HoldOutcome;
+use pax_ledger::store::HoldFilter;
 use story::Ledger;
 
 /// Goes through a story from a ledger with the accounts `credit` and `free`.
@@ -167,6 +170,18 @@ async fn a_grant_that_ends_under_an_open_hold_is_kept_for_it_and_the_rest_ends_w
 }
 
 #[tokio::test]
+async fn a_grant_that_comes_under_open_holds_backs_them_so_the_lot_that_was_kept_for_them_ends() {
+    told(
+        "grant short 1 until 100   -> 1
+         hold 2 0.4                -> held 0.4
+         @100 grant long 2         -> 2
+         lots                      -> short 0/1, long 2/2
+         debit 2                   -> recorded; hold 0.4; others 0",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_balance_that_is_over_is_not_lent_and_the_next_hold_takes_it_out() {
     told(
         "grant short 1 until 100   -> 1
@@ -207,7 +222,43 @@ async fn an_expired_hold_is_charged_from_what_it_keeps_and_can_be_held_no_more()
 }
 
 #[tokio::test]
-async fn a_correction_moves_the_balance_under_open_holds_and_they_are_honoured() {
+async fn the_holds_that_are_open_or_have_expired_are_listed_page_by_page() {
+    let mut ledger = Ledger::new().await;
+    ledger
+        .tell(
+            "grant gift 1              -> 1
+             hold 2 0.1                -> held 0.1
+             @60000 lapse              -> 1
+             hold 4 0.1                -> held 0.1
+             hold 6 0.1                -> held 0.2
+             void 6                    -> voided
+             hold 8 0.1 free           -> held 0.1",
+        )
+        .await;
+    let of = |account: Option<&str>, expired_only| HoldFilter {
+        account: account.map(str::to_owned),
+        expired_only,
+    };
+    for (filter, expected) in [
+        (of(None, false), vec![2, 4, 8]),
+        (of(None, true), vec![2]),
+        (of(Some("credit"), false), vec![2, 4]),
+        (of(Some("free"), true), vec![]),
+    ] {
+        let mut after = String::new();
+        let mut found = Vec::new();
+        while let Some(row) = ledger.store.holds(&filter, &after, 1).await.unwrap().pop() {
+            assert!(row.lost.is_some() && row.held_pax == story::pax("0.1"), "{row:?}");
+            after.clone_from(&row.exchange_id);
+            found.push(row.exchange_id);
+        }
+        let expected: Vec<_> = expected.into_iter().map(|n| exchange(n).to_string()).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_under_open_holds_adds_to_what_the_next_ones_have() {
     told(
         "grant gift 1              -> 1
          hold 2 0.6                -> held 0.6

@@ -1,11 +1,12 @@
 //! The recorder's queues: holds go before debits, and neither keeps the other from going on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::wire::DebitOutcome;
+use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book::Line;
 use pax_ledger::book::hold::Hold;
 use pax_ledger::cards::Cards;
@@ -27,7 +28,8 @@ async fn recorder(ledger: &Ledger) -> (Recorder, Recording) {
 
 /// A hold of an exchange that begins now, since the recorder has the true clock.
 pub fn hold_now(n: u16, hold: &str) -> Hold {
-    let mut lost = lost_debit(2, Tier::Credit);
+    static LOST: LazyLock<Debit> = LazyLock::new(|| lost_debit(2, Tier::Credit));
+    let mut lost = LOST.clone();
     let [a, b] = n.to_be_bytes();
     lost.exchange_id = ExchangeId::new(pax_ledger::now(), [0, 0, 0, 0, 0, 0, 0, 0, a, b]);
     lost.hold_id = Some(lost.exchange_id.to_string());
@@ -73,7 +75,8 @@ async fn debits_go_on_while_holds_come_without_end() {
     let (recorder, recording) = recorder(&ledger).await;
     let (is_over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut holds = Vec::new();
-    for caller in 0..8_u16 {
+    // More than one transaction takes, so that some wait whenever others were answered.
+    for caller in 0..256_u16 {
         let (recorder, is_over, asked) = (recorder.clone(), Arc::clone(&is_over), Arc::clone(&asked));
         holds.push(tokio::spawn(async move {
             let mut n = caller;
@@ -81,11 +84,11 @@ async fn debits_go_on_while_holds_come_without_end() {
                 let reply = recorder.hold(hold_now(n, "0.1")).await.unwrap();
                 assert_eq!(reply.outcome, HoldOutcome::InsufficientCredit);
                 asked.fetch_add(1, Ordering::Relaxed);
-                n = n.wrapping_add(8);
+                n = n.wrapping_add(256);
             }
         }));
     }
-    let recorded = tokio::time::timeout(std::time::Duration::from_secs(60), recorder.record(flood())).await;
+    let recorded = tokio::time::timeout(std::time::Duration::from_secs(30), recorder.record(flood())).await;
     assert_eq!(recorded.unwrap().unwrap().len(), usize::try_from(FLOOD).unwrap());
     is_over.store(true, Ordering::Relaxed);
     for hold in holds {

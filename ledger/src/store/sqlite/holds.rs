@@ -32,11 +32,11 @@ impl Desk<'_> {
         }
         // A balance that is over is not lent.
         if let Err(why) = self.expire(&debit.account)? {
-            return Ok(self.without_page(debit, why)?);
+            return self.without_page(debit, why);
         }
         let room = match self.room(debit)? {
             Ok(room) => room,
-            Err(why) => return Ok(self.without_page(debit, why)?),
+            Err(why) => return self.without_page(debit, why),
         };
         let asked = &hold.asked;
         let reply = room.decide(debit.tier, asked.hold_pax, asked.card_cap_pax);
