@@ -18,6 +18,7 @@ mod lots;
 pub mod made;
 mod operator_log;
 mod page;
+mod plan;
 mod posting;
 mod sum;
 
@@ -30,6 +31,7 @@ pub use operator_log::{
     OPERATOR_CANON_V, OPERATOR_COLUMNS, OperatorWalk, Row, StoredRow, differing, operator_genesis, row_hash,
 };
 pub use page::{Link, Page};
+pub use plan::{BATCH_CORRECTIONS, Change, PlanId, batch_name, batch_sha256};
 pub use posting::{PostedHold, Posting};
 pub use sum::Sum;
 

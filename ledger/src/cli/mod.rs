@@ -16,6 +16,7 @@ mod quarantine;
 mod recovering;
 mod replaying;
 mod reporting;
+mod repricing;
 mod tokens;
 
 use std::io::Write;
@@ -62,6 +63,10 @@ enum Command {
     )]
     Grant(GrantOf),
     /// Correct what a call cost, or what was granted, by an entry of its own; history stays as it is
+    #[command(
+        after_help = "A wrong rate card is put right by `correct --reprice-as RIGHT --card WRONG --dry-run`, which prints a \
+        plan, and then the same with --plan, --key and --reason instead of --dry-run."
+    )]
     Correct(Correct),
     /// Make, list and revoke the tokens of accounts
     #[command(subcommand)]

@@ -36,7 +36,14 @@ impl Proof<'_> {
             }
         };
         if by_an_operator && !snapshot.has_operator_row(made.key()).await? {
-            found.push(format!("the operator log has no row with its key {:?}", made.key()));
+            let batch = match made {
+                Made::Correction(correction) => correction.batch_key(),
+                _ => None,
+            };
+            match batch {
+                Some(batch) if snapshot.has_batch_row(batch).await? => {}
+                _ => found.push(format!("the operator log has no row with its key {:?}", made.key())),
+            }
         }
         Ok(found)
     }
@@ -80,7 +87,11 @@ impl Proof<'_> {
         if correction.now_pax < Pax::ZERO {
             found.push("it makes what it corrects negative".to_owned());
         }
-        found.extend(self.amount(&original, correction));
+        let better = match correction.repriced_under {
+            Some(_) => snapshot.better(account, corrects, self.entry.account_seq).await?,
+            None => None,
+        };
+        found.extend(self.amount(&original, better.as_deref(), correction));
         Ok(found)
     }
 
@@ -102,16 +113,22 @@ impl Proof<'_> {
     }
 
     /// Proves the amount, where the correction says what it comes from: a card, or a better report.
-    fn amount(&self, original: &[u8], correction: &Correction) -> Option<String> {
+    /// A call of which a better report came before is priced again from that.
+    fn amount(&self, original: &[u8], better: Option<&[u8]>, correction: &Correction) -> Option<String> {
         let expected = if let Some(better) = &correction.better {
             Debit::from_canonical(better.as_bytes())
                 .and_then(|debit| debit.prove(self.bundle).map(|()| debit.cost_pax))
                 .map_err(|bad| bad.to_string())
         } else if let Some(card) = &correction.repriced_under {
-            match (self.bundle.by_sha256(card), Debit::from_canonical(original)) {
-                (None, _) => Err(format!("card {card} is not in the bundle")),
-                (_, Err(bad)) => Err(bad.to_string()),
-                (Some(card), Ok(debit)) => repriced(&debit, card),
+            let better = better.map(Made::read).and_then(|made| match made {
+                Ok(Made::Correction(better)) => better.better_debit(),
+                _ => None,
+            });
+            let debit =
+                better.unwrap_or_else(|| Debit::from_canonical(original).map_err(|bad| bad.to_string()));
+            match self.bundle.by_sha256(card) {
+                None => Err(format!("card {card} is not in the bundle")),
+                Some(card) => debit.and_then(|debit| repriced(&debit, card)),
             }
         } else {
             return None;

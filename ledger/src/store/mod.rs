@@ -7,6 +7,7 @@
 mod credit;
 pub mod location;
 pub mod operator;
+pub mod repricing;
 pub mod sqlite;
 
 pub use credit::{Amount, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};

@@ -15,7 +15,7 @@ use pax_gateway::base::pax::Pax;
 
 pub(super) use acting::Acting;
 pub(super) use asking::{Asked, Entries, Explain, OperatorLog, Reporting};
-pub(super) use crediting::{Amount, Correct, GrantOf, NewAmount};
+pub(super) use crediting::{Amount, Correct, GrantOf, Many, NewAmount};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
