@@ -144,7 +144,11 @@ async fn work(
 fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle, metrics: &Metrics) {
     let mut odd = 0_usize;
     for (line, reply) in lines.iter().zip(replies) {
-        let cost = line.as_ref().map_or(Pax::ZERO, |received| received.debit.cost_pax);
+        // A debit that corrects an estimate has a message. What the estimate cost is counted already.
+        let cost = match line {
+            Ok(received) if reply.message.is_none() => received.debit.cost_pax,
+            _ => Pax::ZERO,
+        };
         metrics.debit(reply.outcome, cost);
         let (what, why) = match (reply.outcome, line) {
             (DebitOutcome::Recorded, Ok(received)) => match received.debit.prove(bundle) {

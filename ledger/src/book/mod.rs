@@ -14,6 +14,7 @@
 mod act;
 mod columns;
 mod effect;
+mod later;
 mod lots;
 pub mod made;
 mod operator_log;
@@ -25,6 +26,7 @@ mod sum;
 pub use act::{About, AccountState, Act, TokenState, request_sha256};
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
 pub use effect::{Effect, Entry, OnLots, Spent, effect};
+pub use later::Later;
 pub use lots::{Lot, Lots, debt};
 pub use made::Made;
 pub use operator_log::{

@@ -5,8 +5,8 @@ use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
 use super::{Snapshot, StoredEntry, Walk, moment};
-use crate::book::Posting;
-use crate::book::made::{Correction, Expiry, Made, repriced};
+use crate::book::made::{Correction, Expiry, Made, better_key, repriced};
+use crate::book::{Later, Posting};
 use crate::error::Error;
 use crate::store::Corrects;
 
@@ -112,13 +112,25 @@ impl Proof<'_> {
         Some(amount)
     }
 
+    /// What a better report costs, if it can be one.
+    fn better_cost(&self, original: &[u8], better: &str, correction: &Correction) -> Result<Pax, String> {
+        let read = |bytes: &[u8]| Debit::from_canonical(bytes).map_err(|bad| bad.to_string());
+        let (first, better) = (read(original)?, read(better.as_bytes())?);
+        if Later::of(&better, &first) != Later::Better {
+            return Err("the report that it embeds is not the true debit of an estimated call".to_owned());
+        }
+        if correction.key != better_key(&correction.corrects) {
+            return Err("its key is not that of a better report".to_owned());
+        }
+        better.prove(self.bundle).map_err(|bad| bad.to_string())?;
+        Ok(better.cost_pax)
+    }
+
     /// Proves the amount, where the correction says what it comes from: a card, or a better report.
     /// A call of which a better report came before is priced again from that.
     fn amount(&self, original: &[u8], better: Option<&[u8]>, correction: &Correction) -> Option<String> {
         let expected = if let Some(better) = &correction.better {
-            Debit::from_canonical(better.as_bytes())
-                .and_then(|debit| debit.prove(self.bundle).map(|()| debit.cost_pax))
-                .map_err(|bad| bad.to_string())
+            self.better_cost(original, better, correction)
         } else if let Some(card) = &correction.repriced_under {
             let better = better.map(Made::read).and_then(|made| match made {
                 Ok(Made::Correction(better)) => better.better_debit(),

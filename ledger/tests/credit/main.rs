@@ -1,5 +1,6 @@
 //! Grants, corrections and expiries: what each moves, in rows.
 
+mod better;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,10 +1,12 @@
 //! Looks for what corrections correct, and for what ties them to the operator log.
 
+use pax_gateway::base::pax::Pax;
+use pax_gateway::debit::frozen::Debit;
 use rusqlite::OptionalExtension;
 
 use super::statements::Statements;
 use super::{Snapshot, failed};
-use crate::book::made::better_key;
+use crate::book::made::{Made, better_key};
 use crate::error::Error;
 use crate::store::Corrects;
 
@@ -14,6 +16,28 @@ pub(super) struct ToBeCorrected {
     pub(super) original: Vec<u8>,
     pub(super) last: Option<Vec<u8>>,
     pub(super) better: Option<Vec<u8>>,
+}
+
+impl ToBeCorrected {
+    /// The amount after the last correction; none if there is none.
+    pub(super) fn last_amount(&self) -> Result<Option<Pax>, String> {
+        match self.last.as_deref().map(Made::read) {
+            None => Ok(None),
+            Some(Ok(Made::Correction(last))) => Ok(Some(last.now_pax)),
+            Some(Ok(_)) => Err("it is no correction".to_owned()),
+            Some(Err(why)) => Err(why),
+        }
+    }
+
+    /// The better report; none if none came.
+    pub(super) fn better_debit(&self) -> Result<Option<Debit>, String> {
+        match self.better.as_deref().map(Made::read) {
+            None => Ok(None),
+            Some(Ok(Made::Correction(better))) => better.better_debit().transpose(),
+            Some(Ok(_)) => Err("it is no correction".to_owned()),
+            Some(Err(why)) => Err(why),
+        }
+    }
 }
 
 const OF_KEY: &str = "SELECT canonical FROM credit_ledger WHERE entry_key = ?1";
@@ -40,6 +64,12 @@ impl Statements<'_> {
             Corrects::Grant(_) => None,
         };
         Ok(Some(ToBeCorrected { original, last: one(&last, name)?, better }))
+    }
+
+    /// The number, in its account, of the entry with a key.
+    pub(super) fn number_of_key(&self, key: &str) -> Result<Option<i64>, rusqlite::Error> {
+        let sql = "SELECT account_seq FROM credit_ledger WHERE entry_key = ?1";
+        self.connection().prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()
     }
 }
 

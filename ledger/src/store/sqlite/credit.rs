@@ -6,7 +6,6 @@ use pax_gateway::debit::frozen::Debit;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::corrected::ToBeCorrected;
 use super::desk::Desk;
 use super::operator_log::{Acting, Begun, Done};
 use super::statements::Statements;
@@ -177,7 +176,7 @@ enum Base {
 
 fn base(desk: &Desk<'_>, what: &Corrects) -> Result<Result<Base, String>, rusqlite::Error> {
     let name = what.name();
-    let Some(ToBeCorrected { original, last, better }) = desk.statements.corrected(what)? else {
+    let Some(found) = desk.statements.corrected(what)? else {
         return Ok(Err(match what {
             Corrects::Call(_) => {
                 format!(
@@ -188,25 +187,15 @@ fn base(desk: &Desk<'_>, what: &Corrects) -> Result<Result<Base, String>, rusqli
         }));
     };
     let unreadable = || format!("{name:?} or its last correction cannot be read: run `pax-ledger replay`");
-    let last = match last.as_deref().map(Made::read) {
-        None => None,
-        Some(Ok(Made::Correction(last))) => Some(last.now_pax),
-        Some(_) => return Ok(Err(unreadable())),
-    };
-    let better = match better.as_deref().map(Made::read) {
-        None => None,
-        Some(Ok(Made::Correction(better))) => match better.better_debit() {
-            Some(Ok(debit)) => Some(Box::new(debit)),
-            _ => return Ok(Err(unreadable())),
-        },
-        Some(_) => return Ok(Err(unreadable())),
+    let (Ok(last), Ok(better)) = (found.last_amount(), found.better_debit()) else {
+        return Ok(Err(unreadable()));
     };
     Ok(match what {
-        Corrects::Call(_) => Debit::from_canonical(&original).map_err(|_| unreadable()).map(|debit| {
+        Corrects::Call(_) => Debit::from_canonical(&found.original).map_err(|_| unreadable()).map(|debit| {
             let was = last.unwrap_or(debit.cost_pax);
-            Base::Call(Box::new(debit), better, was)
+            Base::Call(Box::new(debit), better.map(Box::new), was)
         }),
-        Corrects::Grant(_) => match Made::read(&original) {
+        Corrects::Grant(_) => match Made::read(&found.original) {
             Ok(Made::Grant(grant)) => {
                 let was = last.unwrap_or(grant.amount_pax);
                 Ok(Base::Grant(Box::new(grant), was))

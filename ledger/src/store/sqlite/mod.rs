@@ -9,6 +9,7 @@ mod desk;
 mod epoch;
 mod figures;
 mod guards;
+mod later;
 mod operator_log;
 mod quarantine;
 mod read;

@@ -255,9 +255,9 @@ fn change(
     let was = last.as_ref().map_or(debit.cost_pax, |last| last.now_pax);
     let better = match read(connection, of_key, &better_key(&exchange))? {
         None => None,
-        Some(Ok(Made::Correction(it))) => match it.better_debit() {
-            Some(Ok(better)) => Some(better),
-            _ => return unreadable(),
+        Some(Ok(Made::Correction(it))) => match it.better_debit().transpose() {
+            Ok(better) => better,
+            Err(_) => return unreadable(),
         },
         Some(_) => return unreadable(),
     };
@@ -278,7 +278,7 @@ fn read(
     Ok(canonical.optional()?.map(|canonical| Made::read(&canonical)))
 }
 
-/// The key of a correction that a batch makes.
+/// The key of a correction that a batch makes, as [`Act::of_many`] makes it.
 fn entry_key(batch_key: &str, exchange: &str) -> String {
     format!("{batch_key}/{exchange}")
 }
@@ -294,8 +294,12 @@ fn correction(
     let corrects = &planned.change.corrects;
     let canonical: Vec<u8> = connection.prepare_cached(sql)?.query_row([corrects], |row| row.get(0))?;
     let Change { was_pax, now_pax, .. } = planned.change;
+    // A recovered correction is an action of its own, so its key has to be one that an action can have.
+    let key = match act.of_many(corrects) {
+        Ok(each) => each.key().to_owned(),
+        Err(why) => return Ok(Err(why)),
+    };
     Ok(Debit::from_canonical(&canonical).map_err(|bad| bad.to_string()).map(|debit| {
-        let key = entry_key(act.key(), corrects);
         let mut correction = Correction::of_debit(&key, &debit, (was_pax, now_pax), act.at());
         correction.repriced_under = Some(repricing.reprice_as.sha256);
         correction.by = act.by().to_owned();
