@@ -151,7 +151,7 @@ fn through_recorder(accounts: u64, size: u64, seconds: u64) {
         while measured.took < Duration::from_secs(seconds) {
             let lines = debits.batch(size);
             let (began, cpu_before) = (Instant::now(), cpu(std::process::id()));
-            let read: Vec<_> = lines.iter().map(|line| book::read(line)).collect();
+            let read: Vec<_> = lines.iter().map(|line| book::Line::read(line)).collect();
             let replies = recorder.record(read).await.unwrap();
             measured.took += began.elapsed();
             measured.cpu += cpu(std::process::id()).saturating_sub(cpu_before);

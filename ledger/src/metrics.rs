@@ -10,7 +10,7 @@ use std::time::Duration;
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::base::wire::DebitOutcome;
+use pax_gateway::base::wire::{DebitOutcome, HoldOutcome};
 use pax_gateway::price::card::RateTableVersion;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::{Atomic, Counter};
@@ -23,13 +23,25 @@ use prometheus_client::registry::Registry;
 use crate::store::Figures;
 
 /// What can become of a debit, with the names in the metric.
-const OUTCOMES: [(DebitOutcome, &str); 6] = [
+const OUTCOMES: [(DebitOutcome, &str); 7] = [
     (DebitOutcome::Recorded, "recorded"),
     (DebitOutcome::Duplicate, "duplicate"),
     (DebitOutcome::Superseded, "superseded"),
     (DebitOutcome::Conflict, "conflict"),
     (DebitOutcome::Rejected, "rejected"),
     (DebitOutcome::Unsupported, "unsupported"),
+    (DebitOutcome::Voided, "voided"),
+];
+
+/// What can become of a hold, with the names in the metric.
+const HOLD_OUTCOMES: [(HoldOutcome, &str); 7] = [
+    (HoldOutcome::Held, "held"),
+    (HoldOutcome::Closed, "closed"),
+    (HoldOutcome::AccountDisabled, "account_disabled"),
+    (HoldOutcome::UnknownToken, "unknown_token"),
+    (HoldOutcome::InsufficientCredit, "insufficient_credit"),
+    (HoldOutcome::DailyCapExceeded, "daily_cap_exceeded"),
+    (HoldOutcome::Rejected, "rejected"),
 ];
 
 const TIERS: [(Tier, &str); 2] = [(Tier::Free, "free"), (Tier::Credit, "credit")];
@@ -48,6 +60,10 @@ pub enum Route {
     Standings,
     /// Debits.
     Debits,
+    /// Holds.
+    Holds,
+    /// Leases.
+    Lease,
     /// Rate cards.
     Cards,
     /// What a caller may spend.
@@ -57,10 +73,12 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Resolve, "resolve"),
         (Self::Standings, "standings"),
         (Self::Debits, "debits"),
+        (Self::Holds, "holds"),
+        (Self::Lease, "lease"),
         (Self::Cards, "cards"),
         (Self::Credits, "credits"),
         (Self::Entries, "entries"),
@@ -110,6 +128,8 @@ type Named<const N: usize, M> = Family<[(&'static str, &'static str); N], M>;
 pub struct Metrics {
     registry: Registry,
     debits: Named<1, Counter>,
+    holds: Named<1, Counter>,
+    holds_expired: Counter,
     charged: Counter<u64, Stays>,
     unproven: Counter,
     commit: Histogram,
@@ -122,6 +142,8 @@ pub struct Metrics {
 struct Gauges {
     unseen: Gauge,
     accounts: Named<2, Gauge>,
+    holds_open: Gauge,
+    held: Gauge,
     entries: Gauge,
     last_entry: Gauge<f64, AtomicU64>,
     epoch: Gauge,
@@ -142,6 +164,8 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("pax_ledger"),
             debits: Family::default(),
+            holds: Family::default(),
+            holds_expired: Counter::default(),
             charged: Counter::default(),
             unproven: Counter::default(),
             commit: Histogram::new(COMMIT_BUCKETS),
@@ -150,6 +174,9 @@ impl Metrics {
         };
         for (_, outcome) in OUTCOMES {
             drop(metrics.debits.get_or_create(&[("outcome", outcome)]));
+        }
+        for (_, outcome) in HOLD_OUTCOMES {
+            drop(metrics.holds.get_or_create(&[("outcome", outcome)]));
         }
         for (_, route) in Route::ALL {
             for ending in ENDINGS {
@@ -165,7 +192,21 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         let registry = &mut self.registry;
         registry.register("build", "This program", build);
-        registry.register("debits", "Debits that filters sent, by what became of each", self.debits.clone());
+        registry.register(
+            "debits",
+            "Debits and voids that filters sent, by what became of each",
+            self.debits.clone(),
+        );
+        registry.register(
+            "holds",
+            "Holds that filters asked for, by what became of each",
+            self.holds.clone(),
+        );
+        registry.register(
+            "holds_expired",
+            "Holds that expired, since their Envoys were gone or they grew too old",
+            self.holds_expired.clone(),
+        );
         registry.register(
             "charged_picopax",
             "Costs of the debits that became entries, in picopax",
@@ -192,6 +233,8 @@ impl Metrics {
             gauges.unseen.clone(),
         );
         registry.register("accounts", "Accounts, by tier and status", gauges.accounts.clone());
+        registry.register("holds_open", "Holds that are open", gauges.holds_open.clone());
+        registry.register("held_picopax", "What open holds set aside, in picopax", gauges.held.clone());
         registry.register("entries", "Entries in the file", gauges.entries.clone());
         registry.register(
             "last_entry_timestamp_seconds",
@@ -209,6 +252,16 @@ impl Metrics {
         if outcome == DebitOutcome::Recorded {
             self.charged.inc_by(u64::try_from(cost.picopax()).unwrap_or(0));
         }
+    }
+
+    /// Counts what became of one hold.
+    pub fn hold(&self, outcome: HoldOutcome) {
+        self.holds.get_or_create(&[("outcome", name_of(&HOLD_OUTCOMES, &outcome))]).inc();
+    }
+
+    /// Counts holds that have expired.
+    pub fn expired(&self, holds: usize) {
+        self.holds_expired.inc_by(u64::try_from(holds).unwrap_or(u64::MAX));
     }
 
     /// Counts an entry whose figures are not proved by what the entry itself holds.
@@ -239,6 +292,8 @@ impl Metrics {
                 gauges.accounts.get_or_create(&[("tier", tier_name), ("status", status_name)]).set(count);
             }
         }
+        gauges.holds_open.set(now.holds.0);
+        gauges.held.set(now.holds.1.nearest().picopax());
         gauges.entries.set(now.entries);
         let last = Duration::from_millis(now.last_entry.map_or(0, Moment::ms));
         gauges.last_entry.set(last.as_secs_f64());

@@ -11,15 +11,15 @@ use common::{Folder, bytes, record, replayed};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply};
-use pax_ledger::book;
+use pax_ledger::book::Line;
 use pax_ledger::cards::Cards;
 use pax_ledger::metrics::Metrics;
 use pax_ledger::recorder::Recorder;
-use pax_ledger::store::{Line, Writer};
+use pax_ledger::store::Writer;
 
 /// Lines, as a recorder hands them to a writer.
 fn read(lines: &[Vec<u8>]) -> Vec<Line> {
-    lines.iter().map(|line| book::read(line)).collect()
+    lines.iter().map(|line| Line::read(line)).collect()
 }
 
 fn spent(reply: &DebitReply) -> i64 {

@@ -219,7 +219,7 @@ async fn ledger(debits: &[Debit]) -> Folder {
                 .is_some()
         );
     }
-    let lines: Vec<_> = debits.iter().map(|debit| book::read(&bytes(debit))).collect();
+    let lines: Vec<_> = debits.iter().map(|debit| book::Line::read(&bytes(debit))).collect();
     let mut writer = store.writer();
     let replies = writer.record(&lines.into(), now).await.unwrap();
     assert!(replies.iter().all(|reply| reply.account_seq == Some(1)), "{replies:?}");

@@ -12,7 +12,7 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply, StandingAsk};
 use pax_ledger::book::made::MADE_COLUMNS;
 use pax_ledger::book::{COLUMNS, Sum};
-use pax_ledger::store::{EntryFilter, Location, NewToken, Open, Store};
+use pax_ledger::store::{DayTotal, EntryFilter, Location, NewToken, Open, Store};
 use proptest::prelude::*;
 use sqlx::Row;
 
@@ -128,8 +128,11 @@ async fn free_debits_count_on_days_only_and_credit_debits_on_the_balance_too() {
     let mut snapshot = store.snapshot().await.unwrap();
     let spent = |debit: &pax_gateway::debit::frozen::Debit| Sum::from(debit.cost_pax);
     let days = [("2026-11-23".to_owned(), spent(&free)), ("2026-11-24".to_owned(), spent(lines[1]))];
-    assert_eq!(snapshot.day_totals("free").await.unwrap(), days);
-    assert_eq!(snapshot.day_totals("credit").await.unwrap(), [("2026-11-23".to_owned(), spent(&credit))]);
+    let totals =
+        |days: Vec<DayTotal>| -> Vec<_> { days.into_iter().map(|day| (day.utc_day, day.spent)).collect() };
+    assert_eq!(totals(snapshot.day_totals("free").await.unwrap()), days);
+    let of_credit = totals(snapshot.day_totals("credit").await.unwrap());
+    assert_eq!(of_credit, [("2026-11-23".to_owned(), spent(&credit))]);
 }
 
 #[tokio::test]
@@ -356,7 +359,7 @@ proptest! {
             let mut snapshot = store.snapshot().await.unwrap();
             for account in ["free", "credit"] {
                 let days = snapshot.day_totals(account).await.unwrap();
-                prop_assert_eq!(days.iter().map(|(_, spent)| spent.amount().unwrap().picopax()).sum::<i64>(), sum(account));
+                prop_assert_eq!(days.iter().map(|day| day.spent.amount().unwrap().picopax()).sum::<i64>(), sum(account));
             }
             Ok(())
         })?;

@@ -117,9 +117,9 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
         ("DELETE FROM accounts WHERE name = 'free'", "account free: has 3 entries"),
         ("UPDATE accounts SET name = 'fred' WHERE name = 'free'", "account free: has 3 entries"),
         ("DELETE FROM day_totals WHERE account = 'credit'", "account credit: has no total of 2026-11-23"),
-        ("INSERT INTO day_totals VALUES ('free', '2020-01-01', 0, 0)", "account free: has a total"),
-        ("INSERT INTO day_totals VALUES ('zoe', '2026-11-23', 5, 0)", "account zoe: has"),
-        ("INSERT INTO day_totals VALUES ('', '2026-11-23', 5, 0)", "account : has"),
+        ("INSERT INTO day_totals VALUES ('free', '2020-01-01', 1, 0, 0)", "account free: has a total"),
+        ("INSERT INTO day_totals VALUES ('zoe', '2026-11-23', 5, 0, 0)", "account zoe: has"),
+        ("INSERT INTO day_totals VALUES ('', '2026-11-23', 5, 0, 0)", "account : has"),
     ] {
         let (_, found) = tampered(&ledger, sql).await;
         assert!(

@@ -13,7 +13,9 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
-use pax_gateway::base::wire::{CARDS_PATH, DEBITS_PATH, RESOLVE_PATH, STANDINGS_PATH};
+use pax_gateway::base::wire::{
+    CARDS_PATH, DEBITS_PATH, HOLDS_PATH, LEASE_PATH, RESOLVE_PATH, STANDINGS_PATH,
+};
 use serde_json::json;
 
 use self::public::{CREDITS_PATH, ENTRIES_PATH};
@@ -36,6 +38,8 @@ async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next
         RESOLVE_PATH => Some(Route::Resolve),
         STANDINGS_PATH => Some(Route::Standings),
         DEBITS_PATH => Some(Route::Debits),
+        HOLDS_PATH => Some(Route::Holds),
+        LEASE_PATH => Some(Route::Lease),
         CARDS_PATH => Some(Route::Cards),
         CREDITS_PATH => Some(Route::Credits),
         ENTRIES_PATH => Some(Route::Entries),

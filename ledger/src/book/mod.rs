@@ -9,11 +9,14 @@
 //!   `credit` it also reduces the balance, which may go below zero, and draws on the account's lots ([`Lots`]). A
 //!   `byo` debit moves no money.
 //! * Sums are exact, however large ([`Sum`]): no debit is refused because of a sum.
+//! * A hold sets an amount aside before a call goes to its provider ([`hold`]). It is no entry: it ends in a debit, or
+//!   without a trace.
 //! * What operators do is a chain of rows too ([`Row`], [`Act`]).
 
 mod act;
 mod columns;
 mod effect;
+pub mod hold;
 mod later;
 mod lots;
 pub mod made;
@@ -40,7 +43,7 @@ pub use sum::Sum;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
-use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply};
+use pax_gateway::base::wire::{CANON_VERSIONS, DebitOutcome, DebitReply, Void};
 use pax_gateway::debit::frozen::{CANON_MAX, Debit};
 
 /// The previous hash of an account's first entry: SHA-256 of `"pax-chain/1\n"` and the account's name.
@@ -82,6 +85,47 @@ pub struct Received {
     pub debit: Debit,
     /// Its bytes.
     pub canonical: Vec<u8>,
+}
+
+/// A line of a batch, read.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly every line is a debit")]
+pub enum Line {
+    /// A debit.
+    Debit(Received),
+    /// The end of a hold without a charge.
+    Void(Void),
+    /// Neither.
+    Rejected(Rejected),
+}
+
+impl Line {
+    /// Reads one line of a batch.
+    #[must_use]
+    pub fn read(line: &[u8]) -> Self {
+        if line.starts_with(b"{\"void\":") {
+            let void = serde_json::from_slice::<Void>(line).map_err(|why| why.to_string());
+            let is_same = |void: &Void| serde_json::to_vec(void).is_ok_and(|again| again == line);
+            return match void {
+                Ok(void) if is_same(&void) => Self::Void(void),
+                Ok(_) => Self::Rejected(Rejected::new(line, "a void, but not in canonical form")),
+                Err(why) => Self::Rejected(Rejected::new(line, why)),
+            };
+        }
+        match read(line) {
+            Ok(received) => Self::Debit(received),
+            Err(rejected) => Self::Rejected(rejected),
+        }
+    }
+
+    /// The debit, if it is one.
+    #[must_use]
+    pub const fn debit(&self) -> Option<&Received> {
+        match self {
+            Self::Debit(received) => Some(received),
+            Self::Void(_) | Self::Rejected(_) => None,
+        }
+    }
 }
 
 /// A line that cannot become an entry.
@@ -160,7 +204,7 @@ fn first_version(line: &[u8]) -> Option<u32> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Reads one line of a batch. It does not check that the debit proves its own figures: the money was spent all
+/// Reads a debit. It does not check that the debit proves its own figures: the money was spent all
 /// the same, and a replay names such an entry.
 ///
 /// # Errors

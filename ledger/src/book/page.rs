@@ -7,7 +7,7 @@ use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 
 use super::made::Expiry;
-use super::{Effect, Lots, OnLots, Posting, Sum, entry_hash_2, genesis, lots};
+use super::{Effect, Lots, OnLots, PostedHold, Posting, Sum, entry_hash_2, genesis, lots};
 
 /// How an entry is chained to the one before it, and what else only the ledger knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Page {
     pub recorded_at: Moment,
     /// The balance.
     pub balance: Sum,
+    /// What open holds of tier credit set aside from the balance.
+    pub held: Pax,
     /// What was spent on each day. While a batch is posted, the page has only the days that the batch touches.
     pub days: BTreeMap<UtcDay, Sum>,
     /// What was spent with each token on each day, likewise.
@@ -55,20 +57,28 @@ impl Page {
             head: genesis(account),
             recorded_at: Moment::from_ms(0),
             balance: Sum::ZERO,
+            held: Pax::ZERO,
             days: BTreeMap::new(),
             tokens: BTreeMap::new(),
             lots: Lots::default(),
         }
     }
 
-    /// How an entry with this effect would be chained. The page takes it in by [`Page::add`], once it is kept.
+    /// How an entry with this effect would be chained, with the hold that it posts, and what all other open holds set
+    /// aside. The page takes the entry in by [`Page::add`], once it is kept.
     ///
     /// # Errors
     /// If no number is left for another entry of the account.
-    pub fn link(&self, effect: &Effect<'_>, canonical: &[u8], now: Moment) -> Result<Link, String> {
+    pub fn link(
+        &self,
+        effect: &Effect<'_>,
+        (hold, held): (Option<PostedHold>, Pax),
+        canonical: &[u8],
+        now: Moment,
+    ) -> Result<Link, String> {
         let account_seq = self.account_seq.checked_add(1).ok_or("the account's chain is full")?;
         let recorded_at = now.max(self.recorded_at);
-        let posting = Posting::new(Pax::ZERO, effect.scopes(&self.account)).line();
+        let posting = Posting::new(hold, held, effect.scopes(&self.account)).line();
         let ms = i64::try_from(recorded_at.ms()).unwrap_or(i64::MAX);
         let prev_hash = self.head;
         let entry_hash = entry_hash_2(&prev_hash.to_string(), account_seq, ms, &posting, canonical);

@@ -1,6 +1,7 @@
 //! The posting: what only the ledger knows of an entry, since a debit's bytes are frozen by the filter before the ledger
 //! sees them. It is one line of JSON with a fixed order of fields, beside the canonical bytes, and hashed with them.
 
+use pax_gateway::base::account::Tier;
 use pax_gateway::base::pax::Pax;
 use serde::{Deserialize, Serialize};
 
@@ -27,17 +28,25 @@ pub struct Posting {
 pub struct PostedHold {
     /// What it set aside.
     pub held_pax: Pax,
-    /// It had expired by then.
+    /// It had expired or was voided by then.
     pub late: bool,
     /// The debit is larger than the hold.
     pub overrun: bool,
 }
 
-impl Posting {
-    /// The posting of an entry without a hold.
+impl PostedHold {
+    /// What of the balance it kept until its debit came, for a debit of this tier.
     #[must_use]
-    pub fn new(held_pax: Pax, scopes: Vec<String>) -> Self {
-        Self { posting_v: POSTING_V, hold: None, held_pax, scopes }
+    pub fn kept(&self, tier: Tier) -> Pax {
+        if tier == Tier::Credit && !self.late { self.held_pax } else { Pax::ZERO }
+    }
+}
+
+impl Posting {
+    /// A posting.
+    #[must_use]
+    pub fn new(hold: Option<PostedHold>, held_pax: Pax, scopes: Vec<String>) -> Self {
+        Self { posting_v: POSTING_V, hold, held_pax, scopes }
     }
 
     /// The line.

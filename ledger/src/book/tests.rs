@@ -138,7 +138,7 @@ fn a_platform_debit_counts_against_its_day_and_on_credit_reduces_the_balance_and
 
 fn post(page: &mut Page, entry: Entry<'_>, canonical: &[u8], ms: u64) -> Link {
     let effect = effect(entry);
-    let link = page.link(&effect, canonical, Moment::from_ms(ms)).unwrap();
+    let link = page.link(&effect, (None, Pax::ZERO), canonical, Moment::from_ms(ms)).unwrap();
     page.add(&effect, &link);
     link
 }

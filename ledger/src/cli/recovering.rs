@@ -7,7 +7,7 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::base::wire::DebitOutcome;
 
 use super::print;
-use crate::book::{self, Act, Made};
+use crate::book::{self, Act, Line, Made, Posting};
 use crate::error::Error;
 use crate::now;
 use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, Writer};
@@ -39,7 +39,8 @@ struct Recovered {
 
 impl Recovered {
     async fn record(&mut self, writer: &mut Writer, debits: &[StoredEntry]) -> Result<(), Error> {
-        let lines = debits.iter().map(|entry| (book::read(&debit_bytes(entry)), recorded_at(entry)));
+        let lines =
+            debits.iter().map(|entry| (Line::read(&debit_bytes(entry)), recorded_at(entry), posting(entry)));
         for reply in writer.record_again(lines.collect()).await? {
             match reply.outcome {
                 DebitOutcome::Recorded => self.recorded += 1,
@@ -65,7 +66,7 @@ impl Recovered {
         let key = made.key();
         let reason = "recovered after a restore".to_owned();
         let act = Act::new(key.to_owned(), by.to_owned(), Some(reason), now()).map_err(Error::Operator)?;
-        match store.make_again(&act, &made, recorded_at(entry)).await? {
+        match store.make_again(&act, &made, recorded_at(entry), posting(entry).as_ref()).await? {
             MadeAgain::Recorded => self.recorded += 1,
             MadeAgain::Known => self.known += 1,
             MadeAgain::Refused(why) => {
@@ -83,6 +84,11 @@ impl Recovered {
 
 fn recorded_at(entry: &StoredEntry) -> Moment {
     Moment::from_ms(u64::try_from(entry.recorded_at).unwrap_or(0))
+}
+
+/// What the other file knows of an entry beside its bytes. None of an entry from before postings.
+fn posting(entry: &StoredEntry) -> Option<Posting> {
+    entry.posting.as_deref().and_then(|line| Posting::read(line).ok())
 }
 
 /// Whether a filter sent the entry as a debit.
@@ -164,6 +170,8 @@ async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Er
             }
         }
     }
+    // What lots kept for holds is free now: no hold of the other file is open here.
+    writer.expire(now()).await?;
     writer.close().await;
     Ok(recovered)
 }

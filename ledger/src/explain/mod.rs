@@ -10,7 +10,7 @@ use pax_gateway::base::text::steers_terminal;
 use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
-use crate::book::Entry;
+use crate::book::{Entry, Posting};
 use crate::store::StoredEntry;
 
 /// An entry's bill.
@@ -31,6 +31,7 @@ pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<Explained, String
     let debit = Debit::from_canonical(&entry.canonical).map_err(|bad| bad.to_string())?;
     let differences = differences(entry, &debit, bundle);
     let mut lines = call(&debit);
+    lines.extend(posted(entry));
     lines.push(String::new());
     lines.extend(bill(&debit, bundle));
     lines.push(String::new());
@@ -103,6 +104,14 @@ fn call(debit: &Debit) -> Vec<String> {
         row("flag", format!("{name}: {meaning}"))
     }));
     lines
+}
+
+/// What the entry's posting says of the hold that it has posted.
+fn posted(entry: &StoredEntry) -> Option<String> {
+    let hold = Posting::read(entry.posting.as_deref()?).ok()?.hold?;
+    let late = if hold.late { ", which had ended before this debit came" } else { "" };
+    let overrun = if hold.overrun { "; the call cost more" } else { "" };
+    Some(row("set aside", format!("{} PAX{late}{overrun}", hold.held_pax)))
 }
 
 /// The figures that come out differently when they are made again from the entry alone.

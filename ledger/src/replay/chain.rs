@@ -3,7 +3,7 @@
 use pax_gateway::base::pax::Pax;
 
 use super::{StoredEntry, Walk, moment};
-use crate::book::{Effect, OnLots, Posting};
+use crate::book::{Effect, Entry, OnLots, Posting};
 
 /// Checks an entry's place in the chain, and takes the next step.
 pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
@@ -45,7 +45,11 @@ pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
 }
 
 /// Checks what only the ledger knows of an entry, before the entry is added to the sums.
-pub(super) fn posting_differences(entry: &StoredEntry, effect: &Effect<'_>, walk: &Walk) -> Vec<String> {
+pub(super) fn posting_differences(
+    entry: &StoredEntry,
+    (read, effect): (Entry<'_>, &Effect<'_>),
+    walk: &Walk,
+) -> Vec<String> {
     let Some(line) = &entry.posting else { return Vec::new() };
     let posting = match Posting::read(line) {
         Ok(posting) => posting,
@@ -56,14 +60,28 @@ pub(super) fn posting_differences(entry: &StoredEntry, effect: &Effect<'_>, walk
     if posting.scopes != scopes {
         found.push(format!("its posting charges {:?}, but it belongs to {scopes:?}", posting.scopes));
     }
-    // No hold can be given yet.
-    if posting.hold.is_some() || posting.held_pax != Pax::ZERO {
-        found.push("its posting names holds, but this ledger gives none".to_owned());
+    if posting.held_pax < Pax::ZERO {
+        found.push("its posting says that less than nothing was held".to_owned());
     }
+    let kept = posting.hold.as_ref().map_or(Pax::ZERO, |hold| {
+        let Entry::Debit(debit) = read else {
+            found.push("its posting names a hold, but only a debit posts one".to_owned());
+            return Pax::ZERO;
+        };
+        if hold.held_pax < Pax::ZERO || hold.overrun != (debit.cost_pax > hold.held_pax) {
+            found.push(format!(
+                "its posting says of its hold: {} PAX, overrun {}; but it cost {} PAX",
+                hold.held_pax, hold.overrun, debit.cost_pax
+            ));
+        }
+        hold.kept(debit.tier)
+    });
+    // Lots that are over kept its own hold for it.
+    let held = posting.held_pax.checked_add(kept).unwrap_or(Pax::MAX);
     let is_expiry = matches!(effect.lots, OnLots::Expire { .. });
     if effect.lots != OnLots::None
         && !is_expiry
-        && let Some(due) = walk.sums.due(posting.held_pax, moment(entry.recorded_at))
+        && let Some(due) = walk.sums.due(held, moment(entry.recorded_at))
     {
         found.push(format!("an expiry of {} PAX is missing before it", due.amount_pax));
     }

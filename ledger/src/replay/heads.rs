@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Walk;
 use crate::book::{Lot, Sum, debt};
-use crate::store::AccountRow;
+use crate::store::{AccountRow, DayTotal, TokenDay};
 
 /// The account's head and balance.
 pub(super) fn head(account: &AccountRow, walk: &Walk) -> Vec<String> {
@@ -37,15 +37,16 @@ pub(super) fn head(account: &AccountRow, walk: &Walk) -> Vec<String> {
 }
 
 /// The account's day totals.
-pub(super) fn days(account: &str, walk: &Walk, found: Vec<(String, Sum)>) -> Vec<String> {
+pub(super) fn days(account: &str, walk: &Walk, found: &[DayTotal]) -> Vec<String> {
     let mut differences = Vec::new();
-    let mut found: BTreeMap<String, Sum> = found.into_iter().collect();
+    let mut found: BTreeMap<&str, Sum> =
+        found.iter().map(|total| (total.utc_day.as_str(), total.spent)).collect();
     for (day, spent) in &walk.sums.days {
         if spent.amount().is_none() {
             let of = format!("--account {account} --since {day} --until {day}");
             differences.push(beyond(&format!("total of {day}"), *spent, &of));
         }
-        differences.push(match found.remove(&day.to_string()) {
+        differences.push(match found.remove(day.to_string().as_str()) {
             Some(total) if total == *spent => continue,
             Some(total) => {
                 format!("its total of {day} is {total} PAX, but its entries make {spent} PAX")
@@ -53,17 +54,18 @@ pub(super) fn days(account: &str, walk: &Walk, found: Vec<(String, Sum)>) -> Vec
             None => format!("has no total of {day}, but its entries make {spent} PAX"),
         });
     }
-    for (day, total) in found {
+    // A hold makes a total of zero.
+    for (day, total) in found.into_iter().filter(|(_, total)| *total != Sum::ZERO) {
         differences.push(format!("has a total of {total} PAX on {day}, but no entry of that day"));
     }
     differences
 }
 
 /// What was spent with each of the account's tokens on each day.
-pub(super) fn tokens(walk: &Walk, found: Vec<(String, String, Sum)>) -> Vec<String> {
+pub(super) fn tokens(walk: &Walk, found: &[TokenDay]) -> Vec<String> {
     let mut differences = Vec::new();
-    let mut found: BTreeMap<(String, String), Sum> =
-        found.into_iter().map(|(token, day, sum)| ((token, day), sum)).collect();
+    let sum = |day: &TokenDay| ((day.token_id.clone(), day.utc_day.clone()), day.spent);
+    let mut found: BTreeMap<(String, String), Sum> = found.iter().map(sum).collect();
     for ((token, day), spent) in &walk.sums.tokens {
         differences.push(match found.remove(&(token.clone(), day.to_string())) {
             Some(total) if total == *spent => continue,
@@ -73,7 +75,7 @@ pub(super) fn tokens(walk: &Walk, found: Vec<(String, String, Sum)>) -> Vec<Stri
             None => format!("token {token} has no sum on {day}, but its entries make {spent} PAX"),
         });
     }
-    for ((token, day), total) in found {
+    for ((token, day), total) in found.into_iter().filter(|(_, total)| *total != Sum::ZERO) {
         differences.push(format!("token {token} has {total} PAX on {day}, but no entry of that day"));
     }
     differences
@@ -106,6 +108,13 @@ pub(super) fn lots(walk: &Walk, found: Vec<Lot>) -> Vec<String> {
         differences.push(format!("has a lot of grant {key:?}, but no such grant"));
     }
     differences
+}
+
+/// A lot that was over when the last entry was recorded, and of which no hold keeps what is left: whatever freed it has
+/// made it expire at once.
+pub(super) fn due(walk: &Walk, held: Sum) -> Option<String> {
+    let due = walk.sums.due(held.nearest(), walk.sums.recorded_at).filter(|_| walk.is_sound)?;
+    Some(format!("an expiry of {} PAX of grant {:?} is missing", due.amount_pax, due.grant))
 }
 
 fn shown(lot: &Lot) -> String {

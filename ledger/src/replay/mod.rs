@@ -2,8 +2,8 @@
 //!
 //! For every entry it checks the bytes (read and written again), each column against them, the place and hash
 //! in the chain, the token counts from the raw usage or the estimate's bytes, and the price under the entry's
-//! own card. For every account: the head of its chain, its balance, its day totals, and whether a sum is beyond
-//! what an amount can be. For every stored card: its hash and version. For every append-only table: its
+//! own card. For every account: the head of its chain, its balance, its day totals, its holds and what the open ones set
+//! aside, whether a lot that is over has expired, and whether a sum is beyond what an amount can be. For every stored card: its hash and version. For every append-only table: its
 //! triggers, to the letter. For the quarantine: whether somebody has seen each line. For the operator log: its
 //! chain, and whether accounts and tokens are as it left them. Memory does not grow with entries or rows.
 
@@ -11,6 +11,7 @@ mod operator_log;
 
 mod chain;
 mod heads;
+mod holds;
 mod made;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateTableVersion;
 
+use self::holds::OpenHolds;
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{self, COLUMNS, Entry, Made, Page, Value};
 use crate::cards;
@@ -46,6 +48,13 @@ pub enum Subject {
     Account(String),
     /// A token's state.
     Token(String),
+    /// One hold.
+    Hold {
+        /// The value of its column.
+        exchange_id: String,
+        /// The value of its column.
+        account: String,
+    },
     /// One row of the operator log.
     OperatorRow {
         /// Its number.
@@ -73,6 +82,9 @@ impl fmt::Display for Difference {
                 write!(f, "entry {exchange_id} (account {account}, number {account_seq}): {}", self.what)
             }
             Subject::Account(account) => write!(f, "account {account}: {}", self.what),
+            Subject::Hold { exchange_id, account } => {
+                write!(f, "hold {exchange_id} (account {account}): {}", self.what)
+            }
             Subject::Token(token_id) => write!(f, "token {token_id}: {}", self.what),
             Subject::OperatorRow { seq, action } => {
                 write!(f, "operator log, row {seq} ({action}): {}", self.what)
@@ -213,9 +225,11 @@ impl Replay<'_> {
                 self.entry(snapshot, name, entry, &mut walk).await?;
             }
         }
+        let open = self.holds(snapshot, name).await?;
         let days = snapshot.day_totals(name).await?;
-        let differences = match snapshot.account(name).await? {
-            Some(account) => heads::head(&account, &walk),
+        let account = snapshot.account(name).await?;
+        let differences = match &account {
+            Some(account) => heads::head(account, &walk),
             None => vec![format!(
                 "has {} entries and {} day totals, but there is no such account",
                 walk.account_seq,
@@ -226,13 +240,33 @@ impl Replay<'_> {
         let lots = snapshot.lots(name).await?;
         let found = differences
             .into_iter()
-            .chain(heads::days(name, &walk, days))
-            .chain(heads::tokens(&walk, tokens))
-            .chain(heads::lots(&walk, lots));
+            .chain(heads::days(name, &walk, &days))
+            .chain(heads::tokens(&walk, &tokens))
+            .chain(heads::lots(&walk, lots))
+            .chain(heads::due(&walk, open.balance))
+            .chain(open.differences(account.as_ref(), &days, &tokens));
         for what in found {
             self.differs(Subject::Account(name.to_owned()), what);
         }
         Ok(())
+    }
+
+    /// Checks the account's holds. Gives what the open ones set aside.
+    async fn holds(&mut self, snapshot: &mut Snapshot, name: &str) -> Result<OpenHolds, Error> {
+        let mut open = OpenHolds::default();
+        let mut after = String::new();
+        loop {
+            let page = snapshot.holds(name, &after, PAGE_ENTRIES).await?;
+            let Some(last) = page.last() else { return Ok(open) };
+            after.clone_from(&last.exchange_id);
+            for hold in &page {
+                open.add(hold);
+                for what in holds::differences(hold, self.bundle) {
+                    let (exchange_id, account) = (hold.exchange_id.clone(), hold.account.clone());
+                    self.differs(Subject::Hold { exchange_id, account }, what);
+                }
+            }
+        }
     }
 
     async fn entry(
@@ -303,7 +337,7 @@ fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<S
         Err(why) => found.push(format!("its canonical bytes do not fit columns: {why}")),
     }
     let effect = book::effect(read);
-    found.extend(chain::posting_differences(entry, &effect, walk));
+    found.extend(chain::posting_differences(entry, (read, &effect), walk));
     let recorded_at = moment(entry.recorded_at);
     walk.sums.apply(&effect, entry.account_seq, recorded_at);
     walk.sums.account_seq = entry.account_seq;

@@ -5,15 +5,19 @@
 //! with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
 
 mod credit;
+mod hold;
 pub mod location;
 pub mod operator;
 pub mod repricing;
 pub mod sqlite;
+mod waiting;
 
 pub use credit::{Amount, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
+pub use hold::{HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
 pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
+pub use waiting::{Waiting, Waits};
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
@@ -22,11 +26,8 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::price::card::RateTableVersion;
 use serde::{Deserialize, Serialize};
 
-use crate::book::{self, Received, Rejected, Sum, Value};
+use crate::book::{self, Sum, Value};
 use crate::report::Counts;
-
-/// A line of a batch, read.
-pub type Line = Result<Received, Rejected>;
 
 /// An account, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +48,34 @@ pub struct AccountRow {
     pub recorded_at: Moment,
     /// Its balance.
     pub balance: Sum,
+    /// What open holds of tier credit set aside from its balance.
+    pub held: Pax,
     /// What it may spend in a UTC day; none if the rate card's default holds.
     pub daily_cap: Option<Pax>,
+}
+
+/// What is kept of an account's day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayTotal {
+    /// The UTC day.
+    pub utc_day: String,
+    /// What was spent.
+    pub spent: Sum,
+    /// What open holds set aside.
+    pub held: Pax,
+}
+
+/// What is kept of a token's day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenDay {
+    /// The token's id.
+    pub token_id: String,
+    /// The UTC day.
+    pub utc_day: String,
+    /// What was spent.
+    pub spent: Sum,
+    /// What open holds set aside.
+    pub held: Pax,
 }
 
 /// What an account may spend, and has spent on a day.
@@ -270,6 +297,8 @@ pub struct Figures {
     pub epoch: u64,
     /// What is in quarantine.
     pub quarantined: Quarantined,
+    /// How many holds are open, and what they set aside.
+    pub holds: (i64, Sum),
     /// Size of the file.
     pub database_bytes: u64,
     /// Size of the log beside it, whose entries are not in the file yet.

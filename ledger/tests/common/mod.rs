@@ -83,7 +83,7 @@ pub fn bytes(debit: &Debit) -> Vec<u8> {
 
 /// Records lines in one transaction.
 pub async fn record(store: &Store, lines: &[Vec<u8>]) -> Vec<DebitReply> {
-    let lines: Vec<_> = lines.iter().map(|line| book::read(line)).collect();
+    let lines: Vec<_> = lines.iter().map(|line| book::Line::read(line)).collect();
     let mut writer = store.writer();
     let replies = writer.record(&lines.into(), pax_ledger::now()).await.unwrap();
     writer.close().await;

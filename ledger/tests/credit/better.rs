@@ -36,7 +36,7 @@ fn debit(word: &str) -> Debit {
 
 async fn send(store: &Store, word: &str, now: Moment) -> DebitReply {
     let mut writer = store.writer();
-    let line = book::read(&bytes(&debit(word)));
+    let line = book::Line::read(&bytes(&debit(word)));
     let reply = writer.record(&vec![line].into(), now).await.unwrap().remove(0);
     writer.close().await;
     reply

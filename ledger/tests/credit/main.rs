@@ -57,7 +57,7 @@ async fn grant(store: &Store, key: &str, amount: &str, expires_at: Option<Moment
 
 async fn record_at(store: &Store, debit: &Debit, now: Moment) {
     let mut writer = store.writer();
-    let line = book::read(&bytes(debit));
+    let line = book::Line::read(&bytes(debit));
     let replies = writer.record(&vec![line].into(), now).await.unwrap();
     assert!(replies[0].account_seq.is_some(), "{replies:?}");
     writer.close().await;

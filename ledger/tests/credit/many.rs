@@ -64,13 +64,13 @@ async fn wrong() -> Wrong {
         if account == "credit" {
             truth = truth.checked_add(wrong.charge(&right.models[MODEL]).unwrap().unwrap()).unwrap();
         }
-        lines.push(book::read(&bytes(&wrong)));
+        lines.push(book::Line::read(&bytes(&wrong)));
     }
     for debit in [under(&card, byo(2_001, "credit", Tier::Credit)), under(&right, costing(2_002, "credit"))] {
         truth = truth.checked_add(debit.cost_pax).unwrap();
-        lines.push(book::read(&bytes(&debit)));
+        lines.push(book::Line::read(&bytes(&debit)));
     }
-    lines.push(book::read(&bytes(&under(&card, costing(2_003, "credit")))));
+    lines.push(book::Line::read(&bytes(&under(&card, costing(2_003, "credit")))));
     let mut writer = store.writer();
     let replies = writer.record(&lines.into(), at(10)).await.unwrap();
     assert!(replies.iter().all(|reply| reply.account_seq.is_some()));

@@ -58,7 +58,7 @@ async fn a_lot_a_token_s_sum_or_a_grant_that_is_changed_or_gone_is_named() {
         ("DELETE FROM lots WHERE entry_key = 'short'", "the lot of grant \"short\" is missing"),
         ("UPDATE token_days SET spent_picopax = spent_picopax + 1 WHERE account = 'credit'", "token tok_"),
         ("DELETE FROM token_days WHERE account = 'credit'", "has no sum on 2026-11-23"),
-        ("INSERT INTO token_days VALUES ('free', 'tok', '2026-11-23', 0, 5)", "but no entry of that day"),
+        ("INSERT INTO token_days VALUES ('free', 'tok', '2026-11-23', 0, 5, 0)", "but no entry of that day"),
         (
             "UPDATE accounts SET recorded_at = recorded_at + 1 WHERE name = 'credit'",
             "its head was recorded at",

@@ -109,7 +109,7 @@ fn ledger(folder: &Temp) -> String {
             assert!(store.create_account(&act, account, Tier::Free, None).await.unwrap().is_some());
         }
         let lines: Vec<_> =
-            debits.iter().map(|debit| pax_ledger::book::read(&debit.to_canonical())).collect();
+            debits.iter().map(|debit| pax_ledger::book::Line::read(&debit.to_canonical())).collect();
         let mut writer = store.writer();
         writer.record(&lines.into(), Moment::from_ms(NOON)).await.unwrap();
         writer.close().await;

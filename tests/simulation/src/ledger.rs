@@ -141,7 +141,7 @@ impl Ledger {
             return reply(id.to_string(), DebitOutcome::Conflict, None, None);
         }
         let effect = book::effect(book::Entry::Debit(&received.debit));
-        let Ok(link) = kept.page.link(&effect, line, now) else {
+        let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), line, now) else {
             self.rejected += 1;
             return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };

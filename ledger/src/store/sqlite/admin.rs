@@ -16,7 +16,7 @@ use crate::store::{AccountRow, Acted, NewToken, TokenRow};
 
 /// The query whose rows [`account_row`] reads.
 const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
-    balance_picopax, daily_cap_picopax, balance_carry, recorded_at FROM accounts";
+    balance_picopax, daily_cap_picopax, balance_carry, recorded_at, held_picopax FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
@@ -290,6 +290,7 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
         head_hash: row.try_get(5)?,
         recorded_at: from_ms(row.try_get("recorded_at")?),
         balance: sum(row, "balance")?,
+        held: Pax::from_picopax(row.try_get("held_picopax")?),
         daily_cap: pax(row, "daily_cap_picopax")?,
     })
 }

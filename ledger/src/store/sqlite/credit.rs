@@ -11,7 +11,7 @@ use super::operator_log::{Acting, Begun, Done};
 use super::statements::Statements;
 use super::{Store, failed, with_rusqlite};
 use crate::book::made::{BETTER, Correction, Grant, Made};
-use crate::book::{About, Act};
+use crate::book::{About, Act, Posting};
 use crate::error::Error;
 use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 
@@ -61,11 +61,17 @@ impl Store {
     }
 
     /// Enters a grant or a correction again that another file of this ledger has, at the moment at which it was recorded
-    /// there.
+    /// there, and with what its posting says of holds.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn make_again(&self, act: &Act, made: &Made, recorded_at: Moment) -> Result<MadeAgain, Error> {
+    pub async fn make_again(
+        &self,
+        act: &Act,
+        made: &Made,
+        recorded_at: Moment,
+        posting: Option<&Posting>,
+    ) -> Result<MadeAgain, Error> {
         let begun = self.begin_act::<()>(act, "recover", &json!({"key": made.key()})).await;
         let mut acting = match begun {
             Ok(Begun::First(acting)) => acting,
@@ -80,7 +86,10 @@ impl Store {
         };
         let done = acting.at_desk(recorded_at, |desk| match fits(desk, made)? {
             Some(why) => Ok(Err(why)),
-            None => enter(desk, made),
+            None => {
+                desk.held_then = posting.map(|posting| posting.held_pax).unwrap_or_default();
+                enter(desk, made)
+            }
         });
         match done.await? {
             Ok(_) => acting.finish_entry(made, ()).await.map(|_| MadeAgain::Recorded),

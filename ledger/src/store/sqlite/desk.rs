@@ -6,7 +6,7 @@ use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
 
 use super::statements::{Opened, Statements, WhichLots, is_refused};
-use crate::book::{Effect, Entry, Link, Made, OnLots, Page, effect};
+use crate::book::{Effect, Entry, Link, Made, OnLots, Page, PostedHold, effect};
 
 /// The open pages of a transaction: that of each account that it touches, or why there is none.
 pub(super) struct Desk<'a> {
@@ -14,6 +14,9 @@ pub(super) struct Desk<'a> {
     pages: HashMap<String, Result<OpenPage, String>>,
     /// When the entries of the transaction are recorded.
     pub(super) now: Moment,
+    /// What open holds had set aside from the balance by then, if the entry was recorded before, in another file of this
+    /// ledger: a lot that kept this much for them keeps it now.
+    pub(super) held_then: Pax,
 }
 
 pub(super) struct OpenPage {
@@ -24,38 +27,81 @@ pub(super) struct OpenPage {
     /// Which of its lots were looked up.
     lots: Option<WhichLots>,
     touched: bool,
+    /// Whether what open holds set aside has changed.
+    pub(super) held_changed: bool,
+}
+
+/// The hold that an entry posts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Posts {
+    /// What the posting says of it.
+    pub(super) hold: Option<PostedHold>,
+    /// What it sets aside from the balance until the entry is made.
+    pub(super) own: Pax,
+    /// What it had set aside by then, if the entry was recorded before, in another file of this ledger.
+    pub(super) own_then: Pax,
 }
 
 impl<'a> Desk<'a> {
     /// A desk without open pages.
     pub(super) fn new(statements: Statements<'a>, now: Moment) -> Self {
-        Self { statements, pages: HashMap::new(), now }
+        Self { statements, pages: HashMap::new(), now, held_then: Pax::ZERO }
     }
 
-    /// Makes an entry of its account's chain, or tells why it cannot become one. Expiries that are due come before it.
+    /// Makes an entry of its account's chain, or tells why it cannot become one. Expiries that are due come before it,
+    /// and those that it makes due come after it.
     pub(super) fn enter(
         &mut self,
         entry: Entry<'_>,
         canonical: &[u8],
+        posts: &Posts,
     ) -> Result<Result<Link, String>, rusqlite::Error> {
         let (account, effect) = (entry.account(), effect(entry));
         if let Err(why) = self.open_for(account, entry.utc_day(), &effect)? {
             return Ok(Err(why));
         }
-        if effect.lots != OnLots::None
-            && let Err(why) = self.expire_due(account)?
-        {
-            return Ok(Err(why));
+        if effect.lots != OnLots::None {
+            let held_then = self.held_then;
+            self.held_then = held_then.checked_add(posts.own_then).unwrap_or(Pax::MAX);
+            let expired = self.expire_due(account)?;
+            self.held_then = held_then;
+            if let Err(why) = expired {
+                return Ok(Err(why));
+            }
         }
-        self.chain(account, (entry, &effect), canonical)
+        // The lots have kept the hold's amount for this entry until now.
+        let held = self.held(account);
+        self.set_held(account, held.checked_sub(posts.own).unwrap_or_default());
+        let chained = self.chain(account, (entry, &effect, posts.hold.clone()), canonical)?;
+        match chained {
+            Ok(_) if effect.lots != OnLots::None || posts.own > Pax::ZERO => self.expire_freed(account)?,
+            Ok(_) => {}
+            Err(_) => self.set_held(account, held),
+        }
+        Ok(chained)
+    }
+
+    /// What open holds set aside from the balance of an account whose page is open.
+    pub(super) fn held(&self, account: &str) -> Pax {
+        self.page(account).map(|open| open.page.held).unwrap_or_default()
+    }
+
+    pub(super) fn set_held(&mut self, account: &str, held: Pax) {
+        if let Some(Ok(open)) = self.pages.get_mut(account)
+            && open.page.held != held
+        {
+            open.page.held = held;
+            open.held_changed = true;
+        }
     }
 
     /// Posts the expiries of an account whose lots are open here.
     fn expire_due(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
-        while let Some(due) = self.page(account).and_then(|open| open.page.due(Pax::ZERO, self.now)) {
+        let held = self.held(account).max(self.held_then);
+        while let Some(due) = self.page(account).and_then(|open| open.page.due(held, self.now)) {
             let made = Made::Expiry(due);
             let entry = Entry::Made(&made);
-            if let Err(why) = self.chain(account, (entry, &effect(entry)), &made.canonical())? {
+            if let Err(why) = self.chain(account, (entry, &effect(entry), None), &made.canonical())? {
                 return Ok(Err(why));
             }
         }
@@ -64,21 +110,43 @@ impl<'a> Desk<'a> {
 
     /// Posts the expiries of an account that are due.
     pub(super) fn expire(&mut self, account: &str) -> Result<Result<(), String>, rusqlite::Error> {
-        let effect = Effect { balance: Pax::ZERO, spent: None, lots: OnLots::Draw(Pax::ZERO) };
-        match self.open_for(account, self.now.day(), &effect)? {
-            Ok(()) => self.expire_due(account),
-            Err(why) => Ok(Err(why)),
+        let day = self.now.day();
+        if let Err(why) = self.open(account, day)? {
+            return Ok(Err(why));
         }
+        let Some(open) = self.page(account) else { return Ok(Ok(())) };
+        let (is_loaded, now) = (open.lots.is_some(), self.now.max(open.page.recorded_at));
+        if !is_loaded {
+            // Most accounts have no such lot, and then their lots need not be read.
+            if !self.statements.has_due_lot(account, now)? {
+                return Ok(Ok(()));
+            }
+            let effect = Effect { balance: Pax::ZERO, spent: None, lots: OnLots::Draw(Pax::ZERO) };
+            if let Err(why) = self.open_for(account, day, &effect)? {
+                return Ok(Err(why));
+            }
+        }
+        self.expire_due(account)
+    }
+
+    /// Posts the expiries of an account that have become due by something that is done: it stays done if they cannot be
+    /// posted.
+    pub(super) fn expire_freed(&mut self, account: &str) -> Result<(), rusqlite::Error> {
+        if let Err(why) = self.expire(account)? {
+            tracing::error!(account, why, "a lot that is over could not be taken out of the balance");
+        }
+        Ok(())
     }
 
     fn chain(
         &mut self,
         account: &str,
-        (entry, effect): (Entry<'_>, &Effect<'_>),
+        (entry, effect, hold): (Entry<'_>, &Effect<'_>, Option<PostedHold>),
         canonical: &[u8],
     ) -> Result<Result<Link, String>, rusqlite::Error> {
         let Some(Ok(open)) = self.pages.get_mut(account) else { return Ok(Err(no_account(account))) };
-        let link = match open.page.link(effect, canonical, self.now) {
+        let held = open.page.held.max(self.held_then);
+        let link = match open.page.link(effect, (hold, held), canonical, self.now) {
             Ok(link) => link,
             Err(why) => return Ok(Err(why)),
         };
@@ -115,6 +183,7 @@ impl<'a> Desk<'a> {
                     tokens: HashSet::new(),
                     lots: None,
                     touched: false,
+                    held_changed: false,
                 }),
                 Opened::Nothing => Err(no_account(account)),
                 Opened::Damaged => {
@@ -171,12 +240,16 @@ impl<'a> Desk<'a> {
         Ok(Ok(()))
     }
 
-    /// Writes the heads, sums and lots of the pages that have new entries.
+    /// Writes the heads, sums and lots of the pages that have new entries, and what is held on those where that changed.
     pub(super) fn save(&mut self) -> Result<(), rusqlite::Error> {
         for (account, page) in &self.pages {
-            if let Ok(OpenPage { page, touched: true, .. }) = page {
+            let Ok(OpenPage { page, touched, held_changed, .. }) = page else { continue };
+            if *touched {
                 self.statements.save(account, page)?;
                 self.statements.save_lots(page)?;
+            }
+            if *held_changed {
+                self.statements.save_held(account, page.held)?;
             }
         }
         Ok(())
@@ -189,7 +262,7 @@ impl<'a> Desk<'a> {
 
     /// Enters an entry that the ledger has made.
     pub(super) fn make(&mut self, made: &Made) -> Result<Result<Link, String>, rusqlite::Error> {
-        self.enter(Entry::Made(made), &made.canonical())
+        self.enter(Entry::Made(made), &made.canonical(), &Posts::default())
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use super::admin::{from_ms, read_status, read_tier};
 use super::epoch::present;
 use super::{Store, failed};
+use crate::book::Sum;
 use crate::error::Error;
 use crate::store::Figures;
 
@@ -31,6 +32,12 @@ impl Store {
         let last: Option<i64> = last.fetch_optional(&mut *snapshot.tx).await.map_err(&reading)?;
         let epoch = present(&mut *snapshot.tx).await.map_err(&reading)?;
         let quarantined = snapshot.quarantined().await?;
+        // SQLite adds up in 64 bits, so the amounts are added up in two parts.
+        let sql = "SELECT count(*), coalesce(sum(held_picopax / 1000000000), 0), \
+             coalesce(sum(held_picopax % 1000000000), 0) FROM holds WHERE state = 'open'";
+        let (open, above, below) =
+            sqlx::query_as::<_, (i64, i64, i64)>(sql).fetch_one(&mut *snapshot.tx).await.map_err(&reading)?;
+        let held = Sum::of_picopax(i128::from(above) * 1_000_000_000 + i128::from(below));
         let path = self.options.get_filename();
         let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
         let mut log = path.as_os_str().to_owned();
@@ -41,6 +48,7 @@ impl Store {
             last_entry: last.map(from_ms),
             epoch,
             quarantined,
+            holds: (open, held),
             database_bytes: size(path),
             log_bytes: size(log.as_ref()),
         })

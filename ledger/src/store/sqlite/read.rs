@@ -12,7 +12,9 @@ use super::{Store, failed, text, value};
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Lot, Sum};
 use crate::error::Error;
-use crate::store::{AccountRow, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry};
+use crate::store::{
+    AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry, TokenDay,
+};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat().join(", ");
@@ -139,7 +141,8 @@ impl Snapshot {
              UNION ALL SELECT min(account) FROM credit_ledger WHERE account {is_after} ?1 \
              UNION ALL SELECT min(account) FROM day_totals WHERE account {is_after} ?1 \
              UNION ALL SELECT min(account) FROM token_days WHERE account {is_after} ?1 \
-             UNION ALL SELECT min(account) FROM lots WHERE account {is_after} ?1)"
+             UNION ALL SELECT min(account) FROM lots WHERE account {is_after} ?1 \
+             UNION ALL SELECT min(account) FROM holds WHERE account {is_after} ?1)"
         );
         let name = sqlx::query_scalar(&sql).bind(after.unwrap_or_default()).fetch_one(&mut *self.tx);
         name.await.map_err(failed("looked for accounts"))
@@ -169,31 +172,41 @@ impl Snapshot {
         Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
     }
 
-    /// An account's day totals as stored, each with its UTC day.
+    /// An account's day totals as stored.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn day_totals(&mut self, account: &str) -> Result<Vec<(String, Sum)>, Error> {
-        let rows = sqlx::query_as::<_, (String, i64, i64)>(
-            "SELECT utc_day, spent_carry, spent_picopax FROM day_totals WHERE account = ?1 ORDER BY utc_day",
+    pub async fn day_totals(&mut self, account: &str) -> Result<Vec<DayTotal>, Error> {
+        let rows = sqlx::query_as::<_, (String, i64, i64, i64)>(
+            "SELECT utc_day, spent_carry, spent_picopax, held_picopax FROM day_totals WHERE account = ?1 \
+             ORDER BY utc_day",
         );
         let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read day totals"))?;
-        let sum = |(day, carry, picopax)| (day, Sum::of_columns(carry, picopax));
-        Ok(rows.into_iter().map(sum).collect())
+        let total = |(utc_day, carry, picopax, held)| DayTotal {
+            utc_day,
+            spent: Sum::of_columns(carry, picopax),
+            held: Pax::from_picopax(held),
+        };
+        Ok(rows.into_iter().map(total).collect())
     }
 
-    /// What was spent with an account's tokens, as stored: the token, the UTC day, the sum.
+    /// The days of an account's tokens as stored.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn token_days(&mut self, account: &str) -> Result<Vec<(String, String, Sum)>, Error> {
-        let rows = sqlx::query_as::<_, (String, String, i64, i64)>(
-            "SELECT token_id, utc_day, spent_carry, spent_picopax FROM token_days WHERE account = ?1 \
+    pub async fn token_days(&mut self, account: &str) -> Result<Vec<TokenDay>, Error> {
+        let rows = sqlx::query_as::<_, (String, String, i64, i64, i64)>(
+            "SELECT token_id, utc_day, spent_carry, spent_picopax, held_picopax FROM token_days WHERE account = ?1 \
              ORDER BY token_id, utc_day",
         );
         let rows = rows.bind(account).fetch_all(&mut *self.tx).await.map_err(failed("read tokens' days"))?;
-        let sum = |(token, day, carry, picopax)| (token, day, Sum::of_columns(carry, picopax));
-        Ok(rows.into_iter().map(sum).collect())
+        let day = |(token_id, utc_day, carry, picopax, held)| TokenDay {
+            token_id,
+            utc_day,
+            spent: Sum::of_columns(carry, picopax),
+            held: Pax::from_picopax(held),
+        };
+        Ok(rows.into_iter().map(day).collect())
     }
 
     /// An account's lots as stored.

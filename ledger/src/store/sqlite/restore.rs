@@ -151,12 +151,17 @@ async fn entries(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> 
     sqlx::query_scalar("SELECT count(*) FROM credit_ledger").fetch_one(connection).await
 }
 
-/// Brings the copy's schema up to date and begins its epoch.
+/// Brings the copy's schema up to date and begins its epoch. The backup's holds expire: their calls may have ended since,
+/// so nobody renews or ends these holds. The debits of calls that still are under way come late.
 async fn begin(copy: &Path, above: u64, now: Moment) -> Result<(u64, i64), Error> {
     let store = Store::open(&Location::Sqlite(copy.to_owned()), Open::Upgrade).await?;
     let begun = store.begin_epoch(Began::Restored, above, now).await;
+    let mut writer = store.writer();
+    let expired = writer.expire_all_holds(now).await;
+    writer.close().await;
     let counted = sqlx::query_scalar("SELECT count(*) FROM credit_ledger").fetch_one(&store.pool).await;
     store.close().await;
+    expired?;
     Ok((begun?, counted.map_err(failed("counted entries"))?))
 }
 

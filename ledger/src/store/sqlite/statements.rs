@@ -42,7 +42,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // All that a transaction prepares stays prepared.
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
@@ -125,8 +125,8 @@ pub(super) struct Statements<'a> {
     save_head: CachedStatement<'a>,
     save_day: CachedStatement<'a>,
     quarantine: CachedStatement<'a>,
-    /// For what is asked seldom.
-    connection: &'a Connection,
+    /// For what is asked seldom, and for holds.
+    pub(super) connection: &'a Connection,
 }
 
 impl<'a> Statements<'a> {
@@ -137,7 +137,7 @@ impl<'a> Statements<'a> {
             find: prepare("SELECT canonical, account_seq FROM credit_ledger WHERE exchange_id = ?1")?,
             open: prepare(
                 "SELECT account_seq, head_hash, balance_carry, balance_picopax, spent_carry, spent_picopax, \
-                 recorded_at FROM accounts \
+                 recorded_at, accounts.held_picopax FROM accounts \
                  LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
             )?,
             spent: prepare(
@@ -213,7 +213,8 @@ impl<'a> Statements<'a> {
             };
             let balance = Sum::of_columns(row.get(2)?, row.get(3)?);
             let (account_seq, recorded_at) = (row.get(0)?, from_ms(row.get(6)?));
-            let mut page = Page { account_seq, head, recorded_at, balance, ..Page::empty(account) };
+            let held = Pax::from_picopax(row.get(7)?);
+            let mut page = Page { account_seq, head, recorded_at, balance, held, ..Page::empty(account) };
             if let (Some(carry), Some(picopax)) = (row.get(4)?, row.get(5)?) {
                 page.days.insert(day, Sum::of_columns(carry, picopax));
             }
