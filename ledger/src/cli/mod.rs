@@ -11,6 +11,7 @@ mod crediting;
 mod entries;
 mod explaining;
 mod health;
+mod holds;
 mod operator_log;
 mod quarantine;
 mod recovering;
@@ -27,8 +28,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use self::args::{
-    Account, Cards, Correct, Entries, Explain, GrantOf, Health, OperatorLog, Quarantine, Reporting, Serve,
-    Token,
+    Account, Cards, Correct, Entries, Explain, GrantOf, Health, Holds, OperatorLog, Quarantine, Reporting,
+    Serve, Token,
 };
 use crate::error::Error;
 
@@ -68,6 +69,9 @@ enum Command {
         plan, and then the same with --plan, --key and --reason instead of --dry-run."
     )]
     Correct(Correct),
+    /// List what is set aside for calls, and end the holds of calls that nobody reports
+    #[command(subcommand)]
+    Holds(Holds),
     /// Make, list and revoke the tokens of accounts
     #[command(subcommand)]
     Token(Token),

@@ -29,6 +29,7 @@ impl Replay<'_> {
                 self.follows(logged);
                 self.has_its_entry(snapshot, &logged.row).await?;
                 self.has_its_corrections(snapshot, &logged.row).await?;
+                self.has_its_charge(snapshot, &logged.row).await?;
                 if logged.is_last {
                     self.is_so_still(snapshot, &logged.row).await?;
                 }
@@ -45,6 +46,20 @@ impl Replay<'_> {
             && !snapshot.has_entry_of_key(key).await?
         {
             self.differs(named(row), format!("its entry, which has the key {key:?}, is gone"));
+        }
+        Ok(())
+    }
+
+    /// Whether the entry is there of a call that an operator has charged.
+    async fn has_its_charge(&mut self, snapshot: &mut Snapshot, row: &StoredRow) -> Result<(), Error> {
+        let exchange = row.text("subject").and_then(|subject| subject.strip_prefix("hold:"));
+        if let (Some("hold_charge"), Some(exchange)) = (row.text("action"), exchange)
+            && !snapshot.has_entry_of_exchange(exchange).await?
+        {
+            self.differs(
+                named(row),
+                format!("the entry of exchange {exchange}, which it has charged, is gone"),
+            );
         }
         Ok(())
     }

@@ -156,6 +156,16 @@ impl Snapshot {
         found.fetch_optional(&mut *self.tx).await.map_err(failed("looked for a better report"))
     }
 
+    /// Whether an exchange has an entry.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn has_entry_of_exchange(&mut self, exchange: &str) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM credit_ledger WHERE exchange_id = ?1)";
+        let found = sqlx::query_scalar(sql).bind(exchange).fetch_one(&mut *self.tx).await;
+        found.map_err(failed("looked for an entry"))
+    }
+
     /// Whether there is an entry with this key.
     ///
     /// # Errors

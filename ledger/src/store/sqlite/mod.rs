@@ -9,6 +9,7 @@ mod desk;
 mod epoch;
 mod figures;
 mod guards;
+mod hold_acts;
 mod hold_listing;
 mod hold_rows;
 mod holds;
