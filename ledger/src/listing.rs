@@ -123,8 +123,14 @@ pub fn own_json(entry: &OwnEntry) -> Result<Box<RawValue>, serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(&entry.canonical)?;
     let mut text = format!("{{\"account_seq\":{}", entry.account_seq);
     if !is_debit(&fields) {
-        // Its owner gets all of it but the operator's name.
+        // Its owner gets all of it but the operator's name; of a true debit that it embeds, what owners get of debits.
         for (name, value) in fields.iter().filter(|(name, _)| name != "by") {
+            let embedded = if name == "better" { serde_json::from_str(value.get())? } else { None::<String> };
+            let embedded = embedded.map(|better| {
+                own_json(&OwnEntry { account_seq: entry.account_seq, canonical: better.into_bytes() })
+            });
+            let embedded = embedded.transpose()?;
+            let value = embedded.as_deref().unwrap_or(value);
             text.push_str(&format!(",{}:{value}", serde_json::to_string(name)?));
         }
         text.push('}');

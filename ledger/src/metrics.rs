@@ -23,9 +23,10 @@ use prometheus_client::registry::Registry;
 use crate::store::Figures;
 
 /// What can become of a debit, with the names in the metric.
-const OUTCOMES: [(DebitOutcome, &str); 6] = [
+const OUTCOMES: [(DebitOutcome, &str); 7] = [
     (DebitOutcome::Recorded, "recorded"),
     (DebitOutcome::Duplicate, "duplicate"),
+    (DebitOutcome::Superseded, "superseded"),
     (DebitOutcome::Conflict, "conflict"),
     (DebitOutcome::Rejected, "rejected"),
     (DebitOutcome::Unsupported, "unsupported"),

@@ -46,6 +46,7 @@ fn a_caller_sees_what_it_may_spend_has_spent_and_when_that_begins_anew() {
         assert_eq!(resets_at, utc_day.next().start());
         json!({
             "account": "free", "tier": "free", "status": "active", "balance_pax": "0.000000000000",
+            "held_pax": "0.000000000000", "available_pax": null, "next_expiry": null,
             "daily_cap_pax": cap, "utc_day": utc_day, "spent_today_pax": spent, "remaining_today_pax": remaining,
             "resets_at": resets_at, "rate_table_v": card.version,
         })
@@ -73,8 +74,74 @@ fn a_caller_sees_what_it_may_spend_has_spent_and_when_that_begins_anew() {
     assert_eq!(answer["balance_pax"], format!("-{}", paid.cost_pax));
     assert_eq!((&answer["daily_cap_pax"], &answer["remaining_today_pax"]), (&Value::Null, &Value::Null));
     assert_eq!(answer["tier"], "credit");
+    assert_eq!((&answer["available_pax"], &answer["next_expiry"]), (&answer["balance_pax"], &Value::Null));
     runtime.block_on(store.set_status(&act(), "credit", Status::Disabled)).unwrap();
     assert_eq!(get(&service, "credit", CREDITS_PATH).json()["status"], "disabled");
+}
+
+/// Sets an amount aside, as the filter does.
+fn hold(service: &common::Service, account: &str, tier: Tier, amount: &str) {
+    let now = pax_ledger::now();
+    let mut lost = estimated(2, account, tier);
+    let id = pax_gateway::base::exchange_id::ExchangeId::new(now, [tier as u8 + 1; 10]);
+    (lost.exchange_id, lost.hold_id) = (id, Some(id.to_string()));
+    (lost.occurred_at, lost.settled_at, lost.utc_day) = (now, now, now.day());
+    lost.token_id = format!("tok_{account}");
+    lost.ending = pax_gateway::debit::frozen::Ending::Lost;
+    let asked = json!({"envoy": "00000000000000e1", "hold_pax": amount, "card_cap_pax": "5.000000000000"});
+    let body = [asked.to_string().into_bytes(), bytes(&lost)].join(&b'\n');
+    let path = pax_gateway::base::wire::HOLDS_PATH;
+    let (status, said) = common::http(service.internal, "POST", path, Some(SECRET), &body);
+    assert!(status == 200 && said.contains("\"held\""), "{said}");
+}
+
+#[test]
+fn a_caller_sees_what_is_held_for_its_calls_what_is_left_and_which_credit_ends_next() {
+    let folder = Folder::new();
+    let (runtime, store, service) = serve(&folder);
+    let in_an_hour = pax_ledger::now().plus_ms(3_600_000);
+    for (account, token_id) in [("free", "tok_free"), ("credit", "tok_credit")] {
+        let token = pax_ledger::store::NewToken {
+            token_id: token_id.to_owned(),
+            account,
+            label: "a test",
+            sha256: pax_gateway::base::digest::Digest::of(&[account.as_bytes()]),
+            is_given: true,
+            expires_at: None,
+        };
+        assert!(runtime.block_on(store.add_token(&act(), &token)).unwrap().is_some());
+    }
+    let lots = [
+        ("2", None),
+        ("1", Some(in_an_hour.plus_ms(1))),
+        ("0.5", Some(in_an_hour)),
+        ("0.25", Some(in_an_hour)),
+    ];
+    for (amount, expires_at) in lots {
+        let grant = pax_ledger::store::NewGrant {
+            account: "credit".to_owned(),
+            amount_pax: amount.parse().unwrap(),
+            class: pax_ledger::book::made::GrantClass::Goodwill,
+            expires_at,
+            paid: None,
+            reference: None,
+        };
+        runtime.block_on(store.grant(&act(), &grant)).unwrap();
+    }
+    hold(&service, "credit", Tier::Credit, "0.750000000000");
+    hold(&service, "free", Tier::Free, "0.000001000000");
+    let answer = get(&service, "credit", CREDITS_PATH).json();
+    assert_eq!(answer["balance_pax"], "3.750000000000");
+    assert_eq!(
+        (&answer["held_pax"], &answer["available_pax"]),
+        (&json!("0.750000000000"), &json!("3.000000000000"))
+    );
+    assert_eq!(answer["next_expiry"], json!({"at": in_an_hour, "amount_pax": "0.500000000000"}));
+    // Of tier free the day's cap is what holds draw on.
+    let answer = get(&service, "free", CREDITS_PATH).json();
+    assert_eq!((&answer["held_pax"], &answer["available_pax"]), (&json!("0.000001000000"), &Value::Null));
+    let pax = |name: &str| answer[name].as_str().unwrap().parse::<Pax>().unwrap();
+    assert_eq!(pax("daily_cap_pax").checked_sub(pax("held_pax")), Some(pax("remaining_today_pax")));
 }
 
 /// That an answer is an error in OpenAI's shape, and says nothing that is not the caller's business.

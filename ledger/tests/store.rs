@@ -213,7 +213,7 @@ async fn no_debit_is_refused_because_a_sum_is_large_and_replay_says_that_it_is()
     }
     let spent = Sum::from(first.cost_pax).plus(second.cost_pax).plus(third.cost_pax);
     assert!(spent.to_string().starts_with("9973752.0"), "{spent}");
-    let credits = store.credits("credit", day).await.unwrap().unwrap();
+    let credits = store.credits("credit", day.start()).await.unwrap().unwrap();
     assert_eq!((credits.spent, credits.balance.to_string()), (spent, format!("-{spent}")));
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, report.quarantined.rejected), (3, 0));

@@ -224,11 +224,14 @@ pub struct LeaseRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DebitOutcome {
-    /// It is an entry now.
+    /// It is an entry now; or, if it is the true debit of a call that was charged by an estimate, a part of the
+    /// correction of that.
     Recorded,
-    /// It was an entry already, equal to the byte.
+    /// It was recorded already, equal to the byte.
     Duplicate,
-    /// The exchange has an entry with other bytes: quarantined.
+    /// It is an estimate of a call that has an entry already: acknowledged, and charged to nobody.
+    Superseded,
+    /// The exchange has an entry with other bytes, and both claim to be the truth: quarantined.
     Conflict,
     /// It is no debit that the ledger can record: quarantined.
     Rejected,

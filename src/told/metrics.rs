@@ -231,9 +231,10 @@ impl Metric {
 }
 
 /// What the ledger makes of debits and voids that it reads, as `result` names it.
-pub const DEBIT_RESULTS: [(DebitOutcome, &str); 5] = [
+pub const DEBIT_RESULTS: [(DebitOutcome, &str); 6] = [
     (DebitOutcome::Recorded, "recorded"),
     (DebitOutcome::Duplicate, "duplicate"),
+    (DebitOutcome::Superseded, "superseded"),
     (DebitOutcome::Conflict, "conflict"),
     (DebitOutcome::Rejected, "rejected"),
     (DebitOutcome::Voided, "voided"),

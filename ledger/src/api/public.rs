@@ -107,12 +107,22 @@ struct Credits {
     tier: Tier,
     status: Status,
     balance_pax: Sum,
+    held_pax: Pax,
+    available_pax: Option<Sum>,
+    next_expiry: Option<NextExpiry>,
     daily_cap_pax: Option<Pax>,
     utc_day: UtcDay,
     spent_today_pax: Sum,
     remaining_today_pax: Option<Pax>,
     resets_at: Moment,
     rate_table_v: RateTableVersion,
+}
+
+/// The lot that ends next.
+#[derive(Serialize)]
+struct NextExpiry {
+    at: Moment,
+    amount_pax: Pax,
 }
 
 async fn credits(
@@ -128,27 +138,35 @@ async fn credits(
         return Err(Error::Operator(format!("no rate card is in force at {now}: is the clock right?")));
     };
     let _turn = public.turns.acquire().await;
-    let found = public.store.credits(&account, utc_day).await?.ok_or(Error::UnknownAccount)?;
+    let found = public.store.credits(&account, now).await?.ok_or(Error::UnknownAccount)?;
     // For tier credit the balance is the only limit.
     let cap = match found.tier {
         Tier::Free => Some(found.daily_cap.unwrap_or(card.free_tier.daily_cap)),
         Tier::Credit => None,
+    };
+    // A hold draws on what limits its account: the day's cap, or the balance.
+    let (held_pax, available_pax) = match found.tier {
+        Tier::Free => (found.held_today, None),
+        Tier::Credit => (found.held, Some(found.balance.minus(found.held))),
     };
     Ok(Json(Credits {
         account,
         tier: found.tier,
         status: found.status,
         balance_pax: found.balance,
+        held_pax,
+        available_pax,
+        next_expiry: found.next_expiry.map(|(at, amount_pax)| NextExpiry { at, amount_pax }),
         daily_cap_pax: cap,
         utc_day,
         spent_today_pax: found.spent,
-        remaining_today_pax: cap.map(|cap| remaining(cap, found.spent.nearest())),
+        remaining_today_pax: cap.map(|cap| remaining(cap, found.spent.plus(held_pax).nearest())),
         resets_at: utc_day.next().start(),
         rate_table_v: card.version,
     }))
 }
 
-/// What is left of a cap; zero if the cap was lowered during the day below what was spent.
+/// What is left of a cap; zero if the cap was lowered during the day below what was spent and is held.
 fn remaining(cap: Pax, spent: Pax) -> Pax {
     cap.checked_sub(spent).unwrap_or_default().max(Pax::ZERO)
 }

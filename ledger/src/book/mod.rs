@@ -17,22 +17,26 @@ mod act;
 mod columns;
 mod effect;
 pub mod hold;
+mod later;
 mod lots;
 pub mod made;
 mod operator_log;
 mod page;
+mod plan;
 mod posting;
 mod sum;
 
 pub use act::{About, AccountState, Act, TokenState, request_sha256};
 pub use columns::{COLUMNS, TooLarge, Value, columns, each_column, fits};
 pub use effect::{Effect, Entry, OnLots, Spent, effect};
+pub use later::Later;
 pub use lots::{Lot, Lots, debt};
 pub use made::Made;
 pub use operator_log::{
     OPERATOR_CANON_V, OPERATOR_COLUMNS, OperatorWalk, Row, StoredRow, differing, operator_genesis, row_hash,
 };
 pub use page::{Link, Page};
+pub use plan::{BATCH_CORRECTIONS, Change, PlanId, batch_name, batch_sha256};
 pub use posting::{PostedHold, Posting};
 pub use sum::Sum;
 

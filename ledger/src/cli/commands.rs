@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Account, Asked, Cards, Explain, Quarantine, Serve, Token};
+use super::args::{Account, Asked, Cards, Explain, Holds, Quarantine, Serve, Token};
 use super::{
     Cli, Command, ShellName, accounts, acting, backing_up, cards, crediting, entries, explaining, health,
-    operator_log, print, quarantine, recovering, replaying, reporting, tokens,
+    holds, operator_log, print, quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
 use crate::now;
@@ -42,6 +42,8 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Account(Account::List { .. } | Account::Show { .. }) => Open::Read,
         Command::Token(Token::List { .. }) => Open::Read,
         Command::Quarantine(Quarantine::List { .. }) => Open::Read,
+        Command::Holds(Holds::List { .. }) => Open::Read,
+        Command::Holds(_) => Open::Existing,
         Command::Account(_) | Command::Token(_) | Command::Cards(Cards::Add { .. }) => Open::Existing,
         Command::Quarantine(Quarantine::Seen { .. }) => Open::Existing,
         Command::Cards(Cards::List { .. }) | Command::Entries(_) | Command::Report(_) => Open::Read,
@@ -57,6 +59,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Account(command) => accounts::run(&store, command).await,
         Command::Grant(options) => crediting::grant(&store, options).await,
         Command::Correct(options) => crediting::correct(&store, options).await,
+        Command::Holds(command) => holds::run(&store, command).await,
         Command::Token(command) => tokens::run(&store, command).await,
         Command::Cards(command) => cards::run(&store, command).await,
         Command::Entries(options) => entries::run(&store, options).await,

@@ -1,14 +1,16 @@
 //! Grants and corrections, for operators.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pax_gateway::base::account::Tier;
 use pax_gateway::price::bundle::Bundle;
+use pax_gateway::price::card::{RateCard, RateTableVersion};
 
 use super::accounts::no_account;
 use super::acting::answer;
 use super::args::{Acting, Amount, Correct, GrantOf, NewAmount};
-use super::print;
+use super::{print, repricing};
 use crate::book::Sum;
 use crate::book::made::GrantClass;
 use crate::cards;
@@ -73,19 +75,21 @@ async fn grant_to_zero(store: &Store, acting: Acting, dry_run: bool) -> Result<E
 }
 
 pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode, Error> {
-    let amount = match options.amount.which()? {
+    let amount = options.amount.which()?;
+    if let (Some(version), NewAmount::RepriceAs(reprice_as)) = (options.many.card, &amount) {
+        let cards = (RateTableVersion(version), *reprice_as);
+        return repricing::run(store, options.many, cards, options.acting).await;
+    }
+    let Some(what) = options.what else {
+        return Err(Error::Operator("say which call, by its exchange's id".to_owned()));
+    };
+    let amount = match amount {
         NewAmount::To(amount) => store::Amount::To(amount),
         NewAmount::RepriceAs(version) => {
-            let bundle = known_cards(store).await?;
-            let card = bundle.cards().iter().find(|card| card.version == version);
-            store::Amount::RepricedAs(card.cloned().ok_or_else(|| {
-                Error::Operator(format!(
-                    "there is no rate card {version}; `pax-ledger cards list` lists them"
-                ))
-            })?)
+            store::Amount::RepricedAs(card_of(&known_cards(store).await?, version)?)
         }
     };
-    let what = if options.grant { Corrects::Grant(options.what) } else { Corrects::Call(options.what) };
+    let what = if options.grant { Corrects::Grant(what) } else { Corrects::Call(what) };
     let asked = ToCorrect { what, amount };
     let corrected = answer(store.correct(&options.acting.act()?, &asked).await?);
     print(&format!(
@@ -100,10 +104,18 @@ pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode,
 }
 
 /// All cards that the ledger knows.
-async fn known_cards(store: &Store) -> Result<Bundle, Error> {
+pub(super) async fn known_cards(store: &Store) -> Result<Bundle, Error> {
     let (bundle, mistakes) = cards::gather(&*embedded_bundle()?, &store.cards().await?);
     match mistakes.first() {
         None => Ok(bundle),
         Some(mistake) => Err(Error::Operator(format!("{mistake}; `pax-ledger replay` says more"))),
     }
+}
+
+/// The card of a version.
+pub(super) fn card_of(bundle: &Bundle, version: RateTableVersion) -> Result<Arc<RateCard>, Error> {
+    let card = bundle.cards().iter().find(|card| card.version == version);
+    card.cloned().ok_or_else(|| {
+        Error::Operator(format!("there is no rate card {version}; `pax-ledger cards list` lists them"))
+    })
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::debit::frozen::Debit;
 use serde_json::{Value, json};
 
 use super::args::{Asked, Explain};
@@ -13,7 +14,7 @@ use crate::calls_log::words::Words;
 use crate::calls_log::{Found, Looked, print_out, print_out_beside_entry, print_out_code, search, tell};
 use crate::cards;
 use crate::error::Error;
-use crate::explain::{Explained, explain, on_one_line, row};
+use crate::explain::{Explained, bill, explain, on_one_line, row};
 use crate::listing;
 use crate::server::embedded_bundle;
 use crate::store::{EntryFilter, QuarantinedLine, Store, StoredEntry};
@@ -67,12 +68,16 @@ async fn explain_entry(
         Error::Operator(format!("the entry of exchange {id} cannot be read ({why}): run replay"))
     };
     let Explained { text, differences } = explain(entry, &bundle).map_err(unreadable)?;
+    let better = corrections.iter().find_map(better);
     let code = if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !json {
         print(&text)?;
         let corrections: Vec<_> = corrections.iter().map(correction).collect();
         if !corrections.is_empty() {
             print(&format!("\ncorrected since\n{}", corrections.join("\n")))?;
+        }
+        if let Some((number, better)) = &better {
+            print(&format!("\nthe true debit, in entry {number}\n\n{}", bill(better, &bundle).join("\n")))?;
         }
         if let Some(found) = found {
             print(&format!("\n{}", print_out_beside_entry(found)))?;
@@ -96,6 +101,12 @@ async fn explain_entry(
         }),
     )?;
     Ok(code)
+}
+
+/// The true debit of a call that was charged by an estimate, and the number of the correction that embeds it.
+fn better(entry: &StoredEntry) -> Option<(i64, Debit)> {
+    let Ok(Made::Correction(correction)) = Made::read(&entry.canonical) else { return None };
+    Some((entry.account_seq, correction.better_debit()?.ok()?))
 }
 
 /// A correction on one line.

@@ -11,11 +11,13 @@ mod crediting;
 mod entries;
 mod explaining;
 mod health;
+mod holds;
 mod operator_log;
 mod quarantine;
 mod recovering;
 mod replaying;
 mod reporting;
+mod repricing;
 mod tokens;
 
 use std::io::Write;
@@ -26,8 +28,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use self::args::{
-    Account, Cards, Correct, Entries, Explain, GrantOf, Health, OperatorLog, Quarantine, Reporting, Serve,
-    Token,
+    Account, Cards, Correct, Entries, Explain, GrantOf, Health, Holds, OperatorLog, Quarantine, Reporting,
+    Serve, Token,
 };
 use crate::error::Error;
 
@@ -62,7 +64,14 @@ enum Command {
     )]
     Grant(GrantOf),
     /// Correct what a call cost, or what was granted, by an entry of its own; history stays as it is
+    #[command(
+        after_help = "A wrong rate card is put right by `correct --reprice-as RIGHT --card WRONG --dry-run`, which prints a \
+        plan, and then the same with --plan, --key and --reason instead of --dry-run."
+    )]
     Correct(Correct),
+    /// List what is set aside for calls, and end the holds of calls that nobody reports
+    #[command(subcommand)]
+    Holds(Holds),
     /// Make, list and revoke the tokens of accounts
     #[command(subcommand)]
     Token(Token),

@@ -40,11 +40,11 @@ struct Recovered {
 impl Recovered {
     async fn record(&mut self, writer: &mut Writer, debits: &[StoredEntry]) -> Result<(), Error> {
         let lines =
-            debits.iter().map(|entry| (Line::read(&entry.canonical), recorded_at(entry), posting(entry)));
+            debits.iter().map(|entry| (Line::read(&debit_bytes(entry)), recorded_at(entry), posting(entry)));
         for reply in writer.record_again(lines.collect()).await? {
             match reply.outcome {
                 DebitOutcome::Recorded => self.recorded += 1,
-                DebitOutcome::Duplicate => self.known += 1,
+                DebitOutcome::Duplicate | DebitOutcome::Superseded => self.known += 1,
                 _ => self.quarantined += 1,
             }
         }
@@ -91,8 +91,22 @@ fn posting(entry: &StoredEntry) -> Option<Posting> {
     entry.posting.as_deref().and_then(|line| Posting::read(line).ok())
 }
 
+/// Whether a filter sent the entry as a debit.
 fn is_debit(entry: &StoredEntry) -> bool {
-    book::is_debit(&entry.canonical)
+    book::is_debit(&entry.canonical) || better(entry).is_some()
+}
+
+/// The debit as a filter sent it.
+fn debit_bytes(entry: &StoredEntry) -> Vec<u8> {
+    better(entry).map_or_else(|| entry.canonical.clone(), String::into_bytes)
+}
+
+/// The better report that a correction embeds.
+fn better(entry: &StoredEntry) -> Option<String> {
+    match Made::read(&entry.canonical) {
+        Ok(Made::Correction(correction)) => correction.better,
+        _ => None,
+    }
 }
 
 /// Whether the other file belongs to this ledger: the chain of some account begins with the same entry, or this

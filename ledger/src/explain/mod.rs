@@ -29,19 +29,25 @@ pub struct Explained {
 /// program does not read.
 pub fn explain(entry: &StoredEntry, bundle: &Bundle) -> Result<Explained, String> {
     let debit = Debit::from_canonical(&entry.canonical).map_err(|bad| bad.to_string())?;
-    let card = bundle.files().find(|(card, _)| card.sha256 == debit.card_sha256);
-    let model = card.and_then(|(card, _)| card.models.get(&debit.model));
-    let model = model.filter(|model| model.mode == debit.mode);
     let differences = differences(entry, &debit, bundle);
     let mut lines = call(&debit);
     lines.extend(posted(entry));
     lines.push(String::new());
-    lines.extend(counts::lines(&debit, model));
-    lines.push(String::new());
-    lines.extend(price::lines(&debit, card, model));
+    lines.extend(bill(&debit, bundle));
     lines.push(String::new());
     lines.extend(proof(entry, &debit, &differences));
     Ok(Explained { text: lines.join("\n"), differences })
+}
+
+/// What a debit counts, and what that costs.
+pub(crate) fn bill(debit: &Debit, bundle: &Bundle) -> Vec<String> {
+    let card = bundle.files().find(|(card, _)| card.sha256 == debit.card_sha256);
+    let model = card.and_then(|(card, _)| card.models.get(&debit.model));
+    let model = model.filter(|model| model.mode == debit.mode);
+    let mut lines = counts::lines(debit, model);
+    lines.push(String::new());
+    lines.extend(price::lines(debit, card, model));
+    lines
 }
 
 /// A line with its name in front.

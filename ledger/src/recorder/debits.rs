@@ -84,7 +84,9 @@ pub(super) fn tell(lines: &[Line], replies: &[DebitReply], bundle: &Bundle, metr
     let mut odd = 0_usize;
     for (line, reply) in lines.iter().zip(replies) {
         let debit = line.debit().map(|received| &received.debit);
-        metrics.debit(reply.outcome, debit.map_or(Pax::ZERO, |debit| debit.cost_pax));
+        // A debit that corrects an estimate has a message. What the estimate cost is counted already.
+        let cost = debit.filter(|_| reply.message.is_none()).map_or(Pax::ZERO, |debit| debit.cost_pax);
+        metrics.debit(reply.outcome, cost);
         let (what, why) = match (reply.outcome, debit) {
             (DebitOutcome::Recorded, Some(debit)) => match debit.prove(bundle) {
                 Ok(()) => continue,

@@ -5,8 +5,8 @@ use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
 use super::{Snapshot, StoredEntry, Walk, moment};
-use crate::book::Posting;
-use crate::book::made::{Correction, Expiry, Made, repriced};
+use crate::book::made::{Correction, Expiry, Made, better_key, repriced};
+use crate::book::{Later, Posting};
 use crate::error::Error;
 use crate::store::Corrects;
 
@@ -36,7 +36,14 @@ impl Proof<'_> {
             }
         };
         if by_an_operator && !snapshot.has_operator_row(made.key()).await? {
-            found.push(format!("the operator log has no row with its key {:?}", made.key()));
+            let batch = match made {
+                Made::Correction(correction) => correction.batch_key(),
+                _ => None,
+            };
+            match batch {
+                Some(batch) if snapshot.has_batch_row(batch).await? => {}
+                _ => found.push(format!("the operator log has no row with its key {:?}", made.key())),
+            }
         }
         Ok(found)
     }
@@ -80,7 +87,11 @@ impl Proof<'_> {
         if correction.now_pax < Pax::ZERO {
             found.push("it makes what it corrects negative".to_owned());
         }
-        found.extend(self.amount(&original, correction));
+        let better = match correction.repriced_under {
+            Some(_) => snapshot.better(account, corrects, self.entry.account_seq).await?,
+            None => None,
+        };
+        found.extend(self.amount(&original, better.as_deref(), correction));
         Ok(found)
     }
 
@@ -101,17 +112,35 @@ impl Proof<'_> {
         Some(amount)
     }
 
+    /// What a better report costs, if it can be one.
+    fn better_cost(&self, original: &[u8], better: &str, correction: &Correction) -> Result<Pax, String> {
+        let read = |bytes: &[u8]| Debit::from_canonical(bytes).map_err(|bad| bad.to_string());
+        let (first, better) = (read(original)?, read(better.as_bytes())?);
+        if Later::of(&better, &first) != Later::Better {
+            return Err("the report that it embeds is not the true debit of an estimated call".to_owned());
+        }
+        if correction.key != better_key(&correction.corrects) {
+            return Err("its key is not that of a better report".to_owned());
+        }
+        better.prove(self.bundle).map_err(|bad| bad.to_string())?;
+        Ok(better.cost_pax)
+    }
+
     /// Proves the amount, where the correction says what it comes from: a card, or a better report.
-    fn amount(&self, original: &[u8], correction: &Correction) -> Option<String> {
+    /// A call of which a better report came before is priced again from that.
+    fn amount(&self, original: &[u8], better: Option<&[u8]>, correction: &Correction) -> Option<String> {
         let expected = if let Some(better) = &correction.better {
-            Debit::from_canonical(better.as_bytes())
-                .and_then(|debit| debit.prove(self.bundle).map(|()| debit.cost_pax))
-                .map_err(|bad| bad.to_string())
+            self.better_cost(original, better, correction)
         } else if let Some(card) = &correction.repriced_under {
-            match (self.bundle.by_sha256(card), Debit::from_canonical(original)) {
-                (None, _) => Err(format!("card {card} is not in the bundle")),
-                (_, Err(bad)) => Err(bad.to_string()),
-                (Some(card), Ok(debit)) => repriced(&debit, card),
+            let better = better.map(Made::read).and_then(|made| match made {
+                Ok(Made::Correction(better)) => better.better_debit(),
+                _ => None,
+            });
+            let debit =
+                better.unwrap_or_else(|| Debit::from_canonical(original).map_err(|bad| bad.to_string()));
+            match self.bundle.by_sha256(card) {
+                None => Err(format!("card {card} is not in the bundle")),
+                Some(card) => debit.and_then(|debit| repriced(&debit, card)),
             }
         } else {
             return None;

@@ -5,7 +5,10 @@
 use serde_json::{Value as Json, json};
 
 use super::{Replay, Subject};
-use crate::book::{About, AccountState, OperatorWalk, StoredRow, TokenState, differing};
+use crate::book::{
+    About, AccountState, BATCH_CORRECTIONS, Made, OperatorWalk, StoredRow, TokenState, batch_sha256,
+    differing,
+};
 use crate::error::Error;
 use crate::store::{LoggedRow, Snapshot};
 
@@ -25,6 +28,8 @@ impl Replay<'_> {
                 }
                 self.follows(logged);
                 self.has_its_entry(snapshot, &logged.row).await?;
+                self.has_its_corrections(snapshot, &logged.row).await?;
+                self.has_its_charge(snapshot, &logged.row).await?;
                 if logged.is_last {
                     self.is_so_still(snapshot, &logged.row).await?;
                 }
@@ -41,6 +46,45 @@ impl Replay<'_> {
             && !snapshot.has_entry_of_key(key).await?
         {
             self.differs(named(row), format!("its entry, which has the key {key:?}, is gone"));
+        }
+        Ok(())
+    }
+
+    /// Whether the entry is there of a call that an operator has charged.
+    async fn has_its_charge(&mut self, snapshot: &mut Snapshot, row: &StoredRow) -> Result<(), Error> {
+        let exchange = row.text("subject").and_then(|subject| subject.strip_prefix("hold:"));
+        if let (Some("hold_charge"), Some(exchange)) = (row.text("action"), exchange)
+            && !snapshot.has_entry_of_exchange(exchange).await?
+        {
+            self.differs(
+                named(row),
+                format!("the entry of exchange {exchange}, which it has charged, is gone"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the corrections are there that a batch has made, to the letter.
+    async fn has_its_corrections(&mut self, snapshot: &mut Snapshot, row: &StoredRow) -> Result<(), Error> {
+        let (Some("reprice"), Some(key)) = (row.text("action"), row.text("key")) else { return Ok(()) };
+        let most = u32::try_from(BATCH_CORRECTIONS).unwrap_or(u32::MAX).saturating_add(1);
+        let made = snapshot.made_by_batch(key, most).await?;
+        let changes: Vec<_> = made
+            .iter()
+            .filter_map(|canonical| match Made::read(canonical) {
+                Ok(Made::Correction(correction)) => Some(correction.change()),
+                _ => None,
+            })
+            .collect();
+        let after = json_of(row.text("after"));
+        let (count, sha256) = (json!(changes.len()), json!(batch_sha256(changes.iter())));
+        if after["corrections"] != count || after["sha256"] != sha256 {
+            let what = format!(
+                "it made {} corrections with the hash {}, but the entries whose keys begin with {key:?} are {count}, with \
+                 the hash {sha256}",
+                after["corrections"], after["sha256"]
+            );
+            self.differs(named(row), what);
         }
         Ok(())
     }

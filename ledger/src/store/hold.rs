@@ -3,6 +3,7 @@
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
+use serde::{Deserialize, Serialize};
 
 /// What has become of a hold that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,15 @@ impl HoldRow {
     pub fn from_balance(&self) -> Pax {
         if self.state == HoldState::Open && self.tier == Tier::Credit { self.held_pax } else { Pax::ZERO }
     }
+}
+
+/// What came of a hold that an operator has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldEnded {
+    /// Its account.
+    pub account: String,
+    /// What it set aside, if it was voided; what its call was charged, if it was charged.
+    pub amount_pax: Pax,
 }
 
 /// Which holds to list.

@@ -8,11 +8,12 @@ mod credit;
 mod hold;
 pub mod location;
 pub mod operator;
+pub mod repricing;
 pub mod sqlite;
 mod waiting;
 
 pub use credit::{Amount, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
-pub use hold::{HoldFilter, HoldRow, HoldState, StoredHold};
+pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
 pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
@@ -90,6 +91,12 @@ pub struct Credits {
     pub daily_cap: Option<Pax>,
     /// What its entries of the day cost on platform funding.
     pub spent: Sum,
+    /// What open holds of tier credit set aside from the balance.
+    pub held: Pax,
+    /// What the day's open holds set aside, whatever their tier.
+    pub held_today: Pax,
+    /// When the next lot ends of which something is left, and how much is left of it.
+    pub next_expiry: Option<(Moment, Pax)>,
 }
 
 /// A token, as operators see it: neither the token nor its hash.

@@ -1,8 +1,10 @@
 //! Grants, corrections and expiries: what each moves, in rows.
 
+mod better;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod many;
 mod proof;
 mod recover;
 

@@ -1,5 +1,6 @@
 //! Holds: what each does to the rows, whatever becomes of it.
 
+mod acts;
 #[path = "../common/mod.rs"]
 mod common;
 mod lapse;

@@ -102,6 +102,20 @@ fn a_batch_that_could_not_be_sent_is_tried_again_later() {
 }
 
 #[test]
+fn an_estimate_that_is_superseded_is_acknowledged_and_counted_and_no_trouble() {
+    let mut native = serving();
+    served(&mut native, "tok-credit");
+    native.tick_after(20);
+    let question = native.question(DEBITS_PATH);
+    let ended = says(&native, &question.body, "superseded", None);
+    native.answer(&question, ended);
+    native.settle();
+    assert!(!native.asks(DEBITS_PATH) && told(&native, Level::Error).is_empty());
+    assert_eq!(debits_total(&native, "superseded"), Some(1));
+    assert_eq!(native.state.metrics.of("pax_outbox_waiting"), Some(0));
+}
+
+#[test]
 fn what_the_ledger_quarantines_is_told_with_its_reason_and_not_sent_again() {
     let mut native = serving();
     for (outcome, reason, expected) in

@@ -9,7 +9,7 @@ use pax_gateway::dialect::usage::Mode;
 use pax_gateway::price::card::{RateCard, RateTableVersion};
 use serde::{Deserialize, Serialize};
 
-use super::super::Value;
+use super::super::{Change, Value};
 use super::negative;
 
 /// What a correction repeats of the debit that it corrects, so that reports put both into one group.
@@ -149,6 +149,25 @@ impl Correction {
         }
     }
 
+    /// The key of the batch that made it, if a batch did: its own key ends with what it corrects.
+    #[must_use]
+    pub fn batch_key(&self) -> Option<&str> {
+        self.key.strip_suffix(&self.corrects)?.strip_suffix('/')
+    }
+
+    /// What it does, as a plan has it.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        Change { corrects: self.corrects.clone(), was_pax: self.was_pax, now_pax: self.now_pax }
+    }
+
+    /// The better report that it embeds, if it embeds one.
+    #[must_use]
+    pub fn better_debit(&self) -> Option<Result<Debit, String>> {
+        let read = |better: &String| Debit::from_canonical(better.as_bytes()).map_err(|bad| bad.to_string());
+        self.better.as_ref().map(read)
+    }
+
     fn difference(&self) -> Pax {
         // Neither is negative, so the difference is in range.
         self.now_pax.checked_sub(self.was_pax).unwrap_or_default()
@@ -174,6 +193,15 @@ impl Correction {
             _ => Value::Null,
         }
     }
+}
+
+/// The keys of corrections that embed a better report begin like this.
+pub const BETTER: &str = "better/";
+
+/// The key of the correction that embeds the better report on an exchange. A call has one at most.
+#[must_use]
+pub fn better_key(exchange: &str) -> String {
+    format!("{BETTER}{exchange}")
 }
 
 /// What a call costs under another card.

@@ -6,7 +6,7 @@ mod correction;
 mod expiry;
 mod grant;
 
-pub use correction::{Correction, Original, repriced};
+pub use correction::{BETTER, Correction, Original, better_key, repriced};
 pub use expiry::Expiry;
 pub use grant::{Grant, GrantClass, LARGEST, Paid};
 

@@ -1,11 +1,12 @@
 //! What grants and corrections take.
 
 use clap::Args;
-use pax_gateway::base::clock::Moment;
+use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
 use pax_gateway::price::card::RateTableVersion;
 
 use super::Acting;
+use crate::book::PlanId;
 use crate::book::made::{GrantClass, Paid};
 use crate::error::Error;
 
@@ -45,15 +46,45 @@ pub(in crate::cli) struct GrantOf {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Correct {
     /// A call, by its exchange's id; with --grant a grant, by its key
-    #[arg(value_name = "EXCHANGE|KEY")]
-    pub(in crate::cli) what: String,
+    #[arg(value_name = "EXCHANGE|KEY", required_unless_present = "card")]
+    pub(in crate::cli) what: Option<String>,
     /// What is named is a grant's key
     #[arg(long)]
     pub(in crate::cli) grant: bool,
     #[command(flatten)]
     pub(in crate::cli) amount: AskedAmount,
     #[command(flatten)]
+    pub(in crate::cli) many: Many,
+    #[command(flatten)]
     pub(in crate::cli) acting: Acting,
+}
+
+/// Which calls are priced again all at once.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many calls at once, with --reprice-as")]
+pub(in crate::cli) struct Many {
+    /// All calls that the rate card of this version has priced
+    #[arg(long, value_name = "VERSION", requires = "reprice_as", conflicts_with_all = ["what", "grant", "to"])]
+    pub(in crate::cli) card: Option<u32>,
+    /// Only calls of this account
+    #[arg(long, value_name = "NAME", requires = "card")]
+    pub(in crate::cli) account: Option<String>,
+    /// Only calls of this model
+    #[arg(long, value_name = "ID", requires = "card")]
+    pub(in crate::cli) model: Option<String>,
+    /// Only calls of this UTC day and later
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "card")]
+    pub(in crate::cli) since: Option<UtcDay>,
+    /// Only calls of this UTC day and earlier
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "card")]
+    pub(in crate::cli) until: Option<UtcDay>,
+    /// Only print the plan: how many calls, what they cost before and after, and the plan's name. With --plan and the --key
+    /// of a run that was interrupted, how far that has come
+    #[arg(long, requires = "card")]
+    pub(in crate::cli) dry_run: bool,
+    /// Do what this plan says, as --dry-run has named it. If it is interrupted, the same command does the rest
+    #[arg(long, value_name = "PLAN", requires_all = ["card", "key"])]
+    pub(in crate::cli) plan: Option<PlanId>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod acting;
 mod asking;
 mod crediting;
+mod holds;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use pax_gateway::base::pax::Pax;
 
 pub(super) use acting::Acting;
 pub(super) use asking::{Asked, Entries, Explain, OperatorLog, Reporting};
-pub(super) use crediting::{Amount, Correct, GrantOf, NewAmount};
+pub(super) use crediting::{Amount, Correct, GrantOf, Many, NewAmount};
+pub(super) use holds::Holds;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {

@@ -3,21 +3,20 @@
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
-use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::desk::Desk;
 use super::operator_log::{Acting, Begun, Done};
-use super::statements::{Statements, ToBeCorrected};
-use super::{Store, failed};
-use crate::book::made::{Correction, Grant, Made};
+use super::statements::Statements;
+use super::{Store, failed, with_rusqlite};
+use crate::book::made::{BETTER, Correction, Grant, Made};
 use crate::book::{About, Act, Posting};
 use crate::error::Error;
 use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 
-/// Keys that begin like this are those of expiries, which the ledger makes itself.
-const EXPIRIES: &str = "expiry/";
+/// Keys that begin like this are those of entries which the ledger makes itself.
+const OWN_KEYS: [&str; 2] = ["expiry/", BETTER];
 
 impl Store {
     /// Gives an account credit.
@@ -105,15 +104,15 @@ impl Store {
         Ok(canonical.map_err(failed("looked for an entry"))?.and_then(|bytes| Made::read(&bytes).ok()))
     }
 
-    async fn begin_entry<'a, Reply: DeserializeOwned>(
+    pub(super) async fn begin_entry<'a, Reply: DeserializeOwned>(
         &self,
         act: &'a Act,
         action: &'static str,
         arguments: &serde_json::Value,
     ) -> Result<Begun<'a, Reply>, Error> {
-        if act.key().starts_with(EXPIRIES) {
+        if let Some(own) = OWN_KEYS.into_iter().find(|own| act.key().starts_with(own)) {
             return Err(nothing_is_done(format!(
-                "keys that begin with {EXPIRIES:?} are the ledger's own; use another --key"
+                "keys that begin with {own:?} are the ledger's own; use another --key"
             )));
         }
         if act.reason().is_none() {
@@ -123,30 +122,25 @@ impl Store {
     }
 }
 
-fn nothing_is_done(why: String) -> Error {
+pub(super) fn nothing_is_done(why: String) -> Error {
     Error::Operator(format!("nothing is done: {why}"))
 }
 
 impl Acting<'_> {
     /// Works at the book's desk, in this action's transaction. `now` is when entries are recorded: the log's own clock
     /// never goes back, but a clock that was wrong once must not end lots for ever.
-    async fn at_desk<T>(
+    pub(super) async fn at_desk<T>(
         &mut self,
         now: Moment,
         work: impl FnOnce(&mut Desk<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, Error> {
-        let mut locked = self.tx.lock_handle().await.map_err(failed("wrote an entry"))?;
-        // SAFETY: the handle is that of an open connection, which nobody else uses while it is locked, and the
-        // borrowed `Connection` does not close it. Both crates link the same SQLite.
-        let connection = unsafe { Connection::from_handle(locked.as_raw_handle().as_ptr()) };
-        let connection = connection.map_err(failed("wrote an entry"))?;
-        let at_desk = || {
-            let mut desk = Desk::new(Statements::prepare(&connection)?, now);
+        with_rusqlite(&mut self.tx, |connection| {
+            let mut desk = Desk::new(Statements::prepare(connection)?, now);
             let done = work(&mut desk)?;
             desk.save()?;
-            Ok::<_, rusqlite::Error>(done)
-        };
-        at_desk().map_err(failed("wrote an entry"))
+            Ok(done)
+        })
+        .await
     }
 
     /// Writes the row of an action that has made an entry.
@@ -182,15 +176,16 @@ fn enter(desk: &mut Desk<'_>, made: &Made) -> Result<Result<(i64, Pax), String>,
     Ok(link.map(|link| (link.account_seq, balance)))
 }
 
-/// What is corrected, and what it cost or granted after all corrections so far.
+/// What is corrected, and what it cost or granted after all corrections so far; of a call the better report too, if one
+/// came.
 enum Base {
-    Call(Box<Debit>, Pax),
+    Call(Box<Debit>, Option<Box<Debit>>, Pax),
     Grant(Box<Grant>, Pax),
 }
 
 fn base(desk: &Desk<'_>, what: &Corrects) -> Result<Result<Base, String>, rusqlite::Error> {
     let name = what.name();
-    let Some(ToBeCorrected { original, last }) = desk.statements.corrected(what)? else {
+    let Some(found) = desk.statements.corrected(what)? else {
         return Ok(Err(match what {
             Corrects::Call(_) => {
                 format!(
@@ -201,17 +196,15 @@ fn base(desk: &Desk<'_>, what: &Corrects) -> Result<Result<Base, String>, rusqli
         }));
     };
     let unreadable = || format!("{name:?} or its last correction cannot be read: run `pax-ledger replay`");
-    let last = match last.as_deref().map(Made::read) {
-        None => None,
-        Some(Ok(Made::Correction(last))) => Some(last.now_pax),
-        Some(_) => return Ok(Err(unreadable())),
+    let (Ok(last), Ok(better)) = (found.last_amount(), found.better_debit()) else {
+        return Ok(Err(unreadable()));
     };
     Ok(match what {
-        Corrects::Call(_) => Debit::from_canonical(&original).map_err(|_| unreadable()).map(|debit| {
+        Corrects::Call(_) => Debit::from_canonical(&found.original).map_err(|_| unreadable()).map(|debit| {
             let was = last.unwrap_or(debit.cost_pax);
-            Base::Call(Box::new(debit), was)
+            Base::Call(Box::new(debit), better.map(Box::new), was)
         }),
-        Corrects::Grant(_) => match Made::read(&original) {
+        Corrects::Grant(_) => match Made::read(&found.original) {
             Ok(Made::Grant(grant)) => {
                 let was = last.unwrap_or(grant.amount_pax);
                 Ok(Base::Grant(Box::new(grant), was))
@@ -229,8 +222,8 @@ fn correction(
 ) -> Result<Result<Correction, String>, rusqlite::Error> {
     let made = base(desk, &asked.what)?.and_then(|base| {
         let mut correction = match &base {
-            Base::Call(debit, was) => {
-                let now = asked.amount.of_call(debit)?;
+            Base::Call(debit, better, was) => {
+                let now = asked.amount.of_call(better.as_ref().unwrap_or(debit))?;
                 Correction::of_debit(act.key(), debit, (*was, now), act.at())
             }
             Base::Grant(grant, was) => {
@@ -256,7 +249,7 @@ fn fits(desk: &Desk<'_>, made: &Made) -> Result<Option<String>, rusqlite::Error>
         Err(why) => Some(why),
         Ok(base) => {
             let (account, was) = match &base {
-                Base::Call(debit, was) => (&debit.account, *was),
+                Base::Call(debit, _, was) => (&debit.account, *was),
                 Base::Grant(grant, was) => (&grant.account, *was),
             };
             let fits = *account == correction.account && was == correction.was_pax;

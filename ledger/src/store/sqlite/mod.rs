@@ -3,18 +3,22 @@
 mod admin;
 mod backup;
 mod cards;
+mod corrected;
 mod credit;
 mod desk;
 mod epoch;
 mod figures;
 mod guards;
+mod hold_acts;
 mod hold_listing;
 mod hold_rows;
 mod holds;
+mod later;
 mod operator_log;
 mod quarantine;
 mod read;
 mod report;
+mod repricing;
 mod restore;
 mod standing;
 mod statements;
@@ -24,7 +28,8 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Decode, Row, Sqlite, TypeInfo, ValueRef};
 
@@ -182,6 +187,19 @@ impl Store {
 /// Turns a database's error into ours.
 fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> Error {
     move |error| Error::Store { doing, why: error.to_string() }
+}
+
+/// Works on a connection of the pool through `rusqlite`, as the writer does on its own.
+async fn with_rusqlite<T>(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&rusqlite::Connection) -> Result<T, rusqlite::Error>,
+) -> Result<T, Error> {
+    let failing = failed("worked on entries");
+    let mut locked = connection.lock_handle().await.map_err(failed("worked on entries"))?;
+    // SAFETY: the handle is that of an open connection, which nobody else uses while it is locked, and the
+    // borrowed `Connection` does not close it. Both crates link the same SQLite.
+    let borrowed = unsafe { rusqlite::Connection::from_handle(locked.as_raw_handle().as_ptr()) };
+    borrowed.and_then(|borrowed| work(&borrowed)).map_err(failing)
 }
 
 /// The value of a column, of whatever type.

@@ -13,7 +13,7 @@ use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Lot, Sum};
 use crate::error::Error;
 use crate::store::{
-    AccountRow, Corrects, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry, TokenDay,
+    AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry, TokenDay,
 };
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
@@ -227,62 +227,6 @@ impl Snapshot {
             expires_at: expires_at.map(from_ms),
         };
         Ok(rows.into_iter().map(lot).collect())
-    }
-
-    /// The canonical bytes of the entry that a correction names, and those of the last correction of it before the
-    /// entry with a number.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn corrected(
-        &mut self,
-        account: &str,
-        what: &Corrects,
-        before: i64,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Error> {
-        let (which, tier) = match what {
-            Corrects::Call(_) => ("exchange_id = ?2", "tier IS NOT NULL"),
-            Corrects::Grant(_) => ("entry_key = ?2 AND kind = 'grant'", "tier IS NULL"),
-        };
-        // The pluses keep SQLite from walking along the account's chain.
-        let original = format!(
-            "SELECT canonical FROM credit_ledger WHERE {which} AND +account = ?1 AND +account_seq < ?3"
-        );
-        let last = format!(
-            "SELECT canonical FROM credit_ledger WHERE corrects = ?2 AND {tier} AND account = ?1 AND +account_seq < ?3 \
-             ORDER BY +account_seq DESC LIMIT 1"
-        );
-        let mut found = [None, None];
-        for (sql, found) in [original, last].iter().zip(&mut found) {
-            let one = sqlx::query_scalar(sql).bind(account).bind(what.name()).bind(before);
-            *found =
-                one.fetch_optional(&mut *self.tx).await.map_err(failed("looked for what is corrected"))?;
-        }
-        let [original, last] = found;
-        Ok((original, last))
-    }
-
-    /// Whether the operator log has the row of a grant or a correction.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn has_operator_row(&mut self, key: &str) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM operator_log WHERE key = ?1 AND action IN ('grant', 'correct', 'recover'))";
-        let found = sqlx::query_scalar(sql).bind(key).fetch_one(&mut *self.tx).await;
-        found.map_err(failed("looked into the operator log"))
-    }
-
-    /// Whether there is an entry with this key.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn has_entry_of_key(&mut self, key: &str) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM credit_ledger WHERE entry_key = ?1)";
-        sqlx::query_scalar(sql)
-            .bind(key)
-            .fetch_one(&mut *self.tx)
-            .await
-            .map_err(failed("looked for an entry"))
     }
 
     /// What an account's entries of a day cost on platform funding.

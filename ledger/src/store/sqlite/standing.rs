@@ -4,11 +4,12 @@
 use pax_gateway::base::account::Account;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
+use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{CANON_VERSIONS, Resolved, Standing, StandingAsk};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::admin::{pax, read_status, read_tier, sum, to_ms};
+use super::admin::{from_ms, pax, read_status, read_tier, sum, to_ms};
 use super::epoch::epoch_of;
 use super::{Store, failed};
 use crate::error::Error;
@@ -77,14 +78,18 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn credits(&self, account: &str, utc_day: UtcDay) -> Result<Option<Credits>, Error> {
+    pub async fn credits(&self, account: &str, now: Moment) -> Result<Option<Credits>, Error> {
         // One statement reads at one moment.
         let row = sqlx::query(
-            "SELECT tier, status, balance_carry, balance_picopax, daily_cap_picopax, spent_carry, spent_picopax \
-             FROM accounts \
-             LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
+            "SELECT tier, status, balance_carry, balance_picopax, daily_cap_picopax, spent_carry, spent_picopax, \
+             accounts.held_picopax AS held, coalesce(day_totals.held_picopax, 0) AS held_today, \
+             lots.rest_picopax AS rest, lots.expires_at AS expires_at FROM accounts \
+             LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 \
+             LEFT JOIN lots ON lots.account = accounts.name AND rest_picopax > 0 AND expires_at > ?3 \
+             WHERE name = ?1 ORDER BY lots.expires_at, lots.account_seq LIMIT 1",
         );
-        let row = row.bind(account).bind(utc_day.to_string()).fetch_optional(&self.pool).await;
+        let row = row.bind(account).bind(now.day().to_string()).bind(to_ms(now));
+        let row = row.fetch_optional(&self.pool).await;
         let credits = |row: SqliteRow| -> Result<Credits, sqlx::Error> {
             Ok(Credits {
                 tier: read_tier(row.try_get("tier")?)?,
@@ -92,6 +97,12 @@ impl Store {
                 balance: sum(&row, "balance")?,
                 daily_cap: pax(&row, "daily_cap_picopax")?,
                 spent: sum(&row, "spent")?,
+                held: Pax::from_picopax(row.try_get("held")?),
+                held_today: Pax::from_picopax(row.try_get("held_today")?),
+                next_expiry: match (row.try_get("expires_at")?, row.try_get("rest")?) {
+                    (Some(at), Some(rest)) => Some((from_ms(at), Pax::from_picopax(rest))),
+                    _ => None,
+                },
             })
         };
         row.and_then(|row| row.map(credits).transpose()).map_err(failed("read an account's credits"))

@@ -20,7 +20,6 @@ use super::admin::{from_ms, to_ms};
 use super::epoch::epoch_of;
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value, each_column};
-use crate::store::Corrects;
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
@@ -103,12 +102,6 @@ pub(super) enum Opened {
     Page(Box<Page>),
 }
 
-/// The canonical bytes of a call or a grant, and those of its last correction.
-pub(super) struct ToBeCorrected {
-    pub(super) original: Vec<u8>,
-    pub(super) last: Option<Vec<u8>>,
-}
-
 /// Which lots of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WhichLots {
@@ -185,6 +178,11 @@ impl<'a> Statements<'a> {
             )?,
             connection,
         })
+    }
+
+    /// The connection, for what is asked seldom.
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.connection
     }
 
     /// The present epoch.
@@ -270,24 +268,6 @@ impl<'a> Statements<'a> {
              ORDER BY account LIMIT ?3",
         )?;
         due.query_map(params![to_ms(now), after, most], |row| row.get(0))?.collect()
-    }
-
-    /// What is to be corrected. None if there is no such call or grant.
-    pub(super) fn corrected(&self, what: &Corrects) -> Result<Option<ToBeCorrected>, rusqlite::Error> {
-        // A correction of a call repeats the call's tier; one of a grant has none.
-        let (name, which, tier) = match what {
-            Corrects::Call(id) => (id, "exchange_id = ?1", "tier IS NOT NULL"),
-            Corrects::Grant(key) => (key, "entry_key = ?1 AND kind = 'grant'", "tier IS NULL"),
-        };
-        let original = format!("SELECT canonical FROM credit_ledger WHERE {which}");
-        // The plus keeps SQLite from walking along the account's chain.
-        let last = format!(
-            "SELECT canonical FROM credit_ledger WHERE corrects = ?1 AND {tier} ORDER BY +account_seq DESC LIMIT 1"
-        );
-        let one =
-            |sql: &str| self.connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional();
-        let Some(original) = one(&original)? else { return Ok(None) };
-        Ok(Some(ToBeCorrected { original, last: one(&last)? }))
     }
 
     /// Adds an entry.

@@ -35,8 +35,8 @@ pub struct Writer {
 }
 
 /// A transaction of debits.
-struct Recording<'a, 'tx> {
-    desk: &'a mut Desk<'tx>,
+pub(super) struct Recording<'a, 'tx> {
+    pub(super) desk: &'a mut Desk<'tx>,
     /// The ledger's epoch, for each standing.
     epoch: u64,
     /// Whether the debit before this one had an entry already.
@@ -334,21 +334,22 @@ impl Recording<'_, '_> {
                 let standing = self.standing(debit)?;
                 reply(&debit.exchange_id, DebitOutcome::Duplicate, account_seq, standing)
             }
-            Found::Other { account_seq } => {
-                let why = format!("entry {account_seq} of the account has other bytes for this exchange");
-                self.quarantine(&Rejected::new(&received.canonical, why), DebitOutcome::Conflict)?
-            }
+            Found::Other { account_seq } => self.later(received, account_seq)?,
         }))
     }
 
     /// The standing of a debit's account on its day. None if the account's page cannot be read.
-    fn standing(&mut self, debit: &Debit) -> Result<Option<Standing>, rusqlite::Error> {
+    pub(super) fn standing(&mut self, debit: &Debit) -> Result<Option<Standing>, rusqlite::Error> {
         let epoch = self.epoch;
         let open = self.desk.open(&debit.account, debit.utc_day)?;
         Ok(open.ok().and_then(|open| standing(&open.page, debit.utc_day, epoch)))
     }
 
-    fn quarantine(&mut self, line: &Rejected, outcome: DebitOutcome) -> Result<DebitReply, rusqlite::Error> {
+    pub(super) fn quarantine(
+        &mut self,
+        line: &Rejected,
+        outcome: DebitOutcome,
+    ) -> Result<DebitReply, rusqlite::Error> {
         let reason = if outcome == DebitOutcome::Conflict { "conflict" } else { "rejected" };
         let exchange_id = line.exchange_id.map(|id| id.to_string());
         let now = self.desk.now;
@@ -366,7 +367,7 @@ fn standing(page: &Page, utc_day: UtcDay, epoch: u64) -> Option<Standing> {
     Some(Standing { utc_day, spent_pax, account_seq, epoch })
 }
 
-fn reply(
+pub(super) fn reply(
     exchange_id: &ExchangeId,
     outcome: DebitOutcome,
     account_seq: i64,
