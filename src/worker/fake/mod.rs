@@ -10,6 +10,7 @@
     reason = "a fake that is used wrongly stops its test"
 )]
 
+mod callouts;
 #[cfg(test)]
 pub(crate) mod calls;
 mod ledger;

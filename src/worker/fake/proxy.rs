@@ -11,7 +11,6 @@ use crate::base::pairs::Pairs;
 use crate::memory::shared::{SharedData, Version};
 use crate::told::meter::MetricsPort;
 use crate::told::metrics::MetricKind;
-use crate::worker::chores::callouts;
 use crate::worker::chores::root::Root;
 use crate::worker::host::{Action, Buffer, HeaderMap, Host, HostStatus, Level, Post};
 use crate::worker::waiting::Handle;
@@ -41,11 +40,11 @@ pub struct State {
     /// The streams, under their contexts, each with its callbacks.
     streams: RefCell<BTreeMap<u32, (Stream, Handle)>>,
     /// The context whose callback runs.
-    current: Cell<u32>,
+    pub(super) current: Cell<u32>,
     /// The last number that was given to a context or a callout.
     numbers: Cell<u32>,
     /// The callout whose answer can be read.
-    ended: RefCell<Ended>,
+    pub(super) ended: RefCell<Ended>,
     /// The plugin's configuration.
     pub configuration: RefCell<Vec<u8>>,
     /// The time from one tick to the next, as the filter asked for; none before it did.
@@ -112,31 +111,6 @@ impl<O: Outside> Proxy<'_, O> {
         let result = callback(root);
         self.let_resumed_go_on();
         result
-    }
-
-    /// A callout of a root ends.
-    pub fn callout_ends(&self, root: &mut Root, context: u32, callout: u32, ended: Ended) {
-        let ended = self.can_be_read(callout, ended);
-        self.as_root(root, context, |root| root.on_callout(self, ended));
-        *self.state.ended.borrow_mut() = Ended::none();
-    }
-
-    /// A callout ends that was made in a stream's callback: the SDK hands its answer to the stream, if that is still
-    /// there.
-    pub fn streams_callout_ends(&self, context: u32, callout: u32, ended: Ended) {
-        let Some(handle) = self.state.handle(context) else { return };
-        let ended = self.can_be_read(callout, ended);
-        self.state.current.set(context);
-        handle.over(|stream| stream.on_callout(self, ended));
-        self.let_resumed_go_on();
-        *self.state.ended.borrow_mut() = Ended::none();
-    }
-
-    /// From now on the answer can be read.
-    fn can_be_read(&self, callout: u32, ended: Ended) -> callouts::Ended {
-        let (headers, bytes) = (usize::from(ended.status.is_some()), ended.body.len());
-        *self.state.ended.borrow_mut() = ended;
-        callouts::Ended { callout, headers, bytes }
     }
 
     /// A request's head comes. Gives the stream's context; none if the root was not configured.
@@ -220,7 +194,7 @@ impl<O: Outside> Proxy<'_, O> {
     }
 
     /// Lets the paused requests go on that the filter has resumed.
-    fn let_resumed_go_on(&self) {
+    pub(super) fn let_resumed_go_on(&self) {
         for (stream, _) in self.state.streams.borrow_mut().values_mut() {
             if std::mem::take(&mut stream.resumed) {
                 stream.request_goes_on();

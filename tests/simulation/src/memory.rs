@@ -180,6 +180,11 @@ pub(crate) fn exchange_of(bytes: &[u8]) -> &str {
     bytes.get(at..at + 36).and_then(|id| str::from_utf8(id).ok()).unwrap_or("no exchange")
 }
 
+/// Whether a debit is that of a call whose VM was lost.
+pub(crate) fn is_of_a_lost_vm(canonical: &[u8]) -> bool {
+    str::from_utf8(canonical).is_ok_and(|debit| debit.contains("\"ending\":\"orphaned\""))
+}
+
 /// What a debit costs, by its canonical bytes; none where they do not say.
 pub(crate) fn cost_of(canonical: &[u8]) -> Option<Pax> {
     let (_, rest) = str::from_utf8(canonical).ok()?.split_once("\"cost_pax\":\"")?;

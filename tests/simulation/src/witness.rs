@@ -206,7 +206,10 @@ impl Shared<'_> {
         };
         let mut truth = world.truth.borrow_mut();
         let Some(call) = truth.call(&id) else { return };
-        let own = call.vm == self.vm;
+        let is_estimate = memory::is_of_a_lost_vm(canonical);
+        // A VM that was taken for dead and lives may sweep the lane that it has lost, and its own call's record in it.
+        call.doubted |= call.vm == self.vm && is_estimate;
+        let own = call.vm == self.vm && !is_estimate;
         if own {
             (call.own_cost, call.canonical) = (cost, Some(canonical.to_vec()));
         } else {
