@@ -142,7 +142,7 @@ async fn a_token_resolves_to_the_cap_and_to_the_standing_of_the_day_that_was_ask
     for cap in [Some(Pax::ZERO), Some(Pax::from_picopax(2_500_000_000_000)), None] {
         assert!(store.set_daily_cap(&act(), "free", cap).await.unwrap().is_some());
         assert_eq!(resolved(0).await.account.daily_cap_pax, cap);
-        let credits = store.credits("free", day(1)).await.unwrap().unwrap();
+        let credits = store.credits("free", day(1).start()).await.unwrap().unwrap();
         assert_eq!((credits.daily_cap, credits.spent), (cap, b.cost_pax.into()));
     }
     assert!(
