@@ -14,7 +14,7 @@ fn a_plan_has_another_name_if_anything_that_it_would_do_is_different() {
     let (a, b) = (change("a", "1", "2"), change("b", "3", "4"));
     let all = [
         id(card, &[&[a.clone(), b.clone()]]),
-        id(card, &[&[a.clone()], &[b.clone()]]),
+        id(card, &[std::slice::from_ref(&a), std::slice::from_ref(&b)]),
         id(card, &[&[b.clone(), a.clone()]]),
         id(card, &[std::slice::from_ref(&a)]),
         id(card, &[&[change("a", "1", "2.000000000001"), b.clone()]]),
