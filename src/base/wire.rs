@@ -138,8 +138,6 @@ pub struct StandingsReply {
 pub const HOLDS_PATH: &str = "/internal/v1/holds";
 /// Tells that an Envoy lives, and so its holds.
 pub const LEASE_PATH: &str = "/internal/v1/lease";
-/// How long a filter waits for the answer to a hold. Then it answers its caller and sends a [`Void`].
-pub const HOLD_DEADLINE_MS: u64 = 2_000;
 /// How often an Envoy renews its lease.
 pub const LEASE_RENEW_MS: u64 = 10_000;
 /// If a lease was not renewed for so long, its Envoy counts as dead, and its holds expire.

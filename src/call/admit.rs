@@ -24,7 +24,7 @@ use crate::price::card::{Model, RateCard};
 use crate::price::rates::ServiceTier;
 use crate::reading::answer::reported::Judge;
 use crate::reading::answer::said::Asked;
-use crate::reading::request::edits::{Rewrite, WrittenTier, edited_length};
+use crate::reading::request::edits::{Rewrite, WrittenMaximum, WrittenTier, edited_length};
 use crate::reading::request::head::Call;
 use crate::reading::request::parsed::{AskedOption, Buys, Request};
 
@@ -211,22 +211,14 @@ pub fn admit(
     }
     let streams = request.stream && mode == Mode::Chat;
     let bounds = bounds(&request, &served, funding, config);
-    let rewrite = Rewrite {
-        upstream_model: served.model.and_then(|model| model.upstream_model.as_deref()),
-        asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
-        maximum: bounds.maximum,
-        service_tier: written_tier(&request, served.provider, funding, mode),
-    };
+    let service_tier = written_tier(&request, served.provider, funding, mode);
+    let rewrite = rewrite(&served, bounds.maximum, service_tier, streams);
     let edits = request.edits(&rewrite);
     let asked = upstream_tier(&request, rewrite.service_tier.as_ref());
     let cap = daily_cap(account, card).filter(|_| funding == Funding::Platform);
-    let by = config.gate.admitted_by(account.tier);
-    let ceiling = || served.model.map(|model| bounds.ceiling(model, asked));
-    let (reservation, hold) = match by {
-        _ if funding == Funding::Byo => (None, None),
-        AdmittedBy::SharedData => (cap.and_then(|_| ceiling()), None),
-        AdmittedBy::Ledger => (None, ceiling()),
-    };
+    let ceiling =
+        served.model.filter(|_| funding == Funding::Platform).map(|model| bounds.ceiling(model, asked));
+    let by_ledger = config.gate.admitted_by(account.tier) == AdmittedBy::Ledger;
     let usage_rules = served.provider.usage_rules;
     let asked_for = Asked {
         wants_stream: streams,
@@ -261,20 +253,28 @@ pub fn admit(
         service_tier: priced_tier(&request, served.model),
         asked_model: None,
         model: request.model,
-        reservation,
-        hold,
+        reservation: cap.and(ceiling).filter(|_| !by_ledger),
+        hold: ceiling.filter(|_| by_ledger),
         usage_rules,
     };
-    let watch = Stopwatch::start(now.tick);
-    let own_keys = served.provider.own_keys;
-    let in_flight = InFlight {
-        admission: Rc::new(admission),
-        known: Known { cap, ..Known::default() },
-        asked: asked_for,
-        own_keys,
-        watch,
-    };
-    Ok((in_flight, forward))
+    let known = Known { cap, ..Known::default() };
+    let (watch, own_keys) = (Stopwatch::start(now.tick), served.provider.own_keys);
+    Ok((InFlight { admission: Rc::new(admission), known, asked: asked_for, own_keys, watch }, forward))
+}
+
+/// What is written into the body.
+fn rewrite<'a>(
+    served: &'a Served<'_>,
+    maximum: Option<WrittenMaximum>,
+    service_tier: Option<WrittenTier<'a>>,
+    streams: bool,
+) -> Rewrite<'a> {
+    Rewrite {
+        upstream_model: served.model.and_then(|model| model.upstream_model.as_deref()),
+        asks_usage: streams && served.provider.stream_usage == StreamUsage::Ask,
+        maximum,
+        service_tier,
+    }
 }
 
 /// What the call can cost at most.

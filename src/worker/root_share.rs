@@ -12,7 +12,7 @@ use crate::told::complaints::{Complaint, Complaints};
 use crate::told::key_refusals::KeyRefusals;
 use crate::told::provider_trouble::{LocalReply, ProviderTroubles, Unreachable};
 use crate::worker::chores::callouts::Callouts;
-use crate::worker::chores::holding::Holds;
+use crate::worker::chores::holds::Holds;
 use crate::worker::chores::resolves::{Question, Resolves};
 use crate::worker::host::{Host, Level};
 use crate::worker::random::Random;
@@ -48,7 +48,7 @@ pub struct Worker {
     /// The root's context.
     pub(crate) context: u32,
     /// The streams that wait for the ledger's answers to their holds.
-    pub(crate) holds: Holds,
+    pub(crate) holds: Holds<Waiter>,
     /// This Envoy's number; none before it was needed.
     pub(crate) envoy: Cell<Option<u64>>,
     /// The watch over bodies that Envoy may keep back.

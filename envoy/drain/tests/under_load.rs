@@ -77,6 +77,7 @@ impl Drained {
         let lines = self.stack.ledger(["entries"]).unwrap();
         let ids: Vec<String> = lines
             .lines()
+            .filter(|line| line.contains(r#""kind":"debit""#))
             .map(|line| {
                 line.split_once(r#""exchange_id":""#).unwrap().1.split('"').next().unwrap().to_owned()
             })

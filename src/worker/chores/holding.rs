@@ -4,9 +4,6 @@
 //! The SDK hands the answer to the context in whose callback the question was made, which is the stream's or, if the stream
 //! was woken by its root, the root's.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use crate::base::clock::{Now, Tick};
 use crate::base::pax::Pax;
 use crate::base::wire::{HOLDS_PATH, HoldOutcome, HoldReply, HoldRequest, LEASE_PATH, LeaseRequest};
@@ -25,51 +22,52 @@ use crate::worker::waiting::Waiter;
 /// The first version of a debit that names its hold: a ledger that does not read it makes no holds.
 const NAMES_HOLD_FROM: u32 = 2;
 
-/// One worker's holds that the ledger has not answered.
-#[derive(Debug, Default)]
-pub struct Holds(RefCell<BTreeMap<u32, Waiter>>);
-
-impl Holds {
-    /// The stream that waits for the answer of a callout; none if it is no hold's.
-    pub fn take(&self, callout: u32) -> Option<Waiter> {
-        self.0.try_borrow_mut().ok()?.remove(&callout)
-    }
-
-    fn waits(&self, callout: u32, waiter: &Waiter) {
-        if let Ok(mut holds) = self.0.try_borrow_mut() {
-            holds.insert(callout, waiter.clone());
+impl Worker {
+    /// Asks the ledger for a call's hold. Gives the number of the callout.
+    ///
+    /// # Errors
+    /// [`NoHold::NotAsked`].
+    pub(crate) fn ask_for_hold(
+        &self,
+        host: &impl Host,
+        (admission, card_cap): (&Admission, Option<Pax>),
+        waiter: &Waiter,
+        now: Tick,
+    ) -> Result<u32, NoHold> {
+        // While the ledger is away, each question would leave a void in the outbox.
+        if !self.vm.with(|vm| vm.probe().ledger_answers()).unwrap_or(false) {
+            return Err(NoHold::NotAsked);
         }
+        if admission.account.canon_v < NAMES_HOLD_FROM {
+            self.complain(host, now, Complaint::LedgerWithoutHolds);
+            return Err(NoHold::NotAsked);
+        }
+        let body = body(host, self, admission, card_cap).ok_or(NoHold::NotAsked)?;
+        let gateway = self.gateway();
+        let to = (&gateway.config.ledger, Way::Main);
+        told(host, host.act_for(self.context), "ask the ledger in a root's context");
+        let callout = self.callouts.post(host, now, to, (HOLDS_PATH, "application/x-ndjson"), &body);
+        waiter.act(host);
+        let callout = callout.ok_or(NoHold::NotAsked)?;
+        self.holds.waits(callout, waiter.clone());
+        Ok(callout)
     }
-}
 
-/// Asks for a call's hold. Gives the number of the callout.
-///
-/// # Errors
-/// [`NoHold::NotAsked`].
-pub fn ask(
-    host: &impl Host,
-    worker: &Worker,
-    (admission, card_cap): (&Admission, Option<Pax>),
-    waiter: &Waiter,
-    now: Tick,
-) -> Result<u32, NoHold> {
-    // While the ledger is away, each question would leave a void in the outbox.
-    if !worker.vm.with(|vm| vm.probe().ledger_answers()).unwrap_or(false) {
-        return Err(NoHold::NotAsked);
+    /// Reads the ledger's answer to a hold.
+    ///
+    /// # Errors
+    /// [`NoHold::NotAnswered`].
+    pub(crate) fn read_hold(&self, host: &impl Host, now: Tick, ended: Ended) -> Result<HoldReply, NoHold> {
+        let gateway = self.gateway();
+        let from = (&gateway.config.ledger, Way::Main);
+        let answer = self.callouts.answer(host, now, from, ended, Said::done::<HoldReply>);
+        let reply = answer.map_err(|_| NoHold::NotAnswered)?;
+        if reply.outcome == HoldOutcome::Rejected {
+            let why = reply.message.as_deref().unwrap_or("no reason given");
+            host.log(Level::Error, &format!("the ledger rejected a hold, and its call was refused: {why}"));
+        }
+        Ok(reply)
     }
-    if admission.account.canon_v < NAMES_HOLD_FROM {
-        worker.complain(host, now, Complaint::LedgerWithoutHolds);
-        return Err(NoHold::NotAsked);
-    }
-    let body = body(host, worker, admission, card_cap).ok_or(NoHold::NotAsked)?;
-    let gateway = worker.gateway();
-    let to = (&gateway.config.ledger, Way::Main);
-    told(host, host.act_for(worker.context), "ask the ledger in a root's context");
-    let callout = worker.callouts.post(host, now, to, (HOLDS_PATH, "application/x-ndjson"), &body);
-    waiter.act(host);
-    let callout = callout.ok_or(NoHold::NotAsked)?;
-    worker.holds.waits(callout, waiter);
-    Ok(callout)
 }
 
 /// The two lines of a question.
@@ -100,23 +98,10 @@ fn envoy(host: &impl Host, worker: &Worker) -> Option<String> {
 pub fn take_answer(host: &impl Host, worker: &Worker, ended: Ended) -> bool {
     let Some(waiter) = worker.holds.take(ended.callout) else { return false };
     let now = host.now();
-    let reply = read(host, worker, now.tick, ended);
+    let reply = worker.read_hold(host, now.tick, ended);
     waiter.take_hold(host, reply, now);
     told(host, host.act_for(worker.context), "go on in a root's context");
     true
-}
-
-/// Reads the answer to a hold.
-pub fn read(host: &impl Host, worker: &Worker, now: Tick, ended: Ended) -> Result<HoldReply, NoHold> {
-    let gateway = worker.gateway();
-    let from = (&gateway.config.ledger, Way::Main);
-    let answer = worker.callouts.answer(host, now, from, ended, Said::done::<HoldReply>);
-    let reply = answer.map_err(|_| NoHold::NotAnswered)?;
-    if reply.outcome == HoldOutcome::Rejected {
-        let why = reply.message.as_deref().unwrap_or("no reason given");
-        host.log(Level::Error, &format!("the ledger rejected a hold, and its call was refused: {why}"));
-    }
-    Ok(reply)
 }
 
 /// One root's part in renewing the lease.

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod callouts;
 pub(crate) mod cards_upkeep;
 pub(crate) mod holding;
+pub(crate) mod holds;
 pub mod readiness;
 pub mod resolves;
 pub mod root;

@@ -14,7 +14,6 @@ use crate::memory::gate::{self, NotOpened, Owed};
 use crate::memory::token_cache::Resolution;
 use crate::reading::request::edits::{Edit, apply, front_size, known_front, pieces};
 use crate::told::complaints::Complaint;
-use crate::worker::chores::holding;
 use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, told};
 use crate::worker::vm::Vm;
 
@@ -138,7 +137,7 @@ impl Stream {
 
     fn ask_for_hold(&mut self, host: &impl Host, admission: &Admission, card_cap: Option<Pax>) {
         let worker = Rc::clone(&self.worker);
-        match holding::ask(host, &worker, (admission, card_cap), &self.waiter, self.now.tick) {
+        match worker.ask_for_hold(host, (admission, card_cap), &self.waiter, self.now.tick) {
             Ok(callout) => self.hold = Some(callout),
             Err(not_asked) => self.step(host, Event::Held(Err(not_asked)), 0),
         }

@@ -21,7 +21,6 @@ use crate::reading::answer::headers;
 use crate::told::complaints::Complaint;
 use crate::told::log_line;
 use crate::worker::chores::callouts::Ended;
-use crate::worker::chores::holding;
 use crate::worker::host::{Action, Buffer, HeaderMap, Host, told};
 use crate::worker::properties::{closed_by, is_local_reply, told_of_answer};
 use crate::worker::root_share::Worker;
@@ -98,7 +97,7 @@ impl Stream {
     pub fn on_callout(&mut self, host: &impl Host, ended: Ended) {
         if self.worker.holds.take(ended.callout).is_some() {
             let now = self.worker.vm.now(host);
-            let answer = holding::read(host, &self.worker, now.tick, ended);
+            let answer = self.worker.read_hold(host, now.tick, ended);
             self.take_hold(host, answer, now);
         }
     }
