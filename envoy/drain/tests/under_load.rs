@@ -126,7 +126,7 @@ fn at_sigterm_under_load_no_call_is_cut_and_every_answer_has_its_entry() {
 fn what_is_left_at_the_limit_is_said_with_its_counts() {
     let mut gateway = Drained::start(&["--probe-s", "0", "--limit-s", "3"]);
     // Debits wait, since their ledger is away for good. The caller's token is known.
-    let before = load::one_of_each(gateway.address(), "mtx-demo-credit");
+    let before = load::one_of_each(gateway.address(), "mtx-demo-free");
     assert_eq!(before.answered.len(), 3, "{before}");
     let deadline = Instant::now() + Duration::from_secs(10);
     while gateway.entries().len() < 3 || gateway.stack.stat("wasmcustom.pax_outbox_waiting") != Some(0) {
@@ -134,7 +134,7 @@ fn what_is_left_at_the_limit_is_said_with_its_counts() {
         std::thread::sleep(Duration::from_millis(50));
     }
     gateway.stack.kill_ledger();
-    let seen = load::one_of_each(gateway.address(), "mtx-demo-credit");
+    let seen = load::one_of_each(gateway.address(), "mtx-demo-free");
     assert_eq!(seen.answered.len(), 3, "{seen}");
     gateway.terminate();
     let ended = gateway.end();

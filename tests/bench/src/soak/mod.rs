@@ -118,6 +118,11 @@ fn start(provider: &str) -> Result<Stack, BenchError> {
         return Err(BenchError::Failed(format!("there is no {module}: `sh envoy/wasm.sh faults` builds it")));
     }
     let builder = Stack::builder().layout(layout).standin_at(provider).hosts(["gateway.test"]).concurrency(2);
+    // The free half is admitted by holds, which their caps bound; nobody grants the other half its credit.
+    let builder = builder.change_filter_config(|config| {
+        config["gate"]["admission"]["free"] = "ledger".into();
+        config["gate"]["admission"]["credit"] = "shared_data".into();
+    });
     Ok(builder.calls_log(CallsLog::Off).start()?)
 }
 
