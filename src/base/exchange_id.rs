@@ -63,6 +63,15 @@ impl AsText for ExchangeId {
     }
 }
 
+impl ExchangeId {
+    /// When the exchange began, by the clock of its Envoy.
+    #[must_use]
+    pub const fn began(&self) -> Moment {
+        let [a, b, c, d, e, f, ..] = self.0;
+        Moment::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+}
+
 /// A text that is no lowercase UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnExchangeId;
@@ -107,6 +116,7 @@ mod tests {
         let id = ExchangeId::new(Moment::from_ms(0x0192_3456_789a), [0xff; 10]);
         assert_eq!(id.to_string(), "01923456-789a-7fff-bfff-ffffffffffff");
         assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.began(), Moment::from_ms(0x0192_3456_789a));
     }
 
     #[test]

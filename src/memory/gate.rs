@@ -132,11 +132,14 @@ pub fn go_on(
     mut lane: Option<&mut Lane>,
     outbox: &mut Outbox,
     owed: Owed,
-    now: Tick,
+    (now, clock): (Tick, impl Fn() -> Tick),
 ) -> Result<Owed, NotOpened> {
     let record = record::write(&owed.admission, true);
-    if lane.as_mut().is_some_and(|lane| lane.rewrite(shared, &owed.cell, &record, now)) {
-        return Ok(Owed { goes_on: true, ..owed });
+    let written = lane.as_mut().is_some_and(|lane| lane.rewrite(shared, &owed.cell, &record, now));
+    let owed = Owed { goes_on: written, ..owed };
+    // If this thread was stopped before it wrote, a sweeping worker has found a call that never went on.
+    if written && lane.as_mut().is_some_and(|lane| lane.is_held(shared, clock())) {
+        return Ok(owed);
     }
     release(shared, lane, outbox, (owed, now));
     Err(NotOpened::Busy)
@@ -361,7 +364,13 @@ pub(crate) mod fake {
         }
 
         pub(crate) fn go_on(&mut self, owed: Owed) -> Result<Owed, NotOpened> {
-            super::go_on(&self.map, Some(&mut self.lane), &mut self.outbox, owed, Tick::default())
+            super::go_on(
+                &self.map,
+                Some(&mut self.lane),
+                &mut self.outbox,
+                owed,
+                (Tick::default(), Tick::default),
+            )
         }
 
         /// How many voids wait to be sent.

@@ -120,7 +120,7 @@ impl Vm {
     }
 
     fn go_on(&mut self, shared: &impl SharedData, owed: Owed) -> Result<Owed, NotOpened> {
-        go_on(shared, Some(&mut self.lane), &mut self.outbox, owed, t(1))
+        go_on(shared, Some(&mut self.lane), &mut self.outbox, owed, (t(1), || t(1)))
     }
 
     fn release(&mut self, shared: &impl SharedData, owed: Owed) {

@@ -15,6 +15,8 @@ pub enum Complaint {
     BodiesKeptBack,
     /// The ledger is of a version that makes no holds.
     LedgerWithoutHolds,
+    /// The ledger has rejected a hold.
+    HoldRejected,
     /// The host gives no random bytes.
     NoRandom,
     /// A call found no place in shared data.
@@ -30,6 +32,7 @@ impl Complaint {
         match self {
             Self::BodiesKeptBack => "bodies_kept_back",
             Self::LedgerWithoutHolds => "ledger_without_holds",
+            Self::HoldRejected => "hold_rejected",
             Self::NoRandom => "no_random",
             Self::NoPlace => "no_place",
             Self::OutboxFull => "outbox_full",
@@ -48,6 +51,10 @@ impl Complaint {
                 "the ledger is of a version that makes no holds, so calls that need one are refused with 503 \
                  ledger_unavailable{more}. Upgrade the ledger; until then, gate.admission.credit: \"shared_data\" in the \
                  filter's configuration lets the credit tier call without a limit"
+            ),
+            Self::HoldRejected => format!(
+                "the ledger rejected a hold, so its call was refused with 503 ledger_unavailable{more}. Set the clocks of \
+                 Envoy's host and of the ledger's: they may be an hour apart. The next line says why"
             ),
             Self::NoRandom => format!(
                 "Envoy gives the filter no random bytes, so calls would have no ids and are refused with 503 \
@@ -102,6 +109,7 @@ mod tests {
         for (complaint, code, next) in [
             (Complaint::BodiesKeptBack, "503 gateway_disabled", "Set allow_on_headers_stop_iteration: true"),
             (Complaint::LedgerWithoutHolds, "503 ledger_unavailable", "Upgrade the ledger"),
+            (Complaint::HoldRejected, "503 ledger_unavailable", "Set the clocks"),
             (Complaint::NoRandom, "503 gateway_disabled", "must allow wasi's random_get"),
             (Complaint::NoPlace, "503 ledger_unavailable", "mend the ledger"),
             (Complaint::OutboxFull, "503 ledger_unavailable", "Mend the ledger, and do not stop Envoy"),

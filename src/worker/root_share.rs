@@ -101,10 +101,17 @@ impl Worker {
 
     /// A call is refused for a reason of the gateway's own: the operator is told in Envoy's log, not too often.
     pub fn complain(&self, host: &impl Host, now: Tick, complaint: Complaint) {
-        let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return };
-        if let Some(line) = complaints.tell(host, now, complaint) {
-            host.log(Level::Error, &line);
+        self.complains(host, now, complaint);
+    }
+
+    /// The same. Gives whether the operator was told this time.
+    pub fn complains(&self, host: &impl Host, now: Tick, complaint: Complaint) -> bool {
+        let Ok(mut complaints) = self.complaints.try_borrow_mut() else { return false };
+        let line = complaints.tell(host, now, complaint);
+        if let Some(line) = &line {
+            host.log(Level::Error, line);
         }
+        line.is_some()
     }
 
     /// Makes the root tick quickly or slowly. A stream may call this too: ticks are always the root's.

@@ -67,8 +67,7 @@ impl Hold {
     /// Whether its exchange began at about this moment.
     #[must_use]
     pub fn is_timely(&self, now: Moment) -> bool {
-        let [a, b, c, d, e, f, ..] = *self.lost.debit.exchange_id.bytes();
-        let began = Moment::from_ms(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+        let began = self.lost.debit.exchange_id.began();
         began.since_ms(now).max(now.since_ms(began)) <= CLOCKS_DIFFER_MS
     }
 }

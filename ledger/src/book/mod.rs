@@ -95,6 +95,8 @@ pub enum Line {
     Debit(Received),
     /// The end of a hold without a charge.
     Void(Void),
+    /// The end of a hold that was never made: nothing is written.
+    Needless(ExchangeId),
     /// Neither.
     Rejected(Rejected),
 }
@@ -123,7 +125,7 @@ impl Line {
     pub const fn debit(&self) -> Option<&Received> {
         match self {
             Self::Debit(received) => Some(received),
-            Self::Void(_) | Self::Rejected(_) => None,
+            Self::Void(_) | Self::Needless(_) | Self::Rejected(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ use pax_gateway::price::bundle::Bundle;
 use tokio::sync::oneshot;
 
 use super::again;
+use super::refused::Refused;
 use crate::book::Line;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -53,6 +54,22 @@ impl Group {
             lines.extend(job.lines);
         }
         Self { lines: Arc::new(lines), recorded: 0, shares, replies: Vec::new() }
+    }
+
+    /// Takes voids of refused holds for what they are: nothing was made, the same hold is refused again, and nothing needs
+    /// to be written.
+    pub(super) fn drop_needless(&mut self, refused: &Refused) {
+        let is_needless =
+            |line: &Line| matches!(line, Line::Void(void) if refused.has(&void.void, &void.account));
+        if !self.lines.iter().any(is_needless) {
+            return;
+        }
+        let lines = Arc::make_mut(&mut self.lines);
+        for line in lines.iter_mut().filter(|line| is_needless(line)) {
+            if let Line::Void(void) = line {
+                *line = Line::Needless(void.void);
+            }
+        }
     }
 
     /// Takes the replies to the lines that are durable now. Gives whether lines are left.

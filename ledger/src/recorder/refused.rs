@@ -24,6 +24,11 @@ impl Refused {
         (*account == debit.account).then(|| reply.clone())
     }
 
+    /// Whether an exchange's hold was refused.
+    pub(super) fn has(&self, exchange: &ExchangeId, account: &str) -> bool {
+        self.replies.get(exchange).is_some_and(|(of, _)| of == account)
+    }
+
     /// Remembers the answer to a hold, if it is a refusal.
     pub(super) fn remember(&mut self, debit: &Debit, reply: &HoldReply) {
         match reply.outcome {

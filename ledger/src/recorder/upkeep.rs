@@ -53,7 +53,13 @@ impl Upkeep {
         if let Err(error) = self.try_step(writer, metrics, crate::now()).await {
             tracing::error!(%error, "the ledger could not expire or forget what is over; it tries again");
             self.rest();
+            self.nothing_was_written();
         }
+    }
+
+    /// The store has failed, so Envoys could not renew their leases: all begin anew.
+    pub(super) fn nothing_was_written(&mut self) {
+        self.before = None;
     }
 
     fn rest(&mut self) {
@@ -66,7 +72,11 @@ impl Upkeep {
             Step::Resting => {
                 let began = Instant::now();
                 if !self.before.is_some_and(|before| in_step(before, (began, now))) {
-                    writer.renew_all(now).await?;
+                    let was_set = self.before.is_some_and(|before| clock_was_set(before, (began, now)));
+                    tracing::warn!(
+                        "all Envoys' leases begin anew: the ledger was away or slow, or its clock was set"
+                    );
+                    writer.renew_all(now, was_set).await?;
                 }
                 self.before = Some((began, now));
             }
@@ -97,11 +107,14 @@ impl Upkeep {
 
 /// Whether two passes began as far from each other as they should, on both clocks.
 fn in_step(before: (Instant, Moment), now: (Instant, Moment)) -> bool {
+    now.0.duration_since(before.0) < EVERY + OUT_OF_STEP && !clock_was_set(before, now)
+}
+
+/// Whether the wall clock has gone another way than the monotonic one.
+fn clock_was_set(before: (Instant, Moment), now: (Instant, Moment)) -> bool {
     let passed = now.0.duration_since(before.0);
-    let by_the_wall = now.1.since_ms(before.1);
-    let was_set_back = now.1 < before.1;
-    let ahead = Duration::from_millis(by_the_wall).abs_diff(passed);
-    passed < EVERY + OUT_OF_STEP && ahead < OUT_OF_STEP && !was_set_back
+    let by_the_wall = Duration::from_millis(now.1.since_ms(before.1));
+    now.1 < before.1 || by_the_wall.abs_diff(passed) >= OUT_OF_STEP
 }
 
 #[cfg(test)]

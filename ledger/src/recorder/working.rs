@@ -60,12 +60,14 @@ impl Work {
         loop {
             let asked = self.asked(first.take());
             let mut is_idle = asked.is_empty();
+            // Each hold brings a line: if fewer were recorded, the lines that wait would only become more.
+            let least = asked.len();
             if !is_idle {
                 self.answer(asked).await;
             }
             if let Some(group) = self.group.take().or_else(|| self.gather()) {
                 is_idle = false;
-                self.record(group).await;
+                self.record(group, least).await;
             }
             if self.upkeep.due() <= Instant::now() {
                 is_idle = false;
@@ -96,7 +98,7 @@ impl Work {
         while let Some(job) = self.debits.recv().await {
             let mut group = Some(Group::of(job, || None));
             while let Some(part) = group.take() {
-                self.record(part).await;
+                self.record(part, 0).await;
                 group = self.group.take();
             }
         }
@@ -145,6 +147,9 @@ impl Work {
         if !leases.is_empty() {
             let (envoys, replies): (Vec<_>, Vec<_>) = leases.into_iter().unzip();
             let renewed = self.writer.renew(envoys, crate::now()).await;
+            if renewed.is_err() {
+                self.upkeep.nothing_was_written();
+            }
             for reply in replies {
                 let _ = reply.send(renewed.as_ref().map_err(again).copied());
             }
@@ -162,6 +167,7 @@ impl Work {
             let answers = match self.writer.hold(holds, decided, crate::now()).await {
                 Ok(answers) => answers,
                 Err(error) => {
+                    self.upkeep.nothing_was_written();
                     for reply in replies {
                         let _ = reply.send(Err(again(&error)));
                     }
@@ -177,14 +183,18 @@ impl Work {
         }
     }
 
-    /// Records debits: all of the group, unless holds wait meanwhile.
-    async fn record(&mut self, mut group: Group) {
+    /// Records debits: all of the group, unless holds wait meanwhile, but at least so many.
+    async fn record(&mut self, mut group: Group, least: usize) {
         let began = Instant::now();
+        group.drop_needless(&self.refused);
         let recorded =
-            self.writer.record_some(&group.lines, group.recorded, crate::now(), &self.waiting).await;
+            self.writer.record_some(&group.lines, group.recorded, crate::now(), (&self.waiting, least)).await;
         let replies = match recorded {
             Ok(replies) => replies,
-            Err(error) => return group.fail(&error),
+            Err(error) => {
+                self.upkeep.nothing_was_written();
+                return group.fail(&error);
+            }
         };
         self.metrics.committed(began.elapsed());
         let lines = Arc::clone(&group.lines);

@@ -104,6 +104,33 @@ async fn a_void_releases_a_hold_and_before_one_it_sees_to_it_that_none_is_made()
 }
 
 #[tokio::test]
+async fn a_void_that_comes_after_its_hold_has_expired_is_heard_and_nobody_charges_the_call() {
+    told(
+        "grant gift 1              -> 1
+         hold 2 0.4                -> held 0.4
+         @60000 lapse              -> 1
+         state 2                   -> expired
+         void 2                    -> voided
+         state 2                   -> voided
+         held                      -> 0 0 0",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_a_day_ahead_ends_no_hold() {
+    told(
+        "grant gift 1              -> 1
+         hold 2 0.4                -> held 0.4
+         @90000000 clock-set       -> ok
+         @90005000 lapse           -> 0
+         state 2                   -> open
+         held                      -> 0.4 0.4 0.4",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn nobody_voids_or_posts_the_hold_of_another_account() {
     let mut ledger = Ledger::new().await;
     ledger

@@ -118,6 +118,28 @@ async fn a_refused_hold_that_comes_again_gets_its_first_refusal_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_void_of_a_refused_hold_writes_nothing() {
+    let ledger = Ledger::new().await;
+    let (recorder, recording) = recorder(&ledger).await;
+    let refused = hold_now(1, "0.1");
+    assert_eq!(recorder.hold(refused.clone()).await.unwrap().outcome, HoldOutcome::InsufficientCredit);
+    let line = |exchange: &ExchangeId| {
+        Line::read(format!(r#"{{"void":"{exchange}","account":"credit"}}"#).as_bytes())
+    };
+    let [refused, unseen] = [refused, hold_now(2, "0.1")].map(|hold| hold.lost.debit.exchange_id);
+    let replies = recorder.record(vec![line(&refused), line(&unseen)]).await.unwrap();
+    assert!(replies.iter().all(|reply| reply.outcome == DebitOutcome::Voided));
+    recording.finish().await;
+    assert_eq!(tombstones(&ledger).await, [unseen.to_string()]);
+}
+
+async fn tombstones(ledger: &Ledger) -> Vec<String> {
+    let mut shell = ledger.folder.shell().await;
+    let select = sqlx::query_scalar("SELECT exchange_id FROM tombstones ORDER BY exchange_id");
+    select.fetch_all(&mut shell).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_when_the_recorder_stops_is_answered() {
     let mut ledger = Ledger::new().await;
     ledger.tell("grant gift 1 -> 1").await;

@@ -164,7 +164,8 @@ impl Ledger {
             "prune" => self.writer.prune(self.now).await.unwrap().to_string(),
             "expire" => ok(self.writer.expire(self.now).await),
             "lease" => ok(self.writer.renew(vec![words[1].to_owned()], self.now).await),
-            "renew-all" => ok(self.writer.renew_all(self.now).await),
+            "renew-all" => ok(self.writer.renew_all(self.now, false).await),
+            "clock-set" => ok(self.writer.renew_all(self.now, true).await),
             "status" => {
                 let status = if words[1] == "active" { Status::Active } else { Status::Disabled };
                 ok(self.store.set_status(&act_at(self.now), "credit", status).await)

@@ -172,9 +172,19 @@ fn a_call_whose_hold_comes_after_its_vm_was_taken_for_dead_does_not_go_on() {
     let owed = stopped.open(&map, &admission).unwrap();
     map.set("pax/2/lane/0", &[9u64.to_le_bytes(), 1u64.to_le_bytes()].concat());
     let late = t(12_000);
-    let gone_on = go_on(&map, Some(&mut stopped.lane), &mut stopped.outbox, owed, late);
+    let gone_on = go_on(&map, Some(&mut stopped.lane), &mut stopped.outbox, owed, (late, || late));
     assert_eq!(gone_on.unwrap_err(), NotOpened::Busy);
     assert_eq!(stopped.outbox.all(), 1, "its void waits to be sent");
+    // The same, if the thread stood still just before it wrote.
+    let map = Map::default();
+    let mut stopped = Vm::new(&map, 7);
+    let owed = stopped.open(&map, &admission).unwrap();
+    let woken = || {
+        map.set("pax/2/lane/0", &[9u64.to_le_bytes(), 1u64.to_le_bytes()].concat());
+        late
+    };
+    let gone_on = go_on(&map, Some(&mut stopped.lane), &mut stopped.outbox, owed, (t(1), woken));
+    assert_eq!((gone_on.unwrap_err(), stopped.outbox.all()), (NotOpened::Busy, 1));
 }
 
 #[test]

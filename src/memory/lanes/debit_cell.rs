@@ -101,14 +101,16 @@ impl DebitBytes {
         head(&self.bytes).map_or(Pax::ZERO, |(_, cost, _)| cost)
     }
 
-    /// When the call was settled.
+    /// When the call was settled; of a void, when its exchange began.
     #[must_use]
     pub fn settled_at(&self) -> Option<Moment> {
         #[derive(serde::Deserialize)]
         struct Settled {
-            settled_at: Moment,
+            settled_at: Option<Moment>,
+            void: Option<ExchangeId>,
         }
-        serde_json::from_slice::<Settled>(self.canonical()).ok().map(|debit| debit.settled_at)
+        let line = serde_json::from_slice::<Settled>(self.canonical()).ok()?;
+        line.settled_at.or_else(|| line.void.map(|exchange| exchange.began()))
     }
 }
 

@@ -44,6 +44,12 @@ impl Probe {
         self.answers.is_some()
     }
 
+    /// Whether the ledger is known to be away. Before its first answer nothing is known.
+    #[must_use]
+    pub fn ledger_is_away(&self) -> bool {
+        self.answers == Some(false)
+    }
+
     /// Whether the ledger answers, as far as is known.
     #[must_use]
     pub fn ledger_answers(&self) -> bool {

@@ -147,7 +147,7 @@ impl Stream {
         let (worker, now) = (Rc::clone(&self.worker), self.now.tick);
         let opened = worker.vm.with(|vm| {
             let (lane, outbox) = vm.lane_and_outbox(host, now);
-            gate::go_on(host, lane, outbox, owed, now)
+            gate::go_on(host, lane, outbox, owed, (now, || host.tick()))
         });
         self.step(host, Event::Opened(opened.unwrap_or(Err(NotOpened::Busy))), 0);
     }

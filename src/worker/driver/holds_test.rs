@@ -160,6 +160,14 @@ fn a_hold_that_is_not_answered_is_voided_and_so_is_that_of_a_caller_who_hangs_up
     let id = lines(&question).1.exchange_id;
     assert_eq!(voids(&mut native), [id]);
     assert_eq!(native.records(), Vec::<String>::new());
+    // Until a probe is answered the ledger counts as away.
+    let early = chat(&native, "tok-credit", &hello());
+    assert_eq!(
+        (refusal(&native, early).as_str(), native.asks(HOLDS_PATH)),
+        ("503 ledger_unavailable", false)
+    );
+    native.tick_after(600);
+    native.ledger_answers();
 
     let (call, question) = waiting(&mut native, "tok-credit");
     let _ = native.proxy().close(call).unwrap();

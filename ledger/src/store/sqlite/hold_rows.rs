@@ -165,6 +165,13 @@ impl Statements<'_> {
         Ok(())
     }
 
+    /// Begins the lives of all open holds anew: nobody can tell how old they are.
+    pub(super) fn rejuvenate_holds(&self, now: Moment) -> Result<(), rusqlite::Error> {
+        let sql = "UPDATE holds SET made_at = ?1 WHERE state = 'open'";
+        self.connection.prepare_cached(sql)?.execute([to_ms(now)])?;
+        Ok(())
+    }
+
     /// Renews all leases that are not of this moment or before it.
     pub(super) fn renew_leases_after(&self, moment: Moment, now: Moment) -> Result<(), rusqlite::Error> {
         let sql = "UPDATE leases SET renewed_at = ?2 WHERE renewed_at > ?1";

@@ -172,6 +172,15 @@ impl Desk<'_> {
                 return Ok(Err("the exchange has a hold of another account".to_owned()));
             }
             Some(row) if row.state == HoldState::Open => self.release(&row, HoldState::Voided)?,
+            // The filter knows that the call is not to be charged, so no operator may charge it.
+            Some(row) if row.state == HoldState::Expired => {
+                self.statements.end_hold(&row.exchange_id, HoldState::Voided, self.now)?;
+            }
+            Some(row) if row.state == HoldState::Charged => tracing::error!(
+                exchange_id = row.exchange_id,
+                "a call was charged as lost, and its Envoy says that it is not to be charged: correct it with \
+                 `pax-ledger correct EXCHANGE --to 0`"
+            ),
             Some(_) => {}
             None => return self.bury(exchange, account),
         }
@@ -197,8 +206,11 @@ impl Desk<'_> {
         Ok(lapsed.len())
     }
 
-    /// Counts all leases as renewed now.
-    pub(super) fn renew_leases(&mut self) -> Result<(), rusqlite::Error> {
+    /// Counts all leases as renewed now; if the clock was set, also all open holds as made now.
+    pub(super) fn renew_leases(&mut self, clock_was_set: bool) -> Result<(), rusqlite::Error> {
+        if clock_was_set {
+            self.statements.rejuvenate_holds(self.now)?;
+        }
         self.statements.renew_leases_after(Moment::from_ms(0), self.now)
     }
 }

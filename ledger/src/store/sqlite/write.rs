@@ -53,7 +53,7 @@ impl Writer {
     /// # Errors
     /// If the store fails: then no line was kept.
     pub async fn record(&mut self, lines: &Arc<Vec<Line>>, now: Moment) -> Result<Vec<DebitReply>, Error> {
-        self.record_some(lines, 0, now, &Waiting::default()).await
+        self.record_some(lines, 0, now, (&Waiting::default(), 0)).await
     }
 
     /// Records lines in order from one of them on, in one transaction. Answers each line that it has recorded: at least
@@ -66,13 +66,13 @@ impl Writer {
         lines: &Arc<Vec<Line>>,
         from: usize,
         now: Moment,
-        holds: &Waiting,
+        (holds, least): (&Waiting, usize),
     ) -> Result<Vec<DebitReply>, Error> {
         let (lines, holds) = (Arc::clone(lines), holds.clone());
         let work = move |desk: &mut Desk<'_>| {
             let began = Instant::now();
             let lines = lines.iter().skip(from).map(|line| (line, now, None));
-            record_each(desk, lines, || holds.is_any() && began.elapsed() >= SHARE)
+            record_each(desk, lines, |done| done >= least && holds.is_any() && began.elapsed() >= SHARE)
         };
         self.work(now, "recorded debits", work).await
     }
@@ -114,12 +114,12 @@ impl Writer {
     }
 
     /// Counts all leases as renewed now: no Envoy could renew its own for a while, or nobody knows for how long it has
-    /// not done so.
+    /// not done so. If the clock was set, nobody knows either how old open holds are.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn renew_all(&mut self, now: Moment) -> Result<(), Error> {
-        self.work(now, "renewed leases", |desk| desk.renew_leases()).await
+    pub async fn renew_all(&mut self, now: Moment, clock_was_set: bool) -> Result<(), Error> {
+        self.work(now, "renewed leases", move |desk| desk.renew_leases(clock_was_set)).await
     }
 
     /// Expires open holds that live no longer, in one transaction: not all if there are many. Gives how many.
@@ -193,7 +193,7 @@ impl Writer {
         let now = lines.first().map_or_else(|| Moment::from_ms(0), |(_, at, _)| *at);
         self.work(now, "recorded debits again", move |desk| {
             let lines = lines.iter().map(|(line, at, posting)| (line, *at, posting.as_ref()));
-            record_each(desk, lines, || false)
+            record_each(desk, lines, |_| false)
         })
         .await
     }
@@ -257,7 +257,7 @@ fn in_transaction<T>(
 fn record_each<'a>(
     desk: &mut Desk<'_>,
     lines: impl Iterator<Item = (&'a Line, Moment, Option<&'a Posting>)>,
-    is_enough: impl Fn() -> bool,
+    is_enough: impl Fn(usize) -> bool,
 ) -> Result<Vec<DebitReply>, rusqlite::Error> {
     let epoch = desk.statements.epoch()?;
     let mut recording = Recording { desk, epoch, is_sent_again: false };
@@ -267,13 +267,24 @@ fn record_each<'a>(
         replies.push(match line {
             Line::Debit(received) => recording.record(received, again)?,
             Line::Void(void) => recording.void(void)?,
+            Line::Needless(exchange) => voided(exchange),
             Line::Rejected(rejected) => recording.quarantine(rejected, DebitOutcome::Rejected)?,
         });
-        if is_enough() {
+        if is_enough(replies.len()) {
             break;
         }
     }
     Ok(replies)
+}
+
+fn voided(exchange: &ExchangeId) -> DebitReply {
+    DebitReply {
+        exchange_id: exchange.to_string(),
+        outcome: DebitOutcome::Voided,
+        account_seq: None,
+        standing: None,
+        message: None,
+    }
 }
 
 impl Recording<'_, '_> {
@@ -309,13 +320,7 @@ impl Recording<'_, '_> {
     /// Ends a hold without a charge.
     fn void(&mut self, void: &Void) -> Result<DebitReply, rusqlite::Error> {
         match self.desk.void(void)? {
-            Ok(()) => Ok(DebitReply {
-                exchange_id: void.void.to_string(),
-                outcome: DebitOutcome::Voided,
-                account_seq: None,
-                standing: None,
-                message: None,
-            }),
+            Ok(()) => Ok(voided(&void.void)),
             Err(why) => {
                 let line = serde_json::to_vec(void).unwrap_or_default();
                 let mut rejected = Rejected::new(&line, why);
