@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
 ];
 
 fn ledger_away() {
-    let mut world = World::start();
+    let mut world = World::without_holds();
     let before = Cards::published();
     // The caller's token is known from here on.
     call(&world);

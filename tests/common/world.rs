@@ -44,6 +44,16 @@ impl World {
         Self::served_by(Builder::upstream, change)
     }
 
+    /// A world whose credit tier needs no holds: it calls while the ledger is away.
+    #[allow(dead_code, reason = "not every test binary stops the ledger")]
+    pub fn without_holds() -> Self {
+        Self::start_with(|builder| {
+            builder.change_filter_config(|config| {
+                config["gate"]["admission"]["credit"] = "shared_data".into();
+            })
+        })
+    }
+
     fn served_by(
         served: impl FnOnce(Builder, String) -> Builder,
         change: impl FnOnce(Builder) -> Builder,
