@@ -45,7 +45,6 @@ impl World {
     }
 
     /// A world whose credit tier needs no holds: it calls while the ledger is away.
-    #[allow(dead_code, reason = "not every test binary stops the ledger")]
     pub fn without_holds() -> Self {
         Self::start_with(|builder| {
             builder.change_filter_config(|config| {
