@@ -47,11 +47,13 @@ pub(crate) struct Recorded {
     pub(crate) goes_on: bool,
 }
 
-/// Where a record says whether its call goes on.
+/// Where the record of a call with a hold says whether that goes on.
 pub(crate) const GOES_ON: usize = 1;
-/// The first byte of a cell with a record, and of one with a debit or a void.
-const RECORD: u8 = 3;
+/// The first byte of a cell with the record of a call without a hold, or with one; with a debit, or with a void.
+const RECORD: u8 = 2;
+pub(crate) const HOLD_RECORD: u8 = 3;
 const DEBIT: u8 = 0xd0;
+const VOID: u8 = 0xd1;
 
 struct Read<'a>(&'a [u8]);
 
@@ -107,8 +109,8 @@ impl<'a> Read<'a> {
     }
 
     fn record(&mut self) -> Option<Recorded> {
-        self.take(1)?;
-        let goes_on = self.number(1)? != 0;
+        let is_held = self.number(1)? == u64::from(HOLD_RECORD);
+        let goes_on = !is_held || self.number(1)? != 0;
         let id = ExchangeId::from_bytes(*self.take(16)?.first_chunk()?)?;
         let day = Moment::from_ms(self.number(8)?).day();
         let account = self.text()?;
@@ -130,7 +132,11 @@ impl<'a> Read<'a> {
         // Five numbers of tokens and answers.
         self.take(40)?;
         let reservation = self.optional(Self::amount)?.map(Pax::from_picopax);
-        let hold = self.optional(Self::amount)?.map(Pax::from_picopax);
+        // The stated maximum, two marks, and the model's other name.
+        self.optional(Self::amount)?;
+        self.take(2)?;
+        self.optional(Self::text)?;
+        let hold = if is_held { Some(Pax::from_picopax(self.amount()?)) } else { None };
         Some(Recorded { id, day, account, card, reservation, hold, goes_on })
     }
 }
@@ -151,14 +157,19 @@ pub(crate) fn read_record(record: &[u8]) -> Option<Recorded> {
 
 /// The exchange whose record is in a cell; none if something else is.
 pub(crate) fn recorded(cell: &[u8]) -> Option<ExchangeId> {
-    let id = cell.get(2..18).filter(|_| cell.first() == Some(&RECORD))?;
+    let from = match *cell.first()? {
+        RECORD => 1,
+        HOLD_RECORD => 2,
+        _ => return None,
+    };
+    let id = cell.get(from..)?;
     id.first_chunk().copied().and_then(ExchangeId::from_bytes)
 }
 
 /// The canonical bytes of the debit, or the void, that is in a cell; none if something else is (`debit_cell.rs`).
 pub(crate) fn read_debit(cell: &[u8]) -> Option<&[u8]> {
     let mut read = Read(cell);
-    if read.number(1)? != u64::from(DEBIT) {
+    if ![DEBIT, VOID].map(u64::from).contains(&read.number(1)?) {
         return None;
     }
     read.optional(|claim| {

@@ -6,7 +6,7 @@ use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
 
 use crate::Fault;
-use crate::memory::{CELLS, GOES_ON, LANES, exchange_of, read_debit, recorded};
+use crate::memory::{CELLS, GOES_ON, HOLD_RECORD, LANES, exchange_of, read_debit, recorded};
 use crate::outside::Shared;
 
 impl Shared<'_> {
@@ -54,7 +54,10 @@ impl Shared<'_> {
     /// What comes into a cell. A planted bug: the record of a call that waits for its hold says that it goes on.
     pub(crate) fn says_goes_on<'v>(&self, key: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
         let mut value = Cow::Borrowed(value);
-        if self.world.fault == Fault::EarlyGoesOn && key.starts_with(CELLS) && recorded(&value).is_some() {
+        if self.world.fault == Fault::EarlyGoesOn
+            && key.starts_with(CELLS)
+            && value.first() == Some(&HOLD_RECORD)
+        {
             value.to_mut()[GOES_ON] = 1;
         }
         value
