@@ -73,7 +73,8 @@ pub fn act() -> Act {
 
 pub fn act_at(now: Moment) -> Act {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let key = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    // With another last digit it is no key of another act.
+    let key = format!("{}-{}-0", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     Act::new(key, "ops".to_owned(), Some("a test".to_owned()), now).unwrap()
 }
 
