@@ -283,17 +283,13 @@ fn read_gate(fields: &mut Fields, mistakes: &mut Mistakes) -> Option<GateSetting
         }
         false => None,
     };
-    let by = fields.optional("admission").unwrap_or(strict_json::Node::Object(Vec::new()));
-    let mut by = Fields::of(by, &fields.path("admission"), mistakes);
-    let free = read_admitted_by(&mut by, "free", AdmittedBy::SharedData, mistakes);
-    let credit = read_admitted_by(&mut by, "credit", AdmittedBy::Ledger, mistakes);
-    by.finish(mistakes);
-    Some(GateSettings {
-        free: free?,
-        credit: credit?,
-        sync_ms: sync_s?.saturating_mul(1_000),
-        clamp_output_tokens,
-    })
+    let admission = read_section(fields, "admission", mistakes, |fields, mistakes| {
+        let free = read_admitted_by(fields, "free", AdmittedBy::SharedData, mistakes);
+        let credit = read_admitted_by(fields, "credit", AdmittedBy::Ledger, mistakes);
+        Some((free?, credit?))
+    });
+    let (free, credit) = admission?;
+    Some(GateSettings { free, credit, sync_ms: sync_s?.saturating_mul(1_000), clamp_output_tokens })
 }
 
 fn read_admitted_by(

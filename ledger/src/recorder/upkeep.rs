@@ -57,9 +57,9 @@ impl Upkeep {
         }
     }
 
-    /// The store has failed, so Envoys could not renew their leases: all begin anew.
+    /// The store has failed, so Envoys could not renew their leases: all begin anew, before anything expires.
     pub(super) fn nothing_was_written(&mut self) {
-        self.before = None;
+        (self.step, self.before) = (Step::Resting, None);
     }
 
     fn rest(&mut self) {

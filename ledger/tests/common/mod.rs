@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod debits;
+pub mod granting;
 pub mod tampering;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -9,18 +9,14 @@ mod proof;
 mod recover;
 
 use common::debits::{DAY_0, byo, estimated, exchange, reported, version_in_force};
+use common::granting::{grant, keyed, new_grant, pax};
 use common::{Folder, act_at, bytes, replayed};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
-use pax_ledger::book::made::GrantClass;
 use pax_ledger::book::{self, Act, Made};
 use pax_ledger::store::{Amount, Corrects, EntryFilter, NewGrant, Store, ToCorrect};
-
-fn pax(text: &str) -> Pax {
-    text.parse().unwrap()
-}
 
 fn at(ms: u64) -> Moment {
     Moment::from_ms(DAY_0 + 1_000_000 + ms)
@@ -34,25 +30,6 @@ async fn accounts(folder: &Folder) -> Store {
         assert!(store.create_account(&act_at(at(0)), name, tier, None).await.unwrap().is_some());
     }
     store
-}
-
-fn new_grant(amount: &str, expires_at: Option<Moment>) -> NewGrant {
-    NewGrant {
-        account: "credit".to_owned(),
-        amount_pax: pax(amount),
-        class: GrantClass::Goodwill,
-        expires_at,
-        paid: None,
-        reference: None,
-    }
-}
-
-fn keyed(key: &str, now: Moment) -> Act {
-    Act::new(key.to_owned(), "ops".to_owned(), Some("a test".to_owned()), now).unwrap()
-}
-
-async fn grant(store: &Store, key: &str, amount: &str, expires_at: Option<Moment>, now: Moment) -> Pax {
-    store.grant(&keyed(key, now), &new_grant(amount, expires_at)).await.unwrap().reply.balance_pax
 }
 
 async fn record_at(store: &Store, debit: &Debit, now: Moment) {

@@ -17,20 +17,16 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, HoldOutcome, HoldReply, Void};
 use pax_gateway::debit::frozen::{Debit, Ending};
-use pax_ledger::book::made::GrantClass;
-use pax_ledger::book::{Act, Line, Made, Posting};
-use pax_ledger::store::{EntryFilter, NewGrant, NewToken, Store, Writer};
+use pax_ledger::book::{Line, Made, Posting};
+use pax_ledger::store::{EntryFilter, NewToken, Store, Writer};
 
 use super::common::debits::{DAY_0, estimated, exchange, reported};
-use super::common::{Folder, act_at, bytes, replayed};
+pub use super::common::granting::pax;
+use super::common::{Folder, act_at, bytes, granting, replayed};
 
 pub const ENVOY: &str = "00000000000000e1";
 pub const TOKEN: &str = "tok_0123456789abcdef";
 const TOKEN_OF_FREE: &str = "tok_free";
-
-pub fn pax(text: &str) -> Pax {
-    text.parse().unwrap()
-}
 
 /// A moment of the tests: some minutes after all their exchanges began.
 pub fn at(ms: u64) -> Moment {
@@ -188,16 +184,7 @@ impl Ledger {
     }
 
     async fn grant(&self, key: &str, amount: &str, expires_at: Option<Moment>) -> String {
-        let asked = NewGrant {
-            account: "credit".to_owned(),
-            amount_pax: pax(amount),
-            class: GrantClass::Goodwill,
-            expires_at,
-            paid: None,
-            reference: None,
-        };
-        let act = Act::new(key.to_owned(), "ops".to_owned(), Some("a test".to_owned()), self.now).unwrap();
-        self.store.grant(&act, &asked).await.unwrap().reply.balance_pax.short()
+        granting::grant(&self.store, key, amount, expires_at, self.now).await.short()
     }
 
     async fn record(&mut self, line: Line) -> String {

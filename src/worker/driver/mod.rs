@@ -79,18 +79,14 @@ impl Stream {
     pub(crate) fn take_resolution(&mut self, host: &impl Host, resolution: Resolution, now: Now) {
         self.now = now;
         self.resolved(host, resolution);
-        if !self.exchange.request_waits() {
-            told(host, host.resume_request(), "let a request go on");
-        }
+        self.resume(host);
     }
 
     /// The ledger has answered to the call's hold, or has not.
     pub(crate) fn take_hold(&mut self, host: &impl Host, answer: Result<HoldReply, NoHold>, now: Now) {
         (self.now, self.hold) = (now, None);
         self.step(host, Event::Held(answer), 0);
-        if !self.exchange.request_waits() {
-            told(host, host.resume_request(), "let a request go on");
-        }
+        self.resume(host);
     }
 
     /// A callout has ended that this stream has made in a callback of its own.
@@ -141,6 +137,13 @@ impl Stream {
     fn tell_if_unreachable(&self, host: &impl Host, status: u16) {
         if let Some(mark) = self.mark.as_deref().filter(|_| status >= 500) {
             self.worker.unreachable(host, host.tick(), mark, &told_of_answer(host));
+        }
+    }
+
+    /// Lets a request go on that was paused and waits no more.
+    fn resume(&self, host: &impl Host) {
+        if !self.exchange.request_waits() {
+            told(host, host.resume_request(), "let a request go on");
         }
     }
 

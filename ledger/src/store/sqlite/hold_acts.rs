@@ -26,14 +26,8 @@ impl Store {
                 Ok(row) => row,
                 Err(why) => return Ok(Err(why)),
             };
-            match row.state {
-                HoldState::Open => desk.release(&row, HoldState::Voided)?,
-                HoldState::Expired => {
-                    desk.statements.end_hold(&name, HoldState::Voided, act.at())?;
-                }
-                ended => return Ok(Err(ended_already(&name, ended))),
-            }
-            Ok(Ok(row))
+            let voided = desk.not_charged(&row)?;
+            Ok(if voided { Ok(row) } else { Err(ended_already(&name, row.state)) })
         });
         let row = voided.await?.map_err(nothing_is_done)?;
         let ended = HoldEnded { account: row.account.clone(), amount_pax: row.held_pax };

@@ -5,7 +5,7 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 
 use super::admin::{from_ms, read_tier};
-use super::hold_rows::HOLD;
+use super::hold_rows::{HOLD, HOLD_OF};
 use super::{Snapshot, Store, failed, text};
 use crate::error::Error;
 use crate::store::{HoldFilter, HoldRow, HoldState, StoredHold};
@@ -37,8 +37,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn hold(&self, exchange: &str) -> Result<Option<HoldRow>, Error> {
-        let sql = format!("{HOLD} WHERE exchange_id = ?1");
-        let row = sqlx::query(&sql).bind(exchange).fetch_optional(&self.pool).await;
+        let row = sqlx::query(&HOLD_OF).bind(exchange).fetch_optional(&self.pool).await;
         row.and_then(|row| row.map(|row| hold_row(&row)).transpose()).map_err(failed("looked up a hold"))
     }
 }

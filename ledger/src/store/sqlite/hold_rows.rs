@@ -1,5 +1,7 @@
 //! The statements of holds, tombstones and leases, on the writer's connection.
 
+use std::sync::LazyLock;
+
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::exchange_id::ExchangeId;
@@ -18,6 +20,9 @@ use crate::store::{HoldRow, HoldState};
 pub(super) const HOLD: &str = "SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, lost, state, \
      ended_at FROM holds";
 
+/// The same, of one exchange.
+pub(super) static HOLD_OF: LazyLock<String> = LazyLock::new(|| format!("{HOLD} WHERE exchange_id = ?1"));
+
 /// What a hold's transaction reads of its account and token, beside the account's page.
 pub(super) struct Admitting {
     pub(super) status: Status,
@@ -28,9 +33,7 @@ pub(super) struct Admitting {
 impl Statements<'_> {
     /// The hold of an exchange.
     pub(super) fn hold(&self, exchange: &ExchangeId) -> Result<Option<HoldRow>, rusqlite::Error> {
-        let sql = "SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, lost, state, \
-             ended_at FROM holds WHERE exchange_id = ?1";
-        self.connection.prepare_cached(sql)?.query_row([exchange.text()], hold_row).optional()
+        self.connection.prepare_cached(&HOLD_OF)?.query_row([exchange.text()], hold_row).optional()
     }
 
     /// Whether no hold can be made for an exchange any more, since it has an entry or was voided.

@@ -164,6 +164,19 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// The call of a hold is not to be charged: an open hold is released, and one that has expired is charged by nobody.
+    /// False if the hold has ended otherwise.
+    pub(super) fn not_charged(&mut self, row: &HoldRow) -> Result<bool, rusqlite::Error> {
+        match row.state {
+            HoldState::Open => self.release(row, HoldState::Voided)?,
+            HoldState::Expired => {
+                self.statements.end_hold(&row.exchange_id, HoldState::Voided, self.now)?;
+            }
+            HoldState::Posted | HoldState::Voided | HoldState::Charged => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Ends the hold of an exchange without a charge, or sees to it that none can be made. Gives why it cannot be done.
     pub(super) fn void(&mut self, void: &Void) -> Result<Result<(), String>, rusqlite::Error> {
         let Void { void: exchange, account } = void;
@@ -171,17 +184,15 @@ impl Desk<'_> {
             Some(row) if row.account != *account => {
                 return Ok(Err("the exchange has a hold of another account".to_owned()));
             }
-            Some(row) if row.state == HoldState::Open => self.release(&row, HoldState::Voided)?,
-            // The filter knows that the call is not to be charged, so no operator may charge it.
-            Some(row) if row.state == HoldState::Expired => {
-                self.statements.end_hold(&row.exchange_id, HoldState::Voided, self.now)?;
+            Some(row) => {
+                if !self.not_charged(&row)? && row.state == HoldState::Charged {
+                    tracing::error!(
+                        exchange_id = row.exchange_id,
+                        "a call was charged as lost, and its Envoy says that it is not to be charged: correct it with \
+                         `pax-ledger correct EXCHANGE --to 0`"
+                    );
+                }
             }
-            Some(row) if row.state == HoldState::Charged => tracing::error!(
-                exchange_id = row.exchange_id,
-                "a call was charged as lost, and its Envoy says that it is not to be charged: correct it with \
-                 `pax-ledger correct EXCHANGE --to 0`"
-            ),
-            Some(_) => {}
             None => return self.bury(exchange, account),
         }
         Ok(Ok(()))
