@@ -84,11 +84,10 @@ impl World {
         received
     }
 
-    /// All entries, oldest first.
+    /// The entries of calls, oldest first.
     pub fn entries(&self) -> Vec<Value> {
-        let lines = self.stack.ledger(["entries"]).unwrap();
-        let entries = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        entries.filter(|entry| entry["kind"] == "debit").collect()
+        let lines = self.stack.ledger(["entries", "--kind", "debit"]).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The entries once there are `count` of them; what there is after ten seconds otherwise.

@@ -159,14 +159,11 @@ class Ledger:
         command = [binary("pax-ledger", "PAX_LEDGER_BIN"), "--db", self.db, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
-    def all_entries(self) -> list[dict]:
-        done = self.run("entries")
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
     def entries(self) -> list[dict]:
         """The entries of calls."""
-        return [entry for entry in self.all_entries() if entry["kind"] == "debit"]
+        done = self.run("entries", "--kind", "debit")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def new(self, count: int) -> list[dict]:
         """The entries since `from_here`: waits until there are `count`, and for more that should not come."""

@@ -51,7 +51,8 @@ def test_replay_says_how_many_entries_it_replayed(copy, ledger):
     for each in (copy, ledger):
         done = each.run("replay")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"replayed {len(each.all_entries())} entries ")
+        of_all_kinds = len(each.run("entries").stdout.splitlines())
+        assert done.stdout.startswith(f"replayed {of_all_kinds} entries ")
 
 
 @pytest.mark.parametrize("column", ["tokens_input", "tokens_output", "cost_picopax", "recorded_at"])

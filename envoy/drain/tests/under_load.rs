@@ -74,10 +74,9 @@ impl Drained {
     }
 
     fn entries(&self) -> BTreeSet<String> {
-        let lines = self.stack.ledger(["entries"]).unwrap();
+        let lines = self.stack.ledger(["entries", "--kind", "debit"]).unwrap();
         let ids: Vec<String> = lines
             .lines()
-            .filter(|line| line.contains(r#""kind":"debit""#))
             .map(|line| {
                 line.split_once(r#""exchange_id":""#).unwrap().1.split('"').next().unwrap().to_owned()
             })

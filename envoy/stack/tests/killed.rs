@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TOKEN: &str = "mtx-demo-credit";
+/// Of the free tier, which needs no holds: it is served while the ledger is away.
+const TOKEN: &str = "mtx-demo-free";
 
 /// A running `pax-stack up` with a folder of its own. Killed when dropped.
 struct Up {
@@ -68,11 +69,11 @@ impl Up {
         send("-KILL", self.child(program).unwrap());
     }
 
-    /// The exchanges of all entries; each must have one.
+    /// The exchanges of all entries of calls; each must have one.
     fn entries(&self) -> BTreeSet<String> {
         let ledger = pax_stack::Layout::find().unwrap().ledger;
         let db = self.folder.join("data/ledger.db");
-        let output = Command::new(ledger).arg("--db").arg(db).arg("entries").output().unwrap();
+        let output = Command::new(ledger).arg("--db").arg(db).args(["entries", "--kind", "debit"]).output().unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
         let id = |line: &str| {
             line.split_once(r#""exchange_id":""#).unwrap().1.split('"').next().unwrap().to_owned()

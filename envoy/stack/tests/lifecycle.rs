@@ -47,7 +47,7 @@ fn an_orderly_stop_leaves_every_debit_in_the_ledger_and_no_process() {
     }
 
     let again = Stack::builder().data_dir(&folder).start().unwrap();
-    assert_eq!(again.ledger(["entries"]).unwrap().lines().count(), 1);
+    assert_eq!(again.ledger(["entries", "--kind", "debit"]).unwrap().lines().count(), 1);
     drop(again);
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -76,7 +76,7 @@ fn a_provider_that_is_down_is_a_503_in_the_openai_shape_and_costs_nothing() {
     let answer = chat(&stack);
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains(r#""code":"upstream_unavailable""#), "{answer}");
-    assert_eq!(stack.ledger(["entries"]).unwrap(), "");
+    assert_eq!(stack.ledger(["entries", "--kind", "debit"]).unwrap(), "");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use super::accounts::no_account;
-use super::args::Entries;
+use super::args::{Entries, KindName};
 use super::{csv_writer, printing};
 use crate::error::Error;
 use crate::listing::{self, OPERATOR_COLUMNS};
@@ -22,6 +22,7 @@ pub(super) async fn run(store: &Store, options: Entries) -> Result<ExitCode, Err
     let filter = EntryFilter {
         account: options.account,
         exchange: options.exchange.map(|id| id.to_string()),
+        kind: options.kind.map(KindName::column),
         since: options.since,
         until: options.until,
         from,

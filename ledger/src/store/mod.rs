@@ -215,6 +215,8 @@ pub struct EntryFilter {
     pub account: Option<String>,
     /// Only of this exchange.
     pub exchange: Option<String>,
+    /// Only of this kind, as the column `kind` has it.
+    pub kind: Option<&'static str>,
     /// Only of this UTC day and later.
     pub since: Option<UtcDay>,
     /// Only of this UTC day and earlier.

@@ -103,12 +103,11 @@ impl Stack {
 
     /// The exchanges of all entries of calls, and how many of them have more than one.
     pub fn entries(&self) -> (BTreeSet<String>, usize) {
-        let lines = self.ledger(&["entries"]);
+        let lines = self.ledger(&["entries", "--kind", "debit"]);
         let id = |line: &str| {
             line.split_once(r#""exchange_id":""#).unwrap().1.split('"').next().unwrap().to_owned()
         };
-        let ids: Vec<String> =
-            lines.lines().filter(|line| line.contains(r#""kind":"debit""#)).map(id).collect();
+        let ids: Vec<String> = lines.lines().map(id).collect();
         let unique: BTreeSet<String> = ids.iter().cloned().collect();
         let doubled = ids.len() - unique.len();
         (unique, doubled)

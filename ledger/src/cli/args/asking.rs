@@ -20,6 +20,9 @@ pub(in crate::cli) struct Entries {
     /// Only of this exchange
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) exchange: Option<ExchangeId>,
+    /// Only of this kind
+    #[arg(long, value_enum)]
+    pub(in crate::cli) kind: Option<KindName>,
     /// Only of this UTC day and later
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(in crate::cli) since: Option<UtcDay>,
@@ -40,6 +43,30 @@ pub(in crate::cli) struct Entries {
     /// One JSON object per line, as without it
     #[arg(long)]
     pub(in crate::cli) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum KindName {
+    /// What calls cost
+    Debit,
+    /// Credit that operators gave
+    Grant,
+    /// What was put right afterwards
+    Correction,
+    /// What was left of grants that were over
+    Expiry,
+}
+
+impl KindName {
+    /// The value of the column `kind`.
+    pub(in crate::cli) const fn column(self) -> &'static str {
+        match self {
+            Self::Debit => "debit",
+            Self::Grant => "grant",
+            Self::Correction => "correction",
+            Self::Expiry => "expiry",
+        }
+    }
 }
 
 /// When the calls began.

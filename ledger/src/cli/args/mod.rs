@@ -15,7 +15,7 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 
 pub(super) use acting::Acting;
-pub(super) use asking::{Asked, Entries, Explain, OperatorLog, Reporting};
+pub(super) use asking::{Asked, Entries, Explain, KindName, OperatorLog, Reporting};
 pub(super) use crediting::{Amount, Correct, GrantOf, Many, NewAmount};
 pub(super) use holds::Holds;
 

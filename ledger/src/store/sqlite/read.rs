@@ -103,6 +103,9 @@ pub(super) fn narrow<'a>(query: &mut QueryBuilder<'a, Sqlite>, filter: &'a Entry
         // A correction is listed with the call that it corrects.
         query.push(" OR (tier IS NOT NULL AND corrects = ").push_bind(exchange).push("))");
     }
+    if let Some(kind) = filter.kind {
+        query.push(" AND kind = ").push_bind(kind);
+    }
     days(query, filter.since, filter.until);
     // All texts of moments have one form and one length, so they sort as the moments do.
     if let Some(from) = filter.from {
