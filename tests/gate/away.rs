@@ -4,13 +4,17 @@
 use crate::OwnCase;
 use crate::common::http::Answer;
 use crate::common::world::World;
-use crate::play::{Caller, until};
+use crate::holds::rich;
+use crate::play::{Caller, OUTPUT_TOKENS, answer as provider_answer, room_for, until};
+use pax_standin::Behaviour;
+use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub const CASES: &[OwnCase] = &[
     ("while the ledger is frozen, no revoked token, disabled account or lowered cap lives on", frozen),
     ("while the ledger is dead, no revoked token, disabled account or lowered cap lives on", dead),
+    ("a ledger that hangs: a call waits two seconds for its hold, which is voided afterwards", no_hold),
 ];
 
 const TTL: Duration = Duration::from_secs(1);
@@ -24,11 +28,37 @@ fn said(answer: &Answer) -> String {
     if answer.status == 200 { "200".to_owned() } else { answer.refusal() }
 }
 
+fn signal(world: &World, signal: &str) {
+    let (_, id) = world.stack.processes().into_iter().find(|(name, _)| *name == "ledger").unwrap();
+    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+}
+
+fn no_hold() {
+    let patient = |config: &mut Value| config["ledger"]["timeout_ms"] = 30_000.into();
+    let world = World::start_with(|builder| builder.change_filter_config(patient));
+    let caller = rich(&world, "patient", room_for(1));
+    world.behave(Behaviour { body: Some(provider_answer(1, 1)), ..Behaviour::default() });
+    assert_eq!(said(&world.connect().call(&caller.call(OUTPUT_TOKENS))), "200");
+    world.settle();
+    world.take_received();
+    signal(&world, "-STOP");
+    let asked = Instant::now();
+    let refused = said(&world.connect().call(&caller.call(OUTPUT_TOKENS)));
+    let waited = asked.elapsed();
+    signal(&world, "-CONT");
+    assert_eq!(refused, "503 ledger_unavailable");
+    assert!((Duration::from_millis(1_900)..Duration::from_secs(3)).contains(&waited), "{waited:?}");
+    assert!(world.take_received().is_empty(), "nothing goes up without a hold");
+    // The ledger reads the question once it goes on. The void gives back what it then holds.
+    let fits = || said(&world.connect().call(&caller.call(OUTPUT_TOKENS)));
+    until(Duration::from_secs(10), fits, "200");
+    world.settle();
+    let holds = world.stack.ledger(["holds", "list"]).unwrap();
+    assert_eq!(holds.lines().filter(|line| line.contains("open")).count(), 0, "{holds}");
+    world.replay();
+}
+
 fn frozen() {
-    let signal = |world: &World, signal: &str| {
-        let (_, id) = world.stack.processes().into_iter().find(|(name, _)| *name == "ledger").unwrap();
-        assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
-    };
     away(|world| signal(world, "-STOP"), |world| signal(world, "-CONT"));
 }
 

@@ -73,7 +73,8 @@ impl Up {
     fn entries(&self) -> BTreeSet<String> {
         let ledger = pax_stack::Layout::find().unwrap().ledger;
         let db = self.folder.join("data/ledger.db");
-        let output = Command::new(ledger).arg("--db").arg(db).args(["entries", "--kind", "debit"]).output().unwrap();
+        let output =
+            Command::new(ledger).arg("--db").arg(db).args(["entries", "--kind", "debit"]).output().unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
         let id = |line: &str| {
             line.split_once(r#""exchange_id":""#).unwrap().1.split('"').next().unwrap().to_owned()

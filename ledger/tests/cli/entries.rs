@@ -37,7 +37,8 @@ fn entries_are_json_lines_with_amounts_as_texts_and_the_usage_as_received() {
     assert_eq!(of(&["entries", "--exchange", &exchange(3).to_string()]), 1);
     assert_eq!(of(&["entries", "--since", "2026-11-24"]), 0);
     assert_eq!(of(&["entries", "--until", "2026-11-23"]), 3);
-    let grant = ["grant", "credit", "5", "--class", "goodwill", "--key", "g", "--by", "ops", "--reason", "test"];
+    let grant =
+        ["grant", "credit", "5", "--class", "goodwill", "--key", "g", "--by", "ops", "--reason", "test"];
     assert_eq!(said(&folder.database(), &grant).0, Some(0));
     for (kind, count) in [("debit", 3), ("grant", 1), ("correction", 0), ("expiry", 0)] {
         assert_eq!(of(&["entries", "--kind", kind]), count, "{kind}");

@@ -3,11 +3,15 @@
 use std::cell::RefCell;
 
 use crate::base::clock::Tick;
+use crate::base::wire::HOLDS_PATH;
 use crate::call::config::Ledger;
 use crate::told::ledger_trouble::{self, Line, Said, Trouble, Troubles, Way};
 use crate::told::metrics::{Metric, Value};
 use crate::worker::host::{Buffer, HeaderMap, Host, HostStatus, Level, Post};
 use crate::worker::vm::SharedVm;
+
+/// How long a call waits for its hold at most, however long the operator lets other questions wait.
+const HOLD_DEADLINE_MS: u64 = 2_000;
 
 /// A callout that has ended, as the proxy tells its root: what of the answer can be read now.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +54,10 @@ impl Callouts {
             path,
             content_type,
             body,
-            timeout_ms: ledger.timeout_ms,
+            timeout_ms: match path {
+                HOLDS_PATH => ledger.timeout_ms.min(HOLD_DEADLINE_MS),
+                _ => ledger.timeout_ms,
+            },
         };
         match host.post(&post) {
             Ok(callout) => Some(callout),

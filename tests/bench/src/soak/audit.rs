@@ -113,7 +113,8 @@ pub struct Entry {
 /// [`BenchError`] when they cannot be read.
 pub fn of_database(seen: &Seen<'_>, program: &Path, database: &Path) -> Result<Audit, BenchError> {
     let mut command = Command::new(program);
-    let command = command.arg("--db").arg(database).args(["entries", "--kind", "debit"]).stdout(Stdio::piped());
+    let command =
+        command.arg("--db").arg(database).args(["entries", "--kind", "debit"]).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(BenchError::system("list the entries"))?;
     let lines = child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
     let entries = lines.map(|line| -> Result<Entry, BenchError> {
