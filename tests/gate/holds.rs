@@ -3,7 +3,8 @@
 use crate::common::http::{Answer, Connection, chat};
 use crate::common::world::World;
 use crate::play::{
-    Caller, OUTPUT_TOKENS, all_at_once, answer, body, costs_all, error, reservation, room_for, served, sum,
+    Caller, INPUT_TOKENS, OUTPUT_TOKENS, all_at_once, answer, body, costs_all, error, reservation, room_for,
+    served, sum,
 };
 use crate::{Case, OwnCase};
 use pax_standin::Behaviour;
@@ -158,8 +159,26 @@ fn two_hundred() {
         let refused = Connection::open(port).call(&caller.call(OUTPUT_TOKENS));
         assert_eq!(refused.refusal(), "429 daily_cap_exceeded");
     }
+    overrun(&world);
     world.settle();
     world.replay();
+}
+
+/// A provider that does not keep the maximum that it was given is paid for what it wrote, and each entry says so.
+fn overrun(world: &World) {
+    let cap = room_for(2);
+    let caller = Caller::new(world, "overrun", Some(cap));
+    world.behave(Behaviour {
+        delay_ms: Some(500),
+        body: Some(answer(INPUT_TOKENS, 2 * OUTPUT_TOKENS)),
+        ..Behaviour::default()
+    });
+    let mut connections: Vec<_> = (0..CALLS).map(|_| world.connect()).collect();
+    assert_eq!(served(&all_at_once(&mut connections, &caller.call(OUTPUT_TOKENS))), 2);
+    let entries = caller.entries_within(world, 2, Duration::from_secs(10));
+    let over = entries.iter().filter(|entry| entry["posting"]["hold"]["overrun"] == true).count();
+    println!("a provider that writes twice what it may: cap {cap}, spent {}, {over} overruns", sum(&entries));
+    assert!(over == 2 && sum(&entries) == reservation(2 * OUTPUT_TOKENS) * Decimal::from(2), "{entries:?}");
 }
 
 /// How long a killed Envoy's holds may live.

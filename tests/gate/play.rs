@@ -14,7 +14,7 @@ pub const MODEL: &str = "accounts/fireworks/models/deepseek-v4-flash";
 /// The length of every body here, whatever is in it, so that all of them reserve the same for their input.
 const BODY_BYTES: usize = 240;
 /// The most input that such a body can be: a token is at least a byte, and the model's template adds some.
-const INPUT_TOKENS: u64 = BODY_BYTES as u64 + 1_024;
+pub const INPUT_TOKENS: u64 = BODY_BYTES as u64 + 1_024;
 /// The output's maximum of an ordinary call.
 pub const OUTPUT_TOKENS: u64 = 2_000;
 
