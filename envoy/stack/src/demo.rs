@@ -45,12 +45,16 @@ fn make_account(
         stack.ledger(["account", "create", name, "--tier", tier, "--if-missing"]),
         "exists already",
     )?;
+    let mut made = DemoAccount { account: name, token: None, revoked_public: false };
+    // Likewise if the operator has closed it: nothing is done to it any more.
+    if stack.ledger(["account", "show", name, "--json"])?.contains(r#""status":"closed""#) {
+        return Ok(made);
+    }
     if *tier == "credit" {
         // With the same key it is granted once, however often the stack starts.
         let key = ["--key", "demo-credit", "--by", "pax-stack", "--reason", "credit to play with"];
         stack.ledger(["grant", *name, CREDIT_PAX, "--class", "promotion"].into_iter().chain(key))?;
     }
-    let mut made = DemoAccount { account: name, token: None, revoked_public: false };
     match tokens {
         Tokens::Public => {
             // A token that was revoked is not made again either: then the account gets a random one.

@@ -96,6 +96,9 @@ pub struct AccountState {
     pub status: Status,
     /// Its own daily cap.
     pub daily_cap_pax: Option<Pax>,
+    /// When it was closed. A row says nothing of it while the account is open, as rows did before accounts could be closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Moment>,
 }
 
 /// The state of a token, as rows with the subject `token:ID` have it: never the token itself, nor its hash.

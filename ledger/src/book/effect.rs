@@ -125,6 +125,7 @@ pub fn effect(entry: Entry<'_>) -> Effect<'_> {
                 Made::Expiry(expiry) => {
                     (None, OnLots::Expire { grant: &expiry.grant, amount: expiry.amount_pax })
                 }
+                Made::Payout(payout) => (None, OnLots::Draw(payout.amount_pax)),
             };
             Effect { balance: made.amount(), spent, lots }
         }

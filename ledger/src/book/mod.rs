@@ -1,7 +1,7 @@
 //! The rules of the book, without any SQL: what an entry is, how entries are chained, and how each one changes
 //! the sums.
 //!
-//! * An entry is the canonical bytes of a debit, or of a grant, a correction or an expiry ([`Made`]), with what only
+//! * An entry is the canonical bytes of a debit, or of what the ledger makes itself ([`Made`]), with what only
 //!   the ledger knows of it ([`Posting`]). Everything else that is stored with it can be derived from them.
 //! * The entries of an account form a chain, numbered from 1 ([`entry_hash_2`], [`genesis`]); the account keeps
 //!   the number and the hash of the last one, so that a missing tail shows.

@@ -10,7 +10,7 @@ const GOLDEN: &str = include_str!("../../tests/golden/operator_row_v1.json");
 fn row() -> Row {
     let state = |cap: Option<&str>| {
         let daily_cap_pax = cap.map(|cap| cap.parse().unwrap());
-        json!(AccountState { tier: Tier::Free, status: Status::Active, daily_cap_pax })
+        json!(AccountState { tier: Tier::Free, status: Status::Active, daily_cap_pax, closed_at: None })
     };
     Row {
         canon_v: OPERATOR_CANON_V,

@@ -6,7 +6,7 @@ use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 
-use super::made::Expiry;
+use super::made::{Expiry, Payout};
 use super::{Effect, Lots, OnLots, PostedHold, Posting, Sum, entry_hash_2, genesis, lots};
 
 /// How an entry is chained to the one before it, and what else only the ledger knows of it.
@@ -133,5 +133,14 @@ impl Page {
         let over = (lot.expires_at?, now);
         let seq = self.account_seq.checked_add(1)?;
         (amount > Pax::ZERO).then(|| Expiry::new(&self.account, &lot.key, seq, amount, over))
+    }
+
+    /// The payout to be posted next, if the account was closed by the action with this key, something is left, and no open
+    /// hold needs it. `held` is what open holds set aside.
+    #[must_use]
+    pub fn payout(&self, close_key: &str, held: Pax, now: Moment) -> Option<Payout> {
+        let (amount, seq) = (self.balance.nearest(), self.account_seq.checked_add(1)?);
+        let is_owed = held == Pax::ZERO && amount > Pax::ZERO;
+        is_owed.then(|| Payout::new(&self.account, close_key, seq, amount, now.max(self.recorded_at)))
     }
 }

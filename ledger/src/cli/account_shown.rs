@@ -82,7 +82,7 @@ fn text(account: &AccountRow, today: &Today, last: Option<&LastEntry>, tokens: &
     let mut lines = vec![
         format!("account {}", account.name),
         row("tier", account.tier.name()),
-        row("status", status_text(account.status)),
+        row("status", status_text(account)),
         row("created", account.created_at),
     ];
     let whose = match (account.daily_cap, today.rate_table_v) {
@@ -94,7 +94,7 @@ fn text(account: &AccountRow, today: &Today, last: Option<&LastEntry>, tokens: &
         "daily cap",
         match today.cap_today_pax {
             Some(cap) => format!("{cap} PAX a UTC day, {whose}"),
-            None => "none: tier credit has no limit yet".to_owned(),
+            None => "none: its balance is the limit".to_owned(),
         },
     ));
     let (spent, day) = (today.spent_today_pax, today.utc_day);
@@ -103,7 +103,11 @@ fn text(account: &AccountRow, today: &Today, last: Option<&LastEntry>, tokens: &
         None => String::new(),
     };
     lines.push(row("spent today", format!("{spent} PAX on {day}{left}")));
-    lines.push(row("balance", format!("{} PAX", account.balance)));
+    let available = account.balance.minus(account.held);
+    lines.push(row(
+        "balance",
+        format!("{} PAX; open calls hold {}, and {available} are available", account.balance, account.held),
+    ));
     let entries = match last {
         Some(LastEntry { recorded_at, exchange_id }) => {
             let exchange = exchange_id.as_deref().map_or_else(String::new, |id| format!(" (exchange {id})"));

@@ -13,7 +13,7 @@ use super::args::{Account, Acting, Cap, CapAmount};
 use super::{account_shown, print, print_json, print_table, printing};
 use crate::book::Sum;
 use crate::error::Error;
-use crate::store::{AccountRow, Store};
+use crate::store::{AccountRow, Closed, Store};
 
 const NAME_MAX: usize = 128;
 
@@ -30,6 +30,7 @@ pub(super) async fn run(store: &Store, command: Account) -> Result<ExitCode, Err
         Account::Tier { name, tier, acting } => set_tier(store, &name, tier.into(), acting).await?,
         Account::Disable { name, acting } => set_status(store, &name, Status::Disabled, acting).await?,
         Account::Enable { name, acting } => set_status(store, &name, Status::Active, acting).await?,
+        Account::Close { name, acting } => close(store, &name, acting).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -44,7 +45,9 @@ struct Wanted {
 impl Wanted {
     /// Whether an account has it. The cap need not be the same if none was asked for.
     fn is_met(self, row: &AccountRow) -> bool {
-        row.tier == self.tier && (self.daily_cap.is_none() || row.daily_cap == self.daily_cap)
+        row.closed.is_none()
+            && row.tier == self.tier
+            && (self.daily_cap.is_none() || row.daily_cap == self.daily_cap)
     }
 }
 
@@ -74,8 +77,10 @@ async fn create_account(
     if if_missing && existing.as_ref().is_some_and(|row| wanted.is_met(row)) {
         return print(&exists);
     }
+    let is_closed = existing.as_ref().is_some_and(|row| row.closed.is_some());
     let existing = existing.map(|row| row.tier);
     let hint = match (if_missing, existing == Some(tier)) {
+        _ if is_closed => "it is closed, and its name is never used again: choose another one".to_owned(),
         (false, _) => "--if-missing lets that pass".to_owned(),
         (true, false) => "its tier is another one".to_owned(),
         (true, true) => format!("its daily cap is another one, which `pax-ledger account cap {name}` sets"),
@@ -120,7 +125,7 @@ async fn list_accounts(store: &Store, json: bool) -> Result<(), Error> {
             (Tier::Free, None) => "default".to_owned(),
             (Tier::Credit, None) => "-".to_owned(),
         };
-        let (tier, status) = (row.tier.name().to_owned(), status_text(row.status).to_owned());
+        let (tier, status) = (row.tier.name().to_owned(), status_text(&row).to_owned());
         let (entries, balance) = (row.account_seq.to_string(), row.balance.to_string());
         table.push([row.name, tier, status, entries, balance, cap]);
     }
@@ -132,11 +137,14 @@ async fn list_accounts(store: &Store, json: bool) -> Result<(), Error> {
 pub(super) struct AccountJson<'a> {
     account: &'a str,
     tier: Tier,
-    status: Status,
+    status: &'static str,
     created_at: Moment,
+    closed_at: Option<Moment>,
     entries: i64,
     head_hash: &'a str,
     balance_pax: Sum,
+    /// What open holds set aside from the balance.
+    held_pax: Pax,
     /// The account's own cap; null if the rate card's holds, and for tier `credit`.
     daily_cap_pax: Option<Pax>,
 }
@@ -146,11 +154,13 @@ impl<'a> AccountJson<'a> {
         Self {
             account: &row.name,
             tier: row.tier,
-            status: row.status,
+            status: status_text(row),
             created_at: row.created_at,
+            closed_at: row.closed.as_ref().map(|(at, _)| *at),
             entries: row.account_seq,
             head_hash: &row.head_hash,
             balance_pax: row.balance,
+            held_pax: row.held,
             daily_cap_pax: row.daily_cap,
         }
     }
@@ -175,10 +185,26 @@ async fn set_status(store: &Store, name: &str, status: Status, acting: Acting) -
     print(&format!("{done} account {name}{note}"))
 }
 
-pub(super) fn status_text(status: Status) -> &'static str {
-    match status {
-        Status::Active => "active",
-        Status::Disabled => "disabled",
+async fn close(store: &Store, name: &str, acting: Acting) -> Result<(), Error> {
+    let acted = store.close_account(&acting.act()?, name).await?;
+    let Closed { paid_out_pax, balance_pax, held_pax } = answer(acted.ok_or_else(|| no_account(name))?);
+    let left = match (held_pax > Pax::ZERO, balance_pax < Pax::ZERO) {
+        (true, _) => format!(
+            "open calls hold {held_pax} of its {balance_pax} PAX; what they leave is paid out by an entry when the last of \
+             them ends"
+        ),
+        (false, true) => format!("nothing was left to pay out: its balance is {balance_pax} PAX"),
+        (false, false) => format!("paid out {paid_out_pax} PAX"),
+    };
+    print(&format!("closed account {name}: {left}"))
+}
+
+/// An account's status in a word.
+pub(super) fn status_text(row: &AccountRow) -> &'static str {
+    match (&row.closed, row.status) {
+        (Some(_), _) => "closed",
+        (None, Status::Active) => "active",
+        (None, Status::Disabled) => "disabled",
     }
 }
 
@@ -196,6 +222,7 @@ pub(super) fn no_account(name: &str) -> Error {
 
 fn no_cap_on_credit() -> Error {
     Error::Operator(
-        "tier credit has no daily cap and no other limit yet; leave the cap out, or say `default`".to_owned(),
+        "tier credit has no daily cap: its balance is the limit. Leave the cap out, or say `default`"
+            .to_owned(),
     )
 }

@@ -48,7 +48,9 @@ pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, E
 async fn grant_to_zero(store: &Store, acting: Acting, dry_run: bool) -> Result<ExitCode, Error> {
     let act = acting.act()?;
     let mut accounts = 0_u64;
-    for row in store.accounts().await?.into_iter().filter(|row| row.balance < Sum::ZERO) {
+    for row in
+        store.accounts().await?.into_iter().filter(|row| row.balance < Sum::ZERO && row.closed.is_none())
+    {
         let amount_pax = Sum::ZERO.less(row.balance).nearest();
         accounts += 1;
         if dry_run {

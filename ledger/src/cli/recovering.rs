@@ -51,11 +51,12 @@ impl Recovered {
         Ok(())
     }
 
-    /// Enters a grant or a correction again. Expiries the ledger makes anew, where they are due.
+    /// Enters a grant or a correction again. Expiries the ledger makes anew, where they are due; a payout, when the operator
+    /// closes the account again.
     async fn again(&mut self, store: &Store, entry: &StoredEntry, by: &str) -> Result<(), Error> {
         let number = entry.account_seq;
         let made = match Made::read(&entry.canonical) {
-            Ok(Made::Expiry(_)) => return Ok(()),
+            Ok(Made::Expiry(_) | Made::Payout(_)) => return Ok(()),
             Ok(made) => made,
             Err(why) => {
                 self.refused += 1;

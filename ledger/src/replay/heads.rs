@@ -117,6 +117,13 @@ pub(super) fn due(walk: &Walk, held: Sum) -> Option<String> {
     Some(format!("an expiry of {} PAX of grant {:?} is missing", due.amount_pax, due.grant))
 }
 
+/// What a closed account has left, although no open hold needs it: whatever freed it has paid it out at once.
+pub(super) fn owed(account: &AccountRow, walk: &Walk, held: Sum) -> Option<String> {
+    let (_, close_key) = account.closed.as_ref()?;
+    let due = walk.sums.payout(close_key, held.nearest(), walk.sums.recorded_at).filter(|_| walk.is_sound)?;
+    Some(format!("it is closed, but a payout of {} PAX is missing", due.amount_pax))
+}
+
 fn shown(lot: &Lot) -> String {
     let ends = lot.expires_at.map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
     format!("{} of {} PAX left, {ends}, from entry {}", lot.rest, lot.amount, lot.account_seq)

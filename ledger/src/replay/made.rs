@@ -5,7 +5,7 @@ use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
 use super::{Snapshot, StoredEntry, Walk, moment};
-use crate::book::made::{Correction, Expiry, Made, better_key, repriced};
+use crate::book::made::{Correction, Expiry, Made, Payout, better_key, repriced};
 use crate::book::{Later, Posting};
 use crate::error::Error;
 use crate::store::Corrects;
@@ -31,6 +31,7 @@ impl Proof<'_> {
         let (mut found, by_an_operator) = match made {
             Made::Grant(grant) => (grant.refused().into_iter().collect(), true),
             Made::Expiry(expiry) => (self.expiry(expiry).into_iter().collect(), false),
+            Made::Payout(payout) => (self.payout(snapshot, payout).await?, false),
             Made::Correction(correction) => {
                 (self.correction(snapshot, correction).await?, correction.better.is_none())
             }
@@ -60,6 +61,28 @@ impl Proof<'_> {
             )),
             None => Some("no lot was over".to_owned()),
         }
+    }
+
+    /// A payout takes the whole balance of an account that an operator has closed, once no open hold needs it.
+    async fn payout(&self, snapshot: &mut Snapshot, payout: &Payout) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        let posting = self.entry.posting.as_deref().and_then(|line| Posting::read(line).ok());
+        let held = posting.map(|posting| posting.held_pax).unwrap_or_default();
+        match self.walk.sums.payout(&payout.close_key, held, moment(self.entry.recorded_at)) {
+            Some(due) if due == *payout => {}
+            Some(due) => found.push(format!(
+                "it pays out {} PAX as {:?}, but {} PAX were left, as {:?}",
+                payout.amount_pax, payout.key, due.amount_pax, due.key
+            )),
+            None => found.push("nothing was left, or open holds needed it".to_owned()),
+        }
+        if !snapshot.was_closed(&payout.account, &payout.close_key).await? {
+            found.push(format!(
+                "the operator log has no row with the key {:?} that closes its account",
+                payout.close_key
+            ));
+        }
+        Ok(found)
     }
 
     async fn correction(

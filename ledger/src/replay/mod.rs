@@ -244,8 +244,16 @@ impl Replay<'_> {
             .chain(heads::tokens(&walk, &tokens))
             .chain(heads::lots(&walk, lots))
             .chain(heads::due(&walk, open.balance))
+            .chain(account.as_ref().and_then(|account| heads::owed(account, &walk, open.balance)))
             .chain(open.differences(account.as_ref(), &days, &tokens));
         for what in found {
+            self.differs(Subject::Account(name.to_owned()), what);
+        }
+        if let Some((_, key)) = account.as_ref().and_then(|account| account.closed.as_ref())
+            && !snapshot.was_closed(name, key).await?
+        {
+            let what =
+                format!("it is closed, but the operator log has no row with the key {key:?} that closes it");
             self.differs(Subject::Account(name.to_owned()), what);
         }
         Ok(())

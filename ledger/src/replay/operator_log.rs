@@ -137,7 +137,13 @@ impl Replay<'_> {
         let (subject, found) = match About::of(row.text("subject").unwrap_or_default()) {
             About::Account(name) => {
                 let state = snapshot.account(name).await?.as_ref().map(AccountState::from);
-                (Subject::Account(name.to_owned()), state.map(|state| json!(state)))
+                let state = state.map(|state| {
+                    let mut found = json!(state);
+                    // A row that has closed it is compared also if it is open again.
+                    found["closed_at"] = json!(state.closed_at);
+                    found
+                });
+                (Subject::Account(name.to_owned()), state)
             }
             About::Token(token_id) => {
                 let state = snapshot.token(token_id).await?.as_ref().map(TokenState::from);

@@ -54,6 +54,17 @@ pub struct Granted {
     pub balance_pax: Pax,
 }
 
+/// What came of closing an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// What was paid out at once.
+    pub paid_out_pax: Pax,
+    /// What is left: below zero if it owes something.
+    pub balance_pax: Pax,
+    /// What open holds still need. What they leave is paid out when the last of them ends.
+    pub held_pax: Pax,
+}
+
 /// What a correction corrects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

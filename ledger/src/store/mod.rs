@@ -12,7 +12,7 @@ pub mod repricing;
 pub mod sqlite;
 mod waiting;
 
-pub use credit::{Amount, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
+pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
@@ -52,6 +52,8 @@ pub struct AccountRow {
     pub held: Pax,
     /// What it may spend in a UTC day; none if the rate card's default holds.
     pub daily_cap: Option<Pax>,
+    /// When it was closed, and the key of the action that did it.
+    pub closed: Option<(Moment, String)>,
 }
 
 /// What is kept of an account's day.

@@ -42,7 +42,8 @@ pub struct OperatorFilter {
 
 impl From<&AccountRow> for AccountState {
     fn from(row: &AccountRow) -> Self {
-        Self { tier: row.tier, status: row.status, daily_cap_pax: row.daily_cap }
+        let closed_at = row.closed.as_ref().map(|(at, _)| *at);
+        Self { tier: row.tier, status: row.status, daily_cap_pax: row.daily_cap, closed_at }
     }
 }
 

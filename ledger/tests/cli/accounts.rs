@@ -153,7 +153,7 @@ fn an_account_is_shown_with_its_day_its_chain_and_its_tokens() {
 
     let (_, text, _) = said(&db, &["account", "show", "credit"]);
     for part in [
-        "none: tier credit has no limit yet",
+        "none: its balance is the limit",
         "entries           none",
         "none: `pax-ledger token add credit --name",
     ] {

@@ -85,8 +85,18 @@ fn every_list_is_json_lines_too_of_one_shape() {
     let accounts = json_lines(&db, &["account", "list", "--json"]);
     assert_eq!(accounts.len(), 2);
     let credit = &accounts[0];
-    let shape =
-        ["account", "balance_pax", "created_at", "daily_cap_pax", "entries", "head_hash", "status", "tier"];
+    let shape = [
+        "account",
+        "balance_pax",
+        "closed_at",
+        "created_at",
+        "daily_cap_pax",
+        "entries",
+        "head_hash",
+        "held_pax",
+        "status",
+        "tier",
+    ];
     assert_eq!(keys(credit), shape);
     assert_eq!((&credit["account"], &credit["status"]), (&"credit".into(), &"disabled".into()));
     assert_eq!(credit["balance_pax"], format!("-{}", reported(2, "credit", Tier::Credit).cost_pax));

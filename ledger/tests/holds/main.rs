@@ -1,6 +1,7 @@
 //! Holds: what each does to the rows, whatever becomes of it.
 
 mod acts;
+mod closing;
 #[path = "../common/mod.rs"]
 mod common;
 mod lapse;

@@ -9,6 +9,7 @@
 //! void N [of=ACCOUNT]                          the outcome
 //! lapse | expire | prune | expire-all          how many, or nothing
 //! lease E | renew-all | status S | revoke      ok
+//! close                                        what was paid out, what is left, what is held
 //! state N | rows | lots | held                 what is there
 //! ```
 
@@ -99,6 +100,13 @@ impl Ledger {
         Self { folder, store, writer, now: at(0) }
     }
 
+    /// A ledger that is there already.
+    pub async fn of(folder: Folder) -> Self {
+        let store = folder.store().await;
+        let writer = store.writer();
+        Self { folder, store, writer, now: at(0) }
+    }
+
     /// Closes the ledger, so that its file can be copied.
     pub async fn closed(self) -> Folder {
         self.writer.close().await;
@@ -165,6 +173,13 @@ impl Ledger {
             "status" => {
                 let status = if words[1] == "active" { Status::Active } else { Status::Disabled };
                 ok(self.store.set_status(&act_at(self.now), "credit", status).await)
+            }
+            "close" => {
+                let act = granting::keyed("close", self.now);
+                let closed = self.store.close_account(&act, "credit").await.unwrap().unwrap().reply;
+                let [paid, balance, held] =
+                    [closed.paid_out_pax, closed.balance_pax, closed.held_pax].map(Pax::short);
+                format!("paid {paid}, balance {balance}, held {held}")
             }
             "revoke" => ok(self.store.revoke_token(&act_at(self.now), TOKEN).await),
             "state" => match self.store.hold(&exchange(number(1)).to_string()).await.unwrap() {

@@ -143,7 +143,7 @@ async fn a_change_by_hand_that_the_next_action_found_is_named_for_ever() {
 async fn accounts_and_tokens_from_before_the_log_have_no_rows_and_that_is_no_difference() {
     let ledger = copy_of(&ledger().await);
     for sql in [
-        "INSERT INTO accounts SELECT 'old', tier, status, created_at, 0, 'GENESIS', 0, NULL, 0, 0, 0 FROM accounts WHERE name = 'credit'"
+        "INSERT INTO accounts SELECT 'old', tier, status, created_at, 0, 'GENESIS', 0, NULL, 0, 0, 0, NULL, NULL FROM accounts WHERE name = 'credit'"
             .replace("GENESIS", &pax_ledger::book::genesis("old").to_string()),
         "INSERT INTO tokens VALUES ('tok_0', 'old', 'old', 'x', NULL, NULL, 0)".to_owned(),
     ] {

@@ -31,6 +31,7 @@ fn all() -> Vec<Made> {
         Made::Correction(Box::new(better)),
         Made::Grant(gift),
         Made::Grant(bought),
+        Made::Payout(Payout::new("zoe", "close-1", 12, pax("2.5"), at())),
     ]
 }
 

@@ -1,14 +1,16 @@
-//! The entries that the ledger makes itself: grants, corrections, expiries. Each kind has canonical bytes of its own:
+//! The entries that the ledger makes itself: grants, corrections, expiries, payouts. Each kind has canonical bytes of its own:
 //! JSON in one line, a fixed order of fields, all always there (golden file `tests/golden/made_entries.json`). A version
 //! that has rows never changes; a new field is a new version.
 
 mod correction;
 mod expiry;
 mod grant;
+mod payout;
 
 pub use correction::{BETTER, Correction, Original, better_key, repriced};
 pub use expiry::Expiry;
 pub use grant::{Grant, GrantClass, LARGEST, Paid};
+pub use payout::{PAYOUT, Payout};
 
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
@@ -30,6 +32,8 @@ pub enum Made {
     Correction(Box<Correction>),
     /// A lot is over.
     Expiry(Expiry),
+    /// A closed account's balance is paid out.
+    Payout(Payout),
 }
 
 impl Made {
@@ -40,6 +44,7 @@ impl Made {
             Self::Grant(_) => "grant",
             Self::Correction(_) => "correction",
             Self::Expiry(_) => "expiry",
+            Self::Payout(_) => "payout",
         }
     }
 
@@ -51,6 +56,7 @@ impl Made {
             Self::Grant(grant) => serde_json::to_vec(grant),
             Self::Correction(correction) => serde_json::to_vec(correction),
             Self::Expiry(expiry) => serde_json::to_vec(expiry),
+            Self::Payout(payout) => serde_json::to_vec(payout),
         }
         .unwrap_or_default()
     }
@@ -73,6 +79,7 @@ impl Made {
             "grant" => Self::Grant(read(canonical)?),
             "correction" => Self::Correction(read(canonical)?),
             "expiry" => Self::Expiry(read(canonical)?),
+            "payout" => Self::Payout(read(canonical)?),
             other => return Err(format!("kind {other:?} is unknown")),
         };
         match entry.canonical() == canonical {
@@ -88,6 +95,7 @@ impl Made {
             Self::Grant(grant) => &grant.account,
             Self::Correction(correction) => &correction.account,
             Self::Expiry(expiry) => &expiry.account,
+            Self::Payout(payout) => &payout.account,
         }
     }
 
@@ -98,6 +106,7 @@ impl Made {
             Self::Grant(grant) => &grant.key,
             Self::Correction(correction) => &correction.key,
             Self::Expiry(expiry) => &expiry.key,
+            Self::Payout(payout) => &payout.key,
         }
     }
 
@@ -124,6 +133,7 @@ impl Made {
             Self::Grant(grant) => grant.occurred_at,
             Self::Correction(correction) => correction.occurred_at,
             Self::Expiry(expiry) => expiry.occurred_at,
+            Self::Payout(payout) => payout.occurred_at,
         }
     }
 
@@ -151,7 +161,7 @@ impl Made {
             "amount_picopax" => Value::Int(self.amount().picopax()),
             name => match self {
                 Self::Correction(correction) => correction.column(name),
-                Self::Grant(_) | Self::Expiry(_) => Value::Null,
+                Self::Grant(_) | Self::Expiry(_) | Self::Payout(_) => Value::Null,
             },
         }
     }
@@ -161,7 +171,7 @@ impl Made {
     pub fn cost(&self) -> Pax {
         match self {
             Self::Correction(correction) => correction.cost(),
-            Self::Grant(_) | Self::Expiry(_) => Pax::ZERO,
+            Self::Grant(_) | Self::Expiry(_) | Self::Payout(_) => Pax::ZERO,
         }
     }
 
@@ -172,6 +182,7 @@ impl Made {
             Self::Grant(grant) => grant.amount_pax,
             Self::Correction(correction) => correction.balance(),
             Self::Expiry(expiry) => negative(expiry.amount_pax),
+            Self::Payout(payout) => negative(payout.amount_pax),
         }
     }
 }

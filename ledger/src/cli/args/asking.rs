@@ -55,6 +55,8 @@ pub(in crate::cli) enum KindName {
     Correction,
     /// What was left of grants that were over
     Expiry,
+    /// What closed accounts had left
+    Payout,
 }
 
 impl KindName {
@@ -65,6 +67,7 @@ impl KindName {
             Self::Grant => "grant",
             Self::Correction => "correction",
             Self::Expiry => "expiry",
+            Self::Payout => "payout",
         }
     }
 }

@@ -102,6 +102,7 @@ pub(super) enum Account {
         acting: Acting,
     },
     /// Refuse an account's calls from now on
+    #[command(visible_alias = "freeze")]
     Disable {
         /// Its name
         name: String,
@@ -109,7 +110,17 @@ pub(super) enum Account {
         acting: Acting,
     },
     /// Allow a disabled account's calls again
+    #[command(visible_alias = "unfreeze")]
     Enable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        acting: Acting,
+    },
+    /// Close an account for good: no call, no grant and no token any more. What is left of its balance is paid out by an
+    /// entry, once its open calls have ended. Its name is never used again
+    #[command(mut_arg("reason", |reason| reason.required(true)))]
+    Close {
         /// Its name
         name: String,
         #[command(flatten)]

@@ -8,6 +8,8 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
+use super::closing::is_closed;
+use super::credit::nothing_is_done;
 use super::operator_log::{Acting, Begun, Done};
 use super::{Snapshot, Store, failed};
 use crate::book::{self, About, AccountState, Act, Sum, TokenState};
@@ -16,7 +18,7 @@ use crate::store::{AccountRow, Acted, NewToken, TokenRow};
 
 /// The query whose rows [`account_row`] reads.
 const ACCOUNT: &str = "SELECT name, tier, status, created_at, account_seq, head_hash, \
-    balance_picopax, daily_cap_picopax, balance_carry, recorded_at, held_picopax FROM accounts";
+    balance_picopax, daily_cap_picopax, balance_carry, recorded_at, held_picopax, closed_at, close_key FROM accounts";
 const TOKEN: &str = "SELECT token_id, account, label, expires_at, revoked_at, created_at FROM tokens";
 
 impl Store {
@@ -53,7 +55,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(None);
         }
-        let after = AccountState { tier, status: Status::Active, daily_cap_pax: daily_cap };
+        let after = AccountState { tier, status: Status::Active, daily_cap_pax: daily_cap, closed_at: None };
         acting.finish(Done::to_account(name, None, after), after).await.map(Some)
     }
 
@@ -92,7 +94,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(Some(acted)),
         };
-        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let Some(before) = acting.open_account(name).await? else { return Ok(None) };
         let set = sqlx::query("UPDATE accounts SET status = ?2 WHERE name = ?1").bind(name).bind(column);
         set.execute(&mut *acting.tx).await.map_err(failed("switched an account"))?;
         let after = AccountState { status, ..before };
@@ -115,7 +117,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(Some(acted)),
         };
-        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let Some(before) = acting.open_account(name).await? else { return Ok(None) };
         let set = sqlx::query("UPDATE accounts SET tier = ?2 WHERE name = ?1").bind(name).bind(tier.name());
         set.execute(&mut *acting.tx).await.map_err(failed("moved an account to a tier"))?;
         let after = AccountState { tier, ..before };
@@ -139,7 +141,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(Some(acted)),
         };
-        let Some(before) = acting.account(name).await? else { return Ok(None) };
+        let Some(before) = acting.open_account(name).await? else { return Ok(None) };
         let set = sqlx::query("UPDATE accounts SET daily_cap_picopax = ?2 WHERE name = ?1");
         let set = set.bind(name).bind(daily_cap.map(Pax::picopax)).execute(&mut *acting.tx).await;
         set.map_err(failed("set a daily cap"))?;
@@ -163,6 +165,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(Some(acted)),
         };
+        acting.open_account(account).await?;
         let done = sqlx::query(
             "INSERT INTO tokens (token_id, account, label, sha256, expires_at, created_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
@@ -226,9 +229,16 @@ impl Store {
 }
 
 impl Acting<'_> {
-    /// The state of an account, within the action's transaction.
-    pub(super) async fn account(&mut self, name: &str) -> Result<Option<AccountState>, Error> {
-        Ok(account(&mut *self.tx, name).await?.as_ref().map(AccountState::from))
+    /// The state of an account, within the action's transaction. None if there is no such account.
+    ///
+    /// # Errors
+    /// If the account is closed: nothing is done to it any more.
+    pub(super) async fn open_account(&mut self, name: &str) -> Result<Option<AccountState>, Error> {
+        let row = account(&mut *self.tx, name).await?;
+        match row.as_ref().and_then(|row| row.closed.as_ref()) {
+            Some((at, _)) => Err(nothing_is_done(is_closed(name, *at))),
+            None => Ok(row.as_ref().map(AccountState::from)),
+        }
     }
 }
 
@@ -292,6 +302,7 @@ fn account_row(row: &SqliteRow) -> Result<AccountRow, sqlx::Error> {
         balance: sum(row, "balance")?,
         held: Pax::from_picopax(row.try_get("held_picopax")?),
         daily_cap: pax(row, "daily_cap_picopax")?,
+        closed: row.try_get::<Option<i64>, _>("closed_at")?.map(from_ms).zip(row.try_get("close_key")?),
     })
 }
 

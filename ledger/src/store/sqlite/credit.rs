@@ -10,13 +10,13 @@ use super::desk::Desk;
 use super::operator_log::{Acting, Begun, Done};
 use super::statements::Statements;
 use super::{Store, failed, with_rusqlite};
-use crate::book::made::{BETTER, Correction, Grant, Made};
+use crate::book::made::{BETTER, Correction, Grant, Made, PAYOUT};
 use crate::book::{About, Act, Posting};
 use crate::error::Error;
 use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
 
 /// Keys that begin like this are those of entries which the ledger makes itself.
-const OWN_KEYS: [&str; 2] = ["expiry/", BETTER];
+const OWN_KEYS: [&str; 3] = ["expiry/", PAYOUT, BETTER];
 
 impl Store {
     /// Gives an account credit.
@@ -157,6 +157,7 @@ impl Acting<'_> {
                 (format!("{kind}:{}", correction.corrects), was, correction.now_pax)
             }
             Made::Expiry(expiry) => (format!("grant:{}", expiry.grant), json!(null), expiry.amount_pax),
+            Made::Payout(payout) => (format!("payout:{}", payout.key), json!(null), payout.amount_pax),
         };
         let after = json!({"amount_pax": after});
         let done = Done { about: About::Event(&subject), account: Some(made.account()), before, after };
@@ -166,10 +167,13 @@ impl Acting<'_> {
 
 /// Makes an entry; gives its number in the account, and the account's balance after it.
 fn enter(desk: &mut Desk<'_>, made: &Made) -> Result<Result<(i64, Pax), String>, rusqlite::Error> {
-    if let Made::Grant(grant) = made
-        && let Some(why) = grant.refused()
-    {
-        return Ok(Err(why));
+    if let Made::Grant(grant) = made {
+        if let Some(why) = grant.refused() {
+            return Ok(Err(why));
+        }
+        if desk.open(&grant.account, desk.now.day())?.is_ok() && desk.closed_by(&grant.account).is_some() {
+            return Ok(Err(format!("account {} is closed: it takes no credit", grant.account)));
+        }
     }
     let link = desk.make(made)?;
     let balance = desk.balance(made.account());

@@ -27,6 +27,8 @@ pub(super) struct OpenPage {
     /// Which of its lots were looked up.
     lots: Option<WhichLots>,
     touched: bool,
+    /// The key of the action that has closed the account.
+    closed_by: Option<String>,
     /// Whether what open holds set aside has changed.
     pub(super) held_changed: bool,
 }
@@ -74,7 +76,7 @@ impl<'a> Desk<'a> {
         self.set_held(account, held.checked_sub(posts.own).unwrap_or_default());
         let chained = self.chain(account, (entry, &effect, posts.hold.clone()), canonical)?;
         match chained {
-            Ok(_) if effect.lots != OnLots::None || posts.own > Pax::ZERO => self.expire_freed(account)?,
+            Ok(_) if effect.lots != OnLots::None || posts.own > Pax::ZERO => self.post_due(account)?,
             Ok(_) => {}
             Err(_) => self.set_held(account, held),
         }
@@ -129,13 +131,37 @@ impl<'a> Desk<'a> {
         self.expire_due(account)
     }
 
-    /// Posts the expiries of an account that have become due by something that is done: it stays done if they cannot be
-    /// posted.
-    pub(super) fn expire_freed(&mut self, account: &str) -> Result<(), rusqlite::Error> {
-        if let Err(why) = self.expire(account)? {
-            tracing::error!(account, why, "a lot that is over could not be taken out of the balance");
+    /// Posts what has become due by something that is done: expiries, and the payout of a closed account. What is done stays
+    /// done if they cannot be posted.
+    pub(super) fn post_due(&mut self, account: &str) -> Result<(), rusqlite::Error> {
+        let posted = match self.expire(account)? {
+            Ok(()) => self.pay_out(account)?.map(|_| ()),
+            refused => refused,
+        };
+        if let Err(why) = posted {
+            tracing::error!(account, why, "what is over or paid out could not be taken out of the balance");
         }
         Ok(())
+    }
+
+    /// Pays out what an account has left whose page is open, if it is closed and no open hold needs it. Gives how much.
+    pub(super) fn pay_out(&mut self, account: &str) -> Result<Result<Pax, String>, rusqlite::Error> {
+        let due = self.page(account).and_then(|open| {
+            open.page.payout(open.closed_by.as_deref()?, open.page.held.max(self.held_then), self.now)
+        });
+        let Some(due) = due else { return Ok(Ok(Pax::ZERO)) };
+        let (amount, made) = (due.amount_pax, Made::Payout(due));
+        let entry = Entry::Made(&made);
+        let effect = effect(entry);
+        if let Err(why) = self.open_for(account, self.now.day(), &effect)? {
+            return Ok(Err(why));
+        }
+        Ok(self.chain(account, (entry, &effect, None), &made.canonical())?.map(|_| amount))
+    }
+
+    /// The key of the action that has closed an account whose page is open.
+    pub(super) fn closed_by(&self, account: &str) -> Option<&str> {
+        self.page(account)?.closed_by.as_deref()
     }
 
     fn chain(
@@ -177,8 +203,9 @@ impl<'a> Desk<'a> {
     ) -> Result<Result<&mut OpenPage, String>, rusqlite::Error> {
         if !self.pages.contains_key(account) {
             let page = match self.statements.open(account, day)? {
-                Opened::Page(page) => Ok(OpenPage {
+                Opened::Page(page, closed_by) => Ok(OpenPage {
                     page: *page,
+                    closed_by,
                     days: HashSet::from([day]),
                     tokens: HashSet::new(),
                     lots: None,

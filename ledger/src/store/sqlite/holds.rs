@@ -159,7 +159,7 @@ impl Desk<'_> {
         if self.open(&row.account, row.utc_day)?.is_ok() {
             let held = self.held(&row.account).checked_sub(row.from_balance());
             self.set_held(&row.account, held.unwrap_or_default().max(Pax::ZERO));
-            self.expire_freed(&row.account)?;
+            self.post_due(&row.account)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 mod cards;
+mod closing;
 mod corrected;
 mod credit;
 mod desk;

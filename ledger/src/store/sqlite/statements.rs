@@ -98,8 +98,8 @@ pub(super) enum Opened {
     Nothing,
     /// The head of its chain is no hash.
     Damaged,
-    /// Its page, with the total of the day that was asked for.
-    Page(Box<Page>),
+    /// Its page, with the total of the day that was asked for; and the key of the action that has closed the account.
+    Page(Box<Page>, Option<String>),
 }
 
 /// Which lots of an account.
@@ -137,7 +137,7 @@ impl<'a> Statements<'a> {
             find: prepare("SELECT canonical, account_seq FROM credit_ledger WHERE exchange_id = ?1")?,
             open: prepare(
                 "SELECT account_seq, head_hash, balance_carry, balance_picopax, spent_carry, spent_picopax, \
-                 recorded_at, accounts.held_picopax FROM accounts \
+                 recorded_at, accounts.held_picopax, close_key FROM accounts \
                  LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
             )?,
             spent: prepare(
@@ -218,7 +218,7 @@ impl<'a> Statements<'a> {
             if let (Some(carry), Some(picopax)) = (row.get(4)?, row.get(5)?) {
                 page.days.insert(day, Sum::of_columns(carry, picopax));
             }
-            Ok(Opened::Page(Box::new(page)))
+            Ok(Opened::Page(Box::new(page), row.get(8)?))
         };
         Ok(self.open.query_row([account, &day.text()], read).optional()?.unwrap_or(Opened::Nothing))
     }

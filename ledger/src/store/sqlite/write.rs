@@ -219,7 +219,7 @@ impl Writer {
         let expire = move |desk: &mut Desk<'_>| {
             let mut accounts = desk.statements.accounts_with_due_lots(&after, now, EXPIRED_AT_ONCE)?;
             for account in &accounts {
-                desk.expire_freed(account)?;
+                desk.post_due(account)?;
             }
             Ok(accounts.pop())
         };
