@@ -1,4 +1,4 @@
-//! The credit tier, and a free tier that the ledger admits: holds, over one Envoy and over two, and after a kill.
+//! The credit tier, and a free tier that the ledger admits: holds, over one Envoy and over two.
 
 use crate::common::http::{Answer, Connection, chat};
 use crate::common::world::World;
@@ -10,8 +10,6 @@ use crate::{Case, OwnCase};
 use pax_standin::Behaviour;
 use rust_decimal::Decimal;
 use serde_json::Value;
-use std::sync::Mutex;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
@@ -23,9 +21,6 @@ pub const CASES: &[Case] = &[
 ];
 pub const OWN_CASES: &[OwnCase] =
     &[("holds: 200 callers on two Envoys never exceed a cap that the ledger keeps", two_hundred)];
-pub const BEGUN: &[OwnCase] = &[("a killed Envoy's holds: three calls are open when it is killed", killed)];
-pub const ENDED: &[OwnCase] =
-    &[("a killed Envoy's holds: within 70 s the balance is whole, and the calls are listed", whole_again)];
 
 /// How many calls are sent at once.
 const CALLS: usize = 10;
@@ -179,45 +174,4 @@ fn overrun(world: &World) {
     let over = entries.iter().filter(|entry| entry["posting"]["hold"]["overrun"] == true).count();
     println!("a provider that writes twice what it may: cap {cap}, spent {}, {over} overruns", sum(&entries));
     assert!(over == 2 && sum(&entries) == reservation(2 * OUTPUT_TOKENS) * Decimal::from(2), "{entries:?}");
-}
-
-/// How long a killed Envoy's holds may live.
-const WHOLE_WITHIN: Duration = Duration::from_secs(70);
-
-/// The world of the killed Envoy, while another case's calls run: its caller, and how long its balance was held.
-type Killed = (World, Caller, JoinHandle<Duration>);
-static KILLED: Mutex<Option<Killed>> = Mutex::new(None);
-
-fn killed() {
-    let mut world = World::start();
-    let caller = rich(&world, "killed", room_for(3));
-    world.behave(Behaviour { delay_ms: Some(120_000), ..Behaviour::default() });
-    let mut open: Vec<_> = (0..3).map(|_| world.connect()).collect();
-    open.iter_mut().for_each(|connection| connection.send(&caller.call(OUTPUT_TOKENS)));
-    while world.standin.received().len() < 3 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    world.stack.kill_envoy();
-    let begun = Instant::now();
-    world.stack.start_envoy().unwrap();
-    world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
-    let (port, call) = (world.stack.gateway_port(), caller.call(OUTPUT_TOKENS));
-    assert_eq!(Connection::open(port).call(&call).refusal(), "402 insufficient_credit");
-    let waits = std::thread::spawn(move || {
-        while Connection::open(port).call(&call).status != 200 && begun.elapsed() < WHOLE_WITHIN * 2 {
-            std::thread::sleep(Duration::from_millis(500));
-        }
-        begun.elapsed()
-    });
-    *KILLED.lock().unwrap() = Some((world, caller, waits));
-}
-
-fn whole_again() {
-    let (world, caller, waits) = KILLED.lock().unwrap().take().expect("the case before it has killed one");
-    let whole_after = waits.join().unwrap();
-    assert!(whole_after <= WHOLE_WITHIN, "{whole_after:?}");
-    assert!(whole_after > Duration::from_secs(45), "a lease is not that short: {whole_after:?}");
-    world.settle();
-    assert_eq!(caller.entries(&world).len(), 2, "the grant, and the call that fitted again");
-    world.replay();
 }

@@ -26,6 +26,7 @@ mod frames;
 mod from_0_1_0;
 mod holds;
 mod hosts;
+mod lost;
 mod midnight;
 mod operator;
 mod own_keys;
@@ -76,7 +77,7 @@ fn share(start: fn() -> World, group: &[Case]) -> Vec<libtest_mimic::Trial> {
 
 fn main() -> ExitCode {
     let gate = [crowd::CASES, fleet::CASES, credits::CASES, tricks::CASES].concat();
-    let mut cases: Vec<_> = holds::BEGUN.iter().map(|(name, run)| case(*name, *run)).collect();
+    let mut cases: Vec<_> = lost::BEGUN.iter().map(|(name, run)| case(*name, *run)).collect();
     cases.extend(share(fleet::world, &gate));
     cases.extend(share(World::start, holds::CASES));
     cases.extend(share(operator::world, operator::CASES));
@@ -97,7 +98,7 @@ fn main() -> ExitCode {
         upgrade::CASES,
         from_0_1_0::CASES,
         holds::OWN_CASES,
-        holds::ENDED,
+        lost::ENDED,
     ];
     for (name, run) in own.concat() {
         cases.push(case(name, run));

@@ -10,8 +10,8 @@ use pax_ledger::store::repricing::{Changes, Repricing};
 use sqlx::Row;
 
 use super::common::debits::{MODEL, exchange};
-use super::common::tampering::{fold, tampered};
-use super::common::{Folder, act_at, run, stderr, stdout};
+use super::common::tampering::{copy_of, fold, tampered};
+use super::common::{Folder, act_at, program, run, stderr, stdout};
 use super::*;
 
 /// The newest card that is built in under the next version, ten times as dear for the tests' model.
@@ -256,5 +256,56 @@ async fn a_wrong_repricing_is_priced_again_under_the_card_that_it_took() {
     let back = store.plan(&repricing, now, Some("back")).await.unwrap();
     assert_eq!((back.all.was, back.all.now), (there.all.now, there.all.was));
     store.reprice(&keyed("back", now), &repricing, &back, 0).await.unwrap();
+    holds(&store).await;
+}
+
+async fn corrections(folder: &Folder) -> i64 {
+    let sql = "SELECT count(*) FROM credit_ledger WHERE kind = 'correction' AND entry_key LIKE 'fix/%'";
+    sqlx::query_scalar(sql).fetch_one(&mut folder.shell().await).await.unwrap()
+}
+
+/// Starts the run on a copy of the ledger, and kills it once some of its corrections are there. None if it ended before.
+async fn killed_in_the_middle(ledger: &Folder, command: &[&str]) -> Option<(Folder, i64)> {
+    let folder = copy_of(ledger);
+    let mut run =
+        program(&folder.database()).args(command).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while corrections(&folder).await == 0 && run.try_wait().unwrap().is_none() {}
+    run.kill().unwrap();
+    let ended = run.wait().unwrap();
+    let made = corrections(&folder).await;
+    (!ended.success() && (1..1_203).contains(&made)).then_some((folder, made))
+}
+
+#[tokio::test]
+async fn a_run_whose_process_is_killed_in_the_middle_is_taken_up_again_and_each_call_is_corrected_once() {
+    let Wrong { folder, repricing, truth } = wrong().await;
+    let before = debits_of(&folder).await;
+    let versions = [repricing.reprice_as.version.to_string(), repricing.priced_under.version.to_string()];
+    let command = ["correct", "--reprice-as", &versions[0], "--card", &versions[1]];
+    let (_, told) = said(&folder, &[&command[..], &["--dry-run"]].concat());
+    let plan = told.lines().find_map(|line| line.strip_prefix("plan ")).unwrap();
+    let acting = ["--plan", plan, "--key", "fix", "--by", "kim", "--reason", "wrong card"];
+    let whole = [&command[..], &acting].concat();
+    let mut killed = None;
+    for _ in 0..50 {
+        killed = killed_in_the_middle(&folder, &whole).await;
+        if killed.is_some() {
+            break;
+        }
+    }
+    let (killed, made) = killed.expect("a run that can be killed between two batches");
+    assert_eq!(made % 500, 0, "a batch is there as a whole or not at all");
+    let store = killed.store().await;
+    holds(&store).await;
+
+    let (code, told) = said(&killed, &whole);
+    let expected =
+        format!("corrected {} calls (keys fix/...); {made} of the plan's 1203 had been", 1_203 - made);
+    assert!(code == Some(0) && told.contains(&expected), "{told}");
+    let sql = "SELECT count(*), count(DISTINCT corrects) FROM credit_ledger WHERE entry_key LIKE 'fix/%'";
+    let (all, calls): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut killed.shell().await).await.unwrap();
+    assert_eq!((all, calls), (1_203, 1_203));
+    assert_eq!(debits_of(&killed).await, before);
+    assert_eq!(balance(&store).await, pax("1").checked_sub(truth).unwrap().short());
     holds(&store).await;
 }
