@@ -5,13 +5,11 @@ mod common;
 use std::path::Path;
 
 use common::debits::{byo, estimated, on_day, reported};
-use common::{Folder, act, record, replayed};
+use common::{Folder, record, replayed, run, stdout};
 use pax_gateway::base::account::{Funding, Tier};
-use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
-use pax_ledger::book::made::GrantClass;
 use pax_ledger::book::{COLUMNS, Sum, Value, columns, entry_hash, genesis};
-use pax_ledger::store::NewGrant;
+use pax_ledger::store::{AccountRow, DayTotal, Store, StoredEntry};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, QueryBuilder};
@@ -77,7 +75,7 @@ async fn chain(old: &mut SqliteConnection, account: &str, tier: &str, debits: &[
 }
 
 #[tokio::test]
-async fn a_ledger_of_0_1_0_proves_itself_after_the_upgrade_and_a_grant_pays_its_debt() {
+async fn a_ledger_of_0_1_0_proves_itself_after_the_upgrade_and_its_debts_are_listed_and_settled() {
     let folder = Folder::new();
     let debits = [
         reported(1, "free", Tier::Free),
@@ -99,15 +97,26 @@ async fn a_ledger_of_0_1_0_proves_itself_after_the_upgrade_and_a_grant_pays_its_
     )
     .await;
     let owed = owed.checked_add(reported(7, "credit", Tier::Credit).cost_pax).unwrap();
-    let grant = NewGrant {
-        account: "credit".to_owned(),
-        amount_pax: owed,
-        class: GrantClass::Goodwill,
-        expires_at: None,
-        paid: None,
-        reference: None,
-    };
-    assert_eq!(store.grant(&act(), &grant).await.unwrap().reply.balance_pax, Pax::ZERO);
+    // The list of debts changes nothing; then each is settled by an entry, once.
+    let of_free = free(&store).await;
+    let settle = ["grant", "--to-zero", "--all", "--key", "upgrade", "--reason", "from 0.1.0"];
+    let said = |more: &[&str]| stdout(&run(&folder.database(), &[&settle[..], more].concat()));
+    let listed = said(&["--dry-run"]);
+    assert_eq!(listed, format!("would grant {owed} PAX to account credit\n1 accounts are below zero\n"));
+    assert_eq!(replayed(&store).await.0.entries, 7);
+    let settled = said(&[]);
+    assert!(settled.starts_with(&format!("granted {owed} PAX to account credit")), "{settled}");
+    assert_eq!(said(&[]), "0 accounts were below zero\n");
+    assert_eq!(store.account("credit").await.unwrap().unwrap().balance, Sum::ZERO);
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, found), (8, Vec::new()));
+    assert_eq!(free(&store).await, of_free, "the free tier is untouched");
+}
+
+/// All that the ledger keeps of account `free`.
+async fn free(store: &Store) -> (AccountRow, Vec<DayTotal>, Vec<StoredEntry>) {
+    let mut snapshot = store.snapshot().await.unwrap();
+    let account = snapshot.account("free").await.unwrap().unwrap();
+    let days = snapshot.day_totals("free").await.unwrap();
+    (account, days, snapshot.entries("free", 0, 100).await.unwrap())
 }

@@ -8,6 +8,7 @@ use pax_gateway::base::wire::DebitOutcome;
 
 use super::print;
 use crate::book::{self, Act, Line, Made, Posting};
+use crate::cards;
 use crate::error::Error;
 use crate::now;
 use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, Writer};
@@ -154,6 +155,10 @@ async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Er
                 .to_owned(),
         ));
     }
+    // What is recorded again is proved by the cards under which it was priced.
+    let cards = other.cards().await?;
+    let texts: Vec<&str> = cards.iter().map(|card| card.text.as_str()).collect();
+    cards::learn(store, &texts).await?;
     let mut writer = store.writer();
     let mut recovered = Recovered::default();
     let mut last: Option<StoredEntry> = None;

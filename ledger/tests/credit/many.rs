@@ -15,7 +15,7 @@ use super::common::{Folder, act_at, program, run, stderr, stdout};
 use super::*;
 
 /// The newest card that is built in under the next version, ten times as dear for the tests' model.
-fn wrong_card() -> String {
+pub fn wrong_card() -> String {
     let bundle = Bundle::embedded().unwrap();
     let (card, text) = bundle.files().last().unwrap();
     let version = |v: u32| format!("\"rate_table_v\": {v}");
@@ -29,7 +29,7 @@ fn wrong_card() -> String {
 }
 
 /// The debit under this card.
-fn under(card: &RateCard, mut debit: Debit) -> Debit {
+pub fn under(card: &RateCard, mut debit: Debit) -> Debit {
     (debit.rate_table_v, debit.card_sha256) = (card.version, card.sha256);
     if debit.funding == pax_gateway::base::account::Funding::Platform {
         debit.cost_pax = debit.charge(&card.models[MODEL]).unwrap().unwrap();

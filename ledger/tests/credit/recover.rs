@@ -76,3 +76,26 @@ async fn a_correction_or_a_key_that_does_not_follow_from_what_is_here_is_not_rec
     assert_eq!(rows(&store).await, before);
     holds(&store).await;
 }
+
+#[tokio::test]
+async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_they_priced() {
+    let lost = Folder::new();
+    let store = accounts(&lost).await;
+    grant(&store, "gift", "1", None, at(0)).await;
+    store.close().await;
+    fold(&lost).await;
+    let restored = copy_of(&lost);
+    let text = super::many::wrong_card();
+    let store = lost.store().await;
+    pax_ledger::cards::learn(&store, &[&text]).await.unwrap();
+    let card = pax_gateway::price::card::RateCard::parse(&text).unwrap();
+    record_at(&store, &super::many::under(&card, costing(1, "credit")), at(10)).await;
+    let expected = rows(&store).await;
+    store.close().await;
+    fold(&lost).await;
+    let (code, said) = recover(&restored, &lost);
+    assert_eq!(code, Some(0), "{said}");
+    let store = restored.store().await;
+    assert_eq!(rows(&store).await, expected);
+    holds(&store).await;
+}

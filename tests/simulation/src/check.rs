@@ -96,11 +96,11 @@ impl World {
     fn check_known(&self, envoy: usize, there: &There) {
         let ledger = self.ledger.borrow();
         for day in &there.days {
-            let spent = ledger.spent_up_to(&day.account, day.day, day.account_seq).picopax();
+            let spent = ledger.spent_up_to(&day.account, day.day, day.version).picopax();
             if spent != day.spent {
                 self.fail(&format!(
                     "envoy {envoy} knows that {} has spent {} on {} by entry {}, but it was {spent}",
-                    day.account, day.spent, day.day, day.account_seq
+                    day.account, day.spent, day.day, day.version
                 ));
             }
         }
@@ -122,7 +122,9 @@ impl World {
         let (ledger, truth) = (self.ledger.borrow(), self.truth.borrow());
         for (account, day) in truth.admitted.keys() {
             let spent = ledger.spent(account, *day);
-            if let Some(bound) = truth.bound(account, *day).filter(|bound| spent > *bound) {
+            let bound = truth.bound(account, *day);
+            let bound = bound.and_then(|bound| bound.checked_add(ledger.was_lost(account, *day)));
+            if let Some(bound) = bound.filter(|bound| spent > *bound) {
                 self.fail(&format!("{account} has spent {spent} on {day}, more than {bound}"));
             }
         }
@@ -214,6 +216,12 @@ impl World {
                 self.fail(&format!("the entry of {id} is not what its VM made: {call:?}"));
             }
         }
+        if let Some((id, cost, net)) = ledger.wrongly_charged() {
+            self.fail(&format!("{id} cost {cost} by its true debit, but it was charged {net}"));
+        }
+        if let Some(id) = ledger.missing.first() {
+            self.fail(&format!("the entry of {id} was lost, and did not come back"));
+        }
         if let Some(id) = ledger.entries.keys().find(|id| !truth.calls.contains_key(id)) {
             self.fail(&format!("there is an entry of {id}, which nobody called"));
         }
@@ -236,7 +244,7 @@ impl World {
         let (day, card) = (now.day(), self.newest(envoy).bundle.in_force(now).map(|card| card.sha256));
         let (before, left, expired) = {
             let ledger = self.ledger.borrow();
-            (ledger.spent(&account, day), ledger.left(&account), ledger.holds.counts.expired)
+            (ledger.spent(&account, day), ledger.left(&account, day), ledger.holds.counts.expired)
         };
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
@@ -255,18 +263,19 @@ impl World {
         let reservation = last.and_then(|call| call.reservation).unwrap_or_default();
         let fits =
             before.checked_add(reservation).is_some_and(|sum| sum <= kept.daily_cap.unwrap_or(Pax::MAX));
-        let fits = match kept.tier {
-            Tier::Free => fits,
+        let needs_hold = kept.tier == Tier::Credit || self.plan.free_by_ledger;
+        let fits = match needs_hold {
+            false => fits,
             // Where a hold of a killed Envoy expired meanwhile, there was more left than before.
-            Tier::Credit if ledger.holds.counts.expired > expired => replied.is_none(),
-            Tier::Credit => last.and_then(|call| call.hold).unwrap_or_default() <= left,
+            true if ledger.holds.counts.expired > expired => replied.is_none(),
+            true => last.and_then(|call| call.hold).unwrap_or_default() <= left,
         };
         let right = match replied {
             Some(401) => revoked,
             Some(403) => kept.status == Status::Disabled,
             Some(429) => !revoked && kept.tier == Tier::Free && !fits,
             Some(402) => !revoked && kept.tier == Tier::Credit && !fits,
-            Some(503) => kept.tier == Tier::Credit && self.is_far_from_the_ledgers_clock(envoy),
+            Some(503) => needs_hold && self.is_far_from_the_ledgers_clock(envoy),
             None => forwarded && !revoked && kept.status == Status::Active && fits,
             Some(_) => false,
         };
@@ -281,7 +290,7 @@ impl World {
         if last.is_some_and(|call| Some(call.card) != card) && same_day {
             self.fail(&format!("envoy {envoy}: a small call is not priced by the card in force: {last:?}"));
         }
-        if forwarded && kept.tier == Tier::Free && same_day {
+        if forwarded && !needs_hold && same_day {
             self.check_synced(envoy, (&account, day), &ledger);
         }
     }

@@ -44,4 +44,10 @@ pub enum Fault {
     EndlessLease,
     /// A call's void reaches the ledger though the call is charged.
     NeedlessVoid,
+    /// An operator's correction changes what was spent, but raises no number by which Envoys would know.
+    SilentCorrection,
+    /// The true debit of a call that was charged by an estimate changes nothing.
+    EstimateWins,
+    /// A restored ledger goes on in the epoch before.
+    KeptEpoch,
 }

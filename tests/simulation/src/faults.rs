@@ -26,6 +26,12 @@ pub(crate) enum Happening {
     Change,
     /// The operator grants an account credit.
     Grant,
+    /// The operator makes a call cheaper.
+    Correct,
+    /// The ledger is copied, the copy takes its place, and what was lost by that is recorded again.
+    BackUp,
+    Restore,
+    Recover,
     /// An Envoy gets a new configuration: no trouble, but one more thing that may come at any moment.
     Configure(usize),
 }
@@ -107,6 +113,17 @@ impl World {
         for _ in 0..plan.grants {
             self.push(some_time(), Event::Happens(Happening::Grant));
         }
+        for _ in 0..plan.corrections {
+            self.push(some_time(), Event::Happens(Happening::Correct));
+        }
+        if plan.restored {
+            let copied = random.between(500, plan.chaos_ms - 2_000);
+            let restored = random.between(copied, plan.chaos_ms - 1_000);
+            let recovered = random.between(restored, plan.chaos_ms - 1);
+            self.push(copied, Event::Happens(Happening::BackUp));
+            self.push(restored, Event::Happens(Happening::Restore));
+            self.push(recovered, Event::Happens(Happening::Recover));
+        }
         if plan.long_outage_ms > 0 {
             let begins = random.between(500, plan.chaos_ms - plan.long_outage_ms);
             self.push(begins, Event::Happens(Happening::LedgerDown));
@@ -154,7 +171,21 @@ impl World {
                 let which = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
                 self.grant(&mut self.ledger.borrow_mut(), usize::try_from(which).unwrap_or(0), 1);
             }
+            Happening::Correct => self.operator_makes_a_call_cheaper(),
+            Happening::BackUp => self.ledger.borrow_mut().back_up(),
+            Happening::Restore => self.ledger.borrow_mut().restore(),
+            Happening::Recover => self.ledger.borrow_mut().recover(self.ledgers_clock()),
             Happening::Configure(envoy) => self.configure(envoy),
+        }
+    }
+
+    fn operator_makes_a_call_cheaper(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        let calls: Vec<_> = ledger.nets.iter().map(|(id, net)| (*id, *net)).collect();
+        if !calls.is_empty() {
+            let (id, net) = *self.random.pick(&calls);
+            let to = self.random.below(u64::try_from(net.picopax()).unwrap_or(0).max(1)).cast_signed();
+            ledger.correct(id, Pax::from_picopax(to), self.ledgers_clock());
         }
     }
 
@@ -212,6 +243,7 @@ impl World {
         self.calm_since.set(Some(self.time.get()));
         let mut ledger = self.ledger.borrow_mut();
         (ledger.down, ledger.behind) = (false, false);
+        ledger.recover(self.ledgers_clock());
         drop(ledger);
         for site in self.sites() {
             self.worker(site).asleep_until.set(0);

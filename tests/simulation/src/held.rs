@@ -23,8 +23,8 @@ impl World {
         let now = self.time.get();
         self.ledger.borrow_mut().lapse(now);
         let lapsed = std::mem::take(&mut self.ledger.borrow_mut().holds.lapsed);
-        for id in lapsed {
-            self.check_lapsed(&id);
+        for (id, at) in lapsed {
+            self.check_lapsed(&id, at);
         }
         if now >= self.holds_looked_at.get() + LOOK_MS {
             self.holds_looked_at.set(now);
@@ -42,8 +42,8 @@ impl World {
     }
 
     /// No hold of an Envoy lapses that lives and reaches its ledger.
-    fn check_lapsed(&self, id: &ExchangeId) {
-        let away = self.plan.long_outage_ms > 0 && self.time.get() < self.plan.chaos_ms + RENEWED_MS;
+    fn check_lapsed(&self, id: &ExchangeId, at: u64) {
+        let away = self.plan.long_outage_ms > 0 && at < self.plan.chaos_ms + RENEWED_MS;
         if let (Ok(envoy), false) = (self.envoy_of(id), away) {
             self.fail(&format!("the hold of {id} has expired, but envoy {envoy} lives"));
         }
@@ -81,6 +81,16 @@ impl World {
             let balance = ledger.balance(account);
             if balance < Pax::ZERO && !kept.had_late_debits {
                 self.fail(&format!("the balance of {account} is {balance}, and no debit came late"));
+            }
+        }
+        let by_ledger =
+            ledger.accounts.iter().filter(|(_, kept)| kept.tier == Tier::Free && self.plan.free_by_ledger);
+        for (account, kept) in by_ledger.filter(|(_, kept)| !kept.had_late_debits) {
+            let over = kept.page.days.iter().find(|(_, spent)| spent.nearest() > kept.highest_cap);
+            if let Some((day, spent)) = over {
+                self.fail(&format!(
+                    "{account} has spent {spent:?} on {day}, above its cap, and no debit came late"
+                ));
             }
         }
         let truth = self.truth.borrow();

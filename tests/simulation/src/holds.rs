@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pax_gateway::base::clock::UtcDay;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{HoldReply, LEASE_LAPSES_MS};
@@ -25,6 +26,8 @@ pub(crate) enum Stand {
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) account: String,
+    /// The day of the call's admission.
+    pub(crate) day: UtcDay,
     /// The number of the Envoy that asked for it.
     pub(crate) envoy: String,
     pub(crate) amount: Pax,
@@ -53,8 +56,8 @@ pub(crate) struct Holds {
     voids: BTreeSet<ExchangeId>,
     /// Until when each Envoy's lease is good.
     leases: BTreeMap<String, u64>,
-    /// The holds that have expired since somebody last looked.
-    pub(crate) lapsed: Vec<ExchangeId>,
+    /// The holds that have expired since somebody last looked, and when.
+    pub(crate) lapsed: Vec<(ExchangeId, u64)>,
     pub(crate) counts: HoldCounts,
 }
 
@@ -93,6 +96,27 @@ impl Holds {
     pub(crate) fn held(&self, account: &str) -> Pax {
         let of_account = self.open().filter(|(_, hold)| hold.account == account);
         of_account.fold(Pax::ZERO, |sum, (_, hold)| sum.checked_add(hold.amount).unwrap_or(Pax::MAX))
+    }
+
+    /// What open holds of a day set aside.
+    pub(crate) fn held_on(&self, account: &str, day: UtcDay) -> Pax {
+        let of_day = self.open().filter(|(_, hold)| hold.account == account && hold.day == day);
+        of_day.fold(Pax::ZERO, |sum, (_, hold)| sum.checked_add(hold.amount).unwrap_or(Pax::MAX))
+    }
+
+    /// The entry that posted a hold is lost.
+    pub(crate) fn not_posted(&mut self, id: &ExchangeId) {
+        if self.stand(id) == Some(Stand::Posted) && self.hold(id).is_some() {
+            self.end(id, Stand::Expired);
+        }
+    }
+
+    /// All open holds expire.
+    pub(crate) fn expire_all(&mut self) {
+        for id in std::mem::take(&mut self.open) {
+            self.counts.expired += 1;
+            self.end(&id, Stand::Expired);
+        }
     }
 
     /// A hold is made or refused.
@@ -153,7 +177,7 @@ impl Holds {
         for id in over {
             self.counts.expired += 1;
             self.end(&id, Stand::Expired);
-            self.lapsed.push(id);
+            self.lapsed.push((id, now));
         }
     }
 }

@@ -17,14 +17,23 @@ use pax_ledger::book::{self, Made, Page};
 
 use crate::Fault;
 use crate::holds::{Hold, Holds, Stand};
+use crate::memory::is_of_a_lost_vm;
+use crate::restored::{Backup, Logged};
 
 /// A hold is refused if the time in its exchange's id is further than this from the ledger's clock.
 pub(crate) const CLOCKS_APART_MS: u64 = 3_600_000;
 
+/// An entry's place: its number in its account, below the epoch in which it was recorded. Of two places the higher one is of
+/// a later moment, as Envoys take it.
+pub(crate) fn version(epoch: u64, account_seq: u64) -> u64 {
+    epoch << 32 | account_seq
+}
+
 /// An entry.
 pub(crate) struct Entry {
     pub(crate) canonical: Vec<u8>,
-    pub(crate) account_seq: u64,
+    /// Its [`version`].
+    pub(crate) version: u64,
 }
 
 /// A token: whose it is, and whether it still is.
@@ -41,17 +50,44 @@ pub(crate) struct Kept {
     pub(crate) daily_cap: Option<Pax>,
     /// The highest that it ever was.
     pub(crate) highest_cap: Pax,
-    /// Whether a debit came whose hold was not open any more: then the balance may be below zero.
+    /// Whether a debit came whose hold was not open any more: then the balance may be below zero, or a day above its cap.
     pub(crate) had_late_debits: bool,
-    page: Page,
-    /// Of each day, every total that it had, by the number of its last entry.
-    totals: BTreeMap<UtcDay, BTreeMap<u64, Pax>>,
+    pub(crate) page: Page,
+    /// Of each day, every total that it had, by the [`version`] of its last entry.
+    pub(crate) totals: BTreeMap<UtcDay, BTreeMap<u64, Pax>>,
+}
+
+impl Kept {
+    /// Notes the total of a day by the last entry.
+    pub(crate) fn total(&mut self, epoch: u64, day: UtcDay) {
+        let total = self.page.days.get(&day).copied().unwrap_or_default().nearest();
+        let seq = u64::try_from(self.page.account_seq).unwrap_or(0);
+        self.totals.entry(day).or_default().insert(version(epoch, seq), total);
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Ledger {
     /// The bug that is planted; most are planted elsewhere.
-    fault: Fault,
+    pub(crate) fault: Fault,
+    /// How often it was restored, as it tells Envoys; and how often it was.
+    pub(crate) epoch: u64,
+    pub(crate) restores: u64,
+    /// What it has recorded, in order; a copy of it; and what a restore has lost that is not recorded again yet.
+    pub(crate) log: Vec<Logged>,
+    pub(crate) backup: Option<Backup>,
+    pub(crate) lost: Vec<Logged>,
+    /// The exchanges whose entries are lost now, and those whose entries ever were.
+    pub(crate) missing: BTreeSet<ExchangeId>,
+    pub(crate) lost_ever: BTreeSet<ExchangeId>,
+    /// What each call costs after all corrections; what it should by its true debit; and those that an operator made cheaper.
+    pub(crate) nets: BTreeMap<ExchangeId, Pax>,
+    pub(crate) true_costs: BTreeMap<ExchangeId, Pax>,
+    pub(crate) forgiven: BTreeSet<ExchangeId>,
+    /// How many holds of the free tier it has made.
+    pub(crate) free_holds: u64,
+    /// How many true debits came after an estimate.
+    pub(crate) better: u64,
     pub(crate) down: bool,
     /// It does not read the debits of every second exchange, as if they were of a later version.
     pub(crate) behind: bool,
@@ -107,6 +143,7 @@ impl Ledger {
         let effect = book::effect(book::Entry::Made(&grant));
         if let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) {
             kept.page.add(&effect, &link);
+            self.log.push(Logged::Grant(account.to_owned(), key.to_owned(), amount));
         }
     }
 
@@ -115,9 +152,17 @@ impl Ledger {
         self.accounts.get(account).map_or(Pax::ZERO, |kept| kept.page.balance.nearest())
     }
 
-    /// What open holds leave of an account's balance.
-    pub(crate) fn left(&self, account: &str) -> Pax {
-        self.balance(account).checked_sub(self.holds.held(account)).unwrap_or(Pax::ZERO)
+    /// What open holds leave of an account's balance, or of a free account's cap on a day.
+    pub(crate) fn left(&self, account: &str, day: UtcDay) -> Pax {
+        let Some(kept) = self.accounts.get(account) else { return Pax::ZERO };
+        let (limit, taken) = match kept.tier {
+            Tier::Credit => (self.balance(account), self.holds.held(account)),
+            Tier::Free => {
+                let held = self.holds.held_on(account, day).checked_add(self.spent(account, day));
+                (kept.daily_cap.unwrap_or(Pax::MAX), held.unwrap_or(Pax::MAX))
+            }
+        };
+        limit.checked_sub(taken).unwrap_or(Pax::ZERO)
     }
 
     pub(crate) fn learn_cards(&mut self, texts: &[String]) -> Vec<Digest> {
@@ -137,12 +182,12 @@ impl Ledger {
             daily_cap_pax: kept.daily_cap,
             canon_v: 1,
         };
-        let standing = standing(&kept.page, utc_day);
+        let standing = self.standing_of(kept, utc_day);
         Some(Resolved { account, standing, canon_v: CANON_VERSIONS.to_vec() })
     }
 
     pub(crate) fn standing(&self, ask: &StandingAsk) -> Option<Standing> {
-        self.accounts.get(&ask.account).map(|kept| standing(&kept.page, ask.utc_day))
+        self.accounts.get(&ask.account).map(|kept| self.standing_of(kept, ask.utc_day))
     }
 
     /// What an account has spent on a day.
@@ -151,12 +196,12 @@ impl Ledger {
         kept.and_then(|kept| kept.page.days.get(&day).copied()).unwrap_or_default().nearest()
     }
 
-    /// The same, by the account's entries up to a number: what these cost was added up one by one.
-    pub(crate) fn spent_up_to(&self, account: &str, day: UtcDay, account_seq: u64) -> Pax {
+    /// The same, by the account's entries up to a [`version`]: what these cost was added up one by one.
+    pub(crate) fn spent_up_to(&self, account: &str, day: UtcDay, version: u64) -> Pax {
         let Some(totals) = self.accounts.get(account).and_then(|kept| kept.totals.get(&day)) else {
             return Pax::ZERO;
         };
-        totals.range(..=account_seq).next_back().map_or(Pax::ZERO, |(_, total)| *total)
+        totals.range(..=version).next_back().map_or(Pax::ZERO, |(_, total)| *total)
     }
 
     /// Makes a hold, or says why not. `at` is the time of the run, by which leases are good.
@@ -176,8 +221,10 @@ impl Ledger {
         }
         let outcome = self.decide(asked, lost, now);
         let is_made = outcome == HoldOutcome::Held;
-        let hold = Hold { account: lost.account.clone(), envoy: asked.envoy.clone(), amount: asked.hold_pax };
+        let (account, day) = (lost.account.clone(), lost.utc_day);
+        let hold = Hold { account, day, envoy: asked.envoy.clone(), amount: asked.hold_pax };
         self.holds.decide(id, hold, is_made);
+        self.free_holds += u64::from(is_made && lost.tier == Tier::Free);
         // The answer counts this hold.
         let answer = self.answer(outcome, lost);
         self.holds.answered(id, answer.clone());
@@ -187,17 +234,16 @@ impl Ledger {
     fn decide(&self, asked: &HoldRequest, lost: &Debit, now: Moment) -> HoldOutcome {
         let Some(kept) = self.accounts.get(&lost.account) else { return HoldOutcome::Rejected };
         let is_revoked = |token: &Token| token.id == lost.token_id && token.revoked;
-        let held = match self.fault {
-            Fault::UncountedHolds => Pax::ZERO,
-            _ => self.holds.held(&lost.account),
-        };
-        let left = self.balance(&lost.account).checked_sub(held).unwrap_or(Pax::ZERO);
+        let mut left = self.left(&lost.account, lost.utc_day);
+        if self.fault == Fault::UncountedHolds {
+            left = left.checked_add(self.holds.held(&lost.account)).unwrap_or(Pax::MAX);
+        }
         match () {
-            () if kept.tier != Tier::Credit => HoldOutcome::Rejected,
             () if made_at(&lost.exchange_id).abs_diff(now.ms()) > CLOCKS_APART_MS => HoldOutcome::Rejected,
             () if kept.status != Status::Active => HoldOutcome::AccountDisabled,
             () if self.tokens.values().any(is_revoked) => HoldOutcome::UnknownToken,
-            () if asked.hold_pax > left => HoldOutcome::InsufficientCredit,
+            () if asked.hold_pax > left && kept.tier == Tier::Credit => HoldOutcome::InsufficientCredit,
+            () if asked.hold_pax > left => HoldOutcome::DailyCapExceeded,
             () => HoldOutcome::Held,
         }
     }
@@ -208,7 +254,7 @@ impl Ledger {
             balance_pax: self.balance(&lost.account),
             held_pax: self.holds.held(&lost.account),
             spent_pax: self.spent(&lost.account, lost.utc_day),
-            limit_pax: None,
+            limit_pax: self.accounts.get(&lost.account).and_then(|kept| kept.daily_cap),
             message: None,
         }
     }
@@ -226,8 +272,13 @@ impl Ledger {
         reply(void.void.to_string(), DebitOutcome::Voided, None, None)
     }
 
+    /// A debit or a void came.
     pub(crate) fn post(&mut self, line: &[u8], now: Moment) -> DebitReply {
         self.posted += 1;
+        self.record(line, now)
+    }
+
+    pub(crate) fn record(&mut self, line: &[u8], now: Moment) -> DebitReply {
         if let Some(void) = read_void(line) {
             return self.void(&void);
         }
@@ -245,34 +296,31 @@ impl Ledger {
             return reply(id.to_string(), DebitOutcome::Unsupported, None, None);
         }
         let day = received.debit.utc_day;
-        let Some(kept) = self.accounts.get_mut(&received.debit.account) else {
+        let account = received.debit.account.clone();
+        if !self.accounts.contains_key(&account) {
             self.rejected += 1;
             return reply(id.to_string(), DebitOutcome::Rejected, None, None);
-        };
-        if let Some(entry) = self.entries.get(&id) {
-            if entry.canonical == line {
-                let now_standing = standing(&kept.page, day);
-                return reply(
-                    id.to_string(),
-                    DebitOutcome::Duplicate,
-                    Some(entry.account_seq),
-                    Some(now_standing),
-                );
-            }
-            self.conflicts.push(id);
-            return reply(id.to_string(), DebitOutcome::Conflict, None, None);
         }
+        if let Some(entry) = self.entries.get(&id).filter(|_| !self.missing.contains(&id)) {
+            let outcome = if entry.canonical == line {
+                DebitOutcome::Duplicate
+            } else {
+                // Whatever becomes of it, no VM may have sent it but one that was taken for dead.
+                self.conflicts.push(id);
+                self.later(&received, now)
+            };
+            return self.reply(&account, day, (id, outcome));
+        }
+        let Some(kept) = self.accounts.get_mut(&account) else {
+            return reply(id.to_string(), DebitOutcome::Rejected, None, None);
+        };
         let effect = book::effect(book::Entry::Debit(&received.debit));
         let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), line, now) else {
             self.rejected += 1;
             return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };
         kept.page.add(&effect, &link);
-        let account_seq = u64::try_from(link.account_seq).unwrap_or(0);
-        let now_standing = standing(&kept.page, day);
-        let totals = kept.totals.entry(day).or_default();
-        let before = totals.last_key_value().map_or(Pax::ZERO, |(_, total)| *total);
-        totals.insert(account_seq, before.checked_add(received.debit.cost_pax).unwrap_or(Pax::MAX));
+        kept.total(self.epoch, day);
         if received.debit.hold_id.is_some() {
             match self.holds.post(&id) {
                 Some(Stand::Open) => {}
@@ -286,9 +334,30 @@ impl Ledger {
                 self.overruns.push(id);
             }
         }
-        let entry = Entry { canonical: received.canonical, account_seq };
-        self.entries.insert(id, entry);
-        reply(id.to_string(), DebitOutcome::Recorded, Some(account_seq), Some(now_standing))
+        self.log.push(Logged::Line(id, received.canonical.clone()));
+        self.nets.insert(id, received.debit.cost_pax);
+        if !is_of_a_lost_vm(&received.canonical) {
+            self.true_costs.insert(id, received.debit.cost_pax);
+        }
+        self.missing.remove(&id);
+        let version = version(self.epoch, u64::try_from(link.account_seq).unwrap_or(0));
+        self.entries.insert(id, Entry { canonical: received.canonical, version });
+        self.reply(&account, day, (id, DebitOutcome::Recorded))
+    }
+
+    /// What is answered to a debit, with its account's standing if it was kept.
+    fn reply(&self, account: &str, day: UtcDay, (id, outcome): (ExchangeId, DebitOutcome)) -> DebitReply {
+        if outcome == DebitOutcome::Conflict {
+            return reply(id.to_string(), outcome, None, None);
+        }
+        let standing = self.accounts.get(account).map(|kept| self.standing_of(kept, day));
+        reply(id.to_string(), outcome, standing.as_ref().map(|standing| standing.account_seq), standing)
+    }
+
+    fn standing_of(&self, kept: &Kept, utc_day: UtcDay) -> Standing {
+        let spent_pax = kept.page.days.get(&utc_day).copied().unwrap_or_default().nearest();
+        let account_seq = u64::try_from(kept.page.account_seq).unwrap_or(0);
+        Standing { utc_day, spent_pax, account_seq, epoch: self.epoch }
     }
 }
 
@@ -300,11 +369,6 @@ pub(crate) fn read_void(line: &[u8]) -> Option<Void> {
 /// The time in an exchange's id, in milliseconds since 1970.
 fn made_at(id: &ExchangeId) -> u64 {
     id.bytes().iter().take(6).fold(0, |ms, byte| ms << 8 | u64::from(*byte))
-}
-
-fn standing(page: &Page, utc_day: UtcDay) -> Standing {
-    let spent_pax = page.days.get(&utc_day).copied().unwrap_or_default().nearest();
-    Standing { utc_day, spent_pax, account_seq: u64::try_from(page.account_seq).unwrap_or(0), epoch: 0 }
 }
 
 fn reply(

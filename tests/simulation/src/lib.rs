@@ -9,8 +9,9 @@
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, and grants credit now and then, so
-//! that some balances run out. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, makes calls cheaper, and grants credit now and then, so
+//! that some balances run out. In a sixth of the runs the ledger is restored from a backup, and what it lost comes back later; in a
+//! quarter the free tier is admitted by holds, too. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
 //! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
 //!
@@ -46,6 +47,7 @@
 //! 5. What is spent on a day never exceeds the fleet's bound, below.
 //! 6. When the ledger makes a hold, the account's balance covers all of its open holds, with the new one. No call costs more than
 //!    its hold. So no balance falls below zero, unless a debit came whose hold was not open any more.
+//!    Of the free tier, where it is admitted by holds, the same holds of the day's cap.
 //! 7. A hold that was voided or refused, or that nobody has asked for, is not debited, unless the call's VM was taken for dead and
 //!    lives.
 //! 8. No hold of an Envoy that lives expires, unless the ledger was away for about as long as a lease lasts. Of an Envoy that
@@ -53,7 +55,8 @@
 //! 9. Once all has been well for 25 s, no hold of an Envoy that lives is open for longer than 5 s without its call: neither that
 //!    of a call that was refused or given up, nor that of a call whose VM died before it heard the ledger's answer.
 //!
-//! Once all has been well for a while: every cell is empty, no reservation or pending cost is left, each call has
+//! Once all has been well for a while: a call whose true debit came after an estimate costs what that says, unless an operator has made it cheaper since; what
+//! a restore has lost is there again; every cell is empty, no reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
 //! it (402 if what is left of the balance does not cover it), under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
@@ -75,10 +78,12 @@
 //! it reserved, and what another Envoy had recorded by its number is in `spent(e)` too. One Envoy alone never exceeds its
 //! cap. An Envoy that is killed counts as one, and the one that takes its place as another, because a batch of the first
 //! may still be on its way. A cap that the operator lowers binds from the next call on that has resolved its token anew.
-//! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open.
+//! A VM that was taken for dead and lives adds at most the reservations of the calls that it had open. A restored ledger adds what it had lost: until that comes
+//! back, other calls may be admitted in its place.
 
 mod callbacks;
 mod check;
+mod corrected;
 mod counted;
 mod event;
 mod fault;
@@ -93,6 +98,7 @@ mod plan;
 mod planted;
 mod provider;
 mod random;
+mod restored;
 mod stream;
 mod tally;
 mod truth;
@@ -142,11 +148,14 @@ const CONFIG: &str = r#"{
     }
 }"#;
 
+/// What stands in the configuration of the gate.
+const SYNC: &str = "\"sync_s\": 2";
+
 /// Runs seeds, one after another.
 #[derive(Debug)]
 pub struct Simulator {
-    /// The configurations that Envoys get, one after another.
-    gateways: Rc<[Gateway]>,
+    /// The configurations that Envoys get, one after another; and those by which the free tier needs holds, too.
+    gateways: [Rc<[Gateway]>; 2],
     fault: Fault,
 }
 
@@ -170,10 +179,13 @@ impl Simulator {
     /// # Errors
     /// What is wrong with the configuration or the rate cards that are built in.
     pub fn new(fault: Fault) -> Result<Self, String> {
-        let config = Config::parse(CONFIG).map_err(|mistakes| mistakes.to_string())?;
         let bundles = bundles().map_err(|mistakes| mistakes.to_string())?;
-        let gateways = bundles.map(|bundle| Gateway { config: config.clone(), bundle });
-        Ok(Self { gateways: Rc::new(gateways), fault })
+        let gateways = |config: &str| -> Result<Rc<[Gateway]>, String> {
+            let config = Config::parse(config).map_err(|mistakes| mistakes.to_string())?;
+            Ok(Rc::new(bundles.clone().map(|bundle| Gateway { config: config.clone(), bundle })))
+        };
+        let by_ledger = CONFIG.replace(SYNC, &format!("{SYNC}, \"admission\": {{\"free\": \"ledger\"}}"));
+        Ok(Self { gateways: [gateways(CONFIG)?, gateways(&by_ledger)?], fault })
     }
 
     /// Runs a seed.
@@ -308,6 +320,10 @@ fn count(world: &World) -> Tally {
         holds_voided: holds.voided,
         holds_expired: holds.expired,
         late: holds.late,
+        free_holds: ledger.free_holds,
+        corrected: number(ledger.forgiven.len()),
+        better: ledger.better,
+        restores: u64::from(!ledger.lost_ever.is_empty()),
         ..*world.tally.borrow()
     }
 }

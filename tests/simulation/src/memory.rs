@@ -6,6 +6,8 @@ use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::worker::fake::Map;
 
+use crate::ledger::version;
+
 /// The keys of accounts' days.
 pub(crate) const CAPS: &str = "pax/cap/";
 /// The keys of cells.
@@ -19,7 +21,8 @@ pub(crate) struct DayThere {
     pub(crate) account: String,
     pub(crate) day: UtcDay,
     pub(crate) spent: i64,
-    pub(crate) account_seq: u64,
+    /// The [`version`] of the last entry that is in it.
+    pub(crate) version: u64,
     pub(crate) open: Vec<(u64, i64)>,
     pub(crate) pending: Vec<(u64, i64)>,
 }
@@ -96,14 +99,13 @@ impl<'a> Read<'a> {
         while !self.0.is_empty() {
             let day = u32::try_from(self.number(4)?).ok()?;
             let (spent, account_seq) = (self.amount()?, self.number(8)?);
-            // The highest bit says that an epoch follows; the ledger of the simulation has but one.
-            if day >> 31 == 1 {
-                self.number(8)?;
-            }
+            // The highest bit says that an epoch follows.
+            let epoch = if day >> 31 == 1 { self.number(8)? } else { 0 };
+            let version = version(epoch, account_seq);
             let day = UtcDay::from_days(day & (u32::MAX >> 1));
             let (open, pending) = (self.length(2)?, self.length(2)?);
             let (open, pending) = (self.items(open)?, self.items(pending)?);
-            into.push(DayThere { account: account.clone(), day, spent, account_seq, open, pending });
+            into.push(DayThere { account: account.clone(), day, spent, version, open, pending });
         }
         Some(())
     }

@@ -132,7 +132,7 @@ impl World {
         String::from_utf8_lossy(line).replace(exchange_of(line), &again).into_bytes()
     }
 
-    fn ledgers_clock(&self) -> Moment {
+    pub(crate) fn ledgers_clock(&self) -> Moment {
         Moment::from_ms(self.start_ms + self.time.get())
     }
 
@@ -169,15 +169,15 @@ impl World {
         };
         let (debit, made) = (received.debit, ledger.holds.counts.made);
         let reply = ledger.hold(asked, &debit, (self.ledgers_clock(), self.time.get()));
-        let left = ledger.left(&debit.account);
+        let left = ledger.left(&debit.account, debit.utc_day);
         if ledger.holds.counts.made > made && left < Pax::ZERO {
             self.fail(&format!(
-                "the ledger made the hold of {}, but open holds leave {left} of the balance of {}",
+                "the ledger made the hold of {}, but open holds leave {left} of the balance, or the cap, of {}",
                 debit.exchange_id, debit.account
             ));
         }
         match (self.fault, reply.outcome) {
-            (Fault::UnheardRefusal, HoldOutcome::InsufficientCredit) => {
+            (Fault::UnheardRefusal, HoldOutcome::InsufficientCredit | HoldOutcome::DailyCapExceeded) => {
                 HoldReply { outcome: HoldOutcome::Held, ..reply }
             }
             _ => reply,

@@ -45,6 +45,12 @@ pub(crate) struct Plan {
     pub(crate) configurations: u64,
     /// How often the operator grants credit.
     pub(crate) grants: u64,
+    /// How often the operator makes a call cheaper, while there are troubles.
+    pub(crate) corrections: u64,
+    /// Whether the ledger is restored from a backup.
+    pub(crate) restored: bool,
+    /// Whether the free tier's calls are admitted by holds, too.
+    pub(crate) free_by_ledger: bool,
     /// When a call ends that takes longer than a lease lasts; 0 if there is none.
     pub(crate) long_call_ends_ms: u64,
     /// How long the ledger is away, for longer than a lease lasts; 0 if it is not.
@@ -85,6 +91,9 @@ impl Plan {
             ticks_late: *random.pick(&[50, 200, 400, 700, 700]),
             configurations: sometimes(2, 3),
             grants: random.between(0, 6),
+            corrections: sometimes(2, 8),
+            restored: random.chance(1, 6),
+            free_by_ledger: random.chance(1, 4),
             long_call_ends_ms,
             long_outage_ms,
         }

@@ -37,6 +37,14 @@ pub struct Tally {
     pub holds_expired: u64,
     /// Debits that came after their hold had expired.
     pub late: u64,
+    /// Holds of the free tier.
+    pub free_holds: u64,
+    /// Calls that an operator made cheaper.
+    pub corrected: u64,
+    /// True debits that came after an estimate.
+    pub better: u64,
+    /// Restores of the ledger that lost entries, which came back.
+    pub restores: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -58,6 +66,10 @@ impl std::ops::AddAssign for Tally {
         self.holds_voided += other.holds_voided;
         self.holds_expired += other.holds_expired;
         self.late += other.late;
+        self.free_holds += other.free_holds;
+        self.corrected += other.corrected;
+        self.better += other.better;
+        self.restores += other.restores;
     }
 }
 
@@ -67,7 +79,8 @@ impl std::fmt::Display for Tally {
             f,
             "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
              taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} debits of dead \
-             VMs sent by another; {} holds made, {} voided, {} expired ({} debited late), {} refused",
+             VMs sent by another; {} holds made, {} voided, {} expired ({} debited late), {} refused, {} of tier free; \
+             {} calls made cheaper, {} true debits after an estimate, {} restores",
             self.seeds,
             self.steps,
             self.calls,
@@ -84,7 +97,11 @@ impl std::fmt::Display for Tally {
             self.holds_voided,
             self.holds_expired,
             self.late,
-            self.holds_refused
+            self.holds_refused,
+            self.free_holds,
+            self.corrected,
+            self.better,
+            self.restores
         )
     }
 }

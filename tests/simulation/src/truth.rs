@@ -81,7 +81,7 @@ impl Call {
 pub(crate) struct Admitted {
     /// Which of all admissions.
     pub(crate) number: u64,
-    pub(crate) account_seq: u64,
+    pub(crate) version: u64,
     pub(crate) spent: Pax,
     pub(crate) cap: Pax,
 }
@@ -144,8 +144,10 @@ impl Truth {
         let calls = self.calls.iter().filter(|(_, call)| {
             call.life == life && call.account == account && call.day == day && !call.doubted
         });
+        // An Envoy forgets a debit that was acknowledged, and does not hear that a restore has lost it.
+        let calls = calls.filter(|(id, _)| !ledger.lost_ever.contains(id));
         let unknown =
-            calls.filter(|(id, _)| ledger.entries.get(id).is_none_or(|entry| entry.account_seq > up_to));
+            calls.filter(|(id, _)| ledger.entries.get(id).is_none_or(|entry| entry.version > up_to));
         unknown.fold(Pax::ZERO, |sum, (_, call)| match call.stage {
             Stage::Reserved => plus(sum, call.reservation.unwrap_or_default()),
             Stage::Charged => plus(sum, call.cost),
@@ -157,7 +159,7 @@ impl Truth {
     /// see the crate's documentation. None where nobody admitted one.
     pub(crate) fn bound(&self, account: &str, day: UtcDay) -> Option<Pax> {
         let admitted = self.admitted.get(&(account.to_owned(), day))?;
-        let (latest, of_latest) = admitted.iter().max_by_key(|(_, last)| last.account_seq)?;
+        let (latest, of_latest) = admitted.iter().max_by_key(|(_, last)| last.version)?;
         let others = admitted.iter().filter(|(life, _)| *life != latest);
         let bound = others.fold(of_latest.cap, |sum, (_, last)| {
             plus(sum, last.cap.checked_sub(last.spent).unwrap_or_default().max(Pax::ZERO))

@@ -28,7 +28,7 @@ pub(crate) struct Admission {
     pub(crate) id: ExchangeId,
     pub(crate) account: String,
     pub(crate) day: UtcDay,
-    pub(crate) account_seq: u64,
+    pub(crate) version: u64,
     pub(crate) spent: Pax,
     /// What this Envoy's own calls add to that.
     pub(crate) own: Pax,
@@ -152,12 +152,12 @@ impl Shared<'_> {
                     call.stage = Stage::Reserved;
                     let life = call.life;
                     let of = (day.account.as_str(), day.day);
-                    let own = truth.own(life, of, day.account_seq, &self.world.ledger.borrow());
+                    let own = truth.own(life, of, day.version, &self.world.ledger.borrow());
                     self.seen.admissions.borrow_mut().push(Admission {
                         id,
                         account: day.account.clone(),
                         day: day.day,
-                        account_seq: day.account_seq,
+                        version: day.version,
                         spent: Pax::from_picopax(day.spent),
                         own,
                         number: self.world.number(),
@@ -286,16 +286,15 @@ impl Shared<'_> {
 
     /// What this Envoy knew and what its own calls add to it fit the cap, whatever its shared data says of them.
     pub(crate) fn judge(&self, admission: Admission, cap: Pax) {
-        let (world, Admission { id, account, day, account_seq, spent, own, number }) =
-            (self.world, admission);
+        let (world, Admission { id, account, day, version, spent, own, number }) = (self.world, admission);
         if spent.checked_add(own).is_none_or(|sum| sum > cap) {
             world.fail(&format!(
-                "the cap was exceeded by {id}: {account} on {day} has spent {spent} by entry {account_seq}, and this \
+                "the cap was exceeded by {id}: {account} on {day} has spent {spent} by entry {version}, and this \
                  Envoy adds {own}, but its cap is {cap}"
             ));
         }
         let life = world.envoys[self.site.envoy].life.get();
-        let last = Admitted { number, account_seq, spent, cap };
+        let last = Admitted { number, version, spent, cap };
         world.truth.borrow_mut().admitted(life, (account, day), last);
     }
 }

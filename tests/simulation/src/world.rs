@@ -103,7 +103,7 @@ const LIFE_MS: u64 = 7_000_000;
 const SOON_MS: u64 = 400;
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Fault, gateways: &Rc<[Gateway]>, traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, fault: Fault, gateways: &[Rc<[Gateway]>; 2], traced: bool) -> Self {
         let random = Random::new(seed);
         let mut plan = Plan::of(&random);
         if fault == Fault::StoppedClock {
@@ -135,7 +135,7 @@ impl World {
             start_ms: midnight.ms() - plan.before_midnight_ms,
             fault,
             random,
-            gateways: Rc::clone(gateways),
+            gateways: Rc::clone(&gateways[usize::from(plan.free_by_ledger)]),
             time: Cell::new(0),
             envoys,
             ledger: RefCell::new(Ledger::new(fault)),

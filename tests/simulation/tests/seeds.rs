@@ -3,7 +3,7 @@
 use pax_simulate::{Fault, run_all};
 
 /// About half a minute on two cores; `make simulate` for more, from other seeds.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 2_000;
 /// A planted bug is found in so many.
 const PLANTED_SEEDS: u64 = 300;
 
@@ -26,6 +26,10 @@ fn what_must_hold_holds_in_thousands_of_runs() {
                 tally.holds_voided,
                 tally.holds_expired,
                 tally.late,
+                tally.free_holds,
+                tally.corrected,
+                tally.better,
+                tally.restores,
             ];
             assert!(happened.iter().all(|times| *times > 0), "{tally}");
         }
@@ -91,7 +95,10 @@ fn a_debit_that_is_dropped_is_found() {
 
 #[test]
 fn a_record_that_is_taken_out_too_early_is_found() {
-    is_found(Fault::EarlyClear, &["taken out before", "without an exchange", "has no record"]);
+    is_found(
+        Fault::EarlyClear,
+        &["taken out before", "without an exchange", "has no record", "for which nothing was owed"],
+    );
 }
 
 #[test]
@@ -163,4 +170,22 @@ fn a_lease_that_never_lapses_is_found() {
 #[test]
 fn a_void_of_a_call_that_is_charged_is_found() {
     is_found(Fault::NeedlessVoid, &["its hold was voided or refused"]);
+}
+
+#[test]
+fn a_correction_that_no_envoy_can_notice_is_found() {
+    is_found(Fault::SilentCorrection, &["knows that", "does not know that"]);
+}
+
+#[test]
+fn a_true_debit_that_changes_nothing_after_an_estimate_is_found() {
+    is_found(Fault::EstimateWins, &["by its true debit, but it was charged"]);
+}
+
+#[test]
+fn a_restored_ledger_in_the_epoch_before_is_found() {
+    is_found(
+        Fault::KeptEpoch,
+        &["knows that", "does not know that", "the cap was exceeded", "a small call of"],
+    );
 }

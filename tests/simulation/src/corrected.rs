@@ -1,0 +1,78 @@
+//! Corrections in the ledger in memory: an operator's, and those that the true debit of an estimated call makes.
+
+use pax_gateway::base::clock::Moment;
+use pax_gateway::base::exchange_id::ExchangeId;
+use pax_gateway::base::pax::Pax;
+use pax_gateway::base::wire::DebitOutcome;
+use pax_gateway::debit::frozen::Debit;
+use pax_ledger::book::made::Correction;
+use pax_ledger::book::{self, Later, Made, Received};
+
+use crate::Fault;
+use crate::ledger::Ledger;
+use crate::restored::Logged;
+
+impl Ledger {
+    /// An operator makes a call cheaper.
+    pub(crate) fn correct(&mut self, id: ExchangeId, to: Pax, now: Moment) {
+        let Some(was) = self.nets.get(&id).copied().filter(|was| to < *was) else { return };
+        self.forgiven.insert(id);
+        self.log.push(Logged::Correction(id, to));
+        self.enter_correction(id, (was, to), now);
+    }
+
+    /// A debit came whose exchange has an entry of other bytes. Gives the outcome.
+    pub(crate) fn later(&mut self, received: &Received, now: Moment) -> DebitOutcome {
+        let id = received.debit.exchange_id;
+        let Some(first) =
+            self.entries.get(&id).and_then(|entry| Debit::from_canonical(&entry.canonical).ok())
+        else {
+            return DebitOutcome::Conflict;
+        };
+        match Later::of(&received.debit, &first) {
+            Later::Conflict => DebitOutcome::Conflict,
+            Later::Superseded => DebitOutcome::Superseded,
+            Later::Better if self.true_costs.contains_key(&id) => DebitOutcome::Duplicate,
+            Later::Better if self.fault == Fault::EstimateWins => {
+                self.true_costs.insert(id, received.debit.cost_pax);
+                DebitOutcome::Superseded
+            }
+            Later::Better => {
+                self.true_costs.insert(id, received.debit.cost_pax);
+                self.forgiven.remove(&id);
+                let was = self.nets.get(&id).copied().unwrap_or(first.cost_pax);
+                self.enter_correction(id, (was, received.debit.cost_pax), now);
+                self.log.push(Logged::Better(id, received.canonical.clone()));
+                self.better += 1;
+                // The estimate has ended its hold, so other calls may have had the room since.
+                if let Some(kept) = self.accounts.get_mut(&received.debit.account) {
+                    kept.had_late_debits = true;
+                }
+                DebitOutcome::Recorded
+            }
+        }
+    }
+
+    fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) {
+        let entry = self.entries.get(&id).and_then(|entry| Debit::from_canonical(&entry.canonical).ok());
+        let Some(debit) = entry else { return };
+        let key = format!("correction-{}", self.log.len());
+        let correction = Correction::of_debit(&key, &debit, (was, to), now);
+        let made = Made::Correction(Box::new(correction));
+        let effect = book::effect(book::Entry::Made(&made));
+        let Some(kept) = self.accounts.get_mut(&debit.account) else { return };
+        let Ok(mut link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) else { return };
+        if self.fault == Fault::SilentCorrection {
+            link.account_seq -= 1;
+        }
+        kept.page.add(&effect, &link);
+        kept.total(self.epoch, debit.utc_day);
+        self.nets.insert(id, to);
+    }
+
+    /// What a call should have cost in the end, and does not: of one whose true debit came.
+    pub(crate) fn wrongly_charged(&self) -> Option<(&ExchangeId, Pax, Pax)> {
+        let mut known = self.true_costs.iter().filter(|(id, _)| !self.forgiven.contains(id));
+        known.find_map(|(id, cost)| self.nets.get(id).filter(|net| *net != cost).map(|net| (id, *cost, *net)))
+    }
+}
