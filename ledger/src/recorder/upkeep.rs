@@ -36,11 +36,13 @@ pub(super) struct Upkeep {
     /// When the pass before this one began, on both clocks. None before the first one: while the ledger was away, no
     /// Envoy could renew its lease.
     before: Option<(Instant, Moment)>,
+    /// Whether no pass has begun since the ledger was started.
+    is_first: bool,
 }
 
 impl Upkeep {
     pub(super) fn new() -> Self {
-        Self { step: Step::Resting, next: Instant::now(), before: None }
+        Self { step: Step::Resting, next: Instant::now(), before: None, is_first: true }
     }
 
     /// When there is something to do.
@@ -73,12 +75,17 @@ impl Upkeep {
                 let began = Instant::now();
                 if !self.before.is_some_and(|before| in_step(before, (began, now))) {
                     let was_set = self.before.is_some_and(|before| clock_was_set(before, (began, now)));
-                    tracing::warn!(
-                        "all Envoys' leases begin anew: the ledger was away or slow, or its clock was set"
-                    );
+                    match self.is_first {
+                        true => {
+                            tracing::info!("all Envoys' leases begin anew: the ledger was away until now")
+                        }
+                        false => tracing::warn!(
+                            "all Envoys' leases begin anew: the ledger was slow or could not write, or its clock was set"
+                        ),
+                    }
                     writer.renew_all(now, was_set).await?;
                 }
-                self.before = Some((began, now));
+                (self.before, self.is_first) = (Some((began, now)), false);
             }
             Step::Holds => {
                 let expired = writer.expire_holds(now).await?;

@@ -24,7 +24,7 @@ pub const CONNECTIONS: u64 = 4;
 /// How many debits come in one request, and how many in one sample.
 const BATCHES: [(u64, u64); 3] = [(1, 1_000), (10, 8_000), (100, 20_000)];
 /// How many accounts they are of.
-const ACCOUNTS: u64 = 1_000;
+pub const ACCOUNTS: u64 = 1_000;
 /// How many samples of each, one after another in turn.
 const SAMPLES: u64 = 3;
 /// How many syncs of the disk are timed.
@@ -65,10 +65,7 @@ impl Measured {
 /// [`BenchError`] when a debit is not recorded.
 pub async fn measure(core: usize) -> Result<Measured, BenchError> {
     let layout = Layout::find()?;
-    let golden = std::fs::read_to_string(layout.root.join("tests/golden/debit_v2.json"));
-    let golden = golden.map_err(BenchError::system("read tests/golden/debit_v2.json"))?;
-    let debit = Debit::from_canonical(golden.lines().next().unwrap_or_default().as_bytes())
-        .map_err(|error| BenchError::Failed(format!("tests/golden/debit_v2.json is no debit: {error}")))?;
+    let debit = golden(&layout.root)?;
     // Not in the folder for temporary files, which may be in memory.
     let folder = Folder(layout.root.join(format!("dist/bench/ledger-{}", std::process::id())));
     let ledger = Ledger::start(&layout.ledger, folder, core).await?;
@@ -97,6 +94,17 @@ pub async fn measure(core: usize) -> Result<Measured, BenchError> {
         cpu_ns: median(of, |it| it.cpu_ns),
     });
     Ok(Measured { sync_ns: spread(syncs).median, batches: batches.to_vec() })
+}
+
+/// The debit that all are made from.
+///
+/// # Errors
+/// [`BenchError`] if it is not there.
+pub fn golden(root: &Path) -> Result<Debit, BenchError> {
+    let golden = std::fs::read_to_string(root.join("tests/golden/debit_v2.json"));
+    let golden = golden.map_err(BenchError::system("read tests/golden/debit_v2.json"))?;
+    Debit::from_canonical(golden.lines().next().unwrap_or_default().as_bytes())
+        .map_err(|error| BenchError::Failed(format!("tests/golden/debit_v2.json is no debit: {error}")))
 }
 
 /// How long syncs of a small append take here.
@@ -186,7 +194,7 @@ impl Ledger {
         for _ in 0..CONNECTIONS {
             let batch = |_| {
                 *next += of;
-                request(debit, *next - of..*next)
+                request(debit, SECRET, *next - of..*next)
             };
             loads.push((0..each).map(batch).collect::<Vec<_>>());
         }
@@ -213,7 +221,7 @@ fn free_port() -> Result<u16, BenchError> {
 }
 
 /// A batch of debits, each of an exchange of its own, as a request.
-fn request(debit: &Debit, numbers: std::ops::Range<u64>) -> Vec<u8> {
+pub fn request(debit: &Debit, secret: &str, numbers: std::ops::Range<u64>) -> Vec<u8> {
     let mut lines = Vec::new();
     for number in numbers {
         let mut debit = debit.clone();
@@ -225,7 +233,7 @@ fn request(debit: &Debit, numbers: std::ops::Range<u64>) -> Vec<u8> {
         lines.push(b'\n');
     }
     let head = format!(
-        "POST {DEBITS_PATH} HTTP/1.1\r\nhost: ledger\r\nauthorization: Bearer {SECRET}\r\ncontent-length: {}\r\n\r\n",
+        "POST {DEBITS_PATH} HTTP/1.1\r\nhost: ledger\r\nauthorization: Bearer {secret}\r\ncontent-length: {}\r\n\r\n",
         lines.len()
     );
     [head.into_bytes(), lines].concat()
@@ -237,13 +245,17 @@ fn exchange(at: Moment, number: u64) -> ExchangeId {
 }
 
 /// A kept connection to the ledger.
-struct Sender {
+pub struct Sender {
     socket: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Sender {
-    async fn open(port: u16) -> Result<Self, BenchError> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`BenchError`] if it cannot.
+    pub async fn open(port: u16) -> Result<Self, BenchError> {
         let failed = || BenchError::system("connect to the ledger");
         let socket = TcpStream::connect(("127.0.0.1", port)).await.map_err(failed())?;
         socket.set_nodelay(true).map_err(failed())?;
@@ -251,7 +263,10 @@ impl Sender {
     }
 
     /// One batch after another; each of its debits must become an entry.
-    async fn send_all(mut self, load: Vec<Vec<u8>>, of: u64) -> Result<Self, BenchError> {
+    ///
+    /// # Errors
+    /// [`BenchError`] if one does not.
+    pub async fn send_all(mut self, load: Vec<Vec<u8>>, of: u64) -> Result<Self, BenchError> {
         let recorded = |answer: &[u8]| answer.windows(10).filter(|window| *window == b"\"recorded\"").count();
         for request in load {
             self.buffer.clear();

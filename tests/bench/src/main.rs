@@ -9,6 +9,7 @@
 //! when the host was busy.
 
 mod cpu;
+mod holds;
 mod host;
 mod http;
 mod ledger;
@@ -57,8 +58,9 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == "profile" => profile::run(rest),
         Some((first, [])) if first == "soak" => soak::run(),
         Some((first, [])) if first == "ledger" => run_ledger(),
+        Some((first, [])) if first == "holds" => run_holds(),
         Some((other, _)) => Err(BenchError::Failed(format!(
-            "{other:?} is unknown: there is `profile`, `ledger`, `soak`, or nothing"
+            "{other:?} is unknown: there is `profile`, `ledger`, `holds`, `soak`, or nothing"
         ))),
         None => setting("BENCH_ROUNDS", 7).and_then(|rounds| run(rounds, setting("BENCH_CALLS", 100_000)?)),
     };
@@ -122,6 +124,8 @@ fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
         drop(all);
         eprintln!("· the ledger alone");
         report.ledger = ledger::measure(envoys).await?;
+        eprintln!("· what a hold adds");
+        report.holds = holds::measure(envoys).await?;
         Ok::<_, BenchError>(report)
     })?;
 
@@ -138,6 +142,13 @@ fn run(rounds: u64, calls: u64) -> Result<(), BenchError> {
 fn run_ledger() -> Result<(), BenchError> {
     let (runtime, core) = prepare()?;
     println!("{}", report::ledger_table(&runtime.block_on(ledger::measure(core))?));
+    Ok(())
+}
+
+/// The table of what a hold adds, likewise.
+fn run_holds() -> Result<(), BenchError> {
+    let (runtime, core) = prepare()?;
+    println!("CPU: {}.\n\n{}", cpu::model(), runtime.block_on(holds::measure(core))?.table());
     Ok(())
 }
 
@@ -179,8 +190,20 @@ async fn measure_all(all: &[Running], rounds: u64, calls: u64, before: String) -
     }
     let load = [before, cpu::load_average()];
     let variants = all.iter().map(|it| it.variant).collect();
-    let (cpu, ledger) = (cpu::model(), ledger::Measured::default());
-    Ok(Report { cpu, busy, variants, rounds, samples, idle_ns_per_s, resident_kib, memory, ledger, load })
+    let (cpu, ledger, holds) = (cpu::model(), ledger::Measured::default(), holds::Measured::default());
+    Ok(Report {
+        cpu,
+        busy,
+        variants,
+        rounds,
+        samples,
+        idle_ns_per_s,
+        resident_kib,
+        memory,
+        ledger,
+        holds,
+        load,
+    })
 }
 
 /// Every call that came back is an entry, and the ledger proves every entry.

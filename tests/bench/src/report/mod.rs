@@ -4,10 +4,10 @@
 mod marks;
 mod tables;
 
-use crate::ledger;
 use crate::measure::{Memory, Sample, WORKLOADS, Workload};
 use crate::variant::Variant;
 use crate::work::{CHUNKS, Kind};
+use crate::{holds, ledger};
 use serde_json::{Value, json};
 
 pub use tables::ledger_table;
@@ -32,6 +32,8 @@ pub struct Report {
     pub memory: Memory,
     /// The ledger's.
     pub ledger: ledger::Measured,
+    /// What a hold adds.
+    pub holds: holds::Measured,
     /// The load averages before and after.
     pub load: [String; 2],
 }
@@ -155,6 +157,7 @@ impl Report {
             "cpu": self.cpu,
             "busy": self.busy,
             "ledger": self.ledger.json(),
+            "holds": self.holds.json(),
             "rounds": self.rounds,
             "chunks_per_stream": CHUNKS,
             "load_average_before": self.load[0],
@@ -221,6 +224,7 @@ mod tests {
             busy: Vec::new(),
             variants: vec![Variant::Bare, Variant::Gateway],
             ledger: ledger::Measured::default(),
+            holds: holds::Measured::default(),
             rounds: 2,
             samples: vec![
                 sample(0, Variant::Bare, 100),

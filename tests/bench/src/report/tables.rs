@@ -18,6 +18,7 @@ impl Report {
             self.costs(),
             self.whole(),
             ledger_table(&self.ledger),
+            self.holds.table(),
             self.first_bytes(),
             self.otherwise(),
         ]
