@@ -49,6 +49,8 @@ pub struct Worker {
     pub(crate) context: u32,
     /// The streams that wait for the ledger's answers to their holds.
     pub(crate) holds: Holds<Waiter>,
+    /// Whether the ledger did not answer the last hold that was asked for.
+    pub(crate) hold_failed: Cell<bool>,
     /// This Envoy's number; none before it was needed.
     pub(crate) envoy: Cell<Option<u64>>,
     /// The watch over bodies that Envoy may keep back.
@@ -72,6 +74,7 @@ impl Worker {
             callouts: Callouts::new(vm.clone()),
             context,
             holds: Holds::default(),
+            hold_failed: Cell::new(false),
             envoy: Cell::new(None),
             vm,
             watching: Watching::default(),

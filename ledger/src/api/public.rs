@@ -125,6 +125,28 @@ struct NextExpiry {
     amount_pax: Pax,
 }
 
+impl Public {
+    /// Reads the store in a turn that lasts as long as the query: a caller who hangs up ends its handler, and the query
+    /// goes on to its end all the same.
+    async fn in_turn<T, Reading>(
+        &self,
+        read: impl FnOnce(Store) -> Reading + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        Reading: Future<Output = Result<T, Error>> + Send,
+    {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let store = self.store.clone();
+        let reading = tokio::spawn(async move {
+            let _turn = turn;
+            read(store).await
+        });
+        let failed = |error: tokio::task::JoinError| Error::Store { doing: "read", why: error.to_string() };
+        reading.await.map_err(failed)?
+    }
+}
+
 async fn credits(
     State(public): State<Public>,
     Caller(account): Caller,
@@ -137,8 +159,9 @@ async fn credits(
     let Some(card) = bundle.in_force(now) else {
         return Err(Error::Operator(format!("no rate card is in force at {now}: is the clock right?")));
     };
-    let _turn = public.turns.acquire().await;
-    let found = public.store.credits(&account, now).await?.ok_or(Error::UnknownAccount)?;
+    let asked = account.clone();
+    let found = public.in_turn(move |store| async move { store.credits(&asked, now).await }).await?;
+    let found = found.ok_or(Error::UnknownAccount)?;
     // For tier credit the balance is the only limit.
     let cap = match found.tier {
         Tier::Free => Some(found.daily_cap.unwrap_or(card.free_tier.daily_cap)),
@@ -186,10 +209,10 @@ async fn entries(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let listing = Listing::read(query.as_deref(), &headers)?;
-    let _turn = public.turns.acquire().await;
     // Reads one entry more than the page has, which tells whether there is a next page.
-    let mut found =
-        public.store.own_entries(&account, &listing.filter, listing.limit.saturating_add(1)).await?;
+    let (asked, filter, most) = (account.clone(), listing.filter.clone(), listing.limit.saturating_add(1));
+    let read = move |store: Store| async move { store.own_entries(&asked, &filter, most).await };
+    let mut found = public.in_turn(read).await?;
     if found.is_empty() && public.store.account(&account).await?.is_none() {
         return Err(Error::UnknownAccount);
     }

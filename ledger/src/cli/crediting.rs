@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pax_gateway::base::account::Tier;
+use pax_gateway::base::pax::Pax;
 use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::{RateCard, RateTableVersion};
 
@@ -12,7 +13,6 @@ use super::acting::answer;
 use super::args::{Acting, Amount, Correct, GrantOf, NewAmount};
 use super::{print, repricing};
 use crate::book::Sum;
-use crate::book::made::GrantClass;
 use crate::cards;
 use crate::error::Error;
 use crate::server::embedded_bundle;
@@ -47,33 +47,35 @@ pub(super) async fn grant(store: &Store, options: GrantOf) -> Result<ExitCode, E
 /// action of its own, so what was interrupted goes on where it stopped.
 async fn grant_to_zero(store: &Store, acting: Acting, dry_run: bool) -> Result<ExitCode, Error> {
     let act = acting.act()?;
-    let mut accounts = 0_u64;
+    let (mut accounts, mut again) = (0_u64, false);
     for row in
         store.accounts().await?.into_iter().filter(|row| row.balance < Sum::ZERO && row.closed.is_none())
     {
-        let amount_pax = Sum::ZERO.less(row.balance).nearest();
         accounts += 1;
+        let account = row.name;
         if dry_run {
-            print(&format!("would grant {amount_pax} PAX to account {}", row.name))?;
+            let lacks = Sum::ZERO.less(row.balance).nearest();
+            print(&format!("would grant {lacks} PAX to account {account}"))?;
             continue;
         }
-        let asked = NewGrant {
-            account: row.name,
-            amount_pax,
-            class: GrantClass::Goodwill,
-            expires_at: None,
-            paid: None,
-            reference: None,
-        };
-        let granted =
-            answer(store.grant(&act.of_many(&asked.account).map_err(Error::Operator)?, &asked).await?);
+        let act = act.of_many(&account).map_err(Error::Operator)?;
+        let acted = store.grant_to_zero(&act, &account).await?;
+        if acted.before.is_some() {
+            again = true;
+            print(&format!(
+                "account {account} was settled under this key, and is below zero again: use another key"
+            ))?;
+            continue;
+        }
+        let settled = acted.reply;
         print(&format!(
-            "granted {amount_pax} PAX to account {}: its balance was {} PAX after that",
-            asked.account, granted.balance_pax
+            "granted {} PAX to account {account}: its balance was {} PAX after that",
+            settled.amount_pax,
+            Pax::ZERO
         ))?;
     }
     print(&format!("{accounts} accounts {} below zero", if dry_run { "are" } else { "were" }))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if again { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 pub(super) async fn correct(store: &Store, options: Correct) -> Result<ExitCode, Error> {

@@ -11,7 +11,7 @@ use crate::book::{self, Act, Line, Made, Posting};
 use crate::cards;
 use crate::error::Error;
 use crate::now;
-use crate::store::{EntryFilter, Location, MadeAgain, Open, Store, StoredEntry, Writer};
+use crate::store::{EntryFilter, Location, MadeAgain, Open, OperatorFilter, Store, StoredEntry, Writer};
 
 /// The most lines of one transaction, as in the service.
 const PAGE_ENTRIES: u32 = 1_000;
@@ -19,6 +19,7 @@ const PAGE_ENTRIES: u32 = 1_000;
 pub(super) async fn run(store: &Store, file: &Path, by: &str) -> Result<ExitCode, Error> {
     let other = Store::open(&Location::Sqlite(file.to_owned()), Open::Read).await?;
     let recovered = recover(store, &other, by).await;
+    let undone = undone_acts(store, &other).await;
     other.close().await;
     let Recovered { recorded, known, quarantined, refused } = recovered?;
     print(&format!("recorded {recorded} entries of {}; {known} of its entries were here", file.display()))?;
@@ -27,7 +28,44 @@ pub(super) async fn run(store: &Store, file: &Path, by: &str) -> Result<ExitCode
             "{quarantined} could not be recorded: `pax-ledger quarantine list --unseen` shows them"
         ))?;
     }
-    Ok(if quarantined + refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let undone = undone?;
+    for act in &undone {
+        print(&format!("an operator did this there, and it is NOT done here: {act}"))?;
+    }
+    let is_whole = quarantined + refused == 0 && undone.is_empty();
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What operators do to accounts and tokens: `recover` does none of it again, since it may have been done otherwise since.
+const ACTS: [&str; 8] = [
+    "account_cap",
+    "account_close",
+    "account_disable",
+    "account_enable",
+    "account_tier",
+    "hold_void",
+    "token_add",
+    "token_revoke",
+];
+
+/// The actions of the other file's operators that this ledger does not know, the oldest first.
+async fn undone_acts(store: &Store, other: &Store) -> Result<Vec<String>, Error> {
+    let mut undone = Vec::new();
+    let mut before = i64::MAX;
+    loop {
+        let page = other.operator_rows(&OperatorFilter::default(), before, PAGE_ENTRIES).await?;
+        let Some(last) = page.last() else { break };
+        before = last.seq;
+        for row in &page {
+            let [action, subject, key, by] =
+                ["action", "subject", "key", "by"].map(|name| row.text(name).unwrap_or_default());
+            if ACTS.contains(&action) && !store.knows_act(key).await? {
+                undone.push(format!("{action} {subject}, by {by} (key {key})"));
+            }
+        }
+    }
+    undone.reverse();
+    Ok(undone)
 }
 
 #[derive(Default)]
@@ -132,7 +170,7 @@ async fn is_of_one_ledger(store: &Store, other: &Store) -> Result<bool, Error> {
 async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Error> {
     let mut missing = Vec::new();
     for account in other.accounts().await? {
-        if account.account_seq > 0 && store.account(&account.name).await?.is_none() {
+        if store.account(&account.name).await?.is_none() {
             missing.push(format!(
                 "`pax-ledger account create {} --tier {}`",
                 account.name,
@@ -143,7 +181,7 @@ async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Er
     if !missing.is_empty() {
         let missing = missing.join(", ");
         return Err(Error::Operator(format!(
-            "nothing is recorded: that file has entries of accounts that are not here. Create them first: {missing}. Their \
+            "nothing is recorded: that file has accounts that are not here, and their debits may be on their way. Create them first: {missing}. Their \
              tokens have to be made anew"
         )));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use pax_gateway::price::card::RateTableVersion;
 
@@ -15,6 +16,8 @@ use crate::now;
 use crate::store::Store;
 use crate::store::repricing::{Changes, LeftOut, Plan, Repricing};
 
+/// How long others have the database at least between two batches of a run.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How many accounts, and how many models, are shown.
 const GROUPS_SHOWN: usize = 20;
 
@@ -57,7 +60,10 @@ pub(super) async fn run(
     }
     let mut corrected = 0_usize;
     for batch in 0..plan.batches.len() {
+        let began = Instant::now();
         let done = store.reprice(&act, &repricing, &plan, batch).await?;
+        // The service waits for the database meanwhile. It looks again every tenth of a second.
+        tokio::time::sleep(began.elapsed().max(PAUSE)).await;
         if done.before.is_none() {
             corrected = corrected.saturating_add(done.reply.corrections);
         }

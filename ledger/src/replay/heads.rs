@@ -110,10 +110,11 @@ pub(super) fn lots(walk: &Walk, found: Vec<Lot>) -> Vec<String> {
     differences
 }
 
-/// A lot that was over when the last entry was recorded, and of which no hold keeps what is left: whatever freed it has
-/// made it expire at once.
+/// A lot that was over when the last entry was recorded that concerned lots, and of which no hold keeps what is left: whatever
+/// freed it has made it expire at once. Otherwise the ledger does so by itself, within seconds.
 pub(super) fn due(walk: &Walk, held: Sum) -> Option<String> {
-    let due = walk.sums.due(held.nearest(), walk.sums.recorded_at).filter(|_| walk.is_sound)?;
+    walk.sums.lots.due(walk.lots_at)?;
+    let due = walk.sums.due(held.nearest(), walk.lots_at).filter(|_| walk.is_sound)?;
     Some(format!("an expiry of {} PAX of grant {:?} is missing", due.amount_pax, due.grant))
 }
 

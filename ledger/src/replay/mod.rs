@@ -189,6 +189,8 @@ struct Walk {
     /// Whether every entry so far has its own hash: if one was changed, its time may have been, and later times are not
     /// compared with it.
     is_sound: bool,
+    /// When the last entry was recorded that concerned lots.
+    lots_at: Moment,
     sums: Page,
 }
 
@@ -202,6 +204,7 @@ impl Walk {
             hash_v: 1,
             recorded_at: i64::MIN,
             is_sound: true,
+            lots_at: Moment::from_ms(0),
             sums: Page::empty(account),
         }
     }
@@ -348,6 +351,9 @@ fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<S
     found.extend(chain::posting_differences(entry, (read, &effect), walk));
     let recorded_at = moment(entry.recorded_at);
     walk.sums.apply(&effect, entry.account_seq, recorded_at);
+    if effect.lots != book::OnLots::None {
+        walk.lots_at = walk.lots_at.max(recorded_at);
+    }
     walk.sums.account_seq = entry.account_seq;
     walk.sums.recorded_at = walk.sums.recorded_at.max(recorded_at);
 }

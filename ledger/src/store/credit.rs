@@ -32,6 +32,20 @@ pub struct NewGrant {
 }
 
 impl NewGrant {
+    /// Credit that nobody has paid for, and that does not end.
+    #[must_use]
+    pub fn goodwill(account: &str, amount_pax: Pax) -> Self {
+        let account = account.to_owned();
+        Self {
+            account,
+            amount_pax,
+            class: GrantClass::Goodwill,
+            expires_at: None,
+            paid: None,
+            reference: None,
+        }
+    }
+
     /// The grant that the action makes.
     #[must_use]
     pub fn grant(&self, act: &Act, at: Moment) -> Grant {
@@ -52,6 +66,13 @@ pub struct Granted {
     pub account_seq: i64,
     /// The account's balance after it.
     pub balance_pax: Pax,
+}
+
+/// What an account was granted that was below zero, so that its balance was zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// How much; nothing if it was not below zero any more.
+    pub amount_pax: Pax,
 }
 
 /// What came of closing an account.

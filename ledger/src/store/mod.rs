@@ -12,7 +12,7 @@ pub mod repricing;
 pub mod sqlite;
 mod waiting;
 
-pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
+pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, Settled, ToCorrect};
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};

@@ -76,6 +76,10 @@ async fn balances_below_zero_are_listed_and_settled_once() {
     assert_eq!((code, said.as_str()), (Some(0), "0 accounts were below zero\n"));
     let store = folder.store().await;
     assert_eq!(rows(&store).await, ["1 debit -0.000014238846", "2 grant 0.000014238846"]);
+    // An account that was paid meanwhile lacks nothing, and gets nothing.
+    let act = super::keyed("late", at(8));
+    assert_eq!(store.grant_to_zero(&act, "credit").await.unwrap().reply.amount_pax, super::pax("0"));
+    assert_eq!(rows(&store).await.len(), 2);
     // Somebody who is below zero again is not settled under the same key.
     record_at(&store, &costing(2, "credit"), at(9)).await;
     let (code, said) = acts(&folder, &settle);

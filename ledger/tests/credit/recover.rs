@@ -99,3 +99,34 @@ async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_t
     assert_eq!(rows(&store).await, expected);
     holds(&store).await;
 }
+
+#[tokio::test]
+async fn what_operators_did_to_accounts_after_the_backup_is_listed_and_not_done_again() {
+    let lost = Folder::new();
+    let store = accounts(&lost).await;
+    grant(&store, "gift", "1", None, at(0)).await;
+    store.close().await;
+    fold(&lost).await;
+    let restored = copy_of(&lost);
+    let store = lost.store().await;
+    let disabled = pax_gateway::base::account::Status::Disabled;
+    store.set_status(&keyed("freeze", at(1)), "credit", disabled).await.unwrap();
+    store
+        .create_account(&keyed("new", at(2)), "new", pax_gateway::base::account::Tier::Free, None)
+        .await
+        .unwrap();
+    store.close().await;
+    fold(&lost).await;
+    // An account without entries may have debits on their way.
+    let (code, said) = recover(&restored, &lost);
+    assert!(code == Some(1) && said.contains("`pax-ledger account create new --tier free`"), "{said}");
+    stdout(&run(&restored.database(), &["account", "create", "new", "--tier", "free"]));
+    let (code, said) = recover(&restored, &lost);
+    let told = "it is NOT done here: account_disable account:credit, by ops (key freeze)";
+    assert!(code == Some(1) && said.contains(told), "{said}");
+    // Once it is done here, under its own key, nothing is left to be told.
+    let store = restored.store().await;
+    store.set_status(&keyed("freeze", at(1)), "credit", disabled).await.unwrap();
+    store.close().await;
+    assert_eq!(recover(&restored, &lost).0, Some(0));
+}

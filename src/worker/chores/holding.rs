@@ -62,11 +62,15 @@ impl Worker {
         let from = (&gateway.config.ledger, Way::Main);
         let answer = self.callouts.answer(host, now, from, ended, Said::done::<HoldReply>);
         let Ok(reply) = answer else {
-            // A ledger that only reads, since its disk is full, answers probes. It is asked for holds again after the next
-            // one, so that not every call leaves a void.
-            let _ = self.vm.with(|vm| vm.probe().answered(false));
+            // A ledger that only reads, since its disk is full, answers probes. After a second failure in a row it is asked
+            // for holds again after the next probe, so that not every call leaves a void. One failure alone may be a
+            // connection that broke.
+            if self.hold_failed.replace(true) {
+                let _ = self.vm.with(|vm| vm.probe().answered(false));
+            }
             return Err(NoHold::NotAnswered);
         };
+        self.hold_failed.set(false);
         if reply.outcome == HoldOutcome::Rejected && self.complains(host, now, Complaint::HoldRejected) {
             let why = reply.message.as_deref().unwrap_or("no reason given");
             host.log(Level::Error, &format!("the ledger said of the hold that it rejected: {why}"));

@@ -11,9 +11,9 @@ use super::operator_log::{Acting, Begun, Done};
 use super::statements::Statements;
 use super::{Store, failed, with_rusqlite};
 use crate::book::made::{BETTER, Correction, Grant, Made, PAYOUT};
-use crate::book::{About, Act, Posting};
+use crate::book::{About, Act, Posting, debt};
 use crate::error::Error;
-use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, ToCorrect};
+use crate::store::{Acted, Corrected, Corrects, Granted, MadeAgain, NewGrant, Settled, ToCorrect};
 
 /// Keys that begin like this are those of entries which the ledger makes itself.
 const OWN_KEYS: [&str; 3] = ["expiry/", PAYOUT, BETTER];
@@ -33,6 +33,33 @@ impl Store {
             acting.at_desk(act.at(), |desk| Ok(enter(desk, &made)?.map(|(seq, pax)| (made, seq, pax))));
         let (made, account_seq, balance_pax) = granted.await?.map_err(nothing_is_done)?;
         acting.finish_entry(&made, Granted { account_seq, balance_pax }).await
+    }
+
+    /// Grants an account what it lacks to zero by then. Nothing is granted if it lacks nothing any more.
+    ///
+    /// # Errors
+    /// As of every action ([`Store::begin_act`]), and if the grant cannot be.
+    pub async fn grant_to_zero(&self, act: &Act, account: &str) -> Result<Acted<Settled>, Error> {
+        let arguments = json!({"account": account, "to_zero": true});
+        let mut acting = match self.begin_entry(act, "grant", &arguments).await? {
+            Begun::First(acting) => acting,
+            Begun::Again(acted) => return Ok(acted),
+        };
+        let settled = acting.at_desk(act.at(), |desk| {
+            let amount_pax = match desk.open(account, desk.now.day())? {
+                Ok(open) => debt(open.page.balance),
+                Err(why) => return Ok(Err(why)),
+            };
+            let asked = NewGrant::goodwill(account, amount_pax);
+            let made = Made::Grant(asked.grant(act, act.at()));
+            let entered = if amount_pax > Pax::ZERO { enter(desk, &made)?.map(|_| ()) } else { Ok(()) };
+            Ok(entered.map(|()| (made, Settled { amount_pax })))
+        });
+        let (made, settled) = settled.await?.map_err(nothing_is_done)?;
+        if settled.amount_pax == Pax::ZERO {
+            return Ok(Acted::new(settled));
+        }
+        acting.finish_entry(&made, settled).await
     }
 
     /// Corrects what a call cost, or what was granted.

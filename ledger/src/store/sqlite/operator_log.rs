@@ -121,6 +121,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether an action with this key was done.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn knows_act(&self, key: &str) -> Result<bool, Error> {
+        let found = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM operator_log WHERE key = ?1)").bind(key);
+        found.fetch_one(&self.pool).await.map_err(failed("looked into the operator log"))
+    }
+}
+
 /// The answer to an action whose key has a row.
 fn again<Reply: DeserializeOwned>(act: &Act, known: Known, request: &Digest) -> Result<Acted<Reply>, Error> {
     let (at, by) = (from_ms(known.at), known.by);
