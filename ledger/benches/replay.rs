@@ -96,8 +96,7 @@ impl Calls {
         lost.ending = Ending::Lost;
         (lost.exchange_id, lost.hold_id) = (call.exchange_id, call.hold_id.clone());
         (lost.account, lost.tier, lost.token_id) = (call.account.clone(), call.tier, call.token_id.clone());
-        (lost.occurred_at, lost.settled_at, lost.utc_day) =
-            (call.occurred_at, call.settled_at, call.utc_day);
+        (lost.occurred_at, lost.settled_at, lost.utc_day) = (call.occurred_at, call.settled_at, call.utc_day);
         let hold_pax = Pax::from_picopax(10_000_000_000);
         let asked = HoldRequest { envoy: "00000000000000e1".to_owned(), hold_pax, card_cap_pax: None };
         Hold { asked, lost: Received { canonical: lost.to_canonical(), debit: lost } }
@@ -109,9 +108,7 @@ async fn make(store: &Store, entries: u64, accounts: u64) {
     let begin = Moment::from_ms(DAY_0);
     for number in 0..accounts {
         let (name, key) = (account(number), |what: &str| keyed(&format!("{what}-{number}-of-bench"), begin));
-        assert!(
-            store.create_account(&key("account"), &name, tier(number), None).await.unwrap().is_some()
-        );
+        assert!(store.create_account(&key("account"), &name, tier(number), None).await.unwrap().is_some());
         let token = NewToken {
             token_id: format!("tok_{number:016x}"),
             account: &name,
