@@ -42,12 +42,16 @@ impl Debit {
                 self.model
             ));
         }
-        let counted = self.count(model)?;
+        let reading = self.reading();
+        let counted = self.count(model, reading.as_ref())?;
         if counted != self.usage() {
             return wrong(format!("counted again, its tokens are {counted:?}, not {:?}", self.usage()));
         }
         let cost = match self.funding {
-            Funding::Platform => self.price(model, &counted)?,
+            Funding::Platform => {
+                let writes_cost = reading.is_some_and(|reading| reading.writes_cost);
+                self.price(model, &counted, writes_cost)?
+            }
             Funding::Byo => Some(Pax::ZERO),
         };
         match cost {
@@ -58,13 +62,18 @@ impl Debit {
     }
 
     /// What the counts cost under the rules of the debit's version.
-    fn price(&self, model: Option<&Model>, counted: &Usage) -> Result<Option<Pax>, BadDebit> {
+    fn price(
+        &self,
+        model: Option<&Model>,
+        counted: &Usage,
+        writes_cost: bool,
+    ) -> Result<Option<Pax>, BadDebit> {
         let Some(model) = model else { return Ok(None) };
         if self.canon_v == 1 {
             self.served(model)?;
             return Ok(model.price(counted, self.service_tier.as_deref()));
         }
-        self.charge(model)
+        self.charge_if(model, writes_cost)
     }
 
     /// What its counts cost at a model's prices, as version 2 charges; nothing if that leaves the range of
@@ -73,8 +82,12 @@ impl Debit {
     /// # Errors
     /// If the debit names a service tier that the model has no prices for, and no flag says so.
     pub fn charge(&self, model: &Model) -> Result<Option<Pax>, BadDebit> {
+        self.charge_if(model, self.writes_cost())
+    }
+
+    fn charge_if(&self, model: &Model, writes_cost: bool) -> Result<Option<Pax>, BadDebit> {
         let served = self.served(model)?;
-        let charged = model.charge(&self.usage(), self.writes_cost(), served, &mut |_| {});
+        let charged = model.charge(&self.usage(), writes_cost, served, &mut |_| {});
         Ok(charged.map(|charged| charged.cost))
     }
 
@@ -130,19 +143,20 @@ impl Debit {
         self.reading().is_some_and(|reading| reading.writes_cost)
     }
 
-    fn count(&self, model: Option<&Model>) -> Result<Usage, BadDebit> {
+    /// The counts, made again. `reading` is that of its raw usage.
+    fn count(&self, model: Option<&Model>, reading: Option<&Reading>) -> Result<Usage, BadDebit> {
         let estimator = self.estimator.as_deref();
         match (self.canon_v, self.provenance, &self.estimated_from, estimator) {
             (_, Provenance::Reported, None, None) if self.usage_rules.is_some() && self.usage.is_some() => {
                 self.known_rules()?;
-                let reading = self.reading().map(|reading| reading.usage);
-                reading.ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))
+                let usage = reading.map(|reading| reading.usage);
+                usage.ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))
             }
             (1, Provenance::Estimated, Some(EstimatedFrom::Bytes1(from)), Some(ESTIMATOR_1)) => {
                 Ok(from.usage(bytes_per_token(model)))
             }
             (2, Provenance::Estimated, Some(EstimatedFrom::Bytes2(from)), Some(ESTIMATOR)) => {
-                self.estimate_again(from)
+                self.estimate_again(from, reading)
             }
             _ => Err(BadDebit(MISFIT.to_owned())),
         }
@@ -153,13 +167,13 @@ impl Debit {
         if known { Ok(()) } else { Err(BadDebit(MISFIT.to_owned())) }
     }
 
-    fn estimate_again(&self, from: &Bytes2) -> Result<Usage, BadDebit> {
+    fn estimate_again(&self, from: &Bytes2, reading: Option<&Reading>) -> Result<Usage, BadDebit> {
         let (Some(input), Some(output)) = (self.input_limit, self.output_limit) else {
             return Err(BadDebit("its limits are missing".to_owned()));
         };
         let reported = match from.side {
             Side::Both => Some(Usage::default()),
-            Side::Input | Side::Output => self.reading().map(|reading| reading.usage),
+            Side::Input | Side::Output => reading.map(|reading| reading.usage),
         };
         let reported = reported.ok_or_else(|| BadDebit("its raw usage cannot be read".to_owned()))?;
         Ok(from.usage(TokenLimits { input, output }, self.unseen_ms, &reported))

@@ -21,7 +21,7 @@ pub static COLUMNS: LazyLock<Vec<&str>> = LazyLock::new(|| {
 });
 
 /// The value of a column: its text is owned if it was read from a store, and borrowed if it is to be bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<Text = String> {
     /// NULL.
     Null,
@@ -46,7 +46,7 @@ impl Value {
     }
 }
 
-impl std::fmt::Display for Value {
+impl<Text: std::fmt::Debug> std::fmt::Display for Value<Text> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Null => f.write_str("empty"),

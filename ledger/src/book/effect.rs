@@ -6,7 +6,7 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 
 use super::made::{Correction, Grant, MADE_COLUMNS, Made, negative};
-use super::{COLUMNS, TooLarge, Value, columns};
+use super::{COLUMNS, TooLarge, Value, columns, each_column};
 
 /// An entry, read.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,28 @@ impl Entry<'_> {
                 Ok(COLUMNS.iter().chain(&MADE_COLUMNS).map(|name| made.column(name)).collect())
             }
         }
+    }
+
+    /// Gives `each` the values of [`COLUMNS`], then of [`MADE_COLUMNS`].
+    ///
+    /// # Errors
+    /// The number that is too large for a column. Those before it were given.
+    pub fn each_column(&self, mut each: impl FnMut(Value<&str>)) -> Result<(), TooLarge> {
+        match self {
+            Self::Debit(debit) => {
+                each_column(debit, |value| {
+                    each(value);
+                    Ok::<_, TooLarge>(())
+                })?;
+                MADE_COLUMNS.iter().for_each(|_| each(Value::Null));
+            }
+            Self::Made(made) => {
+                for name in COLUMNS.iter().chain(&MADE_COLUMNS) {
+                    each(made.column(name).borrowed());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The day to which it belongs.

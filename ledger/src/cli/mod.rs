@@ -13,6 +13,7 @@ mod explaining;
 mod health;
 mod holds;
 mod operator_log;
+mod progress;
 mod quarantine;
 mod recovering;
 mod replaying;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use pax_gateway::base::pax::Pax;
 
 use super::print;
+use super::progress::Progress;
 use crate::error::Error;
-use crate::replay::{self, Report};
+use crate::replay::{self, News, Report};
 use crate::server::embedded_bundle;
 use crate::store::{Quarantined, Store};
 
@@ -25,13 +26,19 @@ pub(super) async fn replay_and_tell(store: &Store) -> Result<Report, Error> {
     let bundle = embedded_bundle()?;
     let mut snapshot = store.snapshot().await?;
     let mut shown = 0;
-    let report = replay::replay(&mut snapshot, &bundle, &mut |difference| {
-        if shown < DIFFERENCES_SHOWN {
+    let mut progress = Progress::new();
+    let heard = replay::replay_heard(&mut snapshot, &bundle, &mut |news| match news {
+        News::Found(difference) if shown < DIFFERENCES_SHOWN => {
             shown += 1;
+            progress.clear();
             let _ = writeln!(std::io::stderr(), "difference: {difference}");
         }
+        News::Found(_) => {}
+        News::Replayed { entries, of } => progress.show(entries, of),
     })
-    .await?;
+    .await;
+    progress.clear();
+    let report = heard?;
     for note in notes(&report, shown) {
         let _ = writeln!(std::io::stderr(), "{note}");
     }

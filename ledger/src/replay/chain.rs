@@ -2,27 +2,30 @@
 
 use pax_gateway::base::pax::Pax;
 
-use super::{StoredEntry, Walk, moment};
+use super::{Walk, moment};
 use crate::book::{Effect, Entry, OnLots, Posting};
+use crate::store::ChainEntry;
 
 /// Checks an entry's place in the chain, and takes the next step.
-pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
+pub(super) fn differences(entry: &ChainEntry<'_>, walk: &mut Walk) -> Vec<String> {
     let mut found = Vec::new();
     let due = walk.account_seq.saturating_add(1);
     if entry.account_seq != due {
         found
             .push(format!("number {due} should stand here: entries are missing, or account_seq was changed"));
     }
-    if entry.prev_hash != walk.stored && entry.prev_hash != walk.computed {
+    let (prev_hash, entry_hash) = (entry.prev_hash(), entry.entry_hash());
+    if prev_hash != walk.stored && prev_hash != walk.computed {
         let before = &walk.stored;
-        found.push(format!("its prev_hash is {}, but the entry before has {before}", entry.prev_hash));
+        found.push(format!("its prev_hash is {prev_hash}, but the entry before has {before}"));
     }
     walk.computed = entry.hash().to_string();
-    walk.is_sound &= entry.entry_hash == walk.computed;
-    if entry.entry_hash != walk.computed {
+    walk.is_sound &= entry_hash == walk.computed;
+    if entry_hash != walk.computed {
         found.push(format!(
-            "its entry_hash is {}, but its canonical bytes, account_seq, prev_hash, recorded_at and posting make {}",
-            entry.entry_hash, walk.computed
+            "its entry_hash is {entry_hash}, but its canonical bytes, account_seq, prev_hash, recorded_at and posting \
+             make {}",
+            walk.computed
         ));
     }
     if entry.hash_v < walk.hash_v {
@@ -40,17 +43,18 @@ pub(super) fn differences(entry: &StoredEntry, walk: &mut Walk) -> Vec<String> {
     walk.hash_v = walk.hash_v.max(entry.hash_v);
     walk.recorded_at = walk.recorded_at.max(entry.recorded_at);
     walk.account_seq = entry.account_seq;
-    walk.stored.clone_from(&entry.entry_hash);
+    walk.stored.clear();
+    walk.stored.push_str(&entry_hash);
     found
 }
 
 /// Checks what only the ledger knows of an entry, before the entry is added to the sums.
 pub(super) fn posting_differences(
-    entry: &StoredEntry,
+    entry: &ChainEntry<'_>,
     (read, effect): (Entry<'_>, &Effect<'_>),
     walk: &Walk,
 ) -> Vec<String> {
-    let Some(line) = &entry.posting else { return Vec::new() };
+    let Some(line) = entry.posting else { return Vec::new() };
     let posting = match Posting::read(line) {
         Ok(posting) => posting,
         Err(why) => return vec![format!("its posting cannot be read: {why}")],

@@ -4,16 +4,16 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 
-use super::{Snapshot, StoredEntry, Walk, moment};
+use super::{Snapshot, Walk, moment};
 use crate::book::made::{Correction, Expiry, Made, Payout, better_key, repriced};
 use crate::book::{Later, Posting};
 use crate::error::Error;
-use crate::store::Corrects;
+use crate::store::{ChainEntry, Corrects};
 
 /// What an entry is proved from.
 pub(super) struct Proof<'a> {
     pub(super) bundle: &'a Bundle,
-    pub(super) entry: &'a StoredEntry,
+    pub(super) entry: &'a ChainEntry<'a>,
     /// The walk along the chain up to the entry before it.
     pub(super) walk: &'a Walk,
 }
@@ -52,7 +52,7 @@ impl Proof<'_> {
     /// An expiry takes what its lot has left, at most what the open holds leave of the balance, and not before the lot
     /// is over.
     fn expiry(&self, expiry: &Expiry) -> Option<String> {
-        let posting = Posting::read(self.entry.posting.as_deref()?).ok()?;
+        let posting = Posting::read(self.entry.posting?).ok()?;
         match self.walk.sums.due(posting.held_pax, moment(self.entry.recorded_at)) {
             Some(due) if due == *expiry => None,
             Some(due) => Some(format!(
@@ -66,7 +66,7 @@ impl Proof<'_> {
     /// A payout takes the whole balance of an account that an operator has closed, once no open hold needs it.
     async fn payout(&self, snapshot: &mut Snapshot, payout: &Payout) -> Result<Vec<String>, Error> {
         let mut found = Vec::new();
-        let posting = self.entry.posting.as_deref().and_then(|line| Posting::read(line).ok());
+        let posting = self.entry.posting.and_then(|line| Posting::read(line).ok());
         let held = posting.map(|posting| posting.held_pax).unwrap_or_default();
         match self.walk.sums.payout(&payout.close_key, held, moment(self.entry.recorded_at)) {
             Some(due) if due == *payout => {}

@@ -7,6 +7,7 @@
 //! triggers, to the letter. For the quarantine: whether somebody has seen each line. For the operator log: its
 //! chain, and whether accounts and tokens are as it left them. Memory does not grow with entries or rows.
 
+mod difference;
 mod operator_log;
 
 mod chain;
@@ -15,7 +16,6 @@ mod holds;
 mod made;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
@@ -23,76 +23,17 @@ use pax_gateway::debit::frozen::Debit;
 use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateTableVersion;
 
+pub use self::difference::{Difference, Subject};
 use self::holds::OpenHolds;
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{self, COLUMNS, Entry, Made, Page, Value};
 use crate::cards;
 use crate::error::Error;
-use crate::store::{Quarantined, Snapshot, StoredEntry};
+use crate::store::{ChainEntry, ChainPage, Quarantined, Snapshot};
 
-const PAGE_ENTRIES: u32 = 500;
-
-/// What a difference is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// One entry.
-    Entry {
-        /// The value of its column.
-        exchange_id: String,
-        /// The value of its column.
-        account: String,
-        /// Its number in the account.
-        account_seq: i64,
-    },
-    /// An account's head, balance, day totals or state.
-    Account(String),
-    /// A token's state.
-    Token(String),
-    /// One hold.
-    Hold {
-        /// The value of its column.
-        exchange_id: String,
-        /// The value of its column.
-        account: String,
-    },
-    /// One row of the operator log.
-    OperatorRow {
-        /// Its number.
-        seq: i64,
-        /// The value of its column.
-        action: String,
-    },
-    /// The file as a whole.
-    Database,
-}
-
-/// Something that is not as it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// What it is about.
-    pub subject: Subject,
-    /// What differs.
-    pub what: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            Subject::Entry { exchange_id, account, account_seq } => {
-                write!(f, "entry {exchange_id} (account {account}, number {account_seq}): {}", self.what)
-            }
-            Subject::Account(account) => write!(f, "account {account}: {}", self.what),
-            Subject::Hold { exchange_id, account } => {
-                write!(f, "hold {exchange_id} (account {account}): {}", self.what)
-            }
-            Subject::Token(token_id) => write!(f, "token {token_id}: {}", self.what),
-            Subject::OperatorRow { seq, action } => {
-                write!(f, "operator log, row {seq} ({action}): {}", self.what)
-            }
-            Subject::Database => write!(f, "database: {}", self.what),
-        }
-    }
-}
+/// How many entries are read at once, and how many holds.
+const PAGE_ENTRIES: usize = 500;
+const PAGE_HOLDS: usize = 500;
 
 /// The sums of the entries that one card priced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,9 +79,42 @@ pub async fn replay(
     built_in: &Bundle,
     tell: &mut dyn FnMut(&Difference),
 ) -> Result<Report, Error> {
+    let mut hear = |news: News<'_>| match news {
+        News::Found(difference) => tell(difference),
+        News::Replayed { .. } => {}
+    };
+    replay_heard(snapshot, built_in, &mut hear).await
+}
+
+/// What is told while a replay runs.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// Something differs.
+    Found(&'a Difference),
+    /// So many entries were replayed. `of` is about how many there are: the place of the last one.
+    Replayed {
+        /// How many.
+        entries: u64,
+        /// Of how many.
+        of: u64,
+    },
+}
+
+/// The same. `tell` also hears how far the replay has come.
+///
+/// # Errors
+/// As of [`replay`].
+pub async fn replay_heard(
+    snapshot: &mut Snapshot,
+    built_in: &Bundle,
+    tell: &mut dyn FnMut(News<'_>),
+) -> Result<Report, Error> {
+    let last_place = u64::try_from(snapshot.last_place().await?).unwrap_or(0);
+    snapshot.read_all().await?;
     // The stored cards come from the same snapshot as the entries; the built-in ones are added.
     let (bundle, mistakes) = cards::gather(built_in, &snapshot.cards().await?);
-    let mut replay = Replay { bundle: &bundle, tell, report: Report::default() };
+    let (report, page) = (Report::default(), ChainPage::default());
+    let mut replay = Replay { bundle: &bundle, tell, report, page, last_place };
     for mistake in mistakes {
         replay.differs(Subject::Database, mistake);
     }
@@ -172,8 +146,12 @@ pub async fn replay(
 
 struct Replay<'a> {
     bundle: &'a Bundle,
-    tell: &'a mut dyn FnMut(&Difference),
+    tell: &'a mut dyn FnMut(News<'_>),
     report: Report,
+    /// Its buffers are used again for each page of entries.
+    page: ChainPage,
+    /// The place of the last entry in the order of recording.
+    last_place: u64,
 }
 
 /// How far the walk along a chain has come. The last entry's hash is kept both as stored and as computed. If
@@ -213,21 +191,26 @@ impl Walk {
 impl Replay<'_> {
     fn differs(&mut self, subject: Subject, what: String) {
         self.report.differences += 1;
-        (self.tell)(&Difference { subject, what });
+        (self.tell)(News::Found(&Difference { subject, what }));
     }
 
     async fn account(&mut self, snapshot: &mut Snapshot, name: &str) -> Result<(), Error> {
         self.report.accounts += 1;
         let mut walk = Walk::new(name);
+        let mut page = std::mem::take(&mut self.page);
         let mut after = i64::MIN;
         loop {
-            let entries = snapshot.entries(name, after, PAGE_ENTRIES).await?;
-            let Some(last) = entries.last() else { break };
-            after = last.account_seq;
-            for entry in &entries {
-                self.entry(snapshot, name, entry, &mut walk).await?;
+            snapshot.chain_page((name, after), PAGE_ENTRIES, &mut page).await?;
+            for entry in page.entries() {
+                after = entry.account_seq;
+                self.entry(snapshot, name, &entry, &mut walk).await?;
+            }
+            (self.tell)(News::Replayed { entries: self.report.entries, of: self.last_place });
+            if page.len() < PAGE_ENTRIES {
+                break;
             }
         }
+        self.page = page;
         let open = self.holds(snapshot, name).await?;
         let days = snapshot.day_totals(name).await?;
         let account = snapshot.account(name).await?;
@@ -267,15 +250,19 @@ impl Replay<'_> {
         let mut open = OpenHolds::default();
         let mut after = String::new();
         loop {
-            let page = snapshot.holds(name, &after, PAGE_ENTRIES).await?;
-            let Some(last) = page.last() else { return Ok(open) };
-            after.clone_from(&last.exchange_id);
+            let page = snapshot.holds(name, &after, PAGE_HOLDS).await?;
+            if let Some(last) = page.last() {
+                after.clone_from(&last.exchange_id);
+            }
             for hold in &page {
                 open.add(hold);
                 for what in holds::differences(hold, self.bundle) {
                     let (exchange_id, account) = (hold.exchange_id.clone(), hold.account.clone());
                     self.differs(Subject::Hold { exchange_id, account }, what);
                 }
+            }
+            if page.len() < PAGE_HOLDS {
+                return Ok(open);
             }
         }
     }
@@ -284,26 +271,18 @@ impl Replay<'_> {
         &mut self,
         snapshot: &mut Snapshot,
         account: &str,
-        entry: &StoredEntry,
+        entry: &ChainEntry<'_>,
         walk: &mut Walk,
     ) -> Result<(), Error> {
         self.report.entries += 1;
-        let named = |name| entry.column(name).filter(|value| **value != Value::Null);
-        let exchange_id =
-            named("exchange_id").or(named("entry_key")).map_or_else(String::new, |value| match value {
-                Value::Text(text) => text.clone(),
-                other => other.to_string(),
-            });
-        let subject =
-            Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq };
         let mut found = chain::differences(entry, walk);
-        if book::is_debit(&entry.canonical) {
-            match Debit::from_canonical(&entry.canonical) {
+        if book::is_debit(entry.canonical) {
+            match Debit::from_canonical(entry.canonical) {
                 Ok(debit) => self.debit(entry, &debit, walk, &mut found),
                 Err(bad) => found.push(format!("its canonical bytes are no debit: {bad}")),
             }
         } else {
-            match Made::read(&entry.canonical) {
+            match Made::read(entry.canonical) {
                 Ok(made) => {
                     let proof = made::Proof { bundle: self.bundle, entry, walk: &*walk };
                     found.extend(proof.differences(snapshot, &made).await?);
@@ -314,12 +293,12 @@ impl Replay<'_> {
             }
         }
         for what in found {
-            self.differs(subject.clone(), what);
+            self.differs(subject(account, entry), what);
         }
         Ok(())
     }
 
-    fn debit(&mut self, entry: &StoredEntry, debit: &Debit, walk: &mut Walk, found: &mut Vec<String>) {
+    fn debit(&mut self, entry: &ChainEntry<'_>, debit: &Debit, walk: &mut Walk, found: &mut Vec<String>) {
         if let Err(bad) = debit.prove(self.bundle) {
             found.push(format!("does not prove itself: {bad}"));
         }
@@ -335,17 +314,18 @@ impl Replay<'_> {
 }
 
 /// Compares an entry's columns and posting with what its canonical bytes say, and adds it to the sums and lots.
-fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<String>) {
-    match read.columns() {
-        Ok(expected) => {
-            let names = COLUMNS.iter().chain(&MADE_COLUMNS);
-            for ((name, expected), value) in names.zip(&expected).zip(&entry.columns) {
-                if expected != value {
-                    found.push(format!("column {name} is {value}, but its canonical bytes say {expected}"));
-                }
-            }
+fn take(entry: &ChainEntry<'_>, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<String>) {
+    let (before, mut named) = (found.len(), COLUMNS.iter().chain(&MADE_COLUMNS).zip(entry.columns()));
+    let compared = read.each_column(|expected| {
+        if let Some((name, value)) = named.next()
+            && expected != value
+        {
+            found.push(format!("column {name} is {value}, but its canonical bytes say {expected}"));
         }
-        Err(why) => found.push(format!("its canonical bytes do not fit columns: {why}")),
+    });
+    if let Err(why) = compared {
+        found.truncate(before);
+        found.push(format!("its canonical bytes do not fit columns: {why}"));
     }
     let effect = book::effect(read);
     found.extend(chain::posting_differences(entry, (read, &effect), walk));
@@ -356,6 +336,20 @@ fn take(entry: &StoredEntry, read: Entry<'_>, walk: &mut Walk, found: &mut Vec<S
     }
     walk.sums.account_seq = entry.account_seq;
     walk.sums.recorded_at = walk.sums.recorded_at.max(recorded_at);
+}
+
+/// An entry, by its exchange or its key.
+fn subject(account: &str, entry: &ChainEntry<'_>) -> Subject {
+    let named = |wanted| {
+        let mut columns = COLUMNS.iter().chain(&MADE_COLUMNS).zip(entry.columns());
+        columns.find(|(name, value)| **name == wanted && *value != Value::Null).map(|(_, value)| value)
+    };
+    let exchange_id =
+        named("exchange_id").or_else(|| named("entry_key")).map_or_else(String::new, |value| match value {
+            Value::Text(text) => text.to_owned(),
+            other => other.to_string(),
+        });
+    Subject::Entry { exchange_id, account: account.to_owned(), account_seq: entry.account_seq }
 }
 
 /// The moment of a column that should hold milliseconds since 1970.

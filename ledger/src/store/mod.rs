@@ -16,7 +16,9 @@ pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGra
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use sqlite::{BackedUp, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore};
+pub use sqlite::{
+    BackedUp, ChainEntry, ChainPage, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore,
+};
 pub use waiting::{Waiting, Waits};
 
 use pax_gateway::base::account::{Status, Tier};

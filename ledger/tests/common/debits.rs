@@ -27,6 +27,11 @@ pub fn exchange(n: u64) -> ExchangeId {
 /// A debit of the exchange `n`, reported by the provider, on platform funding.
 pub fn reported(n: u64, account: &str, tier: Tier) -> Debit {
     let raw = format!("{{\"prompt_tokens\": {}, \"completion_tokens\": {}}}", 1_000 + n, 20 + n);
+    reported_as(n, account, tier, raw)
+}
+
+/// The same, with this raw usage.
+pub fn reported_as(n: u64, account: &str, tier: Tier, raw: String) -> Debit {
     let mut debit = plain(n, account, tier);
     let rules = if debit.canon_v == 1 { Rules::OpenAi1 } else { Rules::OpenAi1.latest() };
     debit.usage_rules = Some(rules.name().to_owned());

@@ -47,13 +47,19 @@ impl Snapshot {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn holds(&mut self, account: &str, after: &str, limit: u32) -> Result<Vec<StoredHold>, Error> {
+    pub async fn holds(
+        &mut self,
+        account: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredHold>, Error> {
         let rows = sqlx::query(
             "SELECT holds.exchange_id, holds.account, holds.token_id, holds.utc_day, holds.tier, held_picopax, lost, \
              state, credit_ledger.account, posting FROM holds \
              LEFT JOIN credit_ledger ON credit_ledger.exchange_id = holds.exchange_id \
              WHERE holds.account = ?1 AND holds.exchange_id > ?2 ORDER BY holds.exchange_id LIMIT ?3",
         );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = rows.bind(account).bind(after).bind(limit).fetch_all(&mut *self.tx).await;
         let stored = |row: &SqliteRow| -> Result<StoredHold, sqlx::Error> {
             let entry: Option<String> = row.try_get(8)?;

@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 mod cards;
+mod chain_page;
 mod closing;
 mod corrected;
 mod credit;
@@ -39,6 +40,7 @@ use crate::book::Value;
 use crate::error::Error;
 
 pub use backup::{BackedUp, back_up};
+pub use chain_page::{ChainEntry, ChainPage};
 pub use operator_log::LoggedRow;
 pub use read::Snapshot;
 pub use restore::{Replaced, Restored, restore};

@@ -16,7 +16,7 @@ use crate::store::{
     AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry, TokenDay,
 };
 
-static SELECT: LazyLock<String> = LazyLock::new(|| {
+pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat().join(", ");
     format!(
         "SELECT rowid, {columns}, canonical, account_seq, prev_hash, entry_hash, recorded_at, hash_v, posting \
@@ -159,22 +159,6 @@ impl Snapshot {
         account(&mut *self.tx, name).await
     }
 
-    /// At most `limit` entries of an account after the number `after`, in the order of numbers.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn entries(
-        &mut self,
-        account: &str,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredEntry>, Error> {
-        let sql =
-            format!("{} WHERE account = ?1 AND account_seq > ?2 ORDER BY account_seq LIMIT ?3", *SELECT);
-        let rows = sqlx::query(&sql).bind(account).bind(after).bind(limit).fetch_all(&mut *self.tx);
-        Ok(rows.await.map_err(failed("read entries"))?.iter().map(stored_entry).collect())
-    }
-
     /// An account's day totals as stored.
     ///
     /// # Errors
@@ -256,6 +240,15 @@ impl Snapshot {
         );
         let last = last.bind(account).fetch_optional(&mut *self.tx).await.map_err(failed("read an entry"))?;
         Ok(last.map(|(ms, exchange_id)| LastEntry { recorded_at: from_ms(ms), exchange_id }))
+    }
+
+    /// The place of the last entry in the order of recording; 0 if there is none.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn last_place(&mut self) -> Result<i64, Error> {
+        let last = sqlx::query_scalar("SELECT coalesce(max(rowid), 0) FROM credit_ledger");
+        last.fetch_one(&mut *self.tx).await.map_err(failed("looked for the last entry"))
     }
 
     /// How many entries there are. The rows themselves are counted, not an index.
