@@ -9,7 +9,7 @@ use common::{Folder, record, replayed, run, stdout};
 use pax_gateway::base::account::{Funding, Tier};
 use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book::{COLUMNS, Sum, Value, columns, entry_hash, genesis};
-use pax_ledger::store::{AccountRow, DayTotal, Store, StoredEntry};
+use pax_ledger::store::{AccountRow, DayTotal, EntryFilter, Store, StoredEntry};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, QueryBuilder};
@@ -118,5 +118,6 @@ async fn free(store: &Store) -> (AccountRow, Vec<DayTotal>, Vec<StoredEntry>) {
     let mut snapshot = store.snapshot().await.unwrap();
     let account = snapshot.account("free").await.unwrap().unwrap();
     let days = snapshot.day_totals("free").await.unwrap();
-    (account, days, snapshot.entries("free", 0, 100).await.unwrap())
+    let filter = EntryFilter { account: Some("free".to_owned()), ..EntryFilter::default() };
+    (account, days, store.entries(&filter, None, 100).await.unwrap())
 }

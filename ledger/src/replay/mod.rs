@@ -110,7 +110,6 @@ pub async fn replay_heard(
     tell: &mut dyn FnMut(News<'_>),
 ) -> Result<Report, Error> {
     let last_place = u64::try_from(snapshot.last_place().await?).unwrap_or(0);
-    snapshot.read_all().await?;
     // The stored cards come from the same snapshot as the entries; the built-in ones are added.
     let (bundle, mistakes) = cards::gather(built_in, &snapshot.cards().await?);
     let (report, page) = (Report::default(), ChainPage::default());

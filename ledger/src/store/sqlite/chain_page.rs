@@ -50,20 +50,7 @@ pub struct ChainEntry<'a> {
     pub posting: Option<&'a str>,
 }
 
-/// How much of the file a replay keeps in memory. SQLite's own check looks each entry up in each index, and with the
-/// usual 2 MiB nearly every look-up is a read.
-const CACHE_KIB: i64 = 32 * 1_024;
-
 impl Snapshot {
-    /// Lets the snapshot keep more of the file in memory: a replay reads all of it.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn read_all(&mut self) -> Result<(), Error> {
-        with_rusqlite(&mut self.tx, |connection| connection.pragma_update(None, "cache_size", -CACHE_KIB))
-            .await
-    }
-
     /// Reads at most `limit` entries of an account after the number `after`, in the order of numbers, in place of what
     /// the page had.
     ///
