@@ -1,7 +1,7 @@
 //! That a replay names whatever is changed by hand in what grants, corrections and expiries have left.
 
 use super::common::Folder;
-use super::common::debits::exchange;
+use super::common::debits::{byo, exchange};
 use super::common::tampering::{changes, fold, tampered};
 use super::{accounts, at, correct, costing, grant, holds, record_at, rows};
 
@@ -88,4 +88,19 @@ async fn a_program_from_before_cannot_write_beneath_a_newer_one() {
     let error = error.as_database_error().unwrap();
     // No broken constraint, for which it would put the debit into quarantine and acknowledge it.
     assert_eq!((error.code().as_deref(), error.message()), (Some("1"), "integer overflow"));
+}
+
+#[tokio::test]
+async fn a_lot_that_has_just_ended_is_not_missed_because_of_a_call_that_draws_on_none() {
+    let folder = Folder::new();
+    let store = accounts(&folder).await;
+    grant(&store, "short", "1", Some(at(100)), at(0)).await;
+    // With a key of one's own: the ledger posts the expiry within seconds, and a replay may come before that.
+    record_at(&store, &byo(1, "credit", super::Tier::Credit), at(150)).await;
+    holds(&store).await;
+    let mut writer = store.writer();
+    writer.expire(at(160)).await.unwrap();
+    writer.close().await;
+    assert_eq!(rows(&store).await, ["1 grant 1", "2 debit -0", "3 expiry -1"]);
+    holds(&store).await;
 }

@@ -3,7 +3,7 @@
 use pax_simulate::{Fault, run_all};
 
 /// About half a minute on two cores; `make simulate` for more, from other seeds.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 4_000;
 /// A planted bug is found in so many.
 const PLANTED_SEEDS: u64 = 300;
 
