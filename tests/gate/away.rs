@@ -5,10 +5,9 @@ use crate::OwnCase;
 use crate::common::http::Answer;
 use crate::common::world::World;
 use crate::holds::rich;
-use crate::play::{Caller, OUTPUT_TOKENS, answer as provider_answer, room_for, until};
+use crate::play::{Caller, OUTPUT_TOKENS, answer as provider_answer, room_for, signal, until};
 use pax_standin::Behaviour;
 use serde_json::Value;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub const CASES: &[OwnCase] = &[
@@ -28,9 +27,9 @@ fn said(answer: &Answer) -> String {
     if answer.status == 200 { "200".to_owned() } else { answer.refusal() }
 }
 
-fn signal(world: &World, signal: &str) {
+fn signal_ledger(world: &World, what: &str) {
     let (_, id) = world.stack.processes().into_iter().find(|(name, _)| *name == "ledger").unwrap();
-    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+    signal(id, what);
 }
 
 fn no_hold() {
@@ -41,11 +40,11 @@ fn no_hold() {
     assert_eq!(said(&world.connect().call(&caller.call(OUTPUT_TOKENS))), "200");
     world.settle();
     world.take_received();
-    signal(&world, "-STOP");
+    signal_ledger(&world, "-STOP");
     let asked = Instant::now();
     let refused = said(&world.connect().call(&caller.call(OUTPUT_TOKENS)));
     let waited = asked.elapsed();
-    signal(&world, "-CONT");
+    signal_ledger(&world, "-CONT");
     assert_eq!(refused, "503 ledger_unavailable");
     assert!((Duration::from_millis(1_900)..Duration::from_secs(3)).contains(&waited), "{waited:?}");
     assert!(world.take_received().is_empty(), "nothing goes up without a hold");
@@ -59,7 +58,7 @@ fn no_hold() {
 }
 
 fn frozen() {
-    away(|world| signal(world, "-STOP"), |world| signal(world, "-CONT"));
+    away(|world| signal_ledger(world, "-STOP"), |world| signal_ledger(world, "-CONT"));
 }
 
 fn dead() {

@@ -5,11 +5,9 @@ use crate::OwnCase;
 use crate::common::http::Connection;
 use crate::common::world::World;
 use crate::holds::rich;
-use crate::play::{Caller, OUTPUT_TOKENS, answer, room_for};
+use crate::play::{Caller, OUTPUT_TOKENS, answer, room_for, signal};
 use pax_standin::Behaviour;
-use rust_decimal::Decimal;
 use serde_json::Value;
-use std::process::Command;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -45,10 +43,6 @@ struct Lost {
 }
 
 static LOST: Mutex<Option<Lost>> = Mutex::new(None);
-
-fn signal(id: u32, signal: &str) {
-    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
-}
 
 fn until_received(world: &World, calls: usize) {
     while world.standin.received().len() < calls {
@@ -114,30 +108,18 @@ fn true_debit_after_all() {
         exchange
     };
     let (killed, stood_still) = (charge(&caller.account), charge(&other.account));
-    let kinds_and_costs = |account: &str| {
-        let lines = world.stack.ledger(["entries", "--account", account]).unwrap();
-        let entries = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let cost = |entry: &Value| entry["cost_pax"].as_str().map(|cost| cost.parse::<Decimal>().unwrap());
-        entries
-            .map(|entry| (entry["kind"].as_str().unwrap().to_owned(), cost(&entry), entry))
-            .collect::<Vec<_>>()
-    };
-    let charged = kinds_and_costs(&other.account);
-    assert_eq!(charged[1].2["ending"], "lost", "{charged:?}");
+    let charged = other.entries(&world);
+    assert_eq!(charged[1]["ending"], "lost", "{charged:?}");
     // The host goes on: its Envoy reads the provider's answer, and sends the true debit of a call that was given up.
     signal(frozen.id(), "-CONT");
     assert_eq!(connection.read().status, 200);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while kinds_and_costs(&other.account).len() < 3 {
-        assert!(Instant::now() < deadline, "no correction came");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    assert_eq!(other.entries_within(&world, 3, Duration::from_secs(20)).len(), 3, "no correction came");
     // Whatever else that Envoy has to say of the call changes nothing.
     std::thread::sleep(Duration::from_millis(1_500));
-    let entries = kinds_and_costs(&other.account);
-    let kinds: Vec<_> = entries.iter().map(|(kind, ..)| kind.as_str()).collect();
+    let entries = other.entries(&world);
+    let kinds: Vec<_> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["grant", "debit", "correction"], "{stood_still}");
-    let better: Value = serde_json::from_str(entries[2].2["better"].as_str().unwrap()).unwrap();
+    let better: Value = serde_json::from_str(entries[2]["better"].as_str().unwrap()).unwrap();
     assert_eq!((better["ending"].as_str(), better["usage"].is_string()), (Some("complete"), true));
     let listed: Vec<_> = lapsed(&world, &caller.account);
     assert!(listed.len() == OPEN - 1 && listed.iter().all(|hold| hold["exchange_id"] != killed.as_str()));

@@ -86,6 +86,12 @@ impl Caller {
     }
 }
 
+/// Sends a signal to a process.
+pub fn signal(id: u32, signal: &str) {
+    let sent = std::process::Command::new("kill").args([signal, &id.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
 /// A call's body.
 pub fn body(max_tokens: u64, stream: bool) -> String {
     let of = |text: &str| {

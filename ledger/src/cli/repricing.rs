@@ -62,10 +62,10 @@ pub(super) async fn run(
     for batch in 0..plan.batches.len() {
         let began = Instant::now();
         let done = store.reprice(&act, &repricing, &plan, batch).await?;
-        // The service waits for the database meanwhile. It looks again every tenth of a second.
-        tokio::time::sleep(began.elapsed().max(PAUSE)).await;
         if done.before.is_none() {
             corrected = corrected.saturating_add(done.reply.corrections);
+            // The service waits for the database meanwhile. It looks again every tenth of a second.
+            tokio::time::sleep(began.elapsed().max(PAUSE)).await;
         }
     }
     print(&format!(

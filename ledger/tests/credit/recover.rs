@@ -77,14 +77,20 @@ async fn a_correction_or_a_key_that_does_not_follow_from_what_is_here_is_not_rec
     holds(&store).await;
 }
 
-#[tokio::test]
-async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_they_priced() {
+/// A ledger with a grant, and its copy, which takes its place later.
+async fn lost_and_restored() -> (Folder, Folder) {
     let lost = Folder::new();
     let store = accounts(&lost).await;
     grant(&store, "gift", "1", None, at(0)).await;
     store.close().await;
     fold(&lost).await;
     let restored = copy_of(&lost);
+    (lost, restored)
+}
+
+#[tokio::test]
+async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_they_priced() {
+    let (lost, restored) = lost_and_restored().await;
     let text = super::many::wrong_card();
     let store = lost.store().await;
     pax_ledger::cards::learn(&store, &[&text]).await.unwrap();
@@ -102,12 +108,7 @@ async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_t
 
 #[tokio::test]
 async fn what_operators_did_to_accounts_after_the_backup_is_listed_and_not_done_again() {
-    let lost = Folder::new();
-    let store = accounts(&lost).await;
-    grant(&store, "gift", "1", None, at(0)).await;
-    store.close().await;
-    fold(&lost).await;
-    let restored = copy_of(&lost);
+    let (lost, restored) = lost_and_restored().await;
     let store = lost.store().await;
     let disabled = pax_gateway::base::account::Status::Disabled;
     store.set_status(&keyed("freeze", at(1)), "credit", disabled).await.unwrap();
