@@ -6,7 +6,7 @@ use pax_gateway::base::pax::Pax;
 use pax_gateway::debit::frozen::Debit;
 
 use super::made::{Correction, Grant, MADE_COLUMNS, Made, negative};
-use super::{COLUMNS, TooLarge, Value, columns, each_column};
+use super::{COLUMNS, TooLarge, Value, each_column};
 
 /// An entry, read.
 #[derive(Clone, Copy, Debug)]
@@ -27,43 +27,24 @@ impl Entry<'_> {
         }
     }
 
-    /// The values of [`COLUMNS`], then of [`MADE_COLUMNS`].
-    ///
-    /// # Errors
-    /// The number that is too large for a column.
-    pub fn columns(&self) -> Result<Vec<Value>, TooLarge> {
-        match self {
-            Self::Debit(debit) => {
-                let mut values = columns(debit)?;
-                values.extend(MADE_COLUMNS.map(|_| Value::Null));
-                Ok(values)
-            }
-            Self::Made(made) => {
-                Ok(COLUMNS.iter().chain(&MADE_COLUMNS).map(|name| made.column(name)).collect())
-            }
-        }
-    }
-
     /// Gives `each` the values of [`COLUMNS`], then of [`MADE_COLUMNS`].
     ///
     /// # Errors
-    /// The number that is too large for a column. Those before it were given.
-    pub fn each_column(&self, mut each: impl FnMut(Value<&str>)) -> Result<(), TooLarge> {
+    /// The number that is too large for a column, and what `each` gives. The values before that were given.
+    pub fn each_column<E: From<TooLarge>>(
+        &self,
+        mut each: impl FnMut(Value<&str>) -> Result<(), E>,
+    ) -> Result<(), E> {
         match self {
             Self::Debit(debit) => {
-                each_column(debit, |value| {
-                    each(value);
-                    Ok::<_, TooLarge>(())
-                })?;
-                MADE_COLUMNS.iter().for_each(|_| each(Value::Null));
+                each_column(debit, &mut each)?;
+                MADE_COLUMNS.iter().try_for_each(|_| each(Value::Null))
             }
             Self::Made(made) => {
-                for name in COLUMNS.iter().chain(&MADE_COLUMNS) {
-                    each(made.column(name).borrowed());
-                }
+                let mut names = COLUMNS.iter().chain(&MADE_COLUMNS);
+                names.try_for_each(|name| each(made.column(name).borrowed()))
             }
         }
-        Ok(())
     }
 
     /// The day to which it belongs.

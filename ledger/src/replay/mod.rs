@@ -26,7 +26,7 @@ use pax_gateway::price::card::RateTableVersion;
 pub use self::difference::{Difference, Subject};
 use self::holds::OpenHolds;
 use crate::book::made::MADE_COLUMNS;
-use crate::book::{self, COLUMNS, Entry, Made, Page, Value};
+use crate::book::{self, COLUMNS, Entry, Made, Page, TooLarge, Value};
 use crate::cards;
 use crate::error::Error;
 use crate::store::{ChainEntry, ChainPage, Quarantined, Snapshot};
@@ -321,6 +321,7 @@ fn take(entry: &ChainEntry<'_>, read: Entry<'_>, walk: &mut Walk, found: &mut Ve
         {
             found.push(format!("column {name} is {value}, but its canonical bytes say {expected}"));
         }
+        Ok::<_, TooLarge>(())
     });
     if let Err(why) = compared {
         found.truncate(before);

@@ -19,7 +19,7 @@ use super::BUSY;
 use super::admin::{from_ms, to_ms};
 use super::epoch::epoch_of;
 use crate::book::made::MADE_COLUMNS;
-use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value, each_column};
+use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value};
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
@@ -283,20 +283,7 @@ impl<'a> Statements<'a> {
             place += 1;
             insert.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).map_err(NotBound)
         };
-        match entry {
-            Entry::Debit(debit) => {
-                each_column(debit, |column| bind(as_sql(column)))?;
-                for _ in MADE_COLUMNS {
-                    bind(ValueRef::Null)?;
-                }
-            }
-            Entry::Made(made) => {
-                for name in COLUMNS.iter().chain(&MADE_COLUMNS) {
-                    let value = made.column(name);
-                    bind(as_sql(value.borrowed()))?;
-                }
-            }
-        }
+        entry.each_column(|column| bind(as_sql(column)))?;
         bind(ValueRef::Blob(canonical))?;
         bind(ValueRef::Integer(link.account_seq))?;
         bind(ValueRef::Text(link.prev_hash.text().as_bytes()))?;
