@@ -179,8 +179,8 @@ def test_while_the_ledger_is_silent_known_callers_are_served_and_others_may_try_
         # The ledger is back, and nobody was told meanwhile that the token is wrong.
         chat(other.client)
         assert (known.sent, other.sent) == (2, 2)
-    # The debit of the call in between waited.
-    assert [entry["account"] for entry in ledger.new(3)] == ["demo-free", "demo-free", "sdk-outage"]
+    # The debits of the calls before it waited, and may arrive after the last call's: workers send on their own.
+    assert sorted(entry["account"] for entry in ledger.new(3)) == ["demo-free", "demo-free", "sdk-outage"]
 
 
 def test_a_providers_error_passes_as_it_is_and_is_not_charged(counted, provider, ledger):
