@@ -214,7 +214,7 @@ fn a_backup_of_an_older_release_is_brought_up_to_date() {
     runtime().block_on(async {
         use sqlx::migrate::Migrator;
         fs::File::create(&db).unwrap();
-        let all = sqlx::migrate!();
+        let all = sqlx::migrate!("migrations/sqlite");
         let first = all.iter().filter(|migration| migration.version < 4).cloned().collect::<Vec<_>>();
         let first = Migrator { migrations: first.into(), ..Migrator::DEFAULT };
         first.run_direct(&mut folder.shell().await).await.unwrap();

@@ -59,7 +59,7 @@ fn rows_are_chained_as_the_documentation_says() {
     // printf 'pax-operator-log/1\n' | sha256sum
     let genesis = "07b94a71d3c1742bd18df3337f7760efa5c67fa572f5c0d0da0b9d8151a9abfb";
     assert_eq!(operator_genesis().to_string(), genesis);
-    assert!(include_str!("../../migrations/0006_operator_log.sql").contains(genesis));
+    assert!(include_str!("../../migrations/sqlite/0006_operator_log.sql").contains(genesis));
     // printf 'pax-operator/1\n%064d\n7\n{"a":1}' 0 | sha256sum
     let hash = row_hash(&"0".repeat(64), 7, b"{\"a\":1}");
     assert_eq!(hash.to_string(), "4d3107a2420afe39b5bbfecedbe38df1746bc4e58e9ecbedf125c2e1bc5137e8");

@@ -110,7 +110,7 @@ async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {
 
 async fn restore(database: &Location, backup: &Path) -> Result<ExitCode, Error> {
     let restored = crate::store::restore(database, backup, now()).await?;
-    let (shown, entries, epoch) = (database.path().display(), restored.entries, restored.epoch);
+    let (shown, entries, epoch) = (database.to_string(), restored.entries, restored.epoch);
     print(&format!("restored {shown} from {}: {entries} entries, epoch {epoch}", backup.display()))?;
     let mut recover = String::new();
     if let Some(replaced) = &restored.replaced {

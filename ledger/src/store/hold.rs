@@ -1,9 +1,18 @@
 //! Holds, as they are kept.
 
+use std::sync::LazyLock;
+
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
 use serde::{Deserialize, Serialize};
+
+/// The question whose rows are [`HoldRow`]s.
+pub(super) const HOLD: &str = "SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, lost, state, \
+     ended_at FROM holds";
+
+/// The same, of one exchange.
+pub(super) static HOLD_OF: LazyLock<String> = LazyLock::new(|| format!("{HOLD} WHERE exchange_id = ?1"));
 
 /// What has become of a hold that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! Which database to use, and how to open it.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
+
+use sqlx::postgres::PgConnectOptions;
 
 use crate::error::Error;
 
@@ -22,24 +25,87 @@ pub enum Open {
 pub enum Location {
     /// A file.
     Sqlite(PathBuf),
+    /// A database of a PostgreSQL server.
+    Postgres(PostgresUrl),
+}
+
+/// A URL `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE`. Its password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
+
+impl PostgresUrl {
+    /// How to connect to each of its hosts.
+    ///
+    /// # Errors
+    /// What is wrong with the URL; this may repeat its password.
+    pub fn hosts(&self) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
+        let (before, hosts, behind) = self.parts();
+        hosts.split(',').map(|host| format!("{before}{host}{behind}").parse()).collect()
+    }
+
+    /// The scheme and the user, the hosts, and the rest.
+    fn parts(&self) -> (&str, &str, &str) {
+        let begin = self.0.find("://").map_or(0, |at| at + "://".len());
+        let rest = self.0.get(begin..).unwrap_or_default();
+        let end = begin + rest.find(['/', '?']).unwrap_or(rest.len());
+        let authority = self.0.get(begin..end).unwrap_or_default();
+        let hosts = begin + authority.rfind('@').map_or(0, |at| at + 1);
+        let part = |from: usize, to: usize| self.0.get(from..to).unwrap_or_default();
+        (part(0, hosts), part(hosts, end), part(end, self.0.len()))
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, hosts, behind) = self.parts();
+        let database = behind.split('?').next().unwrap_or_default();
+        write!(f, "postgres://{hosts}{database}")
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
 }
 
 impl Location {
-    /// Reads a path, or a URL `sqlite:PATH` or `sqlite://PATH`.
+    /// Reads a path, or a URL `sqlite:PATH`, `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`; PostgreSQL may
+    /// have several hosts, with commas between them.
     ///
     /// # Errors
     /// If it is empty or names another kind of database.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let path = match text.split_once(':') {
             Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
-            Some((scheme @ ("postgres" | "postgresql"), _)) => {
-                return Err(Error::Operator(format!(
-                    "{scheme}: this ledger stores in SQLite only; give --db a file, such as ./data/ledger.db"
-                )));
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                let url = PostgresUrl(text.to_owned());
+                // What the reader of URLs says may repeat the URL, with its password.
+                let hosts = url.hosts().map_err(|_| {
+                    Error::Operator(
+                        "--db (or PAX_LEDGER_DB) is no URL of a PostgreSQL database; write it as \
+                         postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for signs like @ and / in the password"
+                            .to_owned(),
+                    )
+                })?;
+                if hosts.iter().any(|host| host.get_database().is_none_or(str::is_empty)) {
+                    return Err(Error::Operator(format!("{url} names no database: write {url}/DATABASE")));
+                }
+                return Ok(Self::Postgres(url));
             }
             Some((scheme, rest)) if rest.starts_with("//") => {
                 return Err(Error::Operator(format!(
-                    "{scheme}: is no database of ours; give --db a file, such as ./data/ledger.db"
+                    "{scheme}: is no database of ours; give --db a file, such as ./data/ledger.db, or \
+                     postgres://USER:PASSWORD@HOST/DATABASE"
                 )));
             }
             _ => text,
@@ -56,10 +122,17 @@ impl Location {
     }
 
     /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        let Self::Sqlite(path) = self;
-        path
+    ///
+    /// # Errors
+    /// If it is no file; `command` is what works on files only.
+    pub fn path(&self, command: &str) -> Result<&PathBuf, Error> {
+        match self {
+            Self::Sqlite(path) => Ok(path),
+            Self::Postgres(url) => Err(Error::Operator(format!(
+                "`pax-ledger {command}` works on a SQLite file, and {url} is in PostgreSQL; `pax-ledger copy` copies it, and \
+                 PostgreSQL has its own backups (pg_basebackup and its log, or pg_dump)"
+            ))),
+        }
     }
 }
 
@@ -77,10 +150,24 @@ mod tests {
             ("sqlite://data/ledger.db", "data/ledger.db"),
             ("sqlite:///var/ledger.db", "/var/ledger.db"),
         ] {
-            assert_eq!(Location::parse(text).unwrap().path(), Path::new(path), "{text}");
+            assert_eq!(Location::parse(text).unwrap(), Location::Sqlite(path.into()), "{text}");
         }
-        for text in ["", "sqlite:", "sqlite::memory:", ":memory:", "postgres://db/ledger", "mysql://db"] {
+        for text in ["", "sqlite:", "sqlite::memory:", ":memory:", "postgres://db", "postgres://u:p@db:x/l", "mysql://db"] {
             assert!(Location::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_host_of_a_postgres_url_is_tried_and_its_password_is_not_shown() {
+        let Ok(Location::Postgres(url)) = Location::parse("postgres://pax:s%40cret@one:5433,two/ledger?x=y") else {
+            panic!("it is a database of PostgreSQL");
+        };
+        let hosts = url.hosts().unwrap();
+        let hosts: Vec<_> = hosts.iter().map(|host| (host.get_host(), host.get_port(), host.get_database())).collect();
+        assert_eq!(hosts, [("one", 5433, Some("ledger")), ("two", 5432, Some("ledger"))]);
+        assert_eq!(url.to_string(), "postgres://one:5433,two/ledger");
+        assert!(!format!("{url:?}").contains("cret"));
+        let error = Location::parse("postgres://u:s3cret@db:x/l").unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
     }
 }

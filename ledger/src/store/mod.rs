@@ -1,25 +1,39 @@
 //! The store: the only place that knows SQL, behind plain types.
 //!
-//! [`Store`] does administration and look-ups itself. It hands out a [`Writer`], which records batches, and a
-//! [`Snapshot`], from which replays read. Today it is SQLite. PostgreSQL becomes a module beside [`sqlite`]
-//! with the same methods, chosen in [`Store::open`] by the URL; nothing outside this folder changes.
+//! [`Store`] does administration (`acts`) and look-ups (`reads`) itself, in SQL that SQLite and PostgreSQL both understand
+//! (`sql`). It hands out a [`Writer`], which records batches, and a [`Snapshot`], from which replays read. What an entry or
+//! a hold does is decided at the `desk`, which asks a database through a port: `sqlite` answers from its file, and
+//! `postgres` from what it has read under the accounts' locks.
 
+mod acts;
 mod credit;
+mod desk;
 mod hold;
 pub mod location;
 pub mod operator;
+mod postgres;
+mod reads;
 pub mod repricing;
-pub mod sqlite;
+mod schema;
+mod sql;
+mod sqlite;
+mod upkeep;
 mod waiting;
+mod writer;
 
 pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, Settled, ToCorrect};
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use sqlite::{
-    BackedUp, ChainEntry, ChainPage, LoggedRow, Replaced, Restored, Snapshot, Store, Writer, back_up, restore,
-};
+pub use acts::LoggedRow;
+pub use reads::{ChainEntry, ChainPage, Snapshot};
+pub use sqlite::{BackedUp, Replaced, Restored, back_up, restore};
 pub use waiting::{Waiting, Waits};
+pub use writer::Writer;
+
+use self::hold::{HOLD, HOLD_OF};
+use self::reads::{epoch_of, from_ms, pax, read_status, read_tier, sum, to_ms};
+use self::sql::Pool;
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
@@ -29,7 +43,51 @@ use pax_gateway::price::card::RateTableVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::book::{self, Sum, Value};
+use crate::error::Error;
 use crate::report::Counts;
+
+/// An open database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// Opens a database.
+    ///
+    /// # Errors
+    /// If it is missing (except a file with [`Open::Create`]), is no ledger, or has another version's schema (except
+    /// an older one with [`Open::Create`] and [`Open::Upgrade`]). Each error tells what to do.
+    pub async fn open(location: &Location, open: Open) -> Result<Self, Error> {
+        let pool = match location {
+            Location::Sqlite(path) => Pool::Sqlite(sqlite::open(path, open).await?),
+            Location::Postgres(url) => Pool::Postgres(postgres::open(url, open).await?),
+        };
+        Ok(Self { pool })
+    }
+
+    /// A writer with a connection of its own. Use only one at a time on a file, since writers wait for each other.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        match &self.pool {
+            Pool::Sqlite(pool) => Writer::sqlite(self.pool.clone(), sqlite::connected(pool)),
+            Pool::Postgres(hosts) => Writer::postgres(self.pool.clone(), postgres::Session::new(hosts)),
+        }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => sqlite::close(pool).await,
+            Pool::Postgres(hosts) => hosts.close().await,
+        }
+    }
+}
+
+/// Turns a database's error into ours.
+fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> Error {
+    move |error| Error::Store { doing, why: error.to_string() }
+}
 
 /// An account, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,7 +81,7 @@ async fn first_release(folder: &Folder) {
     use sqlx::migrate::Migrator;
     std::fs::File::create(folder.database()).unwrap();
     let mut shell = folder.shell().await;
-    let all = sqlx::migrate!();
+    let all = sqlx::migrate!("migrations/sqlite");
     let first = all.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>();
     let first = Migrator { migrations: first.into(), ..Migrator::DEFAULT };
     first.run_direct(&mut shell).await.unwrap();

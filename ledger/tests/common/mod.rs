@@ -19,32 +19,73 @@ use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book::{self, Act};
 use pax_ledger::replay::{Difference, Report, replay};
 use pax_ledger::store::{Location, Open, Store};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use pax_postgres::server::Server;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{ConnectOptions, Row};
 
 pub const SECRET: &str = "a-secret-of-the-tests";
 /// The same, as Envoy puts it on.
 pub const BEARER: &str = "Bearer a-secret-of-the-tests";
 
-/// A folder that is gone with its value.
-pub struct Folder(pub PathBuf);
+/// A folder that is gone with its value, and the database that belongs to it: a file in it, or, where the environment has
+/// `PAX_TEST_DB=postgres`, a database of PostgreSQL.
+pub struct Folder(pub PathBuf, Option<String>);
+
+/// Whether the tests store in PostgreSQL.
+pub fn on_postgres() -> bool {
+    std::env::var("PAX_TEST_DB").is_ok_and(|engine| engine == "postgres")
+}
 
 impl Folder {
     pub fn new() -> Self {
+        let postgres = on_postgres().then(|| Server::shared().database());
+        Self::with(postgres)
+    }
+
+    /// A folder whose database is a copy of another one's, which nobody has open.
+    pub fn copy_of(other: &Self) -> Self {
+        let copy = Self::with(other.1.as_ref().map(|url| Server::shared().copy_of(url)));
+        if other.1.is_none() {
+            std::fs::copy(other.database(), copy.database()).unwrap();
+        }
+        copy
+    }
+
+    fn with(postgres: Option<String>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pax-ledger-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(path, postgres)
     }
 
+    /// The database, as `--db` takes it: a file's path, or a URL.
     pub fn database(&self) -> PathBuf {
-        self.0.join("ledger.db")
+        self.1.as_ref().map_or_else(|| self.0.join("ledger.db"), PathBuf::from)
+    }
+
+    pub fn location(&self) -> Location {
+        Location::parse(self.database().to_str().unwrap()).unwrap()
     }
 
     pub async fn store(&self) -> Store {
-        let location = Location::Sqlite(self.database());
-        Store::open(&location, Open::Create).await.unwrap()
+        Store::open(&self.location(), Open::Create).await.unwrap()
+    }
+
+    /// Runs SQL past all our code. Gives the rows, each value as a text.
+    pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        if let Some(url) = &self.1 {
+            let name = url.rsplit('/').next().unwrap();
+            let said = Server::shared().run(name, sql);
+            return said.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect();
+        }
+        let rows = sqlx::query(sql).fetch_all(&mut self.shell().await).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let text = |row: &SqliteRow, index| {
+            let text: Result<Option<String>, _> = row.try_get_unchecked(index);
+            text.unwrap().unwrap_or_default()
+        };
+        rows.iter().map(|row| (0..row.len()).map(|index| text(row, index)).collect()).collect()
     }
 
     /// A store with the accounts `free` and `credit`.
@@ -55,8 +96,9 @@ impl Folder {
         store
     }
 
-    /// A connection past all our code, as the sqlite3 shell has one: no foreign keys.
+    /// A connection to a file past all our code, as the sqlite3 shell has one: no foreign keys.
     pub async fn shell(&self) -> SqliteConnection {
+        assert!(self.1.is_none(), "this is a test of SQLite");
         SqliteConnectOptions::new().filename(self.database()).foreign_keys(false).connect().await.unwrap()
     }
 }

@@ -9,8 +9,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use super::restore::{beside, sync_folder};
-use super::{Store, failed};
 use crate::error::Error;
+use crate::store::sql::Pool;
+use crate::store::{Store, failed};
 
 /// A backup that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,14 @@ pub async fn back_up(store: &Store, file: &Path) -> Result<BackedUp, Error> {
 async fn make(store: &Store, file: &Path, partial: &Path, into: &str) -> Result<BackedUp, Error> {
     // One statement reads from one snapshot, whatever is written meanwhile. SQLite accepts an empty file as its
     // target.
-    let copying = sqlx::query("VACUUM INTO ?1").bind(into).execute(&store.pool).await;
+    let Pool::Sqlite(pool) = &store.pool else {
+        return Err(Error::Operator(
+            "`pax-ledger backup` copies a SQLite file; PostgreSQL has its own backups (pg_basebackup and its log, or \
+             pg_dump), and `pax-ledger copy` copies a ledger to a file"
+                .to_owned(),
+        ));
+    };
+    let copying = sqlx::query("VACUUM INTO ?1").bind(into).execute(pool).await;
     copying.map_err(failed("copied the ledger"))?;
     let entries = entries(partial).await?;
     let bytes = publish(partial, file)?;

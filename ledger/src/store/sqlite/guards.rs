@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteExecutor};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteExecutor};
 use sqlx::{ConnectOptions, Connection};
 
-use super::{MIGRATIONS, Snapshot, failed};
+use super::{MIGRATIONS, failed};
 use crate::error::Error;
 
 /// A trigger: its table, and the SQL text that SQLite keeps of it, on one line.
@@ -16,14 +16,18 @@ struct Trigger {
     sql: String,
 }
 
-impl Snapshot {
-    /// What is wrong with the triggers of the append-only tables, and what to do about it: those that are
-    /// missing, those whose text differs from the migrations', and those that somebody added.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn broken_guards(&mut self) -> Result<Vec<String>, Error> {
-        let found = triggers(&mut *self.tx).await.map_err(failed("looked for triggers"))?;
+/// What SQLite itself finds wrong with the file, its indices included.
+pub(in crate::store) async fn damage(connection: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+    let found = sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(connection).await;
+    let mut found: Vec<String> = found.map_err(failed("checked the file"))?;
+    found.retain(|line| line != "ok");
+    Ok(found)
+}
+
+/// What is wrong with the triggers of the append-only tables, and what to do about it: those that are
+/// missing, those whose text differs from the migrations', and those that somebody added.
+pub(in crate::store) async fn broken_guards(connection: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+        let found = triggers(&mut *connection).await.map_err(failed("looked for triggers"))?;
         let made = migrated().await.map_err(failed("made its own triggers to compare"))?;
         let guarded: BTreeSet<&str> = made.values().map(|guard| guard.tbl_name.as_str()).collect();
         let mut broken = Vec::new();
@@ -49,7 +53,6 @@ impl Snapshot {
             ));
         }
         Ok(broken)
-    }
 }
 
 /// The triggers as the migrations make them in an empty database, so that no second list of them has to be

@@ -1,34 +1,18 @@
 //! The statements of holds, tombstones and leases, on the writer's connection.
 
-use std::sync::LazyLock;
-
-use pax_gateway::base::account::{Status, Tier};
+use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::text::AsText;
-use pax_gateway::base::wire::LEASE_LAPSES_MS;
 use pax_gateway::debit::frozen::Debit;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::admin::{from_ms, read_status, read_tier, to_ms};
 use super::statements::Statements;
-use crate::book::hold::{ENDED_KEPT_MS, EXPIRED_KEPT_MS, Hold, LONGEST_LIFE_MS};
-use crate::store::{HoldRow, HoldState};
-
-pub(super) const HOLD: &str = "SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, lost, state, \
-     ended_at FROM holds";
-
-/// The same, of one exchange.
-pub(super) static HOLD_OF: LazyLock<String> = LazyLock::new(|| format!("{HOLD} WHERE exchange_id = ?1"));
-
-/// What a hold's transaction reads of its account and token, beside the account's page.
-pub(super) struct Admitting {
-    pub(super) status: Status,
-    pub(super) daily_cap: Option<Pax>,
-    pub(super) is_token_good: bool,
-}
+use crate::book::hold::Hold;
+use crate::store::desk::Admitting;
+use crate::store::{HOLD_OF, HoldRow, HoldState, from_ms, read_status, read_tier, to_ms};
 
 impl Statements<'_> {
     /// The hold of an exchange.
@@ -167,76 +151,10 @@ impl Statements<'_> {
         self.connection.prepare_cached(sql)?.execute(params![envoy, to_ms(now)])?;
         Ok(())
     }
-
-    /// Begins the lives of all open holds anew: nobody can tell how old they are.
-    pub(super) fn rejuvenate_holds(&self, now: Moment) -> Result<(), rusqlite::Error> {
-        let sql = "UPDATE holds SET made_at = ?1 WHERE state = 'open'";
-        self.connection.prepare_cached(sql)?.execute([to_ms(now)])?;
-        Ok(())
-    }
-
-    /// Renews all leases that are not of this moment or before it.
-    pub(super) fn renew_leases_after(&self, moment: Moment, now: Moment) -> Result<(), rusqlite::Error> {
-        let sql = "UPDATE leases SET renewed_at = ?2 WHERE renewed_at > ?1";
-        self.connection.prepare_cached(sql)?.execute(params![to_ms(moment), to_ms(now)])?;
-        Ok(())
-    }
-
-    /// Open holds that live no longer: of Envoys whose lease has lapsed, and those that are too old.
-    pub(super) fn lapsed_holds(&self, now: Moment, most: u32) -> Result<Vec<HoldRow>, rusqlite::Error> {
-        let by_envoy = format!(
-            "{HOLD} WHERE state = 'open' AND envoy IN (SELECT envoy FROM leases WHERE renewed_at <= ?1) LIMIT ?2"
-        );
-        let by_age = format!("{HOLD} WHERE state = 'open' AND made_at <= ?1 LIMIT ?2");
-        let mut found = Vec::new();
-        for (sql, life) in [(by_envoy, LEASE_LAPSES_MS), (by_age, LONGEST_LIFE_MS)] {
-            let before = Moment::from_ms(now.ms().saturating_sub(life));
-            let mut select = self.connection.prepare_cached(&sql)?;
-            found = select.query_map(params![to_ms(before), most], hold_row)?.collect::<Result<_, _>>()?;
-            if !found.is_empty() {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Open holds of any Envoy.
-    pub(super) fn open_holds(&self, most: u32) -> Result<Vec<HoldRow>, rusqlite::Error> {
-        let mut select = self
-            .connection
-            .prepare_cached(&format!("{HOLD} WHERE state = 'open' ORDER BY made_at LIMIT ?1"))?;
-        select.query_map([most], hold_row)?.collect()
-    }
-
-    /// Forgets what has ended so long ago that no hold can be asked for any more, and the leases of Envoys that were not
-    /// heard for as long and have no open hold: at most this many of each. Gives how many there were.
-    pub(super) fn prune(&self, now: Moment, most: u32) -> Result<usize, rusqlite::Error> {
-        let before = |kept| to_ms(Moment::from_ms(now.ms().saturating_sub(kept)));
-        let holds = |states: &str| {
-            format!(
-                "DELETE FROM holds WHERE exchange_id IN \
-                 (SELECT exchange_id FROM holds WHERE state <> 'open' AND {states} AND ended_at <= ?1 LIMIT ?2)"
-            )
-        };
-        let tombstones = "DELETE FROM tombstones WHERE exchange_id IN \
-             (SELECT exchange_id FROM tombstones WHERE made_at <= ?1 LIMIT ?2)";
-        let leases = "DELETE FROM leases WHERE envoy IN (SELECT envoy FROM leases WHERE renewed_at <= ?1 \
-             AND NOT EXISTS (SELECT 1 FROM holds WHERE state = 'open' AND holds.envoy = leases.envoy) LIMIT ?2)";
-        let mut gone = 0;
-        for (sql, kept) in [
-            (holds("state IN ('posted', 'voided', 'charged')").as_str(), ENDED_KEPT_MS),
-            (holds("state = 'expired'").as_str(), EXPIRED_KEPT_MS),
-            (tombstones, ENDED_KEPT_MS),
-            (leases, ENDED_KEPT_MS),
-        ] {
-            gone += self.connection.prepare_cached(sql)?.execute(params![before(kept), most])?;
-        }
-        Ok(gone)
-    }
 }
 
-/// Reads a row of [`HOLD`].
-pub(super) fn hold_row(row: &Row<'_>) -> Result<HoldRow, rusqlite::Error> {
+/// Reads a row of [`crate::store::HOLD`].
+fn hold_row(row: &Row<'_>) -> Result<HoldRow, rusqlite::Error> {
     let tier: Tier = parsed(row, 4, |text| read_tier(text).ok())?;
     Ok(HoldRow {
         exchange_id: row.get(0)?,

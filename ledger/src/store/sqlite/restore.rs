@@ -15,9 +15,8 @@ use pax_gateway::base::clock::Moment;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use super::{Store, failed};
 use crate::error::Error;
-use crate::store::{Began, Location, Open};
+use crate::store::{Began, Location, Open, Store, epoch_of};
 
 /// How often to look whether a file is still in use, and how long to wait between two looks: a service may be
 /// about to end.
@@ -61,7 +60,7 @@ struct Former {
 /// is in use; if files cannot be copied or moved. The ledger's file then stays where it was. Only if a move
 /// failed it may be elsewhere, and the error names the place.
 pub async fn restore(ledger: &Location, backup: &Path, now: Moment) -> Result<Restored, Error> {
-    let target = ledger.path();
+    let target = ledger.path("restore")?;
     check_backup(backup, target)?;
     let former = if target.exists() { former(target).await? } else { Former::default() };
     let copy = beside(target, ".restoring");
@@ -121,7 +120,7 @@ async fn former(target: &Path) -> Result<Former, Error> {
     }
     let former = Former {
         // A file of an older schema has no epochs.
-        epoch: super::epoch::present(&mut connection).await.unwrap_or(0),
+        epoch: epoch(&mut connection).await.unwrap_or(0),
         entries: entries(&mut connection).await.ok(),
     };
     let _ = connection.close().await;
@@ -147,6 +146,11 @@ fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary, Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
+async fn epoch(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let epoch = sqlx::query_scalar("SELECT max(epoch) FROM epochs").fetch_one(connection).await;
+    epoch.map(epoch_of)
+}
+
 async fn entries(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT count(*) FROM credit_ledger").fetch_one(connection).await
 }
@@ -159,10 +163,10 @@ async fn begin(copy: &Path, above: u64, now: Moment) -> Result<(u64, i64), Error
     let mut writer = store.writer();
     let expired = writer.expire_all_holds(now).await;
     writer.close().await;
-    let counted = sqlx::query_scalar("SELECT count(*) FROM credit_ledger").fetch_one(&store.pool).await;
+    let counted = store.snapshot().await?.entry_count().await;
     store.close().await;
     expired?;
-    Ok((begun?, counted.map_err(failed("counted entries"))?))
+    Ok((begun?, counted?))
 }
 
 pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {

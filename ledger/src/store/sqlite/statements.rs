@@ -16,10 +16,10 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::BUSY;
-use super::admin::{from_ms, to_ms};
-use super::epoch::epoch_of;
 use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Entry, Link, Lot, Lots, Page, Rejected, Sum, TooLarge, Value};
+use crate::store::desk::{Found, Opened, WhichLots};
+use crate::store::{epoch_of, from_ms, to_ms};
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
@@ -74,41 +74,6 @@ impl From<NotBound> for rusqlite::Error {
     fn from(not_bound: NotBound) -> Self {
         not_bound.0
     }
-}
-
-/// Whether an exchange has an entry.
-pub(super) enum Found {
-    /// It has none.
-    Nothing,
-    /// It has one of the same bytes.
-    Same {
-        /// The entry's number in its account.
-        account_seq: i64,
-    },
-    /// It has one of other bytes.
-    Other {
-        /// The entry's number in its account.
-        account_seq: i64,
-    },
-}
-
-/// An account's page, looked up.
-pub(super) enum Opened {
-    /// There is no such account.
-    Nothing,
-    /// The head of its chain is no hash.
-    Damaged,
-    /// Its page, with the total of the day that was asked for; and the key of the action that has closed the account.
-    Page(Box<Page>, Option<String>),
-}
-
-/// Which lots of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum WhichLots {
-    /// Those of which something is left.
-    NotEmpty,
-    /// All.
-    All,
 }
 
 /// What a transaction of debits asks of the database. The connection keeps the statements prepared.
@@ -180,11 +145,6 @@ impl<'a> Statements<'a> {
         })
     }
 
-    /// The connection, for what is asked seldom.
-    pub(super) fn connection(&self) -> &'a Connection {
-        self.connection
-    }
-
     /// The present epoch.
     pub(super) fn epoch(&mut self) -> Result<u64, rusqlite::Error> {
         self.epoch.query_row([], |row| row.get(0)).map(epoch_of)
@@ -253,21 +213,6 @@ impl<'a> Statements<'a> {
         };
         let lots = self.lots.query_map(params![account, which == WhichLots::All], lot)?;
         Ok(Lots::of(lots.collect::<Result<_, _>>()?))
-    }
-
-    /// Accounts that have lots which are over, though something is left of them: the first ones whose names come after
-    /// `after`.
-    pub(super) fn accounts_with_due_lots(
-        &self,
-        after: &str,
-        now: Moment,
-        most: u32,
-    ) -> Result<Vec<String>, rusqlite::Error> {
-        let mut due = self.connection.prepare_cached(
-            "SELECT DISTINCT account FROM lots WHERE rest_picopax > 0 AND expires_at <= ?1 AND account > ?2 \
-             ORDER BY account LIMIT ?3",
-        )?;
-        due.query_map(params![to_ms(now), after, most], |row| row.get(0))?.collect()
     }
 
     /// Adds an entry.

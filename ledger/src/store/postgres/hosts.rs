@@ -1,0 +1,155 @@
+//! Connections to PostgreSQL. Of several hosts, the one that takes writes is used, and looked for again if it does so no
+//! longer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select_ok};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
+
+use crate::store::location::PostgresUrl;
+
+/// What every session is told. A lock, a statement and an idle transaction end by themselves, so that a session that hangs
+/// does not stop the others.
+const TIMEOUTS: [(&str, &str); 3] =
+    [("lock_timeout", "1s"), ("statement_timeout", "2s"), ("idle_in_transaction_session_timeout", "2s")];
+/// How long one host may take to answer a new connection.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long a look-up may wait for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// How long an answer may take of a host that may be gone without a word: longer than any statement's own end.
+pub(super) const SILENCE: Duration = Duration::from_secs(4);
+/// Look-ups at the same time.
+const READERS: u32 = 8;
+
+/// Whether a session takes writes, asked of the session itself. A session that would not wait for the disk, or for the
+/// synchronous standby, is told to: what was acknowledged is durable.
+const WRITABLE: &str = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' \
+    AND set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' \
+    ELSE current_setting('synchronous_commit') END, false) IS NOT NULL";
+
+/// The hosts of a ledger, with connections to the one that takes writes. Clones share them.
+#[derive(Clone)]
+pub(in crate::store) struct Hosts {
+    all: Arc<Vec<PgConnectOptions>>,
+    pool: PgPool,
+}
+
+impl std::fmt::Debug for Hosts {
+    /// Without passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.all.iter().map(PgConnectOptions::get_host)).finish()
+    }
+}
+
+impl Hosts {
+    /// Makes no connection yet.
+    pub(super) fn new(url: &PostgresUrl) -> Result<Self, String> {
+        let hosts = url.hosts().map_err(|error| error.to_string())?;
+        let all: Vec<_> = hosts
+            .into_iter()
+            .map(|host| {
+                let host = if host.get_application_name().is_none() {
+                    host.application_name("pax-ledger")
+                } else {
+                    host
+                };
+                host.options(TIMEOUTS).disable_statement_logging()
+            })
+            .collect();
+        let first = all.first().cloned().ok_or_else(|| "it names no host".to_owned())?;
+        let pool = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) }))
+            .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
+            .connect_lazy_with(first);
+        Ok(Self { all: Arc::new(all), pool })
+    }
+
+    /// A connection to the host that takes writes.
+    pub(in crate::store) fn connection(&self) -> BoxFuture<'_, Result<PoolConnection<Postgres>, sqlx::Error>> {
+        async move {
+            match self.pool.acquire().await {
+                Ok(connection) => Ok(connection),
+                // The host may have lost its place to another one.
+                Err(_) => {
+                    let _ = self.connect().await?.close().await;
+                    self.pool.acquire().await
+                }
+            }
+        }
+        .boxed()
+    }
+
+    /// A connection of one's own to the host that takes writes. The pool uses that host from now on, too.
+    pub(super) fn connect(&self) -> BoxFuture<'_, Result<PgConnection, sqlx::Error>> {
+        async move {
+            let ((connection, host), _) = select_ok(self.all.iter().map(connect_to)).await?;
+            self.pool.set_connect_options(host);
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    pub(in crate::store) fn begin(&self) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
+        async move {
+            drop(self.connection().await?);
+            self.pool.begin().await
+        }
+        .boxed()
+    }
+
+    /// Begins to read from one snapshot, for as long as it takes.
+    pub(in crate::store) fn begin_to_read(
+        &self,
+    ) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
+        async move {
+            drop(self.connection().await?);
+            let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let patient = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+            (&mut *tx).execute(patient).await?;
+            Ok(tx)
+        }
+        .boxed()
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn connect_to(host: &PgConnectOptions) -> BoxFuture<'_, Result<(PgConnection, PgConnectOptions), sqlx::Error>> {
+    async move {
+        let mut connection = within(CONNECT, host.connect()).await?;
+        within(CONNECT, checked(&mut connection)).await?;
+        Ok((connection, host.clone()))
+    }
+    .boxed()
+}
+
+/// Whether a session takes writes.
+async fn takes_writes(connection: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
+    within(SILENCE, sqlx::query_scalar(WRITABLE).fetch_one(connection)).await
+}
+
+async fn checked(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match takes_writes(connection).await? {
+        Some(true) => Ok(()),
+        _ => Err(sqlx::Error::Configuration("this host takes no writes: it is a standby".into())),
+    }
+}
+
+/// Waits so long at most.
+pub(in crate::store) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the database is silent");
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(sqlx::Error::Io(silent())))
+}

@@ -1,0 +1,122 @@
+//! What a transaction has read, and what it has changed: it decides in memory, and nothing is written before all is
+//! decided.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use pax_gateway::base::account::Status;
+use pax_gateway::base::clock::{Moment, UtcDay};
+use pax_gateway::base::pax::Pax;
+use serde_json::Value as Json;
+
+use super::wanted::Wanted;
+use crate::book::{Lot, Sum};
+use crate::store::HoldRow;
+
+/// An account's row.
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) account_seq: i64,
+    pub(super) head_hash: String,
+    pub(super) balance: Sum,
+    pub(super) recorded_at: Moment,
+    pub(super) held: Pax,
+    pub(super) daily_cap: Option<Pax>,
+    pub(super) status: Status,
+    pub(super) closed: Option<(Moment, String)>,
+}
+
+/// What was spent on a day, and what open holds set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Day {
+    pub(super) spent: Sum,
+    pub(super) held: Pax,
+}
+
+/// A token's row.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) account: String,
+    pub(super) revoked_at: Option<Moment>,
+    pub(super) expires_at: Option<Moment>,
+}
+
+/// An entry, as far as it is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) account_seq: i64,
+    pub(super) kind: String,
+    pub(super) canonical: Vec<u8>,
+}
+
+/// The key of a token's day.
+pub(super) type OfToken = (String, String, UtcDay);
+
+/// The rows, as they are now.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// The database's clock, after the locks were taken.
+    pub(super) now: Moment,
+    pub(super) epoch: u64,
+    pub(super) accounts: HashMap<String, Account>,
+    pub(super) days: HashMap<(String, UtcDay), Day>,
+    pub(super) token_days: HashMap<OfToken, Day>,
+    pub(super) lots: HashMap<String, Vec<Lot>>,
+    pub(super) holds: HashMap<String, HoldRow>,
+    pub(super) entries: HashMap<String, Known>,
+    pub(super) tombstones: HashSet<String>,
+    pub(super) tokens: HashMap<String, Token>,
+    pub(super) leases: HashMap<String, Moment>,
+    pub(super) keys: HashMap<String, Known>,
+    pub(super) corrections: HashMap<(bool, String), Vec<u8>>,
+}
+
+/// What has changed, and is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) accounts: BTreeSet<String>,
+    pub(super) days: BTreeSet<(String, UtcDay)>,
+    pub(super) token_days: BTreeSet<OfToken>,
+    /// By key, with the account.
+    pub(super) lots: BTreeMap<String, String>,
+    /// New entries in their order: their columns, and their canonical bytes.
+    pub(super) entries: Vec<(Json, Vec<u8>)>,
+    pub(super) new_holds: Vec<String>,
+    pub(super) ended_holds: BTreeSet<String>,
+    /// Exchange, account and moment.
+    pub(super) tombstones: Vec<(String, String, Moment)>,
+    pub(super) leases: BTreeSet<String>,
+    /// Lines for the quarantine: their columns, and their bytes.
+    pub(super) quarantine: Vec<(Json, Vec<u8>)>,
+}
+
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+            && self.days.is_empty()
+            && self.token_days.is_empty()
+            && self.lots.is_empty()
+            && self.entries.is_empty()
+            && self.new_holds.is_empty()
+            && self.ended_holds.is_empty()
+            && self.tombstones.is_empty()
+            && self.leases.is_empty()
+            && self.quarantine.is_empty()
+    }
+}
+
+/// What the desk works on.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// What was read.
+    pub(super) known: Wanted,
+    pub(super) rows: Rows,
+    pub(super) changes: Changes,
+    /// What was asked for and not read.
+    pub(super) missing: Wanted,
+}
+
+impl Image {
+    pub(super) fn new(known: Wanted, rows: Rows) -> Self {
+        Self { known, rows, changes: Changes::default(), missing: Wanted::default() }
+    }
+}

@@ -1,0 +1,178 @@
+//! The writer's session: transactions that are begun anew where the database asks for it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pax_gateway::base::clock::Moment;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Error, Executor};
+
+use super::hosts::{Hosts, SILENCE, within};
+use super::image::Image;
+use super::read::{lock, read};
+use super::save::save;
+use super::wanted::Wanted;
+use crate::store::desk::{Answer, Desk, Fault};
+
+/// No transaction is begun anew after this time: who waits for it has given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a whole transaction may take, of which each statement has its own end.
+const TRANSACTION: Duration = Duration::from_secs(6);
+/// How long the session waits before it begins anew, after a host was lost.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection of the writer's own.
+#[derive(Debug)]
+pub(in crate::store) struct Session {
+    hosts: Hosts,
+    connection: Option<PgConnection>,
+}
+
+impl Session {
+    pub(in crate::store) fn new(hosts: &Hosts) -> Self {
+        Self { hosts: hosts.clone(), connection: None }
+    }
+
+    /// Works at the desk, in one transaction, which is begun anew if the database could not finish it. If the commit's
+    /// answer was lost, the work is done again: what it did is found done then.
+    pub(in crate::store) fn work<'a, T: Send + 'static>(
+        &'a mut self,
+        wanted: Wanted,
+        work: &'a mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
+    ) -> BoxFuture<'a, Result<T, Error>> {
+        self.until_done(wanted, work).boxed()
+    }
+
+    async fn until_done<T: Send + 'static>(
+        &mut self,
+        mut wanted: Wanted,
+        work: &mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        loop {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.hosts.connect().await?,
+            };
+            let error = match within(TRANSACTION, transaction(&mut connection, &mut wanted, work)).await {
+                Ok(done) => {
+                    self.connection = Some(connection);
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            // The connection is closed, and with it a transaction that may be open.
+            let _ = within(SILENCE, connection.close()).await;
+            if !is_worth_another_try(&error) || began.elapsed() >= PATIENCE {
+                return Err(error);
+            }
+            tracing::warn!(%error, "a transaction is begun anew");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    pub(in crate::store) async fn close(self) {
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+async fn transaction<T>(
+    connection: &mut PgConnection,
+    wanted: &mut Wanted,
+    work: &mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
+) -> Result<T, Error> {
+    (&mut *connection).execute("BEGIN").await?;
+    let (done, image) = loop {
+        lock(connection, wanted).await?;
+        match attempt(connection, wanted, None, work).await? {
+            Attempt::Done(done, image) => break (done, image),
+            Attempt::Unread { is_locked: true } => {}
+            // The order of the locks begins anew.
+            Attempt::Unread { is_locked: false } => {
+                (&mut *connection).execute("ROLLBACK; BEGIN").await?;
+            }
+        }
+    };
+    save(connection, &image).await?;
+    connection.execute("COMMIT").await?;
+    Ok(done)
+}
+
+/// Works at a desk, in a transaction that is open. `now` is when entries are recorded, if it is not the database's clock.
+pub(in crate::store) async fn at_desk<T>(
+    connection: &mut PgConnection,
+    (mut wanted, now): (Wanted, Option<Moment>),
+    work: &mut impl FnMut(&mut Desk<'_>) -> Answer<T>,
+) -> Result<T, Error> {
+    (&mut *connection).execute("SAVEPOINT desk").await?;
+    let (done, image) = loop {
+        lock(connection, &wanted).await?;
+        match attempt(connection, &mut wanted, now, work).await? {
+            Attempt::Done(done, image) => break (done, image),
+            Attempt::Unread { is_locked: true } => {}
+            // This gives back the locks that were taken since.
+            Attempt::Unread { is_locked: false } => {
+                (&mut *connection).execute("ROLLBACK TO SAVEPOINT desk").await?;
+            }
+        }
+    };
+    save(connection, &image).await?;
+    connection.execute("RELEASE SAVEPOINT desk").await?;
+    Ok(done)
+}
+
+enum Attempt<T> {
+    Done(T, Box<Image>),
+    /// Something was asked for that was not read; it is wanted now. `is_locked`: all of it belongs to accounts that are
+    /// locked already.
+    Unread { is_locked: bool },
+}
+
+async fn attempt<T>(
+    connection: &mut PgConnection,
+    wanted: &mut Wanted,
+    now: Option<Moment>,
+    work: &mut impl FnMut(&mut Desk<'_>) -> Answer<T>,
+) -> Result<Attempt<T>, Error> {
+    let rows = read(connection, wanted).await?;
+    let now = now.unwrap_or(rows.now);
+    let mut image = Box::new(Image::new(wanted.clone(), rows));
+    let worked = {
+        let mut desk = Desk::new(image.as_mut(), now);
+        work(&mut desk).and_then(|done| desk.save().map(|()| done))
+    };
+    match worked {
+        Ok(done) => Ok(Attempt::Done(done, image)),
+        Err(Fault::Unread) => {
+            let is_locked = image.missing.accounts.is_subset(&wanted.accounts);
+            wanted.join(image.missing);
+            Ok(Attempt::Unread { is_locked })
+        }
+        Err(fault) => Err(Error::Decode(fault.to_string().into())),
+    }
+}
+
+/// Whether a transaction may succeed if it is begun anew: the database chose another one before it, its row was locked for
+/// too long, another transaction made the same row, or the host is gone or takes no writes any more.
+fn is_worth_another_try(error: &Error) -> bool {
+    const CODES: [&str; 10] = [
+        "40001", // serialization_failure
+        "40P01", // deadlock_detected
+        "55P03", // lock_not_available
+        "23505", // unique_violation
+        "25006", // read_only_sql_transaction
+        "25P03", // idle_in_transaction_session_timeout
+        "57P01", // admin_shutdown
+        "57P02", // crash_shutdown
+        "57P03", // cannot_connect_now
+        "57014", // query_canceled
+    ];
+    match error {
+        Error::Database(error) => error.code().is_some_and(|code| CODES.contains(&code.as_ref())),
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        _ => false,
+    }
+}
