@@ -113,10 +113,13 @@ test-cards: binaries
 test-rust: stack
 	@sh envoy/wasm.sh faults
 	@sh envoy/wasm.sh before
+	@sh envoy/tools.sh postgres
 	@[ '$(PAX_TEST_ENVOYS)' = no ] || sh envoy/tools.sh envoys
 	@$(RUST) $(QUIETLY) 'building the Rust tests' "$$CARGO" test --workspace --locked --profile tools --no-run
 	@echo '· Rust tests'
 	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once
+	@echo '· the ledger on PostgreSQL'
+	@$(RUST) PAX_TEST_DB=postgres "$$CARGO" test --package pax-ledger --locked --profile tools --tests
 
 test-sdk: stack
 	@sh envoy/tools.sh prometheus || [ $$? -eq 75 ] # what is left out without it was said

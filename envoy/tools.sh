@@ -5,6 +5,7 @@
 #   envoy/tools.sh envoy    Envoy -> .tools/envoy
 #   envoy/tools.sh envoys   older ones that envoy/minimal.yaml is tested on -> .tools/envoy-VERSION
 #   envoy/tools.sh python   a Python environment with the openai SDK and pytest -> .tools/sdk
+#   envoy/tools.sh postgres PostgreSQL, for tests that start a server of their own
 #   envoy/tools.sh prometheus   the system's Prometheus, for one test; exit status 75 where there is none, which is said
 #
 # System packages come by apt-get (with sudo where one is not root), and only when something is missing.
@@ -275,15 +276,27 @@ python() {
     printf '%s\n' "$stamp" >.tools/sdk/stamp
 }
 
-prometheus() {
-    { have prometheus && have promtool; } && return
-    # Debian's service would be started by its installation, and would stay.
+# apt_install_stopped PACKAGE: Debian's service would be started by its installation, and would stay.
+apt_install_stopped() {
     policy=/usr/sbin/policy-rc.d
     if [ "$(id -u)" != 0 ] || [ -e $policy ]; then policy=; else
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
     fi
-    apt_install prometheus || true
+    apt_install "$1" || true
     [ -z "$policy" ] || rm -f $policy
+}
+
+postgres() {
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do [ -x "$initdb" ] && return; done
+    apt_install_stopped postgresql
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do [ -x "$initdb" ] && return; done
+    die "the ledger is tested on PostgreSQL too, and apt-get could not install it: install PostgreSQL 13 or newer as \
+/usr/lib/postgresql/VERSION/bin"
+}
+
+prometheus() {
+    { have prometheus && have promtool; } && return
+    apt_install_stopped prometheus
     { have prometheus && have promtool; } && return
     printf '\n*** The metrics are NOT tested with Prometheus: none is installed here, and apt-get could install none.\n\n' >&2
     exit 75
@@ -292,7 +305,7 @@ prometheus() {
 [ $# -gt 0 ] || set -- rust envoy
 for part in "$@"; do
     case $part in
-        rust | envoy | envoys | python | prometheus) "$part" ;;
-        *) die "envoy/tools.sh takes rust, envoy, envoys, python, prometheus; not $part" ;;
+        rust | envoy | envoys | python | postgres | prometheus) "$part" ;;
+        *) die "envoy/tools.sh takes rust, envoy, envoys, python, postgres, prometheus; not $part" ;;
     esac
 done

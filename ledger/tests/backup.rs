@@ -17,6 +17,9 @@ fn entries(db: &std::path::Path) -> usize {
 
 #[test]
 fn a_backup_under_load_replays_and_is_restored_and_what_came_later_is_recorded_again() {
+    if common::on_postgres() {
+        return;
+    }
     let folder = Folder::new();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         folder.store_with_accounts().await.close().await;
@@ -85,6 +88,9 @@ fn ledger() -> Folder {
 
 #[test]
 fn a_backup_replaces_nothing_and_leaves_nothing_half_made() {
+    if common::on_postgres() {
+        return;
+    }
     let folder = ledger();
     let backup = |name: &str| {
         let output = run(&folder.database(), &["backup", folder.0.join(name).to_str().unwrap()]);
@@ -114,6 +120,9 @@ fn a_backup_replaces_nothing_and_leaves_nothing_half_made() {
 
 #[test]
 fn a_copy_that_does_not_replay_is_said_and_kept() {
+    if common::on_postgres() {
+        return;
+    }
     let folder = ledger();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut shell = folder.shell().await;

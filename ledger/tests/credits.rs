@@ -248,9 +248,8 @@ fn other_methods_other_paths_and_other_parameters_are_refused_by_name() {
         refused(&answer, 400, "invalid_request", &json!(param), query);
         assert!(answer.json()["error"]["message"].as_str().unwrap().contains(param), "{query}");
     }
-    let mut shell = runtime.block_on(folder.shell());
     let sql = "ALTER TABLE day_totals RENAME TO elsewhere";
-    runtime.block_on(sqlx::query(sql).execute(&mut shell)).unwrap();
+    runtime.block_on(folder.sql(sql));
     let answer = get(&service, "free", CREDITS_PATH);
     refused(&answer, 503, "ledger_unavailable", &Value::Null, "a store that fails");
     assert!(!answer.body.contains("day_totals"), "{}", answer.body);

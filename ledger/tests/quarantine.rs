@@ -135,6 +135,9 @@ fn marking_twice_changes_nothing_and_what_is_wrong_is_said_and_marks_nothing() {
 
 #[test]
 fn a_line_that_was_seen_and_is_gone_is_missed() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, _) = ledger();
     let db = folder.database();
     seen(&db, &["--all"]);

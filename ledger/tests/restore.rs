@@ -52,6 +52,9 @@ fn files(folder: &Folder) -> Vec<String> {
 
 #[test]
 fn a_backup_takes_the_ledgers_place_and_the_file_that_was_there_is_kept() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, backup) = runtime().block_on(ledger());
     let before = runtime().block_on(epoch(&folder));
     let mut read_only = fs::metadata(&backup).unwrap().permissions();
@@ -92,6 +95,9 @@ fn a_backup_takes_the_ledgers_place_and_the_file_that_was_there_is_kept() {
 
 #[test]
 fn what_cannot_be_recovered_is_said() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, backup) = runtime().block_on(ledger());
     let db = folder.database();
     runtime().block_on(async {
@@ -125,6 +131,9 @@ fn what_cannot_be_recovered_is_said() {
 
 #[test]
 fn nothing_is_recovered_from_another_gateways_ledger() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, _) = runtime().block_on(ledger());
     let other = Folder::new();
     runtime().block_on(async {
@@ -144,6 +153,9 @@ fn nothing_is_recovered_from_another_gateways_ledger() {
 
 #[test]
 fn each_restore_begins_a_higher_epoch_whatever_the_clock_says() {
+    if common::on_postgres() {
+        return;
+    }
     runtime().block_on(async {
         let (folder, backup) = ledger().await;
         let location = Location::Sqlite(folder.database());
@@ -171,6 +183,9 @@ fn each_restore_begins_a_higher_epoch_whatever_the_clock_says() {
 
 #[test]
 fn a_restore_that_cannot_be_is_said_and_changes_nothing() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, backup) = runtime().block_on(ledger());
     let db = folder.database();
     let junk = folder.0.join("junk.db");
@@ -208,6 +223,9 @@ fn a_restore_that_cannot_be_is_said_and_changes_nothing() {
 
 #[test]
 fn a_backup_of_an_older_release_is_brought_up_to_date() {
+    if common::on_postgres() {
+        return;
+    }
     let folder = Folder::new();
     let backup = folder.0.join("old.db");
     let db = folder.database();
@@ -234,6 +252,9 @@ fn standing(service: &Service) -> Standing {
 
 #[test]
 fn a_file_that_was_copied_by_hand_is_believed_too_because_each_start_begins_an_epoch() {
+    if common::on_postgres() {
+        return;
+    }
     let (folder, backup) = runtime().block_on(ledger());
     let service = Service::start(&folder.database());
     let known = standing(&service);
@@ -251,6 +272,9 @@ fn a_file_that_was_copied_by_hand_is_believed_too_because_each_start_begins_an_e
 
 #[test]
 fn a_ledger_that_says_no_epoch_is_of_the_first() {
+    if common::on_postgres() {
+        return;
+    }
     let old = r#"{"utc_day":"2026-11-23","spent_pax":"1.5","account_seq":3}"#;
     assert_eq!(serde_json::from_str::<Standing>(old).unwrap().epoch, 0);
 }

@@ -245,9 +245,8 @@ fn a_store_that_fails_answers_503_and_keeps_nothing() {
     let folder = ledger();
     let service = Service::start(&folder.database());
     let shell = tokio::runtime::Runtime::new().unwrap();
-    let mut connection = shell.block_on(folder.shell());
-    let mut sql = |sql: &str| {
-        shell.block_on(sqlx::query(sql).execute(&mut connection)).unwrap();
+    let sql = |sql: &str| {
+        shell.block_on(folder.sql(sql));
     };
     sql("ALTER TABLE day_totals RENAME TO elsewhere");
     let lines = bytes(&reported(1, "free", Tier::Free));

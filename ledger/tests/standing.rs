@@ -114,8 +114,7 @@ async fn a_debit_that_is_told_again_after_damage_is_a_duplicate_without_a_standi
     let store = folder.store_with_accounts().await;
     let line = [bytes(&reported(1, "free", Tier::Free))];
     record(&store, &line).await;
-    let mut shell = folder.shell().await;
-    sqlx::query("UPDATE accounts SET head_hash = 'gone'").execute(&mut shell).await.unwrap();
+    folder.sql("UPDATE accounts SET head_hash = 'gone'").await;
     let [reply] = record(&store, &line).await.try_into().unwrap();
     assert_eq!((reply.outcome, reply.account_seq, reply.standing), (DebitOutcome::Duplicate, Some(1), None));
 }

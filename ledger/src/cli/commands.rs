@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Account, Asked, Cards, Explain, Holds, Quarantine, Serve, Token};
 use super::{
-    Cli, Command, ShellName, accounts, acting, backing_up, cards, crediting, entries, explaining, health,
+    Cli, Command, ShellName, accounts, acting, backing_up, cards, copying, crediting, entries, explaining, health,
     holds, operator_log, print, quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
@@ -31,6 +31,9 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         explaining::explain_code(words, *json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Copy { from, to } = &cli.command {
+        return copying::run(&Location::parse(from)?, &Location::parse(to)?).await;
+    }
     let Some(db) = cli.db else {
         return Err(Error::Operator("which database? Say --db FILE, or set PAX_LEDGER_DB".to_owned()));
     };
@@ -38,7 +41,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let open = match &cli.command {
         Command::Serve(options) => return serve(database, options).await,
         Command::Restore { backup } => return restore(&database, backup).await,
-        Command::Account(Account::Create { .. }) => Open::Create,
+        Command::Account(Account::Create { .. }) | Command::Migrate { .. } => Open::Create,
         Command::Account(Account::List { .. } | Account::Show { .. }) => Open::Read,
         Command::Token(Token::List { .. }) => Open::Read,
         Command::Quarantine(Quarantine::List { .. }) => Open::Read,
@@ -52,7 +55,7 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         // SQLite refuses the statement that copies the file to a connection that may only read.
         Command::Backup { .. } => Open::Existing,
         Command::Recover { .. } => Open::Existing,
-        Command::Health(_) | Command::Completions { .. } => return Ok(ExitCode::SUCCESS),
+        Command::Health(_) | Command::Completions { .. } | Command::Copy { .. } => return Ok(ExitCode::SUCCESS),
     };
     let store = Store::open(&database, open).await?;
     let done = match cli.command {
@@ -70,12 +73,25 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Quarantine(command) => quarantine::run(&store, command).await,
         Command::OperatorLog(options) => operator_log::run(&store, options).await,
         Command::Replay => replaying::run(&store).await,
-        Command::Serve(_) | Command::Health(_) | Command::Restore { .. } | Command::Completions { .. } => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Migrate { grant_to } => migrated(&store, grant_to.as_deref()).await,
+        Command::Serve(_)
+        | Command::Health(_)
+        | Command::Restore { .. }
+        | Command::Completions { .. }
+        | Command::Copy { .. } => Ok(ExitCode::SUCCESS),
     };
     store.close().await;
     done
+}
+
+/// The schema is up to date by now.
+async fn migrated(store: &Store, grant_to: Option<&str>) -> Result<ExitCode, Error> {
+    print("the schema is up to date")?;
+    if let Some(role) = grant_to {
+        store.grant_rights_to(role).await?;
+        print(&format!("role {role} has the rights of the service, and no others"))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(database: Location, options: &Serve) -> Result<ExitCode, Error> {

@@ -7,6 +7,7 @@ mod args;
 mod backing_up;
 mod cards;
 mod commands;
+mod copying;
 mod crediting;
 mod entries;
 mod explaining;
@@ -38,7 +39,7 @@ use crate::error::Error;
 #[derive(Debug, Parser)]
 #[command(name = "pax-ledger", version)]
 struct Cli {
-    /// The database: a file, or sqlite:FILE
+    /// The database: a file, sqlite:FILE, or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(long, global = true, env = "PAX_LEDGER_DB", value_name = "URL_OR_PATH")]
     db: Option<String>,
     #[command(subcommand)]
@@ -104,6 +105,24 @@ enum Command {
     /// Check every entry, chain, price, sum, trigger and operator's action again; exits 1 where anything differs, or where a line in
     /// quarantine is not marked as seen
     Replay,
+    /// Copy a ledger into another database, of either kind, and prove that both are the same; stop `serve` first
+    #[command(
+        after_help = "FROM and TO are as --db: a file, or postgres://USER:PASSWORD@HOST/DATABASE. TO is empty, or a copy that was \
+        broken off: then it goes on. Until the copy is whole its accounts are switched off and it has no tokens. Afterwards both \
+        ledgers are replayed, and their chains' heads compared; exits 1 where anything differs."
+    )]
+    Copy {
+        /// The ledger
+        from: String,
+        /// Where it is copied to
+        to: String,
+    },
+    /// Bring the database's schema up to date, which `serve` does too if its role may
+    Migrate {
+        /// PostgreSQL: give this role the rights of `serve`, which may add to what only grows, and change nothing there
+        #[arg(long, value_name = "ROLE")]
+        grant_to: Option<String>,
+    },
     /// Copy the ledger to a file, as it is at one moment, while `serve` goes on; the copy is replayed
     #[command(
         after_help = "The file must not be there yet. It can be read by its owner alone, and it is there under its name only \

@@ -6,6 +6,7 @@
 //! `postgres` from what it has read under the accounts' locks.
 
 mod acts;
+mod copying;
 mod credit;
 mod desk;
 mod hold;
@@ -26,6 +27,7 @@ pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
 pub use acts::LoggedRow;
+pub use copying::Copied;
 pub use reads::{ChainEntry, ChainPage, Snapshot};
 pub use sqlite::{BackedUp, Replaced, Restored, back_up, restore};
 pub use waiting::{Waiting, Waits};
@@ -64,6 +66,28 @@ impl Store {
             Location::Postgres(url) => Pool::Postgres(postgres::open(url, open).await?),
         };
         Ok(Self { pool })
+    }
+
+    /// Gives a role of PostgreSQL the rights of the service, and no others.
+    ///
+    /// # Errors
+    /// If it is no PostgreSQL, or the database refuses.
+    pub async fn grant_rights_to(&self, role: &str) -> Result<(), Error> {
+        match &self.pool {
+            Pool::Postgres(hosts) => postgres::grant(hosts, role).await.map_err(failed("gave a role its rights")),
+            Pool::Sqlite(_) => {
+                Err(Error::Operator("only a database of PostgreSQL has roles; leave out --grant-to".to_owned()))
+            }
+        }
+    }
+
+    /// For tests: the time is what callers say, though the database has a clock of its own.
+    #[must_use]
+    pub fn with_given_time(mut self) -> Self {
+        if let Pool::Postgres(hosts) = &mut self.pool {
+            hosts.is_time_given = true;
+        }
+        self
     }
 
     /// A writer with a connection of its own. Use only one at a time on a file, since writers wait for each other.

@@ -28,13 +28,14 @@ impl Writer {
     /// If the store fails.
     pub async fn renew_all(&mut self, now: Moment, clock_was_set: bool) -> Result<(), Error> {
         let renewing = failed("renewed leases");
+        let now = self.pool.clock(now).await.map_err(&renewing)?;
         let mut tx = self.pool.begin_to_write().await.map_err(&renewing)?;
-        let now = tx.clock(now).await.map_err(&renewing)?;
         let mut set = "UPDATE leases SET renewed_at = ?1".to_owned();
         if tx.engine() == Engine::Postgres {
             let heard = now.ms().saturating_sub(HEARD_LATELY_MS);
             set = format!("{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})");
-        } else if clock_was_set {
+        }
+        if clock_was_set {
             let young = Ask::new("UPDATE holds SET made_at = ?1 WHERE state = 'open'").bind(to_ms(now));
             young.run(&mut tx).await.map_err(&renewing)?;
         }
@@ -122,8 +123,8 @@ impl Writer {
     /// If the store fails: then nothing was forgotten.
     pub async fn prune(&mut self, now: Moment) -> Result<usize, Error> {
         let forgetting = failed("forgot holds");
+        let now = self.pool.clock(now).await.map_err(&forgetting)?;
         let mut tx = self.pool.begin_to_write().await.map_err(&forgetting)?;
-        let now = tx.clock(now).await.map_err(&forgetting)?;
         // Of several ledgers that forget at once, each leaves the others what they have locked.
         let skip = if tx.engine() == Engine::Postgres { " FOR UPDATE SKIP LOCKED" } else { "" };
         let holds = |states: &str| {

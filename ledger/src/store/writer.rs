@@ -18,6 +18,9 @@ use crate::error::Error;
 /// How long a transaction of holds works before it is committed, and one of debits while a hold waits.
 const SHARE: Duration = Duration::from_millis(2);
 
+/// How many lines share a transaction in PostgreSQL: its accounts are locked until all are written.
+const LINES: usize = 250;
+
 /// Records debits and makes holds, over a connection of its own.
 #[derive(Debug)]
 pub struct Writer {
@@ -40,16 +43,20 @@ impl Writer {
         Self { pool, connection: Connection::Postgres(session) }
     }
 
-    /// Records lines in order, in one transaction. Answers each line. All are durable on return.
+    /// Records lines in order. Answers each line. All are durable on return.
     ///
     /// # Errors
-    /// If the store fails: then no line was kept.
+    /// If the store fails: then a part of the lines may have been kept, and all can be sent again.
     pub async fn record(&mut self, lines: &Arc<Vec<Line>>, now: Moment) -> Result<Vec<DebitReply>, Error> {
-        self.record_some(lines, 0, now, (&Waiting::default(), 0)).await
+        let mut replies = Vec::with_capacity(lines.len());
+        while replies.len() < lines.len() {
+            replies.extend(self.record_some(lines, replies.len(), now, (&Waiting::default(), 0)).await?);
+        }
+        Ok(replies)
     }
 
     /// Records lines in order from one of them on, in one transaction. Answers each line that it has recorded: at least
-    /// one, and not all of them if holds wait meanwhile. These are durable on return.
+    /// one, and not all of them if they are many or if holds wait meanwhile. These are durable on return.
     ///
     /// # Errors
     /// If the store fails: then no line was kept.
@@ -61,11 +68,14 @@ impl Writer {
         (holds, least): (&Waiting, usize),
     ) -> Result<Vec<DebitReply>, Error> {
         let (lines, holds) = (Arc::clone(lines), holds.clone());
+        let most = if matches!(self.connection, Connection::Postgres(_)) { LINES } else { usize::MAX };
         let known = Arc::clone(&lines);
-        let wanted = move |wanted: &mut Wanted| known.iter().skip(from).for_each(|line| wanted.line(line));
+        let wanted = move |wanted: &mut Wanted| {
+            known.iter().skip(from).take(most).for_each(|line| wanted.line(line));
+        };
         let work = move |desk: &mut Desk<'_>| {
             let began = Instant::now();
-            let lines = lines.iter().skip(from).map(|line| (line, None, None));
+            let lines = lines.iter().skip(from).take(most).map(|line| (line, None, None));
             record_each(desk, lines, |done| done >= least && holds.is_any() && began.elapsed() >= SHARE)
         };
         self.work(now, "recorded debits", wanted, work).await
@@ -146,7 +156,7 @@ impl Writer {
             Connection::Postgres(session) => {
                 let mut first = Wanted::default();
                 wanted(&mut first);
-                session.work(first, &mut work).await.map_err(failed(doing))
+                session.work((first, now), &mut work).await.map_err(failed(doing))
             }
         }
     }

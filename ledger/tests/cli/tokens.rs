@@ -12,11 +12,11 @@ fn a_token_is_shown_once_and_stored_as_a_hash() {
     let (code, token, note) = said(&db, &["token", "add", "a", "--name", "laptop"]);
     assert!(code == Some(0) && token.starts_with("mtx-") && token.len() == 45, "{token}");
     assert!(note.contains("only this once") && !note.contains(token.trim()), "{note}");
-    let everything = std::fs::read(&db).unwrap();
-    assert!(
-        !everything.windows(44).any(|window| window == token.trim().as_bytes()),
-        "the token is in the file"
-    );
+    if !crate::common::on_postgres() {
+        let everything = std::fs::read(&db).unwrap();
+        let is_there = everything.windows(44).any(|window| window == token.trim().as_bytes());
+        assert!(!is_there, "the token is in the file");
+    }
 
     let fixed = ["token", "add", "a", "--name", "demo", "--token", "mtx-demo-free"];
     assert_eq!(said(&db, &fixed).1, "mtx-demo-free\n");

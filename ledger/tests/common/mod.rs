@@ -42,6 +42,20 @@ impl Folder {
         Self::with(postgres)
     }
 
+    /// A folder whose database is one of PostgreSQL, whatever the environment says.
+    pub fn of_postgres() -> Self {
+        Self::with(Some(Server::shared().database()))
+    }
+
+    /// A folder whose database is a file, likewise.
+    pub fn of_file() -> Self {
+        Self::with(None)
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.1.is_some()
+    }
+
     /// A folder whose database is a copy of another one's, which nobody has open.
     pub fn copy_of(other: &Self) -> Self {
         let copy = Self::with(other.1.as_ref().map(|url| Server::shared().copy_of(url)));
@@ -69,14 +83,15 @@ impl Folder {
     }
 
     pub async fn store(&self) -> Store {
-        Store::open(&self.location(), Open::Create).await.unwrap()
+        Store::open(&self.location(), Open::Create).await.unwrap().with_given_time()
     }
 
     /// Runs SQL past all our code. Gives the rows, each value as a text.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         if let Some(url) = &self.1 {
             let name = url.rsplit('/').next().unwrap();
-            let said = Server::shared().run(name, sql);
+            let sql = for_postgres(sql);
+            let said = Server::shared().run(name, &format!("SET session_replication_role = replica; {sql}"));
             return said.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect();
         }
         let rows = sqlx::query(sql).fetch_all(&mut self.shell().await).await;
@@ -101,6 +116,15 @@ impl Folder {
         assert!(self.1.is_none(), "this is a test of SQLite");
         SqliteConnectOptions::new().filename(self.database()).foreign_keys(false).connect().await.unwrap()
     }
+}
+
+/// PostgreSQL turns bytes into a text, and back, in other words than SQLite.
+fn for_postgres(sql: &str) -> String {
+    let mut sql = sql.replace("CAST(replace(", "convert_to(replace(").replace(" AS BLOB)", ", 'UTF8')");
+    for column in ["canonical", "lost"] {
+        sql = sql.replace(&format!("CAST({column} AS TEXT)"), &format!("convert_from({column}, 'UTF8')"));
+    }
+    sql
 }
 
 impl Drop for Folder {

@@ -7,7 +7,6 @@ use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::card::RateCard;
 use pax_ledger::cards::learn;
 use pax_ledger::store::repricing::{Changes, Repricing};
-use sqlx::Row;
 
 use super::common::debits::{MODEL, exchange};
 use super::common::tampering::{copy_of, fold, tampered};
@@ -90,11 +89,9 @@ async fn wrong() -> Wrong {
     Wrong { folder, repricing, truth }
 }
 
-/// The canonical bytes of all debits, in order.
-async fn debits_of(folder: &Folder) -> Vec<Vec<u8>> {
-    let sql = "SELECT canonical, entry_hash FROM credit_ledger WHERE kind = 'debit' ORDER BY rowid";
-    let rows = sqlx::query(sql).fetch_all(&mut folder.shell().await).await.unwrap();
-    rows.iter().map(|row| [row.get::<Vec<u8>, _>(0), row.get::<String, _>(1).into_bytes()].concat()).collect()
+/// The hashes of all debits, in order, which their bytes are part of.
+async fn debits_of(folder: &Folder) -> Vec<Vec<String>> {
+    folder.sql("SELECT entry_hash FROM credit_ledger WHERE kind = 'debit' ORDER BY rowid").await
 }
 
 fn said(folder: &Folder, command: &[&str]) -> (Option<i32>, String) {
@@ -261,7 +258,7 @@ async fn a_wrong_repricing_is_priced_again_under_the_card_that_it_took() {
 
 async fn corrections(folder: &Folder) -> i64 {
     let sql = "SELECT count(*) FROM credit_ledger WHERE kind = 'correction' AND entry_key LIKE 'fix/%'";
-    sqlx::query_scalar(sql).fetch_one(&mut folder.shell().await).await.unwrap()
+    folder.sql(sql).await[0][0].parse().unwrap()
 }
 
 /// Starts the run on a copy of the ledger, and kills it once some of its corrections are there. None if it ended before.
@@ -303,8 +300,7 @@ async fn a_run_whose_process_is_killed_in_the_middle_is_taken_up_again_and_each_
         format!("corrected {} calls (keys fix/...); {made} of the plan's 1203 had been", 1_203 - made);
     assert!(code == Some(0) && told.contains(&expected), "{told}");
     let sql = "SELECT count(*), count(DISTINCT corrects) FROM credit_ledger WHERE entry_key LIKE 'fix/%'";
-    let (all, calls): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut killed.shell().await).await.unwrap();
-    assert_eq!((all, calls), (1_203, 1_203));
+    assert_eq!(killed.sql(sql).await, [["1203", "1203"]]);
     assert_eq!(debits_of(&killed).await, before);
     assert_eq!(balance(&store).await, pax("1").checked_sub(truth).unwrap().short());
     holds(&store).await;

@@ -15,6 +15,9 @@ fn recover(folder: &Folder, from: &Folder) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn what_is_recovered_after_a_restore_happens_at_its_own_time_so_no_lot_ends_before_it_was_spent() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let lost = Folder::new();
     accounts(&lost).await.close().await;
     fold(&lost).await;
@@ -47,6 +50,9 @@ async fn what_is_recovered_after_a_restore_happens_at_its_own_time_so_no_lot_end
 
 #[tokio::test]
 async fn a_correction_or_a_key_that_does_not_follow_from_what_is_here_is_not_recovered_and_is_said() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let lost = Folder::new();
     let store = accounts(&lost).await;
     record_at(&store, &costing(1, "credit"), at(1)).await;
@@ -90,6 +96,9 @@ async fn lost_and_restored() -> (Folder, Folder) {
 
 #[tokio::test]
 async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_they_priced() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let (lost, restored) = lost_and_restored().await;
     let text = super::many::wrong_card();
     let store = lost.store().await;
@@ -108,6 +117,9 @@ async fn the_cards_that_a_restore_has_lost_are_recovered_with_the_entries_that_t
 
 #[tokio::test]
 async fn what_operators_did_to_accounts_after_the_backup_is_listed_and_not_done_again() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let (lost, restored) = lost_and_restored().await;
     let store = lost.store().await;
     let disabled = pax_gateway::base::account::Status::Disabled;

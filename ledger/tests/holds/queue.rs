@@ -134,9 +134,7 @@ async fn the_void_of_a_refused_hold_writes_nothing() {
 }
 
 async fn tombstones(ledger: &Ledger) -> Vec<String> {
-    let mut shell = ledger.folder.shell().await;
-    let select = sqlx::query_scalar("SELECT exchange_id FROM tombstones ORDER BY exchange_id");
-    select.fetch_all(&mut shell).await.unwrap()
+    ledger.folder.sql("SELECT exchange_id FROM tombstones ORDER BY exchange_id").await.concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]

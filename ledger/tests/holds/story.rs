@@ -82,7 +82,10 @@ pub struct Ledger {
 
 impl Ledger {
     pub async fn new() -> Self {
-        let folder = Folder::new();
+        Self::in_folder(Folder::new()).await
+    }
+
+    pub async fn in_folder(folder: Folder) -> Self {
         let store = folder.store().await;
         for (name, tier, token_id) in [("credit", Tier::Credit, TOKEN), ("free", Tier::Free, TOKEN_OF_FREE)] {
             assert!(store.create_account(&act_at(at(0)), name, tier, None).await.unwrap().is_some());

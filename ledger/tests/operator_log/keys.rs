@@ -123,6 +123,9 @@ fn a_command_without_a_key_prints_the_one_that_it_makes() {
 
 #[test]
 fn an_action_and_its_row_are_written_together_or_not_at_all() {
+    if crate::common::on_postgres() {
+        return;
+    }
     for table in ["accounts", "operator_log", "operator_log_head"] {
         let folder = with_bob();
         let db = folder.database();

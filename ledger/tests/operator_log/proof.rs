@@ -79,6 +79,9 @@ async fn a_head_that_was_changed_is_named() {
 
 #[tokio::test]
 async fn without_its_head_the_log_takes_no_action() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let ledger = copy_of(&ledger().await);
     for sql in ["DROP TRIGGER operator_log_head_no_delete", "DELETE FROM operator_log_head"] {
         run(&ledger, sql).await;
@@ -126,11 +129,7 @@ async fn an_account_or_a_token_that_was_changed_by_hand_is_named() {
 #[tokio::test]
 async fn a_change_by_hand_that_the_next_action_found_is_named_for_ever() {
     let ledger = ledger().await;
-    let mut shell = ledger.shell().await;
-    sqlx::query("UPDATE accounts SET status = 'active' WHERE name = 'free'")
-        .execute(&mut shell)
-        .await
-        .unwrap();
+    ledger.sql("UPDATE accounts SET status = 'active' WHERE name = 'free'").await;
     let store = ledger.store().await;
     store.set_status(&act(), "free", Status::Disabled).await.unwrap().unwrap();
     let (_, found) = replayed(&store).await;
@@ -158,6 +157,9 @@ async fn accounts_and_tokens_from_before_the_log_have_no_rows_and_that_is_no_dif
 
 #[tokio::test]
 async fn the_database_itself_keeps_the_log_append_only_and_its_head_moving_forward() {
+    if crate::common::on_postgres() {
+        return;
+    }
     let ledger = ledger().await;
     let mut shell = ledger.shell().await;
     for sql in [

@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -66,13 +66,15 @@ impl Server {
         self.url(&name)
     }
 
-    /// A copy of a database, which nobody may be connected to: its URL.
+    /// A copy of a database: its URL. Sessions that are connected to it are ended.
     ///
     /// # Panics
     /// If it cannot be made.
     pub fn copy_of(&self, url: &str) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let of = url.rsplit('/').next().unwrap_or_default();
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{of}'");
+        self.run("postgres", &end);
         let name = format!("{of}_copy_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.run("postgres", &format!("CREATE DATABASE {name} TEMPLATE {of}"));
         self.url(&name)
@@ -88,13 +90,35 @@ impl Server {
     /// # Panics
     /// If the server refuses it.
     pub fn run(&self, database: &str, sql: &str) -> String {
-        let done = Command::new(self.bin.join("psql"))
-            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"])
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), "-d", database, "-c", sql])
-            .output()
-            .expect("psql runs");
+        let done = self.psql("postgres", database, sql);
         assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
+    }
+
+    /// How the server refuses SQL.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn refuses(&self, database: &str, sql: &str) -> String {
+        self.refuses_as("postgres", database, sql)
+    }
+
+    /// How the server refuses SQL of a role.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn refuses_as(&self, role: &str, database: &str, sql: &str) -> String {
+        let done = self.psql(role, database, sql);
+        assert!(!done.status.success(), "{sql} was not refused");
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    }
+
+    fn psql(&self, role: &str, database: &str, sql: &str) -> Output {
+        Command::new(self.bin.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"])
+            .args(["-h", "127.0.0.1", "-U", role, "-p", &self.port.to_string(), "-d", database, "-c", sql])
+            .output()
+            .expect("psql runs")
     }
 
     /// Kills the server as a crash does, and starts it again.
@@ -139,9 +163,10 @@ impl Drop for Server {
 
 /// Starts the server under a shell that stops it when this process is gone, however it went.
 fn keep(bin: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
-    let script = "\"$@\" >>\"$0/log\" 2>&1 & pid=$!; \
-        (while read -r line; do :; done; kill -INT $pid 2>/dev/null; sleep 5; kill -9 $pid 2>/dev/null) & \
-        wait $pid; rm -rf \"$0/done\"";
+    // A shell gives what it starts in the background no standard input, hence the third descriptor.
+    let script = "exec 3<&0; \"$@\" >>\"$0/log\" 2>&1 3<&- & pid=$!; \
+        (while read -r line <&3; do :; done; kill -INT $pid 2>/dev/null; sleep 5; kill -9 $pid 2>/dev/null) & \
+        exec 3<&-; wait $pid";
     let mut command = as_server("sh");
     command.args(["-c", script]).arg(folder).arg(bin.join("postgres")).arg("-D").arg(folder.join("data"));
     command.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(folder);

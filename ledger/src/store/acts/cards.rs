@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::operator_log::{Begun, Done};
 use crate::book::{About, Act};
 use crate::error::Error;
-use crate::store::sql::{Ask, On, Row, Tx, text};
+use crate::store::sql::{Ask, On, Row, Turn, Tx, text};
 use crate::store::{Acted, NewCard, OtherCard, Snapshot, Store, StoredCard, failed, from_ms, to_ms};
 
 const CARDS: &str = "SELECT sha256, version, text, learned_at FROM rate_cards ORDER BY version";
@@ -95,6 +95,7 @@ async fn insert<'a>(
 ) -> Result<Result<Vec<NewCard<'a>>, OtherCard>, Error> {
     let learning = failed("learned rate cards");
     let mut new = Vec::new();
+    tx.in_turn(Turn::Cards).await.map_err(&learning)?;
     for card in cards {
         let version = i64::from(card.version.0);
         let sha256 = card.sha256.to_string();

@@ -241,7 +241,7 @@ impl Snapshot {
              (SELECT 1 FROM operator_log AS later WHERE later.subject = operator_log.subject \
              AND later.seq > operator_log.seq)"
         );
-        let sql = format!("{} WHERE seq > ?1 ORDER BY seq LIMIT ?2", select(&compared));
+        let sql = format!("{} WHERE operator_log.seq > ?1 ORDER BY operator_log.seq LIMIT ?2", select(&compared));
         let rows = Ask::new(&sql).bind(after).bind(limit).all(&mut self.tx).await;
         Ok(rows.map_err(failed("read the operator log"))?.iter().map(logged_row).collect())
     }

@@ -160,7 +160,11 @@ impl Books for Image {
         if let Some(exchange) = &exchange {
             self.need_exchange(exchange)?;
         }
-        let is_there = exchange.as_ref().is_some_and(|exchange| self.rows.entries.contains_key(exchange))
+        let account = entry.account();
+        self.need_account(account)?;
+        let is_taken = self.rows.accounts.get(account).is_none_or(|row| row.last_entry >= link.account_seq);
+        let is_there = is_taken
+            || exchange.as_ref().is_some_and(|exchange| self.rows.entries.contains_key(exchange))
             || key.as_ref().is_some_and(|key| self.rows.keys.contains_key(key));
         if is_there {
             return Ok(Err("there is such an entry already".to_owned()));
@@ -187,6 +191,9 @@ impl Books for Image {
             (Some(exchange), _) => { self.rows.entries.insert(exchange, known); }
             (None, Some(key)) => { self.rows.keys.insert(key, known); }
             (None, None) => {}
+        }
+        if let Some(row) = self.rows.accounts.get_mut(account) {
+            row.last_entry = link.account_seq;
         }
         self.changes.entries.push((Json::Object(row), canonical.to_vec()));
         Ok(Ok(()))

@@ -37,6 +37,8 @@ const WRITABLE: &str = "SELECT NOT pg_is_in_recovery() AND current_setting('tran
 pub(in crate::store) struct Hosts {
     all: Arc<Vec<PgConnectOptions>>,
     pool: PgPool,
+    /// Whether the time is what callers say, and not what the database's clock says.
+    pub(in crate::store) is_time_given: bool,
 }
 
 impl std::fmt::Debug for Hosts {
@@ -69,7 +71,7 @@ impl Hosts {
             .before_acquire(|connection, _| Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) }))
             .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
             .connect_lazy_with(first);
-        Ok(Self { all: Arc::new(all), pool })
+        Ok(Self { all: Arc::new(all), pool, is_time_given: false })
     }
 
     /// A connection to the host that takes writes.

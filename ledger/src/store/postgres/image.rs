@@ -23,6 +23,8 @@ pub(super) struct Account {
     pub(super) daily_cap: Option<Pax>,
     pub(super) status: Status,
     pub(super) closed: Option<(Moment, String)>,
+    /// The number of its last entry, which its head does not have if it was changed by hand.
+    pub(super) last_entry: i64,
 }
 
 /// What was spent on a day, and what open holds set aside.

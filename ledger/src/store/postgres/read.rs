@@ -14,7 +14,7 @@ use crate::book::{Lot, Sum};
 use crate::store::{HoldRow, HoldState, epoch_of, from_ms, read_status, read_tier};
 
 /// How many texts, and how many numbers, a row has.
-const WIDTH: usize = 7;
+const WIDTH: usize = 8;
 
 /// Where a row comes from.
 const CLOCK: i32 = 0;
@@ -39,7 +39,7 @@ static READ: LazyLock<String> = LazyLock::new(|| {
             &["name", "head_hash", "status", "close_key"],
             &[
                 "account_seq", "balance_carry", "balance_picopax", "recorded_at", "held_picopax", "daily_cap_picopax",
-                "closed_at",
+                "closed_at", "(SELECT max(entry.account_seq) FROM credit_ledger AS entry WHERE entry.account = name)",
             ],
             None,
             "FROM accounts WHERE name = ANY($1)",
@@ -195,6 +195,7 @@ fn take(read: &mut Rows, row: &PgRow) -> Result<(), Error> {
                 held: amount(4)?,
                 daily_cap: maybe(5)?.map(Pax::from_picopax),
                 closed: maybe(6)?.map(from_ms).zip(close_key),
+                last_entry: maybe(7)?.unwrap_or(0),
             };
             read.accounts.insert(text(0)?, account);
         }

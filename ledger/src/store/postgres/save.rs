@@ -22,10 +22,9 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH \
          entries AS (INSERT INTO credit_ledger ({columns}, hash_v, canonical) \
-         SELECT {columns}, {HASH_V}, bytes.canonical \
-         FROM json_populate_recordset(CAST(NULL AS credit_ledger), $1::json -> 'entries') WITH ORDINALITY AS entry \
-         JOIN unnest($2::bytea[]) WITH ORDINALITY AS bytes (canonical, place) ON bytes.place = entry.ordinality \
-         ORDER BY entry.ordinality), {OTHERS} SELECT 1"
+         SELECT {columns}, {HASH_V}, entry.unnest \
+         FROM ROWS FROM (json_populate_recordset(CAST(NULL AS credit_ledger), $1::json -> 'entries'), \
+         unnest($2::bytea[])) WITH ORDINALITY AS entry ORDER BY entry.ordinality), {OTHERS} SELECT 1"
     )
 });
 
@@ -57,9 +56,9 @@ const OTHERS: &str = "\
     WHERE holds.exchange_id = new.exchange_id), \
     held AS (INSERT INTO holds (exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, state, \
     ended_at, lost) SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, state, ended_at, \
-    bytes.lost FROM json_to_recordset($1::json -> 'new_holds') AS new (place bigint, exchange_id text, account text, \
-    token_id text, utc_day text, tier text, held_picopax bigint, envoy text, made_at bigint, state text, ended_at bigint) \
-    JOIN unnest($3::bytea[]) WITH ORDINALITY AS bytes (lost, place) USING (place) ORDER BY exchange_id), \
+    new.unnest FROM ROWS FROM (json_to_recordset($1::json -> 'new_holds') AS (exchange_id text, account text, \
+    token_id text, utc_day text, tier text, held_picopax bigint, envoy text, made_at bigint, state text, ended_at bigint), \
+    unnest($3::bytea[])) AS new ORDER BY exchange_id), \
     buried AS (INSERT INTO tombstones (exchange_id, account, made_at) SELECT exchange_id, account, made_at \
     FROM json_to_recordset($1::json -> 'tombstones') AS new (exchange_id text, account text, made_at bigint) \
     ORDER BY exchange_id ON CONFLICT DO NOTHING), \
@@ -67,10 +66,10 @@ const OTHERS: &str = "\
     FROM json_to_recordset($1::json -> 'leases') AS new (envoy text, renewed_at bigint) ORDER BY envoy \
     ON CONFLICT (envoy) DO UPDATE SET renewed_at = greatest(leases.renewed_at, excluded.renewed_at)), \
     kept AS (INSERT INTO quarantine (exchange_id, reason, message, received_at, sha256, bytes) \
-    SELECT exchange_id, reason, message, received_at, sha256, lines.bytes \
-    FROM json_to_recordset($1::json -> 'quarantine') AS new (place bigint, exchange_id text, reason text, message text, \
-    received_at bigint, sha256 text) \
-    JOIN unnest($4::bytea[]) WITH ORDINALITY AS lines (bytes, place) USING (place) ORDER BY place ON CONFLICT DO NOTHING)";
+    SELECT exchange_id, reason, message, received_at, sha256, new.unnest \
+    FROM ROWS FROM (json_to_recordset($1::json -> 'quarantine') AS (exchange_id text, reason text, message text, \
+    received_at bigint, sha256 text), unnest($4::bytea[])) WITH ORDINALITY AS new ORDER BY new.ordinality \
+    ON CONFLICT DO NOTHING)";
 
 /// Writes what has changed.
 pub(super) async fn save(connection: &mut PgConnection, image: &Image) -> Result<(), Error> {
@@ -102,13 +101,7 @@ fn document(rows: &Rows, changes: &Changes) -> Json {
         "leases": changes.leases.iter().filter_map(|envoy| {
             Some(json!({"envoy": envoy, "renewed_at": to_ms(*rows.leases.get(envoy)?)}))
         }).collect::<Vec<_>>(),
-        "quarantine": changes.quarantine.iter().zip(1..).map(|((row, _), place)| {
-            let mut row = row.clone();
-            if let Some(row) = row.as_object_mut() {
-                row.insert("place".to_owned(), json!(place));
-            }
-            row
-        }).collect::<Vec<_>>(),
+        "quarantine": changes.quarantine.iter().map(|(row, _)| row).collect::<Vec<_>>(),
     })
 }
 
@@ -173,13 +166,13 @@ fn ended_holds(rows: &Rows, changes: &Changes) -> Vec<Json> {
 
 fn new_holds(rows: &Rows, changes: &Changes) -> Vec<Json> {
     let holds = changes.new_holds.iter().filter_map(|exchange| rows.holds.get(exchange));
-    let row = |(hold, place): (&crate::store::HoldRow, i64)| {
+    let row = |hold: &crate::store::HoldRow| {
         json!({
-            "place": place, "exchange_id": hold.exchange_id, "account": hold.account, "token_id": hold.token_id,
+            "exchange_id": hold.exchange_id, "account": hold.account, "token_id": hold.token_id,
             "utc_day": hold.utc_day.to_string(), "tier": hold.tier.name(), "held_picopax": hold.held_pax.picopax(),
             "envoy": hold.envoy, "made_at": to_ms(hold.made_at), "state": hold.state.name(),
             "ended_at": hold.ended_at.map(to_ms),
         })
     };
-    holds.zip(1..).map(row).collect()
+    holds.map(row).collect()
 }

@@ -38,32 +38,42 @@ impl Session {
     /// answer was lost, the work is done again: what it did is found done then.
     pub(in crate::store) fn work<'a, T: Send + 'static>(
         &'a mut self,
-        wanted: Wanted,
+        (wanted, now): (Wanted, Moment),
         work: &'a mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
     ) -> BoxFuture<'a, Result<T, Error>> {
-        self.until_done(wanted, work).boxed()
+        let now = self.hosts.is_time_given.then_some(now);
+        self.until_done(wanted, now, work).boxed()
     }
 
     async fn until_done<T: Send + 'static>(
         &mut self,
         mut wanted: Wanted,
+        now: Option<Moment>,
         work: &mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
     ) -> Result<T, Error> {
         let began = Instant::now();
         loop {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.hosts.connect().await?,
+            let connected = match self.connection.take() {
+                Some(connection) => Ok(connection),
+                None => self.hosts.connect().await,
             };
-            let error = match within(TRANSACTION, transaction(&mut connection, &mut wanted, work)).await {
-                Ok(done) => {
-                    self.connection = Some(connection);
-                    return Ok(done);
+            let error = match connected {
+                Ok(mut connection) => {
+                    let working = transaction(&mut connection, (&mut wanted, now), work);
+                    match within(TRANSACTION, working).await {
+                        Ok(done) => {
+                            self.connection = Some(connection);
+                            return Ok(done);
+                        }
+                        Err(error) => {
+                            // With the connection ends a transaction that may be open.
+                            let _ = within(SILENCE, connection.close()).await;
+                            error
+                        }
+                    }
                 }
                 Err(error) => error,
             };
-            // The connection is closed, and with it a transaction that may be open.
-            let _ = within(SILENCE, connection.close()).await;
             if !is_worth_another_try(&error) || began.elapsed() >= PATIENCE {
                 return Err(error);
             }
@@ -81,13 +91,13 @@ impl Session {
 
 async fn transaction<T>(
     connection: &mut PgConnection,
-    wanted: &mut Wanted,
+    (wanted, now): (&mut Wanted, Option<Moment>),
     work: &mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
 ) -> Result<T, Error> {
     (&mut *connection).execute("BEGIN").await?;
     let (done, image) = loop {
         lock(connection, wanted).await?;
-        match attempt(connection, wanted, None, work).await? {
+        match attempt(connection, wanted, now, work).await? {
             Attempt::Done(done, image) => break (done, image),
             Attempt::Unread { is_locked: true } => {}
             // The order of the locks begins anew.
@@ -172,7 +182,7 @@ fn is_worth_another_try(error: &Error) -> bool {
     ];
     match error {
         Error::Database(error) => error.code().is_some_and(|code| CODES.contains(&code.as_ref())),
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::Configuration(_) => true,
         _ => false,
     }
 }

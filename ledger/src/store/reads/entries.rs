@@ -146,7 +146,7 @@ impl Snapshot {
              UNION ALL SELECT min(account) FROM day_totals WHERE account {is_after} ?1 \
              UNION ALL SELECT min(account) FROM token_days WHERE account {is_after} ?1 \
              UNION ALL SELECT min(account) FROM lots WHERE account {is_after} ?1 \
-             UNION ALL SELECT min(account) FROM holds WHERE account {is_after} ?1)"
+             UNION ALL SELECT min(account) FROM holds WHERE account {is_after} ?1) AS names"
         );
         let name = Ask::new(&sql).bind(after.unwrap_or_default()).scalar(&mut self.tx);
         name.await.map_err(failed("looked for accounts"))

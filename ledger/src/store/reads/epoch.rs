@@ -5,7 +5,7 @@ use pax_gateway::base::clock::Moment;
 
 use super::columns::to_ms;
 use crate::error::Error;
-use crate::store::sql::{Ask, On};
+use crate::store::sql::{Ask, On, Turn};
 use crate::store::{Began, Store, failed};
 
 impl Store {
@@ -27,15 +27,20 @@ impl Store {
             Began::Served => "served",
             Began::Restored => "restored",
         };
-        // It is one statement, so that two processes that begin an epoch at once get different ones.
+        let beginning = failed("began an epoch");
+        let mut tx = self.pool.begin_to_write().await.map_err(&beginning)?;
+        // Of two processes that begin an epoch at once, each gets its own.
+        tx.in_turn(Turn::Epochs).await.map_err(&beginning)?;
         let epoch = Ask::new(format!(
             "INSERT INTO epochs (epoch, began_at, because) \
              SELECT {}(?1, ?2 + 1, (SELECT coalesce(max(epoch), 0) + 1 FROM epochs)), ?1, ?3 RETURNING epoch",
-            self.pool.engine().greatest()
+            tx.engine().greatest()
         ));
         let above = i64::try_from(above).unwrap_or(i64::MAX - 1);
-        let epoch = epoch.bind(to_ms(now)).bind(above).bind(because).scalar(&self.pool).await;
-        Ok(epoch_of(Some(epoch.map_err(failed("began an epoch"))?)))
+        let epoch = epoch.bind(to_ms(now)).bind(above).bind(because).scalar(&mut tx).await;
+        let epoch = epoch.map_err(&beginning)?;
+        tx.commit().await.map_err(&beginning)?;
+        Ok(epoch_of(Some(epoch)))
     }
 }
 

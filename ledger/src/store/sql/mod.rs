@@ -6,5 +6,5 @@ mod pool;
 mod row;
 
 pub(in crate::store) use ask::{Arg, Ask, On};
-pub(in crate::store) use pool::{Engine, Pool, Tx};
+pub(in crate::store) use pool::{Engine, Pool, Turn, Tx};
 pub(in crate::store) use row::{Row, text, value};

@@ -76,10 +76,21 @@ impl Pool {
     pub(in crate::store) async fn clock(&self, now: Moment) -> Result<Moment, sqlx::Error> {
         match self {
             Self::Sqlite(_) => Ok(now),
+            Self::Postgres(hosts) if hosts.is_time_given => Ok(now),
             Self::Postgres(_) => Ask::new(CLOCK).scalar(self).await.map(from_ms),
         }
     }
 }
+
+/// What only one transaction at a time does, though no row is there to be locked.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum Turn {
+    Epochs,
+    Cards,
+}
+
+/// Where the ledger's advisory locks begin: others may use the same database. The bytes say "pax".
+const PAX_LOCKS: i64 = 0x0070_6178_0000;
 
 /// The database's clock, in milliseconds since 1970.
 const CLOCK: &str = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
@@ -92,12 +103,13 @@ impl Tx {
         }
     }
 
-    /// The clock of [`Pool::clock`].
-    pub(in crate::store) async fn clock(&mut self, now: Moment) -> Result<Moment, sqlx::Error> {
-        match self {
-            Self::Sqlite(_) => Ok(now),
-            Self::Postgres(_) => Ask::new(CLOCK).scalar(self).await.map(from_ms),
+    /// Waits until no other transaction is in this turn. In SQLite nobody else writes anyway.
+    pub(in crate::store) async fn in_turn(&mut self, turn: Turn) -> Result<(), sqlx::Error> {
+        if self.engine() == Engine::Postgres {
+            let lock = Ask::new("SELECT pg_advisory_xact_lock(?1) IS NULL").bind(PAX_LOCKS + turn as i64);
+            lock.scalar::<bool>(self).await?;
         }
+        Ok(())
     }
 
     pub(in crate::store) async fn commit(self) -> Result<(), sqlx::Error> {
