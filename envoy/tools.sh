@@ -6,6 +6,7 @@
 #   envoy/tools.sh envoys   older ones that envoy/minimal.yaml is tested on -> .tools/envoy-VERSION
 #   envoy/tools.sh python   a Python environment with the openai SDK and pytest -> .tools/sdk
 #   envoy/tools.sh prometheus   the system's Prometheus, for one test; exit status 75 where there is none, which is said
+#   envoy/tools.sh patroni  the system's PostgreSQL 15, Patroni and etcd, for `make test-patroni`
 #
 # System packages come by apt-get (with sudo where one is not root), and only when something is missing.
 # PAX_ENVOY=/path/to/envoy          takes that Envoy instead of installing one
@@ -275,24 +276,35 @@ python() {
     printf '%s\n' "$stamp" >.tools/sdk/stamp
 }
 
-prometheus() {
-    { have prometheus && have promtool; } && return
-    # Debian's service would be started by its installation, and would stay.
+apt_install_stopped() { # PACKAGE...: Debian's services would be started by their installation, and would stay
     policy=/usr/sbin/policy-rc.d
     if [ "$(id -u)" != 0 ] || [ -e $policy ]; then policy=; else
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
     fi
-    apt_install prometheus || true
+    apt_install "$@" || true
     [ -z "$policy" ] || rm -f $policy
+}
+
+prometheus() {
+    { have prometheus && have promtool; } && return
+    apt_install_stopped prometheus
     { have prometheus && have promtool; } && return
     printf '\n*** The metrics are NOT tested with Prometheus: none is installed here, and apt-get could install none.\n\n' >&2
     exit 75
 }
 
+have_patroni() { [ -x /usr/bin/patroni ] && [ -x /usr/bin/etcd ] && [ -x /usr/lib/postgresql/15/bin/initdb ]; }
+
+patroni() {
+    have_patroni && return
+    apt_install_stopped postgresql-15 patroni etcd-server
+    have_patroni || die "PostgreSQL 15, Patroni and etcd are missing; Debian 12 has them as postgresql-15, patroni, etcd-server"
+}
+
 [ $# -gt 0 ] || set -- rust envoy
 for part in "$@"; do
     case $part in
-        rust | envoy | envoys | python | prometheus) "$part" ;;
-        *) die "envoy/tools.sh takes rust, envoy, envoys, python, prometheus; not $part" ;;
+        rust | envoy | envoys | python | prometheus | patroni) "$part" ;;
+        *) die "envoy/tools.sh takes rust, envoy, envoys, python, prometheus, patroni; not $part" ;;
     esac
 done

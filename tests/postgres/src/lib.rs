@@ -1,0 +1,3 @@
+//! PostgreSQL for tests: Debian's own, started in a folder of its own, beside whatever else runs on the machine.
+
+pub mod patroni;
