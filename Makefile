@@ -18,7 +18,7 @@ QUIETLY := sh envoy/quietly.sh
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
-.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose clean
+.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose test-patroni clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -136,6 +136,11 @@ test-tools: tools
 test-compose: stack
 	@if [ '$(PAX_TEST_COMPOSE)' = no ]; then echo '*** the compose test was left out: PAX_TEST_COMPOSE=no'; else \
 	    sh tests/compose/run.sh || [ $$? -eq 75 ]; fi
+
+test-patroni: .tools/toolchain ## PostgreSQL under Patroni loses its primary ten times: no acknowledged row may be missing (ten minutes)
+	@sh envoy/tools.sh patroni
+	@$(RUST) $(QUIETLY) 'building the tests of Patroni' "$$CARGO" test --profile tools --locked --package pax-postgres --no-run
+	@$(RUST) "$$CARGO" test --profile tools --locked --package pax-postgres --test patroni -- --ignored --nocapture --test-threads=1
 
 # Debian's cargo comes without them; a checkout is still built and tested with it.
 fmt: .tools/toolchain

@@ -7,6 +7,7 @@
 #   envoy/tools.sh python   a Python environment with the openai SDK and pytest -> .tools/sdk
 #   envoy/tools.sh postgres PostgreSQL, for tests that start a server of their own
 #   envoy/tools.sh prometheus   the system's Prometheus, for one test; exit status 75 where there is none, which is said
+#   envoy/tools.sh patroni  the system's PostgreSQL 15, Patroni and etcd, for `make test-patroni`
 #
 # System packages come by apt-get (with sudo where one is not root), and only when something is missing.
 # PAX_ENVOY=/path/to/envoy          takes that Envoy instead of installing one
@@ -276,13 +277,12 @@ python() {
     printf '%s\n' "$stamp" >.tools/sdk/stamp
 }
 
-# apt_install_stopped PACKAGE: Debian's service would be started by its installation, and would stay.
-apt_install_stopped() {
+apt_install_stopped() { # PACKAGE...: Debian's services would be started by their installation, and would stay
     policy=/usr/sbin/policy-rc.d
     if [ "$(id -u)" != 0 ] || [ -e $policy ]; then policy=; else
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
     fi
-    apt_install "$1" || true
+    apt_install "$@" || true
     [ -z "$policy" ] || rm -f $policy
 }
 
@@ -302,10 +302,18 @@ prometheus() {
     exit 75
 }
 
+have_patroni() { [ -x /usr/bin/patroni ] && [ -x /usr/bin/etcd ] && [ -x /usr/lib/postgresql/15/bin/initdb ]; }
+
+patroni() {
+    have_patroni && return
+    apt_install_stopped postgresql-15 patroni etcd-server
+    have_patroni || die "PostgreSQL 15, Patroni and etcd are missing; Debian 12 has them as postgresql-15, patroni, etcd-server"
+}
+
 [ $# -gt 0 ] || set -- rust envoy
 for part in "$@"; do
     case $part in
-        rust | envoy | envoys | python | postgres | prometheus) "$part" ;;
-        *) die "envoy/tools.sh takes rust, envoy, envoys, python, postgres, prometheus; not $part" ;;
+        rust | envoy | envoys | python | postgres | prometheus | patroni) "$part" ;;
+        *) die "envoy/tools.sh takes rust, envoy, envoys, python, postgres, prometheus, patroni; not $part" ;;
     esac
 done

@@ -15,7 +15,7 @@ use common::{Folder, bytes, record, replayed};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::wire::DebitOutcome;
 use pax_ledger::store::{Location, Open, Store};
-use pax_postgres::server::{Server, free_port};
+use pax_postgres::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_hosts_the_one_that_takes_writes_is_used() {
@@ -29,7 +29,8 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     standing.crash(&["default_transaction_read_only=on"]);
     let port = |url: String| url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
     let (no, yes) = (port(standing.url("x")), port(taking.url("x")));
-    let hosts = format!("127.0.0.1:{},127.0.0.1:{no},127.0.0.1:{yes}", free_port());
+    // Nobody listens on the first one.
+    let hosts = format!("127.0.0.1:1,127.0.0.1:{no},127.0.0.1:{yes}");
     let location = Location::parse(&format!("postgres://postgres@{hosts}/{ledger}")).unwrap();
     let store = Store::open(&location, Open::Create).await.unwrap();
     store.create_account(&common::act(), "free", Tier::Free, None).await.unwrap().unwrap();

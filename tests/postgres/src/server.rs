@@ -1,11 +1,13 @@
 //! One server, which ends with the test process that has started it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::machine::{as_server, free_ports};
 
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +50,7 @@ impl Server {
             .output()
             .expect("initdb runs");
         assert!(init.status.success(), "initdb: {}", String::from_utf8_lossy(&init.stderr));
-        let port = free_port();
+        let [port] = free_ports(1)[..] else { panic!("a port is free") };
         let keeper = keep(&bin, &folder, port, settings);
         let server = Self { folder, bin, port, keeper };
         server.wait_until_ready();
@@ -180,31 +182,10 @@ fn keep(bin: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
 ///
 /// # Panics
 /// If there is none; the Makefile installs it.
-pub fn programs() -> PathBuf {
+fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()).unwrap_or(0);
     let newest = versions.map(|version| version.path()).max_by_key(number).map(|version| version.join("bin"));
     let found = newest.filter(|bin| bin.join("initdb").exists());
     found.expect("PostgreSQL is missing: `sh envoy/tools.sh postgres` installs Debian's")
-}
-
-/// A command in the role of the server, which refuses to run as root.
-pub fn as_server(program: impl AsRef<Path>) -> Command {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    if !is_root {
-        return Command::new(program.as_ref());
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program.as_ref());
-    command.current_dir("/");
-    command
-}
-
-/// A port that was free a moment ago.
-///
-/// # Panics
-/// If there is none.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
