@@ -1,7 +1,7 @@
 //! What `pax-stack up` tells its operator once calls are served.
 
 use pax_gateway::base::account::Tier;
-use pax_stack::{DemoAccount, Stack, StackError};
+use pax_stack::{Database, DemoAccount, Stack, StackError};
 
 /// Says that calls are served, and how to make one.
 pub(crate) fn greet(stack: &Stack, served: &str) -> Result<(), StackError> {
@@ -9,7 +9,7 @@ pub(crate) fn greet(stack: &Stack, served: &str) -> Result<(), StackError> {
     for line in served.lines() {
         println!("· {line}");
     }
-    println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
+    println!("· {}, logs in {}", ledger_of(stack), stack.run_dir().display());
     for demo in stack.demo_accounts().iter().filter(|demo| demo.revoked_public) {
         println!("· the public token of {} is REVOKED: with it anybody could spend your money", demo.account);
     }
@@ -22,13 +22,25 @@ pub(crate) fn greet(stack: &Stack, served: &str) -> Result<(), StackError> {
             None => println!(
                 "token of {}: as printed when it was made (a new one: dist/pax-ledger --db {} token add {} --name NAME)",
                 demo.account,
-                stack.db().display(),
+                match stack.database() {
+                    Database::File(path) => path.display().to_string(),
+                    Database::Postgres(_) => "\"$LEDGER_DB\"".to_owned(),
+                },
                 demo.account
             ),
         }
     }
     println!();
     try_it(stack)
+}
+
+/// The database, without its password, and how many ledgers work on it.
+fn ledger_of(stack: &Stack) -> String {
+    let running = stack.processes().iter().filter(|(name, _)| *name == "ledger").count();
+    match running {
+        1 => format!("ledger {}", stack.database()),
+        several => format!("{several} ledgers on {}", stack.database()),
+    }
 }
 
 /// The command of a call that can be served, with the token of an account that may make it.
