@@ -1,10 +1,12 @@
 //! Several ledgers behind one Envoy: one that dies or falls silent is not noticed by callers.
 //!
-//! There may be no PostgreSQL here, so the ledgers share a SQLite file: what is tested is Envoy, not the database.
+//! `PAX_TEST_POSTGRES=postgres://...` names a database of PostgreSQL to work on; without it the ledgers share a SQLite file.
+//! Either way it is Envoy that is tested.
 
 use crate::common::http::{Connection, request};
 use crate::common::load::{Load, Tally};
 use crate::common::world::{TOKEN, World};
+use pax_stack::{Builder, Database};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -23,8 +25,26 @@ pub const CASES: &[Case] = &[
 
 const CALLERS: usize = 8;
 
-fn world() -> World {
-    World::start_with(|builder| builder.ledgers(3).shares_one_file())
+/// Three ledgers behind one Envoy, and the exchanges that their database had before.
+fn world(change: impl FnOnce(Builder) -> Builder) -> (World, BTreeSet<String>) {
+    let world = World::start_with(|builder| {
+        let builder = change(builder.ledgers(3));
+        match std::env::var("PAX_TEST_POSTGRES") {
+            Ok(url) if !url.is_empty() => builder.database(Database::of_url(&url).unwrap()),
+            _ => builder.shares_one_file(),
+        }
+    });
+    let before = exchanges(&world);
+    (world, before)
+}
+
+/// The exchanges of all entries of calls; each must have one.
+fn exchanges(world: &World) -> BTreeSet<String> {
+    let entries = world.entries();
+    let ids: BTreeSet<String> =
+        entries.iter().map(|entry| entry["exchange_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(entries.len(), ids.len(), "an exchange has two entries");
+    ids
 }
 
 /// Callers whose calls need holds, and one that asks for its credits, while something happens. Gives what the former saw,
@@ -58,13 +78,10 @@ fn under_load(world: &mut World, happens: impl FnOnce(&mut World)) -> (Tally, Ve
 }
 
 /// Every answer has its entry, and no entry is another's.
-fn compare(world: &World, seen: &Tally) {
+fn compare((world, before): &(World, BTreeSet<String>), seen: &Tally) {
     world.settle();
-    let entries = world.entries();
-    let ids: BTreeSet<String> =
-        entries.iter().map(|entry| entry["exchange_id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(entries.len(), ids.len(), "an exchange has two entries");
-    assert_eq!(ids, seen.owed());
+    let new: BTreeSet<String> = exchanges(world).difference(before).cloned().collect();
+    assert_eq!(new, seen.owed());
     world.replay();
 }
 
@@ -75,8 +92,8 @@ fn stats(world: &World) -> String {
 }
 
 fn killed() {
-    let mut world = world();
-    let (seen, other) = under_load(&mut world, |world| {
+    let mut world = world(|builder| builder);
+    let (seen, other) = under_load(&mut world.0, |world| {
         for ledger in [0, 1, 2] {
             world.stack.kill_one_ledger(ledger);
             std::thread::sleep(Duration::from_millis(1500));
@@ -84,20 +101,20 @@ fn killed() {
             std::thread::sleep(Duration::from_millis(1500));
         }
     });
-    println!("one of three ledgers killed three times: {seen}; credits: {other:?}\n{}", stats(&world));
+    println!("one of three ledgers killed three times: {seen}; credits: {other:?}\n{}", stats(&world.0));
     assert!(seen.answered.len() > 100, "few calls are no test: {seen}");
     assert!(seen.was_stopped_cleanly(0) && other.is_empty(), "{seen} {other:?}");
     compare(&world, &seen);
 }
 
 fn two_away() {
-    let mut world = world();
-    let (seen, other) = under_load(&mut world, |world| {
+    let mut world = world(|builder| builder);
+    let (seen, other) = under_load(&mut world.0, |world| {
         world.stack.kill_one_ledger(0);
         world.stack.kill_one_ledger(2);
         std::thread::sleep(Duration::from_secs(4));
     });
-    println!("two of three ledgers away: {seen}; credits: {other:?}\n{}", stats(&world));
+    println!("two of three ledgers away: {seen}; credits: {other:?}\n{}", stats(&world.0));
     assert!(seen.was_stopped_cleanly(0) && other.is_empty(), "{seen} {other:?}");
     compare(&world, &seen);
 }
@@ -131,23 +148,23 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mute: &AtomicBool) {
 
 fn silent() {
     let mute = Arc::new(AtomicBool::new(false));
-    let mut world = World::start_with(|builder| {
-        let mute = Arc::clone(&mute);
-        builder.ledgers(3).shares_one_file().change_envoy_config(move |text| {
+    let muted = Arc::clone(&mute);
+    let mut world = world(|builder| {
+        builder.change_envoy_config(move |text| {
             let cluster = text.split("- name: ledger\n").nth(1).expect("the ledgers' cluster");
             let port =
                 cluster.split("port_value: ").nth(1).expect("a port").split(' ').next().expect("a port");
-            let proxy = mute_proxy(port.parse().unwrap(), mute);
+            let proxy = mute_proxy(port.parse().unwrap(), muted);
             Ok(text.replace(&format!("port_value: {port} "), &format!("port_value: {proxy} ")))
         })
     });
-    let (mut seen, other) = under_load(&mut world, |_| {
+    let (mut seen, other) = under_load(&mut world.0, |_| {
         mute.store(true, Ordering::Relaxed);
         std::thread::sleep(Duration::from_secs(4));
     });
-    println!("one of three ledgers falls silent: {seen}; credits: {other:?}\n{}", stats(&world));
+    println!("one of three ledgers falls silent: {seen}; credits: {other:?}\n{}", stats(&world.0));
     // What it was asked at first ends after two seconds; nothing is asked of it any more.
-    let (later, other) = under_load(&mut world, |_| std::thread::sleep(Duration::from_secs(1)));
+    let (later, other) = under_load(&mut world.0, |_| std::thread::sleep(Duration::from_secs(1)));
     println!("and later: {later}; credits: {other:?}");
     assert!(later.was_stopped_cleanly(0) && other.is_empty(), "{later} {other:?}");
     mute.store(false, Ordering::Relaxed);
