@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
-SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
+SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR LEDGER_DB LEDGERS CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
             PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS BENCH_ANYWAY BENCH_TRIES BENCH_BEFORE BENCH_VARIANTS \
             SOAK_CALLS SOAK_ACCOUNTS SOAK_CONNECTIONS SOAK_TRAP_S SOAK_TRAPS PAX_BENCH_ENTRIES PAX_BENCH_ACCOUNTS PAX_BENCH_FILE PAX_BENCH_LEDGER V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
@@ -31,6 +31,7 @@ help: ## What there is
 	@echo '  UPSTREAM_OWN_KEYS=1    that server charges callers own keys itself; never for one that asks for no key'
 	@echo '  GATEWAY_HOSTS=a,b:80   hosts that it answers to beside its port on loopback; * alone: all of them'
 	@echo '  DATA_DIR=./data        where the database (ledger.db) and the logs are'
+	@echo '  LEDGER_DB=postgres://USER:PASSWORD@HOST/DATABASE   that database instead of ledger.db; LEDGERS=3 processes on it'
 	@echo '  CONCURRENCY=2          worker threads of Envoy'
 	@echo '  CALLS_LOG=file|-|off   where the line per call goes; DATA_DIR/run/PORT/calls.log'
 	@echo '  BENCH_CALLS=100000     how many calls make bench watches the memory over; BENCH_ROUNDS=7'

@@ -3,6 +3,7 @@
 #
 #   envoy/compose.sh          makes .env from .env.example, with a secret
 #   envoy/compose.sh image    the same, and builds the image from dist/ (`make compose`)
+#   envoy/compose.sh postgres has .env say that three ledgers work on a PostgreSQL, which compose starts too
 #   envoy/compose.sh rotate   puts a new secret into it; the ledger goes on taking the old one, from the Envoy that is
 #                             about to be replaced
 set -eu
@@ -34,8 +35,8 @@ case ${1:-} in
         echo 'A new secret is in .env: `docker compose up -d` has ledger and Envoy take it.'
         exit
         ;;
-    '' | image) ;;
-    *) echo "error: compose.sh takes image, rotate or nothing, not $1" >&2; exit 1 ;;
+    '' | image | postgres) ;;
+    *) echo "error: compose.sh takes image, postgres, rotate or nothing, not $1" >&2; exit 1 ;;
 esac
 
 if [ ! -e .env ]; then
@@ -47,6 +48,15 @@ if [ ! -e .env ]; then
     done
 fi
 [ -n "$(value PAX_LEDGER_SECRET)" ] || set_line PAX_LEDGER_SECRET "$(secret)"
+
+if [ "${1:-}" = postgres ]; then
+    [ -n "$(value PAX_POSTGRES_PASSWORD)" ] || set_line PAX_POSTGRES_PASSWORD "$(secret)"
+    set_line LEDGER_DB "postgres://pax:$(value PAX_POSTGRES_PASSWORD)@postgres:5432/pax"
+    profiles=$(value COMPOSE_PROFILES)
+    case ",$profiles," in *,postgres,*) ;; *) set_line COMPOSE_PROFILES "${profiles:+$profiles,}postgres" ;; esac
+    echo 'Three ledgers work on PostgreSQL from the next start on. It begins empty: a ledger that is in the volume `ledger`'
+    echo 'stays there and is not read any more.'
+fi
 
 if [ "${1:-}" = image ]; then
     command -v docker >/dev/null 2>&1 || { echo 'error: .env is written; the image needs Docker, which is not here' >&2; exit 1; }

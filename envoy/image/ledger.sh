@@ -4,7 +4,22 @@
 set -eu
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-for file in /data /data/ledger.db; do
+# The URL has a password: it is never printed.
+case ${PAX_LEDGER_DB:-} in postgres://* | postgresql://*) postgres=1 ;; *) postgres= ;; esac
+case ",${COMPOSE_PROFILES:-}," in
+    *,postgres,*)
+        [ -n "$postgres" ] || die 'the profile `postgres` needs LEDGER_DB in .env: sh envoy/compose.sh postgres writes it'
+        # All services start at once. Until PostgreSQL takes connections, the demo's accounts could not be made.
+        waited=0
+        until bash -c ': </dev/tcp/postgres/5432' 2>/dev/null; do
+            waited=$((waited + 1))
+            [ $waited -lt 60 ] || die 'PostgreSQL takes no connections'
+            sleep 1
+        done
+        ;;
+esac
+
+[ -n "$postgres" ] || for file in /data /data/ledger.db; do
     [ ! -e $file ] || [ -w $file ] ||
         die "$file belongs to another user, as volumes of older versions do. Once, with the stack stopped:
        docker compose run --rm --no-deps --user root ledger chown -R pax:pax /data"
@@ -24,8 +39,9 @@ case ",${COMPOSE_PROFILES:-}," in
         ;;
     *)
         # These tokens stand in the README: beside real providers nobody may call with them.
-        if [ -e /data/ledger.db ]; then
-            # The file of an older version is brought up to date by `account create` alone, and by the service.
+        if [ -n "$postgres" ] || [ -e /data/ledger.db ]; then
+            # The database of an older version, or an empty one, is brought up to date by `account create` alone, and by
+            # the service.
             pax-ledger token list >/dev/null 2>&1 ||
                 pax-ledger account create demo-free --tier free --if-missing >/dev/null 2>&1 || true
             for token in mtx-demo-free mtx-demo-credit; do

@@ -64,9 +64,7 @@ fn config(upstream: &Upstream) -> Value {
         admin_port: 10_001,
         liveness_port: 10_005,
         workers: 2,
-        ledger_host: "127.0.0.1".into(),
-        ledger_port: 10_002,
-        ledger_public_port: 10_003,
+        ledgers: Vec::new(),
         wasm: "/filter.wasm".into(),
         filter: "/filter/filter.yaml".into(),
         // Not read here.

@@ -76,7 +76,12 @@ def test_the_ledgers_commands_work_while_the_gateway_runs(fresh):
 
 
 def test_every_line_of_yaml_is_in_the_configuration_that_runs():
-    for having, file in [("EDIT", "envoy/minimal.yaml"), ("config_discovery", "envoy/envoy.yaml")]:
+    for having, file in [
+        ("EDIT", "envoy/minimal.yaml"),
+        ("config_discovery", "envoy/envoy.yaml"),
+        ("health_checks", "envoy/envoy.yaml"),
+        ("retry_policy", "envoy/envoy.yaml"),
+    ]:
         template = {line.strip().removeprefix("- ") for line in (ROOT / file).read_text().splitlines()}
         lines = [line.strip().removeprefix("- ") for line in block("yaml", having, PAGES["envoy/README.md"]).splitlines()]
         assert lines and [line for line in lines if line not in template] == []

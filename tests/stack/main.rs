@@ -16,6 +16,7 @@ mod crowds;
 mod hangups;
 mod http2;
 mod outages;
+mod several;
 mod slow;
 mod start;
 mod told;
@@ -41,8 +42,12 @@ fn main() -> ExitCode {
         outages::CASES,
         slow::LAST,
     ];
-    let mut cases: Vec<_> =
-        start::CASES.iter().chain(troubles::CASES).map(|(name, run)| case(*name, run)).collect();
+    let mut cases: Vec<_> = start::CASES
+        .iter()
+        .chain(troubles::CASES)
+        .chain(several::CASES)
+        .map(|(name, run)| case(*name, run))
+        .collect();
     for (name, run) in groups.concat() {
         let world = Arc::clone(&world);
         cases.push(case(name, move || {

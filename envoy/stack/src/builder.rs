@@ -2,8 +2,9 @@
 
 use crate::demo::{self, Tokens};
 use crate::folder::Folder;
+use crate::ledgers::{self, Ledger};
 use crate::mend::Mending;
-use crate::{CallsLog, Layout, Place, Stack, StackError, Upstream, ports, providers, render};
+use crate::{CallsLog, Database, Layout, Place, Stack, StackError, Upstream, ports, providers, render};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ pub struct Builder {
     upstream: Option<Upstream>,
     standin_args: Vec<OsString>,
     data_dir: Option<PathBuf>,
+    database: Option<Database>,
+    ledgers: u16,
+    shares_one_file: bool,
     hosts: Vec<String>,
     own_keys: bool,
     tokens: Tokens,
@@ -37,6 +41,9 @@ impl Default for Builder {
             upstream: None,
             standin_args: Vec::new(),
             data_dir: None,
+            database: None,
+            ledgers: 1,
+            shares_one_file: false,
             hosts: Vec::new(),
             own_keys: false,
             tokens: Tokens::Public,
@@ -128,6 +135,28 @@ impl Builder {
         self
     }
 
+    /// The ledger's database. Default: `ledger.db` in the folder of [`Builder::data_dir`].
+    #[must_use]
+    pub fn database(mut self, database: Database) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// How many ledgers work on the database, 1 unless it is PostgreSQL's. Default: 1.
+    #[must_use]
+    pub fn ledgers(mut self, count: u16) -> Self {
+        self.ledgers = count;
+        self
+    }
+
+    /// Several ledgers are started on one SQLite file, too: for tests of Envoy where there is no PostgreSQL. The ledgers
+    /// wait for each other's locks, and nobody has shown that they agree in all else.
+    #[must_use]
+    pub fn shares_one_file(mut self) -> Self {
+        self.shares_one_file = true;
+        self
+    }
+
     /// Envoy's worker threads. Default: 2.
     #[must_use]
     pub fn concurrency(mut self, workers: u32) -> Self {
@@ -200,15 +229,17 @@ impl Builder {
             None => ports::free()?,
         };
         let (folder, data_dir) = Folder::make(self.data_dir, gateway_port)?;
+        let database = self.database.unwrap_or_else(|| Database::File(data_dir.join("ledger.db")));
+        if !self.shares_one_file {
+            ledgers::check(self.ledgers, &database)?;
+        }
         let calls_log = self.calls_log.unwrap_or_else(|| CallsLog::File(folder.log("calls")));
         let mut stack = Stack {
             calls_log,
-            db: data_dir.join("ledger.db"),
+            database,
             secret: ports::random_hex(32)?,
             liveness_port: ports::free()?,
             admin_port: ports::free()?,
-            ledger_internal_port: ports::free()?,
-            ledger_public_port: ports::free()?,
             standin_port: None,
             gateway_port,
             upstream: Upstream::Providers,
@@ -220,7 +251,7 @@ impl Builder {
             demo: Vec::new(),
             cancelled: self.cancelled,
             envoy: None,
-            ledger: None,
+            ledgers: (0..self.ledgers).map(|_| Ledger::new()).collect::<Result<_, _>>()?,
             standin: None,
             layout,
             folder,
@@ -233,7 +264,7 @@ impl Builder {
                 stack.start_standin()?
             }
         };
-        tell("starting the ledger");
+        tell(if self.ledgers == 1 { "starting the ledger" } else { "starting the ledgers" });
         stack.demo = demo::make_accounts(&stack, self.tokens)?;
         stack.start_ledger()?;
         tell("starting Envoy with the filter");
@@ -262,9 +293,7 @@ fn write_configuration(
         gateway_port: stack.gateway_port,
         liveness_port: stack.liveness_port,
         admin_port: stack.admin_port,
-        ledger_host: "127.0.0.1".into(),
-        ledger_port: stack.ledger_internal_port,
-        ledger_public_port: stack.ledger_public_port,
+        ledgers: stack.ledgers.iter().map(Ledger::at).collect(),
         wasm: stack.layout.wasm.clone(),
         filter: stack.filter_file(),
         ca_file: None,

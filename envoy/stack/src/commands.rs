@@ -6,12 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 impl Stack {
-    /// The ledger, on its ports and its database.
-    pub(crate) fn ledger_command(&self) -> Command {
+    /// A ledger, on its ports and the database.
+    pub(crate) fn ledger_command(&self, number: usize) -> Command {
         let mut command = Command::new(&self.layout.ledger);
-        command.arg("--db").arg(&self.db).arg("serve");
-        command.args(["--internal".into(), format!("127.0.0.1:{}", self.ledger_internal_port)]);
-        command.args(["--public".into(), format!("127.0.0.1:{}", self.ledger_public_port)]);
+        self.database.give_to(&mut command);
+        command.arg("serve");
+        if let Some(ledger) = self.ledgers.get(number) {
+            command.args(["--internal".into(), format!("127.0.0.1:{}", ledger.internal_port)]);
+            command.args(["--public".into(), format!("127.0.0.1:{}", ledger.public_port)]);
+        }
         command.args(&self.ledger_args);
         command.env("PAX_LEDGER_SECRET", &self.secret);
         command
@@ -22,6 +25,7 @@ impl Stack {
         let mut command = Command::new(&self.layout.standin);
         let listen: [OsString; 2] = ["--listen".into(), format!("127.0.0.1:{port}").into()];
         command.args(listen).args(&self.standin_args);
+        without_database(&mut command);
         command
     }
 
@@ -37,6 +41,12 @@ impl Stack {
         command.args(["--file-flush-interval-msec", "100"]);
         command.args(envoy::log_arguments(&self.log_level));
         command.env("PAX_LEDGER_SECRET", &self.secret);
+        without_database(&mut command);
         command
     }
+}
+
+/// The database's password is the ledger's alone.
+fn without_database(command: &mut Command) {
+    command.env_remove("LEDGER_DB").env_remove("PAX_LEDGER_DB");
 }

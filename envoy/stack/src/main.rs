@@ -1,9 +1,10 @@
 //! `pax-stack`: brings the gateway up in the foreground, or prints Envoy's configuration.
 
+mod greet;
+
 use clap::{Args, Parser, Subcommand};
-use pax_gateway::base::account::Tier;
 use pax_stack::{
-    CallsLog, DemoAccount, Drained, Keys, Layout, Level, Place, Stack, StackError, Upstream, render,
+    CallsLog, Database, Drained, Keys, Layout, LedgerAt, Level, Place, Stack, StackError, Upstream, render,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,6 +74,13 @@ struct Up {
     /// Where the database (ledger.db) and the logs are kept.
     #[arg(long, env = "DATA_DIR", default_value = "data", value_name = "DIR")]
     data_dir: PathBuf,
+    /// Another database than that file: postgres://USER:PASSWORD@HOST:PORT/DATABASE. In the environment rather than here,
+    /// where anybody on this machine can read it.
+    #[arg(long, env = "LEDGER_DB", value_name = "URL", hide_env_values = true)]
+    ledger_db: Option<String>,
+    /// How many ledgers work on that database.
+    #[arg(long, env = "LEDGERS", default_value_t = 1, value_name = "COUNT")]
+    ledgers: u16,
     /// Envoy's worker threads.
     #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: u32,
@@ -107,13 +115,14 @@ struct Render {
     /// The port of Envoy's admin interface.
     #[arg(long, default_value_t = 10_001)]
     admin_port: u16,
-    /// The ledger's host, as Envoy will reach it.
-    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
-    ledger_host: String,
-    /// The port of the ledger's internal listener.
+    /// The ledger's host, as Envoy will reach it; those of several ledgers, with commas. A name with several addresses is a
+    /// ledger at each.
+    #[arg(long = "ledger-host", default_value = "127.0.0.1", value_name = "HOST", value_delimiter = ',')]
+    ledger_hosts: Vec<String>,
+    /// The port of the ledgers' internal listeners.
     #[arg(long, default_value_t = 10_002)]
     ledger_port: u16,
-    /// The port of the ledger's public listener.
+    /// The port of the ledgers' public listeners.
     #[arg(long, default_value_t = 10_004)]
     ledger_public_port: u16,
     /// The stand-in's port, for when it plays the providers.
@@ -190,15 +199,15 @@ fn upstream(common: &Common, layout: &Layout) -> Result<Option<Upstream>, StackE
 fn run_render(args: Render) -> Result<(), StackError> {
     let layout = Layout::find()?;
     let hosts = args.common.hosts();
+    let (port, public_port) = (args.ledger_port, args.ledger_public_port);
+    let ledgers = args.ledger_hosts.into_iter().map(|host| LedgerAt { host, port, public_port });
     let place = Place {
         hosts,
         gateway_address: args.address,
         gateway_port: args.common.port,
         liveness_port: args.liveness_port,
         admin_port: args.admin_port,
-        ledger_host: args.ledger_host,
-        ledger_port: args.ledger_port,
-        ledger_public_port: args.ledger_public_port,
+        ledgers: ledgers.collect(),
         wasm: args.wasm.unwrap_or_else(|| layout.wasm.clone()),
         filter: args.filter_file,
         ca_file: args.ca_file,
@@ -254,11 +263,16 @@ fn run_up(args: Up) -> Result<(), StackError> {
 
     let mut builder = Stack::builder()
         .data_dir(args.data_dir)
+        .ledgers(args.ledgers)
         .concurrency(args.concurrency)
         .standin_args(args.standin_args)
         .hosts(args.common.hosts())
         .cancel_when(Arc::clone(&stopping))
         .progress(|step| println!("· {step}"));
+    // `LEDGER_DB=` on make's line means none.
+    if let Some(url) = args.ledger_db.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+        builder = builder.database(Database::of_url(url)?);
+    }
     if let Some(log) = args.common.calls_log() {
         builder = builder.calls_log(log);
     }
@@ -288,7 +302,7 @@ fn run_up(args: Up) -> Result<(), StackError> {
         }
     };
     let mut stack = builder.layout(layout).start()?;
-    greet(&stack, &served)?;
+    greet::greet(&stack, &served)?;
 
     let mut end = Ok(());
     while !stopping.load(Ordering::Relaxed) && end.is_ok() {
@@ -301,65 +315,6 @@ fn run_up(args: Up) -> Result<(), StackError> {
         left => println!("stopped; {left}"),
     }
     end
-}
-
-/// Says that calls are served, and how to make one.
-fn greet(stack: &Stack, served: &str) -> Result<(), StackError> {
-    let url = stack.url();
-    for line in served.lines() {
-        println!("· {line}");
-    }
-    println!("· ledger {}, logs in {}", stack.db().display(), stack.run_dir().display());
-    for demo in stack.demo_accounts().iter().filter(|demo| demo.revoked_public) {
-        println!("· the public token of {} is REVOKED: with it anybody could spend your money", demo.account);
-    }
-    println!("· liveness, also under overload: http://127.0.0.1:{}/healthz", stack.liveness_port());
-    println!("ready {url}");
-    println!();
-    for demo in stack.demo_accounts() {
-        match &demo.token {
-            Some(token) => println!("token of {}: {token}", demo.account),
-            None => println!(
-                "token of {}: as printed when it was made (a new one: dist/pax-ledger --db {} token add {} --name NAME)",
-                demo.account,
-                stack.db().display(),
-                demo.account
-            ),
-        }
-    }
-    println!();
-    try_it(stack)
-}
-
-/// The command of a call that can be served, with the token of an account that may make it.
-fn try_it(stack: &Stack) -> Result<(), StackError> {
-    let Some(call) = stack.try_it()? else {
-        println!(
-            "No model can be called without a key of the caller's own: the providers whose keys were found have none in \
-             the rate card in force."
-        );
-        return Ok(());
-    };
-    match call.tier {
-        Tier::Free => println!("Try it (Ctrl-C here stops everything):"),
-        Tier::Credit => println!(
-            "Try it as demo-credit, which may call every model that is served here. demo-free may call none: the free \
-             tier's list of the rate card has none of these providers'. (Ctrl-C here stops everything.)"
-        ),
-    }
-    let may_call = |demo: &&DemoAccount| call.tier == Tier::Free || demo.account == "demo-credit";
-    let token = stack.demo_accounts().iter().filter(may_call).find_map(|demo| demo.token.as_deref());
-    println!(
-        "  curl {}/v1/chat/completions -H 'Authorization: Bearer {}' \\",
-        stack.url(),
-        token.unwrap_or("TOKEN")
-    );
-    println!("    -H 'Content-Type: application/json' \\");
-    println!(
-        "    -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello\"}}]}}'",
-        call.model
-    );
-    Ok(())
 }
 
 /// The first signal asks for an orderly stop; the second ends this process, and the kernel its children.

@@ -1,5 +1,6 @@
 //! Starts a running stack's processes again if they die.
 
+use crate::ledgers::Ledger;
 use crate::process::{self, Process};
 use crate::{CallsLog, Stack, StackError, calls_log, logs};
 use pax_drain::OUTBOX_GAUGE;
@@ -43,15 +44,15 @@ impl Deaths {
 
 #[derive(Clone, Copy, Debug)]
 enum Role {
-    Ledger,
+    /// One of the ledgers, by its number.
+    Ledger(usize),
     Envoy,
     Standin,
 }
 
-/// The deaths of each process.
+/// The deaths of the processes that there is one of.
 #[derive(Debug, Default)]
 pub(crate) struct Mending {
-    ledger: Deaths,
     envoy: Deaths,
     standin: Deaths,
 }
@@ -63,7 +64,10 @@ impl Stack {
     /// # Errors
     /// [`StackError::Died`] names a process that dies again and again, or that cannot be started.
     pub fn mend(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), StackError> {
-        for role in [Role::Ledger, Role::Envoy, Role::Standin] {
+        for number in 0..self.ledgers.len() {
+            self.mend_one(Role::Ledger(number), tell)?;
+        }
+        for role in [Role::Envoy, Role::Standin] {
             self.mend_one(role, tell)?;
         }
         if let CallsLog::File(log) = &self.calls_log {
@@ -78,7 +82,8 @@ impl Stack {
 
     /// The same while Envoy is drained: an Envoy that is gone stays gone.
     pub(crate) fn mend_for_drain(&mut self) {
-        for role in [Role::Ledger, Role::Standin] {
+        let ledgers = (0..self.ledgers.len()).map(Role::Ledger);
+        for role in ledgers.chain([Role::Standin]) {
             // If a process cannot be mended, the drain will say what is left.
             let _ = self.mend_one(role, &mut |_| ());
         }
@@ -86,8 +91,7 @@ impl Stack {
 
     fn mend_one(&mut self, role: Role, tell: &mut dyn FnMut(&str)) -> Result<(), StackError> {
         let now = Instant::now();
-        let (slot, deaths) = self.part(role);
-        let Some(process) = slot else { return Ok(()) };
+        let Some((Some(process), deaths)) = self.part(role) else { return Ok(()) };
         // A log that cannot be cut is no reason to end.
         let _ = logs::rotate(&process.log, logs::LIMIT_BYTES);
         let Some(status) = process.ended() else { return Ok(()) };
@@ -107,9 +111,10 @@ impl Stack {
                 return self.mend_later(role, Err(error), &why, tell);
             }
         };
-        let (slot, deaths) = self.part(role);
-        *slot = Some(started);
-        (deaths.due, deaths.started) = (None, Some(now));
+        if let Some((slot, deaths)) = self.part(role) {
+            *slot = Some(started);
+            (deaths.due, deaths.started) = (None, Some(now));
+        }
         Ok(())
     }
 
@@ -122,11 +127,12 @@ impl Stack {
         how: &str,
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), StackError> {
-        let (slot, deaths) = self.part(role);
+        let Some((slot, deaths)) = self.part(role) else { return Ok(()) };
         let wait = deaths.died(Instant::now());
         let log = slot.as_ref().map(|process| process.log.display().to_string()).unwrap_or_default();
-        if deaths.cannot_be_mended() {
-            let waiting = self.stat(OUTBOX_GAUGE).filter(|_| matches!(role, Role::Ledger)).unwrap_or(0);
+        // As long as another ledger runs, calls are served without this one.
+        if deaths.cannot_be_mended() && !self.is_replaced(role) {
+            let waiting = self.stat(OUTBOX_GAUGE).filter(|_| matches!(role, Role::Ledger(_))).unwrap_or(0);
             if waiting == 0 {
                 return died;
             }
@@ -138,17 +144,24 @@ impl Stack {
         Ok(())
     }
 
-    fn part(&mut self, role: Role) -> (&mut Option<Process>, &mut Deaths) {
+    /// Whether others do a process's work while it is away.
+    fn is_replaced(&mut self, role: Role) -> bool {
+        matches!(role, Role::Ledger(_)) && self.ledgers.iter_mut().any(Ledger::runs)
+    }
+
+    fn part(&mut self, role: Role) -> Option<(&mut Option<Process>, &mut Deaths)> {
         match role {
-            Role::Ledger => (&mut self.ledger, &mut self.mending.ledger),
-            Role::Envoy => (&mut self.envoy, &mut self.mending.envoy),
-            Role::Standin => (&mut self.standin, &mut self.mending.standin),
+            Role::Ledger(number) => {
+                self.ledgers.get_mut(number).map(|ledger| (&mut ledger.process, &mut ledger.deaths))
+            }
+            Role::Envoy => Some((&mut self.envoy, &mut self.mending.envoy)),
+            Role::Standin => Some((&mut self.standin, &mut self.mending.standin)),
         }
     }
 
     fn command(&self, role: Role) -> Command {
         match role {
-            Role::Ledger => self.ledger_command(),
+            Role::Ledger(number) => self.ledger_command(number),
             Role::Envoy => self.envoy_command(&self.config_file()),
             Role::Standin => self.standin_command(self.standin_port.unwrap_or_default()),
         }

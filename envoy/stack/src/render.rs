@@ -32,12 +32,8 @@ pub struct Place {
     pub liveness_port: u16,
     /// The port of Envoy's admin interface, on loopback.
     pub admin_port: u16,
-    /// The ledger's host: `127.0.0.1`, or its name on a network that it shares with Envoy alone.
-    pub ledger_host: String,
-    /// The port of the ledger's internal listener.
-    pub ledger_port: u16,
-    /// The port of its public listener.
-    pub ledger_public_port: u16,
+    /// Every ledger, as Envoy reaches it. All of them work on one database.
+    pub ledgers: Vec<LedgerAt>,
     /// The filter's module, as Envoy sees it.
     pub wasm: PathBuf,
     /// The file of the filter's configuration, as Envoy sees it, in a folder of its own or beside `envoy.yaml`.
@@ -51,6 +47,18 @@ pub struct Place {
     pub calls_log: CallsLog,
     /// Envoy's worker threads: the filter's limits are sums, and each worker has its share.
     pub workers: u32,
+}
+
+/// Where Envoy reaches a ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerAt {
+    /// Its host: `127.0.0.1`, or its name on a network that it shares with Envoy alone. If the name has several addresses,
+    /// there is a ledger at each.
+    pub host: String,
+    /// The port of its internal listener.
+    pub port: u16,
+    /// The port of its public listener.
+    pub public_port: u16,
 }
 
 impl Place {
@@ -73,6 +81,17 @@ impl Place {
             }
         }
         Ok(all.into_iter().map(|(_, host)| host).collect())
+    }
+
+    /// The ledgers' endpoints in a cluster, at one of their listeners.
+    fn endpoints(&self, layout: &Layout, port: impl Fn(&LedgerAt) -> u16) -> Result<String, StackError> {
+        let (file, mut all) = ("fragments/ledger-endpoint.yaml", String::new());
+        let template = layout.read(file)?;
+        for ledger in &self.ledgers {
+            let values = Values::from([("HOST", quoted(&ledger.host)), ("PORT", port(ledger).to_string())]);
+            all.push_str(&fill(file, &template, &values)?);
+        }
+        Ok(all)
     }
 }
 
@@ -129,9 +148,8 @@ pub fn render(
         ("GATEWAY_PORT", place.gateway_port.to_string()),
         ("LIVENESS_PORT", place.liveness_port.to_string()),
         ("ADMIN_PORT", place.admin_port.to_string()),
-        ("LEDGER_HOST", quoted(&place.ledger_host)),
-        ("LEDGER_PORT", place.ledger_port.to_string()),
-        ("LEDGER_PUBLIC_PORT", place.ledger_public_port.to_string()),
+        ("LEDGER_ENDPOINTS", place.endpoints(layout, |ledger| ledger.port)?),
+        ("LEDGER_PUBLIC_ENDPOINTS", place.endpoints(layout, |ledger| ledger.public_port)?),
         ("WASM_FILE", quoted(&place.wasm.to_string_lossy())),
         ("BUFFER_BYTES", limit.saturating_add(INSERTED_BYTES).to_string()),
         ("FILTER_FILE", quoted(&place.filter.to_string_lossy())),
@@ -289,9 +307,7 @@ mod tests {
             gateway_port: 10_000,
             liveness_port: 10_005,
             admin_port: 10_001,
-            ledger_host: "127.0.0.1".into(),
-            ledger_port: 10_002,
-            ledger_public_port: 10_003,
+            ledgers: vec![LedgerAt { host: "127.0.0.1".into(), port: 10_002, public_port: 10_003 }],
             wasm: "/a \"quoted\"/module.wasm".into(),
             filter: "/etc/pax/filter/filter.yaml".into(),
             ca_file: Some("/etc/ssl/certs/ca-certificates.crt".into()),

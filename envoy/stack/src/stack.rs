@@ -1,16 +1,18 @@
-//! The running stack: its three processes, watched and stopped.
+//! The running stack: its processes, watched and stopped.
 
 use crate::demo::DemoAccount;
 use crate::folder::Folder;
+use crate::ledgers::Ledger;
 use crate::mend::Mending;
-use crate::process::{self, Process};
-use crate::{Builder, CallsLog, Envoy, Layout, StackError, TryIt, Upstream, envoy, http, ports, rate_cards};
+use crate::process::Process;
+use crate::{
+    Builder, CallsLog, Database, Envoy, Layout, StackError, TryIt, Upstream, envoy, http, ports, rate_cards,
+};
 use pax_drain::{Drained, Gateway, Patience, Proceed};
 use serde_json::Value;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,16 +24,14 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Stack {
     // Dropped in this order: first what calls, then what is called.
     pub(crate) envoy: Option<Process>,
-    pub(crate) ledger: Option<Process>,
+    pub(crate) ledgers: Vec<Ledger>,
     pub(crate) standin: Option<Process>,
     pub(crate) layout: Layout,
-    pub(crate) db: PathBuf,
+    pub(crate) database: Database,
     pub(crate) secret: String,
     pub(crate) gateway_port: u16,
     pub(crate) liveness_port: u16,
     pub(crate) admin_port: u16,
-    pub(crate) ledger_internal_port: u16,
-    pub(crate) ledger_public_port: u16,
     pub(crate) standin_port: Option<u16>,
     pub(crate) upstream: Upstream,
     pub(crate) concurrency: u32,
@@ -71,24 +71,9 @@ impl Stack {
         self.admin_port
     }
 
-    /// The port of the ledger's internal listener (resolve, debits).
-    pub fn ledger_internal_port(&self) -> u16 {
-        self.ledger_internal_port
-    }
-
-    /// The port of the ledger's public listener.
-    pub fn ledger_public_port(&self) -> u16 {
-        self.ledger_public_port
-    }
-
     /// The stand-in's port, if the stack started one.
     pub fn standin_port(&self) -> Option<u16> {
         self.standin_port
-    }
-
-    /// The secret that Envoy and ledger share; made anew for each stack.
-    pub fn ledger_secret(&self) -> &str {
-        &self.secret
     }
 
     /// The accounts to play with.
@@ -96,38 +81,14 @@ impl Stack {
         &self.demo
     }
 
-    /// The database file.
-    pub fn db(&self) -> &Path {
-        &self.db
-    }
-
     /// Where Envoy writes a line per call.
     pub fn calls_log(&self) -> &CallsLog {
         &self.calls_log
     }
 
-    /// The folder of the logs (`calls.log`, `envoy.log`, `ledger.log`, `standin.log`) and of Envoy's configuration.
+    /// The folder of the logs (`calls.log`, `envoy.log`, `ledger.log`, `ledger-2.log`, `standin.log`) and of Envoy's configuration.
     pub fn run_dir(&self) -> &Path {
         &self.folder.run
-    }
-
-    /// Runs `pax-ledger --db DB ARGS...` and returns what it prints.
-    ///
-    /// # Errors
-    /// [`StackError::Ledger`] if it exits non-zero, with its standard error.
-    pub fn ledger<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Result<String, StackError> {
-        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_os_string()).collect();
-        let mut command = Command::new(&self.layout.ledger);
-        command.arg("--db").arg(&self.db).args(&args);
-        let output = command.output().map_err(StackError::io("start", &self.layout.ledger))?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(StackError::Ledger {
-            command: args.join(OsStr::new(" ")).to_string_lossy().into_owned(),
-            how: process::describe(output.status),
-            stderr: String::from_utf8_lossy(&output.stderr).trim().to_string(),
-        })
     }
 
     /// The body of Envoy's admin answer to `GET path`.
@@ -188,7 +149,8 @@ impl Stack {
     /// # Errors
     /// [`StackError::Died`] names the first that does not, with the end of its log.
     pub fn check(&mut self) -> Result<(), StackError> {
-        for process in [&mut self.envoy, &mut self.ledger, &mut self.standin].into_iter().flatten() {
+        let ledgers = self.ledgers.iter_mut().map(|ledger| &mut ledger.process);
+        for process in [&mut self.envoy].into_iter().chain(ledgers).chain([&mut self.standin]).flatten() {
             process.check()?;
         }
         Ok(())
@@ -196,32 +158,9 @@ impl Stack {
 
     /// The processes that run, with their ids.
     pub fn processes(&self) -> Vec<(&'static str, u32)> {
-        let all = [&self.envoy, &self.ledger, &self.standin];
-        all.into_iter().flatten().map(|process| (process.name, process.id())).collect()
-    }
-
-    /// Kills the ledger (SIGKILL): an outage. [`Stack::start_ledger`] ends it.
-    pub fn kill_ledger(&mut self) {
-        self.ledger = None;
-    }
-
-    /// From its next start on the ledger is started with these arguments of `pax-ledger serve`, and no others beside the
-    /// stack's own.
-    pub fn set_ledger_args<I: IntoIterator<Item = S>, S: Into<OsString>>(&mut self, args: I) {
-        self.ledger_args = args.into_iter().map(Into::into).collect();
-    }
-
-    /// Starts the ledger, on the same ports and the same database.
-    ///
-    /// # Errors
-    /// [`StackError`] if it does not come up.
-    pub fn start_ledger(&mut self) -> Result<(), StackError> {
-        let mut process = Process::start("ledger", self.ledger_command(), self.folder.log("ledger"))?;
-        for port in [self.ledger_internal_port, self.ledger_public_port] {
-            self.wait_until_ready(&mut process, port, "/healthz", |answer| answer.status == 200)?;
-        }
-        self.ledger = Some(process);
-        Ok(())
+        let ledgers = self.ledgers.iter().map(|ledger| &ledger.process);
+        let all = [&self.envoy].into_iter().chain(ledgers).chain([&self.standin]);
+        all.flatten().map(|process| (process.name, process.id())).collect()
     }
 
     /// Kills Envoy (SIGKILL), and with it all calls in flight.
@@ -297,11 +236,12 @@ impl Stack {
         })
     }
 
-    /// An orderly stop: [`Stack::drain`], then SIGTERM to Envoy, the ledger and the stand-in, in this order.
+    /// An orderly stop: [`Stack::drain`], then SIGTERM to Envoy, the ledgers and the stand-in, in this order.
     /// Nothing runs when it returns, after `patience` plus a few seconds at the latest.
     pub fn stop(mut self, patience: Duration) -> Drained {
         let drained = self.drain(patience);
-        for process in [&mut self.envoy, &mut self.ledger, &mut self.standin] {
+        let ledgers = self.ledgers.iter_mut().map(|ledger| &mut ledger.process);
+        for process in [&mut self.envoy].into_iter().chain(ledgers).chain([&mut self.standin]) {
             if let Some(mut process) = process.take() {
                 process.stop(Duration::from_secs(2));
             }
@@ -324,7 +264,7 @@ impl Stack {
         Ok(Upstream::Standin(format!("127.0.0.1:{port}")))
     }
 
-    fn wait_until_ready(
+    pub(crate) fn wait_until_ready(
         &self,
         process: &mut Process,
         port: u16,

@@ -224,6 +224,89 @@ fn a_ledger_is_waited_for_as_long_as_debits_wait_for_it() {
     std::fs::remove_file(wrapper).unwrap();
 }
 
+/// A stack of three ledgers on one file, which are started by a program of ours: it fails as long as a file is there.
+fn three_ledgers(broken: &Path) -> (pax_stack::Stack, PathBuf) {
+    let mut layout = pax_stack::Layout::find().unwrap();
+    let wrapper = broken.with_extension("sh");
+    let text = format!("[ ! -e {} ] || exit 3\nexec {} \"$@\"", broken.display(), layout.ledger.display());
+    write_program(&wrapper, &text);
+    layout.ledger.clone_from(&wrapper);
+    let builder = pax_stack::Stack::builder().layout(layout).ledgers(3).shares_one_file();
+    (builder.start().unwrap(), wrapper)
+}
+
+#[test]
+fn each_of_several_ledgers_is_started_again_and_one_that_cannot_be_does_not_end_the_stack() {
+    let broken = std::env::temp_dir().join(format!("pax-killed-several-flag-{}", std::process::id()));
+    let (mut stack, wrapper) = three_ledgers(&broken);
+    let ledgers = |stack: &pax_stack::Stack| -> Vec<u32> {
+        let all = stack.processes().into_iter().filter(|(name, _)| *name == "ledger");
+        all.map(|(_, id)| id).collect()
+    };
+    let mut said = Vec::new();
+    let mut mend = |stack: &mut pax_stack::Stack, seconds: u64, done: &dyn Fn(&pax_stack::Stack) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while !done(stack) && Instant::now() < deadline {
+            stack.mend(&mut |line| said.push(line.to_owned())).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let first = ledgers(&stack);
+    assert_eq!(first.len(), 3);
+    send("-KILL", first[1]);
+    send("-KILL", first[2]);
+    mend(&mut stack, 10, &|stack| {
+        ledgers(stack).iter().zip(&first).filter(|(now, then)| now != then).count() == 2
+    });
+    let second = ledgers(&stack);
+    assert!(second[0] == first[0] && second[1] != first[1] && second[2] != first[2], "{first:?} {second:?}");
+    // Longer than six deaths in a row take.
+    std::fs::write(&broken, "").unwrap();
+    send("-KILL", second[2]);
+    mend(&mut stack, 14, &|_| false);
+    let gateway = SocketAddr::from(([127, 0, 0, 1], stack.gateway_port()));
+    assert_eq!(one_of_each(gateway, TOKEN).answered.len(), 3);
+    assert!(said.iter().filter(|line| line.contains("ledger-3.log")).count() > 6, "{said:#?}");
+    for file in [broken, wrapper] {
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+/// What `pax-stack up` says with these settings when it does not start.
+fn refused(name: &str, settings: &[(&str, &str)]) -> String {
+    let folder = std::env::temp_dir().join(format!("pax-killed-{name}-{}", std::process::id()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pax-stack"));
+    command.args(["up", "--standin", "--port", "0", "--data-dir"]).arg(&folder);
+    let output = command.envs(settings.iter().copied()).output().unwrap();
+    assert!(!output.status.success());
+    let _ = std::fs::remove_dir_all(folder);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_refused_and_its_password_is_not_shown() {
+    let said = refused("sqlite", &[("LEDGERS", "3")]);
+    assert!(said.contains("error: LEDGERS=3 needs PostgreSQL"), "{said}");
+    let said =
+        refused("none", &[("LEDGERS", "0"), ("LEDGER_DB", "postgres://pax:s3cret@127.0.0.1:9/ledger")]);
+    assert!(said.contains("error: LEDGERS is a number from 1 to 16") && !said.contains("s3cret"), "{said}");
+    let said = refused("url", &[("LEDGER_DB", "pax:s3cret@127.0.0.1:9/ledger")]);
+    assert!(
+        said.contains("error: LEDGER_DB is no URL of a PostgreSQL database") && !said.contains("s3cret"),
+        "{said}"
+    );
+    // Nothing listens on port 9 (discard).
+    let said =
+        refused("away", &[("LEDGER_DB", "postgres://pax:s3cret@127.0.0.1:9/ledger"), ("LEDGERS", "3")]);
+    assert!(said.contains("error: `pax-ledger account create") && !said.contains("s3cret"), "{said}");
+    let help = Command::new(env!("CARGO_BIN_EXE_pax-stack"))
+        .args(["up", "--help"])
+        .env("LEDGER_DB", "postgres://pax:s3cret@127.0.0.1:9/ledger")
+        .output()
+        .unwrap();
+    assert!(help.status.success() && !String::from_utf8_lossy(&help.stdout).contains("s3cret"));
+}
+
 fn write_program(file: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();

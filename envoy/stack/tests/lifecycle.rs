@@ -1,6 +1,6 @@
 //! The stack itself, with the real Envoy, filter and ledger. `make test` builds these first.
 
-use pax_stack::{CallsLog, Drained, Layout, Place, Stack, Upstream, render};
+use pax_stack::{CallsLog, Drained, Layout, LedgerAt, Place, Stack, Upstream, render};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -87,11 +87,11 @@ fn envoy_accepts_the_configuration_for_the_real_providers() {
         gateway_address: "127.0.0.1".into(),
         gateway_port: 10_000,
         admin_port: 10_001,
-        ledger_host: "127.0.0.1".into(),
         liveness_port: 10_005,
         workers: 2,
-        ledger_port: 10_002,
-        ledger_public_port: 10_003,
+        ledgers: (1..4)
+            .map(|number| LedgerAt { host: format!("ledger-{number}"), port: 10_002, public_port: 10_003 })
+            .collect(),
         wasm: layout.wasm.clone(),
         filter: file.clone(),
         ca_file: None,

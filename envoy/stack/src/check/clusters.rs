@@ -3,6 +3,7 @@
 use super::at::At;
 use super::finding::Findings;
 use super::gateway::Gateway;
+use super::routes::check_retries;
 use super::settings::Settings;
 use pax_gateway::call::config::Provider;
 
@@ -66,6 +67,8 @@ pub(crate) fn check(
         if let Some(cluster) = find(&key, &provider.cluster, then, settings, clusters, findings) {
             check_provider(&cluster, name, provider, findings);
             check_tls(&cluster, findings);
+            // Envoy takes it before the route's.
+            check_retries(&http_options(&cluster).field("retry_policy"), findings);
             let key = credential(&cluster);
             if let Some(key) = key.filter(|key| key.exists() && key.text() == ledgers_secret) {
                 findings.error(

@@ -192,16 +192,21 @@ fn check_action(route: &At<'_>, host: &At<'_>, findings: &mut Findings) {
         }
     }
     for policy in [route.down("route/retry_policy"), host.field("retry_policy")] {
-        let on = policy.field("retry_on");
-        let risky = on.text().into_iter().flat_map(|on| on.split(',')).map(str::trim);
-        let risky: Vec<&str> = risky.filter(|on| !on.is_empty() && *on != "connect-failure").collect();
-        if !risky.is_empty() {
-            let what = format!(
-                "{}: the provider is paid for each attempt, and the caller charged for one",
-                risky.join(",")
-            );
-            findings.error(&on, what, "retry_on: connect-failure");
-        }
+        check_retries(&policy, findings);
+    }
+}
+
+/// A retry policy that applies to calls of a provider.
+pub(super) fn check_retries(policy: &At<'_>, findings: &mut Findings) {
+    let on = policy.field("retry_on");
+    let risky = on.text().into_iter().flat_map(|on| on.split(',')).map(str::trim);
+    let risky: Vec<&str> = risky.filter(|on| !on.is_empty() && *on != "connect-failure").collect();
+    if !risky.is_empty() {
+        let what = format!(
+            "{}: the provider is paid for each attempt, and the caller charged for one",
+            risky.join(",")
+        );
+        findings.error(&on, what, "retry_on: connect-failure");
     }
 }
 
