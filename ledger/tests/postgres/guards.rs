@@ -54,7 +54,8 @@ async fn rows_are_neither_changed_nor_deleted_nor_truncated_even_in_the_role_of_
     assert!(found(&folder).await.is_empty());
 }
 
-#[tokio::test]
+// A session gives back its locks in the background, while this test waits for psql.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_names_what_is_missing_altered_switched_off_or_added_and_the_statement_it_names_mends_it() {
     let folder = ledger().await;
     for (change, named) in [
