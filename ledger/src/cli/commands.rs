@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Account, Asked, Cards, Explain, Holds, Quarantine, Serve, Token};
 use super::{
-    Cli, Command, ShellName, accounts, acting, backing_up, cards, copying, crediting, entries, explaining, health,
-    holds, operator_log, print, quarantine, recovering, replaying, reporting, tokens,
+    Cli, Command, ShellName, accounts, acting, backing_up, cards, copying, crediting, entries, explaining,
+    health, holds, operator_log, print, quarantine, recovering, replaying, reporting, tokens,
 };
 use crate::error::Error;
 use crate::now;
@@ -55,7 +55,9 @@ pub(super) async fn run(cli: Cli) -> Result<ExitCode, Error> {
         // SQLite refuses the statement that copies the file to a connection that may only read.
         Command::Backup { .. } => Open::Existing,
         Command::Recover { .. } => Open::Existing,
-        Command::Health(_) | Command::Completions { .. } | Command::Copy { .. } => return Ok(ExitCode::SUCCESS),
+        Command::Health(_) | Command::Completions { .. } | Command::Copy { .. } => {
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let store = Store::open(&database, open).await?;
     let done = match cli.command {

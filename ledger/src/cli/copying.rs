@@ -43,7 +43,10 @@ async fn is_same(source: &Store, target: &Store, names: (&Location, &Location)) 
     for (store, name) in [(source, names.0), (target, names.1)] {
         let report = replay_and_tell(store).await?;
         let (hash, accounts) = store.snapshot().await?.heads().await?;
-        print(&format!("{name}: {}\nheads of its {accounts} accounts and of its operator log: {hash}", summary(&report)))?;
+        print(&format!(
+            "{name}: {}\nheads of its {accounts} accounts and of its operator log: {hash}",
+            summary(&report)
+        ))?;
         reports.push(report);
         heads.push(hash);
     }

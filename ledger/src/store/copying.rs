@@ -15,7 +15,8 @@ const ROWS: usize = 200;
 const PAGE: u32 = 2_000;
 
 /// What only grows: the table, and what its rows are ordered by.
-const GROWING: [(&str, &str); 3] = [("credit_ledger", "rowid"), ("quarantine", "rowid"), ("operator_log", "seq")];
+const GROWING: [(&str, &str); 3] =
+    [("credit_ledger", "rowid"), ("quarantine", "rowid"), ("operator_log", "seq")];
 /// What is written whole, in this order, in the last transaction: accounts are there already.
 const CHANGING: [&str; 6] = ["day_totals", "token_days", "lots", "holds", "tombstones", "leases"];
 
@@ -100,7 +101,8 @@ impl Store {
     /// Sees to it that this is no other ledger, and makes the accounts and the cards, which entries refer to.
     async fn begin_copy(&self, source: &mut Tx) -> Result<(), Error> {
         let mut tx = self.writing().await?;
-        let finished = count(&mut tx, "tokens").await? + count(&mut tx, "lots").await? + count(&mut tx, "holds").await?;
+        let finished =
+            count(&mut tx, "tokens").await? + count(&mut tx, "lots").await? + count(&mut tx, "holds").await?;
         let accounts = self.table("accounts").await?;
         let rows = all(source, &accounts).await?;
         let place = accounts.columns.iter().position(|(name, _)| name == "name").unwrap_or(0);
@@ -110,7 +112,8 @@ impl Store {
             Ask::new("SELECT name FROM accounts").scalars(&mut tx).await.map_err(reading())?;
         if finished > 0 || here.iter().any(|name| !names.contains(name)) {
             return Err(Error::Operator(
-                "nothing is copied: the database to copy to is a ledger of its own; name an empty one".to_owned(),
+                "nothing is copied: the database to copy to is a ledger of its own; name an empty one"
+                    .to_owned(),
             ));
         }
         // As they were before their first entry, and switched off.
@@ -158,7 +161,9 @@ impl Store {
             update.run(&mut tx).await.map_err(writing())?;
         }
         // The head goes from one row to the next, so it goes through all of them.
-        let rows = Ask::new("SELECT seq, row_hash, at FROM operator_log WHERE seq > (SELECT seq FROM operator_log_head) ORDER BY seq");
+        let rows = Ask::new(
+            "SELECT seq, row_hash, at FROM operator_log WHERE seq > (SELECT seq FROM operator_log_head) ORDER BY seq",
+        );
         for row in rows.all(&mut tx).await.map_err(reading())? {
             let (seq, hash, at): (i64, String, i64) = (
                 row.try_get(0).map_err(reading())?,
@@ -181,7 +186,8 @@ impl Store {
         let last = Ask::new(format!("SELECT {same} FROM {name} ORDER BY {order} DESC LIMIT 1"));
         let last: Option<String> = last.scalar_optional(&self.pool).await.map_err(reading())?;
         let Some(last) = last else { return Ok((0, 0)) };
-        let had: i64 = Ask::new(format!("SELECT count(*) FROM {name}")).scalar(&self.pool).await.map_err(reading())?;
+        let had: i64 =
+            Ask::new(format!("SELECT count(*) FROM {name}")).scalar(&self.pool).await.map_err(reading())?;
         let place = Ask::new(format!("SELECT {order} FROM {name} WHERE {same} = ?1")).bind(last);
         let place: Option<i64> = place.scalar_optional(&mut *source).await.map_err(reading())?;
         let until = Ask::new(format!("SELECT count(*) FROM {name} WHERE {order} <= ?1")).bind(place);

@@ -152,18 +152,28 @@ mod tests {
         ] {
             assert_eq!(Location::parse(text).unwrap(), Location::Sqlite(path.into()), "{text}");
         }
-        for text in ["", "sqlite:", "sqlite::memory:", ":memory:", "postgres://db", "postgres://u:p@db:x/l", "mysql://db"] {
+        for text in [
+            "",
+            "sqlite:",
+            "sqlite::memory:",
+            ":memory:",
+            "postgres://db",
+            "postgres://u:p@db:x/l",
+            "mysql://db",
+        ] {
             assert!(Location::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn every_host_of_a_postgres_url_is_tried_and_its_password_is_not_shown() {
-        let Ok(Location::Postgres(url)) = Location::parse("postgres://pax:s%40cret@one:5433,two/ledger?x=y") else {
+        let Ok(Location::Postgres(url)) = Location::parse("postgres://pax:s%40cret@one:5433,two/ledger?x=y")
+        else {
             panic!("it is a database of PostgreSQL");
         };
         let hosts = url.hosts().unwrap();
-        let hosts: Vec<_> = hosts.iter().map(|host| (host.get_host(), host.get_port(), host.get_database())).collect();
+        let hosts: Vec<_> =
+            hosts.iter().map(|host| (host.get_host(), host.get_port(), host.get_database())).collect();
         assert_eq!(hosts, [("one", 5433, Some("ledger")), ("two", 5432, Some("ledger"))]);
         assert_eq!(url.to_string(), "postgres://one:5433,two/ledger");
         assert!(!format!("{url:?}").contains("cret"));

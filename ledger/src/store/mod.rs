@@ -22,12 +22,12 @@ mod upkeep;
 mod waiting;
 mod writer;
 
+pub use acts::LoggedRow;
+pub use copying::Copied;
 pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, Settled, ToCorrect};
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use acts::LoggedRow;
-pub use copying::Copied;
 pub use reads::{ChainEntry, ChainPage, Snapshot};
 pub use sqlite::{BackedUp, Replaced, Restored, back_up, restore};
 pub use waiting::{Waiting, Waits};
@@ -74,10 +74,12 @@ impl Store {
     /// If it is no PostgreSQL, or the database refuses.
     pub async fn grant_rights_to(&self, role: &str) -> Result<(), Error> {
         match &self.pool {
-            Pool::Postgres(hosts) => postgres::grant(hosts, role).await.map_err(failed("gave a role its rights")),
-            Pool::Sqlite(_) => {
-                Err(Error::Operator("only a database of PostgreSQL has roles; leave out --grant-to".to_owned()))
+            Pool::Postgres(hosts) => {
+                postgres::grant(hosts, role).await.map_err(failed("gave a role its rights"))
             }
+            Pool::Sqlite(_) => Err(Error::Operator(
+                "only a database of PostgreSQL has roles; leave out --grant-to".to_owned(),
+            )),
         }
     }
 

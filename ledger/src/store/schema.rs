@@ -54,7 +54,9 @@ async fn migrate(schema: &Schema<'_>, migrations: &Migrator) -> Result<(), Strin
         match ran {
             Ok(()) => return Ok(()),
             Err(MigrateError::VersionMissing(version)) => {
-                return Err(format!("its schema {version} is newer than this program; use a newer pax-ledger"));
+                return Err(format!(
+                    "its schema {version} is newer than this program; use a newer pax-ledger"
+                ));
             }
             Err(error) => {
                 tries -= 1;
@@ -71,9 +73,9 @@ async fn check(schema: &Schema<'_>, migrations: &Migrator) -> Result<(), String>
     let newest = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     match found(schema).await? {
         version if version == newest => Ok(()),
-        version if version > newest => Err(format!(
-            "its schema {version} is newer than this program's {newest}; use a newer pax-ledger"
-        )),
+        version if version > newest => {
+            Err(format!("its schema {version} is newer than this program's {newest}; use a newer pax-ledger"))
+        }
         version => Err(format!(
             "its schema {version} is older than this program's {newest}; `pax-ledger serve` brings it up to date"
         )),

@@ -33,7 +33,9 @@ impl Writer {
         let mut set = "UPDATE leases SET renewed_at = ?1".to_owned();
         if tx.engine() == Engine::Postgres {
             let heard = now.ms().saturating_sub(HEARD_LATELY_MS);
-            set = format!("{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})");
+            set = format!(
+                "{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})"
+            );
         }
         if clock_was_set {
             let young = Ask::new("UPDATE holds SET made_at = ?1 WHERE state = 'open'").bind(to_ms(now));

@@ -6,8 +6,15 @@ use sqlx::Row;
 use super::{Folder, replayed};
 
 /// The tables that triggers guard.
-const GUARDED: [&str; 7] =
-    ["credit_ledger", "quarantine", "quarantine_seen", "rate_cards", "epochs", "operator_log", "operator_log_head"];
+const GUARDED: [&str; 7] = [
+    "credit_ledger",
+    "quarantine",
+    "quarantine_seen",
+    "rate_cards",
+    "epochs",
+    "operator_log",
+    "operator_log_head",
+];
 
 /// Folds the log into the file that the tests copy. Connections that close at the same moment may each leave
 /// that to the other, so it is asked for until nothing is in the way.

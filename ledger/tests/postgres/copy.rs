@@ -37,7 +37,8 @@ async fn one_of_everything(folder: Folder) -> Folder {
 
 fn copy(from: &Folder, to: &Folder) -> (Option<i32>, String) {
     let (from, to) = (from.database(), to.database());
-    let output = program(&from).args(["copy", from.to_str().unwrap(), to.to_str().unwrap()]).output().unwrap();
+    let output =
+        program(&from).args(["copy", from.to_str().unwrap(), to.to_str().unwrap()]).output().unwrap();
     (output.status.code(), stdout(&output) + &stderr(&output))
 }
 
@@ -101,7 +102,10 @@ async fn a_copy_that_was_killed_is_no_ledger_and_goes_on_where_it_stopped() {
     let there = Folder::of_postgres();
     let (from, to) = (file.database(), there.database());
     let mut command = program(&from);
-    command.args(["copy", from.to_str().unwrap(), to.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["copy", from.to_str().unwrap(), to.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut running = command.spawn().unwrap();
     let copied = async || {
         let table = "SELECT count(*) FROM pg_tables WHERE tablename = 'credit_ledger'";
@@ -122,7 +126,10 @@ async fn a_copy_that_was_killed_is_no_ledger_and_goes_on_where_it_stopped() {
     let (code, said) = copy(&file, &there);
     let expected = format!("copied 20000 entries, {had} of them before");
     assert!(code == Some(0) && said.contains(&expected) && said.contains("are the same"), "{said}");
-    assert_eq!(there.sql(&format!("SELECT count(*) FROM credit_ledger WHERE exchange_id = '{}'", exchange(7))).await, [["1"]]);
+    assert_eq!(
+        there.sql(&format!("SELECT count(*) FROM credit_ledger WHERE exchange_id = '{}'", exchange(7))).await,
+        [["1"]]
+    );
 }
 
 #[tokio::test]

@@ -49,7 +49,10 @@ async fn rows_are_neither_changed_nor_deleted_nor_truncated_even_in_the_role_of_
         "INSERT INTO epochs (epoch, began_at, because) VALUES (1, 1, 'served')",
     ] {
         let refused = Server::shared().refuses(&name(&folder), sql);
-        assert!(refused.contains("append-only") || refused.contains("one row to the next"), "{sql}: {refused}");
+        assert!(
+            refused.contains("append-only") || refused.contains("one row to the next"),
+            "{sql}: {refused}"
+        );
     }
     assert!(found(&folder).await.is_empty());
 }
@@ -59,8 +62,14 @@ async fn rows_are_neither_changed_nor_deleted_nor_truncated_even_in_the_role_of_
 async fn a_replay_names_what_is_missing_altered_switched_off_or_added_and_the_statement_it_names_mends_it() {
     let folder = ledger().await;
     for (change, named) in [
-        ("DROP TRIGGER credit_ledger_no_change ON credit_ledger", "trigger credit_ledger_no_change, which keeps table credit_ledger append-only, is missing"),
-        ("ALTER TABLE quarantine DISABLE TRIGGER quarantine_no_truncate", "is not switched on for every session"),
+        (
+            "DROP TRIGGER credit_ledger_no_change ON credit_ledger",
+            "trigger credit_ledger_no_change, which keeps table credit_ledger append-only, is missing",
+        ),
+        (
+            "ALTER TABLE quarantine DISABLE TRIGGER quarantine_no_truncate",
+            "is not switched on for every session",
+        ),
         ("ALTER TABLE epochs ENABLE TRIGGER epochs_no_return", "is not switched on for every session"),
         (
             "DROP TRIGGER operator_log_no_change ON operator_log; CREATE TRIGGER operator_log_no_change BEFORE DELETE \
@@ -80,7 +89,10 @@ async fn a_replay_names_what_is_missing_altered_switched_off_or_added_and_the_st
             "CREATE RULE swallow AS ON INSERT TO credit_ledger WHERE NEW.account = 'eve' DO INSTEAD NOTHING",
             "rule swallow on table credit_ledger is none of the ledger's",
         ),
-        ("GRANT DELETE ON credit_ledger TO PUBLIC", "role PUBLIC has the right to DELETE on the append-only table credit_ledger"),
+        (
+            "GRANT DELETE ON credit_ledger TO PUBLIC",
+            "role PUBLIC has the right to DELETE on the append-only table credit_ledger",
+        ),
     ] {
         folder.sql(change).await;
         let found = found(&folder).await;

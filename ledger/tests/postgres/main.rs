@@ -34,7 +34,10 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     let location = Location::parse(&format!("postgres://postgres@{hosts}/{ledger}")).unwrap();
     let store = Store::open(&location, Open::Create).await.unwrap();
     store.create_account(&common::act(), "free", Tier::Free, None).await.unwrap().unwrap();
-    assert_eq!(record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await[0].outcome, DebitOutcome::Recorded);
+    assert_eq!(
+        record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await[0].outcome,
+        DebitOutcome::Recorded
+    );
     assert_eq!(taking.run(&ledger, "SELECT count(*) FROM credit_ledger"), "1");
     store.close().await;
 }
@@ -66,7 +69,10 @@ async fn a_debit_with_a_character_that_postgresql_cannot_keep_goes_to_quarantine
     let mut bad = reported(2, "free", Tier::Free);
     bad.response_id = Some("chatcmpl-\0".to_owned());
     let replies = record(&store, &[bytes(&bad), bytes(&reported(4, "free", Tier::Free))]).await;
-    assert_eq!(replies.iter().map(|reply| reply.outcome).collect::<Vec<_>>(), [DebitOutcome::Rejected, DebitOutcome::Recorded]);
+    assert_eq!(
+        replies.iter().map(|reply| reply.outcome).collect::<Vec<_>>(),
+        [DebitOutcome::Rejected, DebitOutcome::Recorded]
+    );
     assert!(replies[0].message.as_ref().unwrap().contains("U+0000"), "{replies:?}");
     store.close().await;
 }
@@ -95,7 +101,10 @@ async fn writers_that_lock_the_same_accounts_in_any_order_do_not_deadlock_and_lo
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    assert_eq!(folder.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await, [["0"]]);
+    assert_eq!(
+        folder.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await,
+        [["0"]]
+    );
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, found), (360, Vec::new()));
     store.close().await;

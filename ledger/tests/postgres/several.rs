@@ -80,10 +80,7 @@ impl Three {
                 "SELECT name FROM accounts WHERE balance_picopax <> (SELECT coalesce(sum(CASE WHEN kind = 'debit' THEN \
                  -cost_picopax ELSE amount_picopax END), 0) FROM credit_ledger WHERE account = name)",
             ),
-            (
-                "balances below zero",
-                "SELECT name FROM accounts WHERE balance_picopax < 0",
-            ),
+            ("balances below zero", "SELECT name FROM accounts WHERE balance_picopax < 0"),
             (
                 "days",
                 "SELECT account FROM day_totals WHERE spent_picopax <> (SELECT coalesce(sum(cost_picopax), 0) FROM credit_ledger \
@@ -147,7 +144,11 @@ fn of_thirty_holds_at_once_over_three_ledgers_as_many_are_made_as_fit_and_each_d
         let calls: Vec<_> = calls.collect::<Vec<_>>().into_iter().map(|call| call.join().unwrap()).collect();
         let made: Vec<_> = calls.iter().filter(|(outcome, _)| *outcome == HoldOutcome::Held).collect();
         assert_eq!(made.len(), fit, "round {round}");
-        assert!(calls.iter().all(|(outcome, _)| matches!(outcome, HoldOutcome::Held | HoldOutcome::InsufficientCredit)));
+        assert!(
+            calls
+                .iter()
+                .all(|(outcome, _)| matches!(outcome, HoldOutcome::Held | HoldOutcome::InsufficientCredit))
+        );
         // Each debit comes to all three at once.
         thread::scope(|scope| {
             for (_, debit) in &made {
@@ -158,7 +159,8 @@ fn of_thirty_holds_at_once_over_three_ledgers_as_many_are_made_as_fit_and_each_d
         });
     }
     three.holds();
-    let entries = three.runtime.block_on(three.folder.sql("SELECT count(*) FROM credit_ledger WHERE kind = 'debit'"));
+    let entries =
+        three.runtime.block_on(three.folder.sql("SELECT count(*) FROM credit_ledger WHERE kind = 'debit'"));
     assert_eq!(entries, [[(0..20).map(|round| 3 + round % 5).sum::<u64>().to_string()]]);
 }
 
@@ -190,12 +192,15 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
                     let mut longest = longest.lock().unwrap();
                     *longest = longest.max(began.elapsed());
                 };
-                until_done(&|service| held(service, &lost, "0.001").is_some_and(|reply| {
-                    assert!(matches!(reply.outcome, HoldOutcome::Held), "{reply:?}");
-                    true
-                }));
+                until_done(&|service| {
+                    held(service, &lost, "0.001").is_some_and(|reply| {
+                        assert!(matches!(reply.outcome, HoldOutcome::Held), "{reply:?}");
+                        true
+                    })
+                });
                 let line = match turn % 5 {
-                    0 => format!("{{\"void\":\"{}\",\"account\":\"{}\"}}", lost.exchange_id, lost.account).into_bytes(),
+                    0 => format!("{{\"void\":\"{}\",\"account\":\"{}\"}}", lost.exchange_id, lost.account)
+                        .into_bytes(),
                     _ => bytes(&debit),
                 };
                 until_done(&|service| sent(service, &line));
@@ -228,7 +233,9 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
     is_over.store(true, Ordering::Relaxed);
     callers.into_iter().for_each(|caller| caller.join().unwrap());
     let acknowledged = acknowledged.lock().unwrap();
-    let entries = three.runtime.block_on(three.folder.sql("SELECT exchange_id FROM credit_ledger WHERE kind = 'debit'"));
+    let entries = three
+        .runtime
+        .block_on(three.folder.sql("SELECT exchange_id FROM credit_ledger WHERE kind = 'debit'"));
     let entries: BTreeSet<String> = entries.into_iter().flatten().collect();
     assert_eq!(entries, *acknowledged);
     let open = three.runtime.block_on(three.folder.sql("SELECT count(*) FROM holds WHERE state = 'open'"));

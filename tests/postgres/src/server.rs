@@ -45,7 +45,14 @@ impl Server {
         assert!(made.success(), "{} could not be made", folder.display());
         let data = folder.join("data");
         let init = as_server(bin.join("initdb"))
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "-D"])
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .expect("initdb runs");
@@ -175,7 +182,12 @@ fn keep(bin: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
     for setting in settings {
         command.args(["-c", setting]);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server's shell runs")
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the server's shell runs")
 }
 
 /// Where the programs of the newest PostgreSQL of this machine are.
@@ -184,7 +196,8 @@ fn keep(bin: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
 /// If there is none; the Makefile installs it.
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()).unwrap_or(0);
+    let number =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()).unwrap_or(0);
     let newest = versions.map(|version| version.path()).max_by_key(number).map(|version| version.join("bin"));
     let found = newest.filter(|bin| bin.join("initdb").exists());
     found.expect("PostgreSQL is missing: `sh envoy/tools.sh postgres` installs Debian's")

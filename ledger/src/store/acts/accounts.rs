@@ -12,7 +12,8 @@ use crate::book::{self, About, AccountState, Act, TokenState};
 use crate::error::Error;
 use crate::store::sql::{Ask, On, Row};
 use crate::store::{
-    AccountRow, Acted, NewToken, Snapshot, Store, TokenRow, failed, from_ms, pax, read_status, read_tier, sum, to_ms,
+    AccountRow, Acted, NewToken, Snapshot, Store, TokenRow, failed, from_ms, pax, read_status, read_tier,
+    sum, to_ms,
 };
 
 /// The query whose rows [`account_row`] reads.
@@ -273,7 +274,10 @@ impl Snapshot {
 }
 
 /// An account.
-pub(in crate::store) async fn account(from: impl Into<On<'_>>, name: &str) -> Result<Option<AccountRow>, Error> {
+pub(in crate::store) async fn account(
+    from: impl Into<On<'_>>,
+    name: &str,
+) -> Result<Option<AccountRow>, Error> {
     let row = Ask::new(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).optional(from).await;
     row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("looked up an account"))
 }

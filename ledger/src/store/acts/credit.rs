@@ -13,9 +13,7 @@ use crate::store::desk::{Answer, Desk, correction, enter, fits};
 use crate::store::postgres::{self, Wanted};
 use crate::store::sql::{Ask, Tx};
 use crate::store::sqlite;
-use crate::store::{
-    Acted, Corrected, Granted, MadeAgain, NewGrant, Settled, Store, ToCorrect, failed,
-};
+use crate::store::{Acted, Corrected, Granted, MadeAgain, NewGrant, Settled, Store, ToCorrect, failed};
 
 /// Keys that begin like this are those of entries which the ledger makes itself.
 const OWN_KEYS: [&str; 3] = ["expiry/", PAYOUT, BETTER];
@@ -31,8 +29,7 @@ impl Store {
             Begun::Again(acted) => return Ok(acted),
         };
         let made = Made::Grant(asked.grant(act, act.at()));
-        let granted =
-            acting.at_desk(act.at(), |desk| enter(desk, &made));
+        let granted = acting.at_desk(act.at(), |desk| enter(desk, &made));
         let (account_seq, balance_pax) = granted.await?.map_err(nothing_is_done)?;
         acting.finish_entry(&made, Granted { account_seq, balance_pax }).await
     }
@@ -127,8 +124,7 @@ impl Store {
     }
 
     async fn entry_of_key(&self, key: &str) -> Result<Option<Made>, Error> {
-        let canonical =
-            Ask::new("SELECT canonical FROM credit_ledger WHERE entry_key = ?1");
+        let canonical = Ask::new("SELECT canonical FROM credit_ledger WHERE entry_key = ?1");
         let canonical = canonical.bind(key).scalar_optional::<Vec<u8>>(&self.pool).await;
         Ok(canonical.map_err(failed("looked for an entry"))?.and_then(|bytes| Made::read(&bytes).ok()))
     }

@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::book::{self, About, Act, OPERATOR_CANON_V, OPERATOR_COLUMNS, StoredRow, request_sha256, row_hash};
+use crate::book::{
+    self, About, Act, OPERATOR_CANON_V, OPERATOR_COLUMNS, StoredRow, request_sha256, row_hash,
+};
 use crate::error::Error;
 use crate::store::sql::{Arg, Ask, Engine, Row, Tx, text, value};
 use crate::store::{Acted, DoneBefore, OperatorFilter, Snapshot, Store, failed, from_ms, to_ms};
@@ -98,7 +100,8 @@ impl Store {
         let lock = if tx.engine() == Engine::Postgres { " FOR UPDATE" } else { "" };
         let request_sha256 = request_sha256(action, arguments, act.reason());
         let sql = "SELECT at, by, action, subject, request_sha256, reply FROM operator_log WHERE key = ?1";
-        let head = Ask::new(format!("SELECT seq, row_hash, at FROM operator_log_head{lock}")).optional(&mut tx);
+        let head =
+            Ask::new(format!("SELECT seq, row_hash, at FROM operator_log_head{lock}")).optional(&mut tx);
         let head = head.await.map_err(&beginning)?;
         let known = Ask::new(sql).bind(act.key()).optional(&mut tx).await.map_err(&beginning)?;
         if let Some(known) = known {
@@ -241,7 +244,8 @@ impl Snapshot {
              (SELECT 1 FROM operator_log AS later WHERE later.subject = operator_log.subject \
              AND later.seq > operator_log.seq)"
         );
-        let sql = format!("{} WHERE operator_log.seq > ?1 ORDER BY operator_log.seq LIMIT ?2", select(&compared));
+        let sql =
+            format!("{} WHERE operator_log.seq > ?1 ORDER BY operator_log.seq LIMIT ?2", select(&compared));
         let rows = Ask::new(&sql).bind(after).bind(limit).all(&mut self.tx).await;
         Ok(rows.map_err(failed("read the operator log"))?.iter().map(logged_row).collect())
     }
@@ -251,8 +255,7 @@ impl Snapshot {
     /// # Errors
     /// If the store fails.
     pub async fn operator_head(&mut self) -> Result<Option<(i64, String, i64)>, Error> {
-        let head =
-            Ask::new("SELECT seq, row_hash, at FROM operator_log_head").optional(&mut self.tx);
+        let head = Ask::new("SELECT seq, row_hash, at FROM operator_log_head").optional(&mut self.tx);
         let head = head.await.map_err(failed("read the operator log's head"))?;
         let number = |row: &Row, index| row.try_get(index).unwrap_or_default();
         Ok(head.map(|row| (number(&row, 0), text(&row, 1), number(&row, 2))))

@@ -7,7 +7,9 @@ use super::operator_log::{Begun, Done};
 use crate::book::{About, Act};
 use crate::error::Error;
 use crate::store::sql::{Ask, Row, text};
-use crate::store::{Acted, Marked, Quarantined, QuarantinedLine, Seen, Snapshot, Store, failed, from_ms, to_ms};
+use crate::store::{
+    Acted, Marked, Quarantined, QuarantinedLine, Seen, Snapshot, Store, failed, from_ms, to_ms,
+};
 
 /// The quarantine's lines with their marks. A line's number is its row's: rows are never deleted, so numbers
 /// follow the order in which lines came.
@@ -83,7 +85,8 @@ impl Store {
             "SELECT seen_at IS NOT NULL, quarantine.sha256, quarantine.reason FROM {LINES} WHERE quarantine.rowid = ?1"
         );
         for number in numbers {
-            let Some(line) = Ask::new(&line).bind(number).optional(&mut acting.tx).await.map_err(&marking)? else {
+            let Some(line) = Ask::new(&line).bind(number).optional(&mut acting.tx).await.map_err(&marking)?
+            else {
                 return Ok(Err(number));
             };
             let (sha256, reason) = (text(&line, 1), text(&line, 2));
@@ -121,11 +124,7 @@ impl Snapshot {
         );
         let row = Ask::new(sql).one(&mut self.tx).await;
         let counted = |row: Row| -> Result<Quarantined, sqlx::Error> {
-            Ok(Quarantined {
-                conflicts: row.try_get(0)?,
-                rejected: row.try_get(1)?,
-                unseen: row.try_get(2)?,
-            })
+            Ok(Quarantined { conflicts: row.try_get(0)?, rejected: row.try_get(1)?, unseen: row.try_get(2)? })
         };
         row.and_then(counted).map_err(counting)
     }

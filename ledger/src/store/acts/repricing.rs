@@ -15,11 +15,11 @@ use crate::book::{About, Act, BATCH_CORRECTIONS, Change, PlanId, batch_name, bat
 use crate::error::Error;
 use crate::store::desk::{Answer, Desk};
 use crate::store::postgres::Wanted;
-use crate::store::sql::{Ask, Tx};
-use crate::store::{Acted, Corrects, Store, failed, to_ms};
 use crate::store::repricing::{
     BatchDone, Changes, LeftOut, Place, Plan, Planned, PlannedBatch, Repricing, SHOWN,
 };
+use crate::store::sql::{Ask, Tx};
+use crate::store::{Acted, Corrects, Store, failed, to_ms};
 
 impl Store {
     /// What a repricing would do to the calls that were recorded until a moment. With the operator's key it is the plan
@@ -93,12 +93,7 @@ impl Store {
 const CHANGED: &str = "the calls of this batch are not as the plan has them: somebody has corrected one meanwhile. Make \
     a new plan with --dry-run and another key; what this run has done so far is left out of it";
 
-async fn plan(
-    tx: &mut Tx,
-    repricing: &Repricing,
-    until: Moment,
-    key: Option<&str>,
-) -> Result<Plan, Error> {
+async fn plan(tx: &mut Tx, repricing: &Repricing, until: Moment, key: Option<&str>) -> Result<Plan, Error> {
     let mut plan = Plan {
         id: PlanId::new(until, repricing.reprice_as.sha256, std::iter::empty()),
         batches: Vec::new(),
@@ -276,7 +271,8 @@ fn change(repricing: &Repricing, call: &Call, debit: &Debit) -> Result<Found, St
         return Ok(if card.is_none() && is_of_the_card { Found::Corrected } else { Found::Other });
     }
     let was = last.as_ref().map_or(debit.cost_pax, |last| last.now_pax);
-    let better = read(&call.better)?.and_then(|it| it.better_debit()).transpose().map_err(|_| unreadable())?;
+    let better =
+        read(&call.better)?.and_then(|it| it.better_debit()).transpose().map_err(|_| unreadable())?;
     Ok(match repriced(better.as_ref().unwrap_or(debit), &repricing.reprice_as) {
         Err(_) => Found::Unpriced,
         Ok(cost) if cost == was => Found::Same,

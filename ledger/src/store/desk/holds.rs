@@ -154,7 +154,9 @@ impl Desk<'_> {
     /// Expires the hold of an exchange, if it is open.
     pub(in crate::store) fn expire_hold(&mut self, exchange: &ExchangeId) -> Answer<bool> {
         match self.books.hold(exchange)? {
-            Some(row) if row.state == HoldState::Open => self.release(&row, HoldState::Expired).map(|()| true),
+            Some(row) if row.state == HoldState::Open => {
+                self.release(&row, HoldState::Expired).map(|()| true)
+            }
             _ => Ok(false),
         }
     }

@@ -14,11 +14,7 @@ const LEDGER: &str = "pax-ledger";
 
 impl Recording<'_, '_> {
     /// Answers a debit whose exchange has an entry of other bytes, which has the number `account_seq`.
-    pub(in crate::store) fn later(
-        &mut self,
-        received: &Received,
-        account_seq: i64,
-    ) -> Answer<DebitReply> {
+    pub(in crate::store) fn later(&mut self, received: &Received, account_seq: i64) -> Answer<DebitReply> {
         let debit = &received.debit;
         let call = Corrects::Call(debit.exchange_id.to_string());
         let Some(first) = self.desk.books.corrected(&call)? else {
@@ -45,12 +41,7 @@ impl Recording<'_, '_> {
     }
 
     /// The true debit, after an estimate: its bytes become a part of the correction, which is proved from them.
-    fn better(
-        &mut self,
-        received: &Received,
-        original: &Debit,
-        first: &ToBeCorrected,
-    ) -> Answer<DebitReply> {
+    fn better(&mut self, received: &Received, original: &Debit, first: &ToBeCorrected) -> Answer<DebitReply> {
         let debit = &received.debit;
         let (Ok(was), Ok(better)) = (first.last_amount(), String::from_utf8(received.canonical.clone()))
         else {

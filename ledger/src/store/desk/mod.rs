@@ -239,12 +239,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Opens the account's page, with all that an entry of this effect changes.
-    fn open_for(
-        &mut self,
-        account: &str,
-        day: UtcDay,
-        effect: &Effect<'_>,
-    ) -> Answer<Result<(), String>> {
+    fn open_for(&mut self, account: &str, day: UtcDay, effect: &Effect<'_>) -> Answer<Result<(), String>> {
         if let Err(why) = self.open(account, day)? {
             return Ok(Err(why));
         }

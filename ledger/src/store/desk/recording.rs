@@ -56,11 +56,7 @@ impl Recording<'_, '_> {
     /// Most debits are new, so an entry is inserted at once, and looked for only if it cannot be: an exchange that
     /// has an entry already is a duplicate or a conflict, whatever else is wrong with the line. But a filter that
     /// was not answered sends the whole batch again, so after one such exchange the next one is looked for first.
-    fn record(
-        &mut self,
-        received: &Received,
-        again: Option<&Posting>,
-    ) -> Answer<DebitReply> {
+    fn record(&mut self, received: &Received, again: Option<&Posting>) -> Answer<DebitReply> {
         if self.is_sent_again
             && let Some(reply) = self.known(received)?
         {

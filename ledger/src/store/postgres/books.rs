@@ -39,21 +39,29 @@ impl Image {
 
     fn need_day(&mut self, account: &str, day: UtcDay) -> Answer<()> {
         let key = (account.to_owned(), day);
-        self.need(self.known.days.contains(&key), |wanted| { wanted.days.insert(key); })
+        self.need(self.known.days.contains(&key), |wanted| {
+            wanted.days.insert(key);
+        })
     }
 
     fn need_exchange(&mut self, exchange: &str) -> Answer<()> {
         let is_known = self.known.exchanges.contains(exchange);
-        self.need(is_known, |wanted| { wanted.exchanges.insert(exchange.to_owned()); })
+        self.need(is_known, |wanted| {
+            wanted.exchanges.insert(exchange.to_owned());
+        })
     }
 
     fn need_token_day(&mut self, key: &(String, String, UtcDay)) -> Answer<()> {
-        self.need(self.known.token_days.contains(key), |wanted| { wanted.token_days.insert(key.clone()); })
+        self.need(self.known.token_days.contains(key), |wanted| {
+            wanted.token_days.insert(key.clone());
+        })
     }
 
     fn need_key(&mut self, key: &str) -> Answer<()> {
         let is_known = self.known.keys.contains(key);
-        self.need(is_known, |wanted| { wanted.keys.insert(key.to_owned()); })
+        self.need(is_known, |wanted| {
+            wanted.keys.insert(key.to_owned());
+        })
     }
 
     fn set_day(&mut self, key: (String, UtcDay), day: Day) {
@@ -78,7 +86,8 @@ impl Image {
         let of_token = (account.to_owned(), token_id.to_owned(), day);
         self.need_token_day(&of_token)?;
         let of_account = (account.to_owned(), day);
-        let too_much = || Fault::Unreadable("the open holds of the day would be more than an amount can be".to_owned());
+        let too_much =
+            || Fault::Unreadable("the open holds of the day would be more than an amount can be".to_owned());
         let mut whole = self.rows.days.get(&of_account).copied().unwrap_or_default();
         let mut part = self.rows.token_days.get(&of_token).copied().unwrap_or_default();
         whole.held = change(whole.held).ok_or_else(too_much)?;
@@ -139,7 +148,9 @@ impl Books for Image {
         self.need_account(account)?;
         if which == WhichLots::All {
             let is_known = self.known.all_lots.contains(account);
-            self.need(is_known, |wanted| { wanted.all_lots.insert(account.to_owned()); })?;
+            self.need(is_known, |wanted| {
+                wanted.all_lots.insert(account.to_owned());
+            })?;
         }
         let lots = self.rows.lots.get(account).into_iter().flatten();
         let asked = |lot: &&crate::book::Lot| which == WhichLots::All || lot.rest > Pax::ZERO;
@@ -148,7 +159,8 @@ impl Books for Image {
 
     fn has_due_lot(&mut self, account: &str, now: Moment) -> Answer<bool> {
         self.need_account(account)?;
-        let is_over = |lot: &crate::book::Lot| lot.rest > Pax::ZERO && lot.expires_at.is_some_and(|end| end <= now);
+        let is_over =
+            |lot: &crate::book::Lot| lot.rest > Pax::ZERO && lot.expires_at.is_some_and(|end| end <= now);
         Ok(self.rows.lots.get(account).is_some_and(|lots| lots.iter().any(is_over)))
     }
 
@@ -188,8 +200,12 @@ impl Books for Image {
             self.rows.corrections.insert(of, canonical.to_vec());
         }
         match (exchange, key) {
-            (Some(exchange), _) => { self.rows.entries.insert(exchange, known); }
-            (None, Some(key)) => { self.rows.keys.insert(key, known); }
+            (Some(exchange), _) => {
+                self.rows.entries.insert(exchange, known);
+            }
+            (None, Some(key)) => {
+                self.rows.keys.insert(key, known);
+            }
             (None, None) => {}
         }
         if let Some(row) = self.rows.accounts.get_mut(account) {
@@ -304,7 +320,9 @@ impl Books for Image {
     fn admitting(&mut self, debit: &Debit, now: Moment) -> Answer<Option<Admitting>> {
         self.need_account(&debit.account)?;
         let is_known = self.known.tokens.contains(&debit.token_id);
-        self.need(is_known, |wanted| { wanted.tokens.insert(debit.token_id.clone()); })?;
+        self.need(is_known, |wanted| {
+            wanted.tokens.insert(debit.token_id.clone());
+        })?;
         let is_token_good = self.rows.tokens.get(&debit.token_id).is_some_and(|token| {
             token.account == debit.account
                 && token.revoked_at.is_none()
@@ -392,7 +410,9 @@ fn columns(entry: Entry<'_>) -> Result<Map<String, Json>, String> {
                 Value::Null | Value::Alien => return Ok(()),
                 Value::Int(number) => json!(number),
                 Value::Text(text) if text.contains(NUL) => {
-                    return Err(NotKept(format!("{name} has the character U+0000, which PostgreSQL cannot keep")));
+                    return Err(NotKept(format!(
+                        "{name} has the character U+0000, which PostgreSQL cannot keep"
+                    )));
                 }
                 Value::Text(text) => json!(text),
             };

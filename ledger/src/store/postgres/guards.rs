@@ -13,8 +13,15 @@ use crate::store::failed;
 const GUARDED: [&str; 6] =
     ["credit_ledger", "quarantine", "quarantine_seen", "rate_cards", "epochs", "operator_log"];
 /// Tables with guards of any kind.
-const ALL: [&str; 7] =
-    ["credit_ledger", "quarantine", "quarantine_seen", "rate_cards", "epochs", "operator_log", "operator_log_head"];
+const ALL: [&str; 7] = [
+    "credit_ledger",
+    "quarantine",
+    "quarantine_seen",
+    "rate_cards",
+    "epochs",
+    "operator_log",
+    "operator_log_head",
+];
 /// The guards' functions, as the migrations write them.
 const FUNCTIONS: [(&str, &str); 3] = [
     ("pax_append_only", "BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END"),
@@ -31,7 +38,9 @@ const FUNCTIONS: [(&str, &str); 3] = [
 /// A guard: its trigger's name, its table, and its definition.
 fn guards() -> BTreeMap<String, (&'static str, String)> {
     let definition = |name: &str, when: &str, table: &str, each: &str, function: &str| {
-        format!("CREATE TRIGGER {name} BEFORE {when} ON public.{table} FOR EACH {each} EXECUTE FUNCTION {function}()")
+        format!(
+            "CREATE TRIGGER {name} BEFORE {when} ON public.{table} FOR EACH {each} EXECUTE FUNCTION {function}()"
+        )
     };
     let mut guards = BTreeMap::new();
     let mut add = |name: String, table: &'static str, when: &str, each: &str, function: &str| {
@@ -125,7 +134,8 @@ async fn rules_and_rights(connection: &mut PgConnection) -> Result<Vec<String>, 
         AND relname = ANY($1) AND acl.grantee <> relowner AND (acl.privilege_type IN ('DELETE', 'TRUNCATE', 'TRIGGER') \
         OR (acl.privilege_type = 'UPDATE' AND relname <> 'operator_log_head')) ORDER BY 1, 2, 3";
     for row in sqlx::query(sql).bind(ALL.as_slice()).fetch_all(connection).await? {
-        let (table, role, right): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (table, role, right): (String, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         broken.push(format!(
             "role {role} has the right to {right} on the append-only table {table}. Find out who gave it, compare the table \
              with a backup, then run this in `psql`: REVOKE {right} ON {table} FROM {role};"

@@ -68,14 +68,18 @@ impl Hosts {
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) }))
+            .before_acquire(|connection, _| {
+                Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) })
+            })
             .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
             .connect_lazy_with(first);
         Ok(Self { all: Arc::new(all), pool, is_time_given: false })
     }
 
     /// A connection to the host that takes writes.
-    pub(in crate::store) fn connection(&self) -> BoxFuture<'_, Result<PoolConnection<Postgres>, sqlx::Error>> {
+    pub(in crate::store) fn connection(
+        &self,
+    ) -> BoxFuture<'_, Result<PoolConnection<Postgres>, sqlx::Error>> {
         async move {
             match self.pool.acquire().await {
                 Ok(connection) => Ok(connection),
@@ -99,7 +103,9 @@ impl Hosts {
         .boxed()
     }
 
-    pub(in crate::store) fn begin(&self) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
+    pub(in crate::store) fn begin(
+        &self,
+    ) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
         async move {
             drop(self.connection().await?);
             self.pool.begin().await
@@ -114,7 +120,8 @@ impl Hosts {
         async move {
             drop(self.connection().await?);
             let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let patient = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+            let patient =
+                "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
             (&mut *tx).execute(patient).await?;
             Ok(tx)
         }
@@ -126,7 +133,9 @@ impl Hosts {
     }
 }
 
-fn connect_to(host: &PgConnectOptions) -> BoxFuture<'_, Result<(PgConnection, PgConnectOptions), sqlx::Error>> {
+fn connect_to(
+    host: &PgConnectOptions,
+) -> BoxFuture<'_, Result<(PgConnection, PgConnectOptions), sqlx::Error>> {
     async move {
         let mut connection = within(CONNECT, host.connect()).await?;
         within(CONNECT, checked(&mut connection)).await?;

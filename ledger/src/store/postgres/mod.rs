@@ -66,6 +66,7 @@ async fn prepare(connection: &mut PgConnection) -> Result<(), String> {
             "its encoding is {encoding}; make it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         ));
     }
-    let patient = "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    let patient =
+        "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
     connection.execute(patient).await.map(|_| ()).map_err(|error| error.to_string())
 }

@@ -199,8 +199,12 @@ fn take(read: &mut Rows, row: &PgRow) -> Result<(), Error> {
             };
             read.accounts.insert(text(0)?, account);
         }
-        DAY => { read.days.insert((text(0)?, day(1)?), spent()?); }
-        TOKEN_DAY => { read.token_days.insert((text(0)?, text(1)?, day(2)?), spent()?); }
+        DAY => {
+            read.days.insert((text(0)?, day(1)?), spent()?);
+        }
+        TOKEN_DAY => {
+            read.token_days.insert((text(0)?, text(1)?, day(2)?), spent()?);
+        }
         LOT => {
             let lot = Lot {
                 key: text(1)?,
@@ -228,14 +232,22 @@ fn take(read: &mut Rows, row: &PgRow) -> Result<(), Error> {
             };
             read.holds.insert(hold.exchange_id.clone(), hold);
         }
-        ENTRY => { read.entries.insert(text(0)?, known()?); }
-        TOMBSTONE => { read.tombstones.insert(text(0)?); }
+        ENTRY => {
+            read.entries.insert(text(0)?, known()?);
+        }
+        TOMBSTONE => {
+            read.tombstones.insert(text(0)?);
+        }
         TOKEN => {
             let (revoked_at, expires_at) = (maybe(0)?.map(from_ms), maybe(1)?.map(from_ms));
             read.tokens.insert(text(0)?, Token { account: text(1)?, revoked_at, expires_at });
         }
-        LEASE => { read.leases.insert(text(0)?, from_ms(number(0)?)); }
-        KEY => { read.keys.insert(text(0)?, known()?); }
+        LEASE => {
+            read.leases.insert(text(0)?, from_ms(number(0)?));
+        }
+        KEY => {
+            read.keys.insert(text(0)?, known()?);
+        }
         CORRECTION => {
             read.corrections.insert((number(0)? == 1, text(0)?), bytes()?.unwrap_or_default());
         }

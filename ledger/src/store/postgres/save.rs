@@ -17,7 +17,8 @@ const HASH_V: i64 = 2;
 
 static SAVE: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
-    let columns = [columns.as_slice(), &["account_seq", "prev_hash", "entry_hash", "recorded_at", "posting"]].concat();
+    let columns =
+        [columns.as_slice(), &["account_seq", "prev_hash", "entry_hash", "recorded_at", "posting"]].concat();
     let columns = columns.join(", ");
     format!(
         "WITH \

@@ -138,7 +138,9 @@ enum Attempt<T> {
     Done(T, Box<Image>),
     /// Something was asked for that was not read; it is wanted now. `is_locked`: all of it belongs to accounts that are
     /// locked already.
-    Unread { is_locked: bool },
+    Unread {
+        is_locked: bool,
+    },
 }
 
 async fn attempt<T>(

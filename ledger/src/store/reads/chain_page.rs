@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use pax_gateway::base::digest::Digest;
 use futures_util::TryStreamExt;
+use pax_gateway::base::digest::Digest;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 use sqlx::postgres::PgRow;
@@ -151,7 +151,8 @@ impl ChainPage {
             } else {
                 match raw.type_info().name() {
                     "BYTEA" if index == canonical_at() => {
-                        self.canonical.extend_from_slice(<&[u8] as Decode<Postgres>>::decode(raw).map_err(decoding)?);
+                        self.canonical
+                            .extend_from_slice(<&[u8] as Decode<Postgres>>::decode(raw).map_err(decoding)?);
                         Value::Null
                     }
                     "INT8" => <i64 as Decode<Postgres>>::decode(raw).map_or(Value::Alien, Value::Int),

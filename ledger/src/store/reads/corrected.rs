@@ -104,10 +104,6 @@ impl Snapshot {
     /// If the store fails.
     pub async fn has_entry_of_key(&mut self, key: &str) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM credit_ledger WHERE entry_key = ?1)";
-        Ask::new(sql)
-            .bind(key)
-            .scalar(&mut self.tx)
-            .await
-            .map_err(failed("looked for an entry"))
+        Ask::new(sql).bind(key).scalar(&mut self.tx).await.map_err(failed("looked for an entry"))
     }
 }

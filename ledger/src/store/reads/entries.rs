@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::store::acts::account;
 use crate::store::sql::{Ask, Row, Tx, text, value};
 use crate::store::{
-    Store, failed, AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, StoredEntry, TokenDay,
+    AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, Store, StoredEntry, TokenDay,
+    failed,
 };
 
 pub(in crate::store) static SELECT: LazyLock<String> = LazyLock::new(|| {
@@ -228,9 +229,8 @@ impl Snapshot {
     /// # Errors
     /// If the store fails.
     pub async fn spent(&mut self, account: &str, utc_day: UtcDay) -> Result<Sum, Error> {
-        let spent = Ask::new(
-            "SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2",
-        );
+        let spent =
+            Ask::new("SELECT spent_carry, spent_picopax FROM day_totals WHERE account = ?1 AND utc_day = ?2");
         let spent = spent.bind(account).bind(utc_day.to_string()).optional(&mut self.tx).await;
         let sum = |row: Row| Ok(Sum::of_columns(row.try_get(0)?, row.try_get(1)?));
         let spent = spent.and_then(|row| row.map(sum).transpose()).map_err(failed("read a day's total"))?;
@@ -267,7 +267,8 @@ impl Snapshot {
     /// # Errors
     /// If the store fails.
     pub async fn entry_count(&mut self) -> Result<i64, Error> {
-        let count = Ask::new(format!("SELECT count(*) FROM credit_ledger {}", self.tx.engine().not_indexed()));
+        let count =
+            Ask::new(format!("SELECT count(*) FROM credit_ledger {}", self.tx.engine().not_indexed()));
         count.scalar(&mut self.tx).await.map_err(failed("counted entries"))
     }
 }

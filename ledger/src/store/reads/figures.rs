@@ -39,7 +39,9 @@ impl Store {
         let (database_bytes, log_bytes) = match &self.pool {
             Pool::Sqlite(pool) => crate::store::sqlite::sizes(pool),
             Pool::Postgres(_) => {
-                let size = Ask::new("SELECT pg_database_size(current_database())").scalar::<i64>(&mut snapshot.tx).await;
+                let size = Ask::new("SELECT pg_database_size(current_database())")
+                    .scalar::<i64>(&mut snapshot.tx)
+                    .await;
                 (u64::try_from(size.map_err(&reading)?).unwrap_or(0), 0)
             }
         };
@@ -59,5 +61,8 @@ impl Store {
 type OfAccounts = (pax_gateway::base::account::Tier, pax_gateway::base::account::Status, i64);
 
 fn account_figures(row: &Row) -> Result<(OfAccounts, i64), sqlx::Error> {
-    Ok(((read_tier(&row.try_get::<String>(0)?)?, read_status(&row.try_get::<String>(1)?)?, row.try_get(2)?), row.try_get(3)?))
+    Ok((
+        (read_tier(&row.try_get::<String>(0)?)?, read_status(&row.try_get::<String>(1)?)?, row.try_get(2)?),
+        row.try_get(3)?,
+    ))
 }

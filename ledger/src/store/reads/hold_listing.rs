@@ -19,7 +19,9 @@ impl Store {
         if !filter.expired_only {
             query.push(format!("{HOLD} WHERE state = 'open' AND made_at >= 0 UNION ALL "));
         }
-        query.push(format!("{HOLD} WHERE state <> 'open' AND state = 'expired') AS listed WHERE exchange_id || '' > "));
+        query.push(format!(
+            "{HOLD} WHERE state <> 'open' AND state = 'expired') AS listed WHERE exchange_id || '' > "
+        ));
         query.push_bind(after);
         if let Some(account) = &filter.account {
             query.push(" AND account || '' = ").push_bind(account);

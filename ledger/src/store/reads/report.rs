@@ -1,6 +1,5 @@
 //! Adds up entries by their dimensions.
 
-
 use super::entries::narrow;
 use crate::book::Sum;
 use crate::error::Error;
@@ -65,7 +64,8 @@ impl Snapshot {
         narrow(&mut query, filter);
         // The places of the dimensions in the query, since a dimension may be an expression.
         let places = (1..=keys.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
-        let order = (1..=keys.len()).map(|place| format!("{place} NULLS FIRST")).collect::<Vec<_>>().join(", ");
+        let order =
+            (1..=keys.len()).map(|place| format!("{place} NULLS FIRST")).collect::<Vec<_>>().join(", ");
         query.push(format!(" GROUP BY {places} ORDER BY {order}"));
         query.each(&mut self.tx, &adding, |row| tell(group(row, by.len()).map_err(&adding)?)).await
     }

@@ -4,8 +4,8 @@ use pax_gateway::base::clock::Moment;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::Ask;
-use crate::store::postgres::Hosts;
 use crate::store::from_ms;
+use crate::store::postgres::Hosts;
 
 /// Which database it is, where their SQL differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,7 +36,8 @@ impl Row {
     }
 
     pub(super) fn of_postgres(row: &PgRow, known: &mut Names) -> Self {
-        let cells = (0..row.len()).map(|index| postgres_cell(row, index).unwrap_or(Cell::Value(Value::Alien)));
+        let cells =
+            (0..row.len()).map(|index| postgres_cell(row, index).unwrap_or(Cell::Value(Value::Alien)));
         Self { cells: cells.collect(), names: names(known, row.columns().iter()) }
     }
 

@@ -27,32 +27,32 @@ pub(in crate::store) async fn damage(connection: &mut SqliteConnection) -> Resul
 /// What is wrong with the triggers of the append-only tables, and what to do about it: those that are
 /// missing, those whose text differs from the migrations', and those that somebody added.
 pub(in crate::store) async fn broken_guards(connection: &mut SqliteConnection) -> Result<Vec<String>, Error> {
-        let found = triggers(&mut *connection).await.map_err(failed("looked for triggers"))?;
-        let made = migrated().await.map_err(failed("made its own triggers to compare"))?;
-        let guarded: BTreeSet<&str> = made.values().map(|guard| guard.tbl_name.as_str()).collect();
-        let mut broken = Vec::new();
-        for Trigger { name, tbl_name, sql } in made.values() {
-            let what = match found.get(name) {
-                Some(same) if same.sql == *sql => continue,
-                Some(other) => format!("is altered (it says: {})", other.sql),
-                None => "is missing".to_owned(),
-            };
-            broken.push(format!(
+    let found = triggers(&mut *connection).await.map_err(failed("looked for triggers"))?;
+    let made = migrated().await.map_err(failed("made its own triggers to compare"))?;
+    let guarded: BTreeSet<&str> = made.values().map(|guard| guard.tbl_name.as_str()).collect();
+    let mut broken = Vec::new();
+    for Trigger { name, tbl_name, sql } in made.values() {
+        let what = match found.get(name) {
+            Some(same) if same.sql == *sql => continue,
+            Some(other) => format!("is altered (it says: {})", other.sql),
+            None => "is missing".to_owned(),
+        };
+        broken.push(format!(
                 "trigger {name}, which keeps table {tbl_name} append-only, {what}: rows of {tbl_name} may have been \
                  changed or deleted since. Find out who did that, compare the table with a backup, then run \
                  this in `sqlite3` on the file: DROP TRIGGER IF EXISTS {name}; {};",
                 sql
             ));
-        }
-        let added = found.values().filter(|trigger| !made.contains_key(&trigger.name));
-        for Trigger { name, tbl_name, sql } in added.filter(|it| guarded.contains(it.tbl_name.as_str())) {
-            broken.push(format!(
+    }
+    let added = found.values().filter(|trigger| !made.contains_key(&trigger.name));
+    for Trigger { name, tbl_name, sql } in added.filter(|it| guarded.contains(it.tbl_name.as_str())) {
+        broken.push(format!(
                 "trigger {name} on table {tbl_name} is none of the ledger's (it says: {}): it can swallow or change \
                  what is recorded. Find out who made it, then run this in `sqlite3` on the file: DROP TRIGGER {name};",
                 sql
             ));
-        }
-        Ok(broken)
+    }
+    Ok(broken)
 }
 
 /// The triggers as the migrations make them in an empty database, so that no second list of them has to be
