@@ -91,7 +91,10 @@ fn debits_count_by_what_became_of_them_and_their_cost_once() {
     let epoch: u64 = value(&samples, "pax_ledger_epoch").parse().unwrap();
     assert!(epoch / 1_000 >= now - 60, "{epoch}");
     let size: u64 = value(&samples, "pax_ledger_database_bytes{file=\"database\"}").parse().unwrap();
-    assert_eq!(size, std::fs::metadata(folder.database()).unwrap().len());
+    match folder.is_postgres() {
+        true => assert!(size > 1_000_000, "{size}: that of the whole database"),
+        false => assert_eq!(size, std::fs::metadata(folder.database()).unwrap().len()),
+    }
 
     assert!(
         run(&folder.database(), &["quarantine", "seen", "--all", "--by", "t", "--reason", "t"])

@@ -8,6 +8,7 @@
 mod acts;
 mod copying;
 mod credit;
+mod database;
 mod desk;
 mod hold;
 pub mod location;
@@ -25,6 +26,7 @@ mod writer;
 pub use acts::LoggedRow;
 pub use copying::Copied;
 pub use credit::{Amount, Closed, Corrected, Corrects, Granted, MadeAgain, NewGrant, Settled, ToCorrect};
+pub use database::Store;
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
@@ -33,9 +35,9 @@ pub use sqlite::{BackedUp, Replaced, Restored, back_up, restore};
 pub use waiting::{Waiting, Waits};
 pub use writer::Writer;
 
+use self::database::failed;
 use self::hold::{HOLD, HOLD_OF};
 use self::reads::{epoch_of, from_ms, pax, read_status, read_tier, sum, to_ms};
-use self::sql::Pool;
 
 use pax_gateway::base::account::{Status, Tier};
 use pax_gateway::base::clock::{Moment, UtcDay};
@@ -45,75 +47,7 @@ use pax_gateway::price::card::RateTableVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::book::{self, Sum, Value};
-use crate::error::Error;
 use crate::report::Counts;
-
-/// An open database. Clones share its connections.
-#[derive(Clone, Debug)]
-pub struct Store {
-    pool: Pool,
-}
-
-impl Store {
-    /// Opens a database.
-    ///
-    /// # Errors
-    /// If it is missing (except a file with [`Open::Create`]), is no ledger, or has another version's schema (except
-    /// an older one with [`Open::Create`] and [`Open::Upgrade`]). Each error tells what to do.
-    pub async fn open(location: &Location, open: Open) -> Result<Self, Error> {
-        let pool = match location {
-            Location::Sqlite(path) => Pool::Sqlite(sqlite::open(path, open).await?),
-            Location::Postgres(url) => Pool::Postgres(postgres::open(url, open).await?),
-        };
-        Ok(Self { pool })
-    }
-
-    /// Gives a role of PostgreSQL the rights of the service, and no others.
-    ///
-    /// # Errors
-    /// If it is no PostgreSQL, or the database refuses.
-    pub async fn grant_rights_to(&self, role: &str) -> Result<(), Error> {
-        match &self.pool {
-            Pool::Postgres(hosts) => {
-                postgres::grant(hosts, role).await.map_err(failed("gave a role its rights"))
-            }
-            Pool::Sqlite(_) => Err(Error::Operator(
-                "only a database of PostgreSQL has roles; leave out --grant-to".to_owned(),
-            )),
-        }
-    }
-
-    /// For tests: the time is what callers say, though the database has a clock of its own.
-    #[must_use]
-    pub fn with_given_time(mut self) -> Self {
-        if let Pool::Postgres(hosts) = &mut self.pool {
-            hosts.is_time_given = true;
-        }
-        self
-    }
-
-    /// A writer with a connection of its own. Use only one at a time on a file, since writers wait for each other.
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        match &self.pool {
-            Pool::Sqlite(pool) => Writer::sqlite(self.pool.clone(), sqlite::connected(pool)),
-            Pool::Postgres(hosts) => Writer::postgres(self.pool.clone(), postgres::Session::new(hosts)),
-        }
-    }
-
-    /// Closes all connections.
-    pub async fn close(&self) {
-        match &self.pool {
-            Pool::Sqlite(pool) => sqlite::close(pool).await,
-            Pool::Postgres(hosts) => hosts.close().await,
-        }
-    }
-}
-
-/// Turns a database's error into ours.
-fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> Error {
-    move |error| Error::Store { doing, why: error.to_string() }
-}
 
 /// An account, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -217,7 +217,7 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
     while began.elapsed() < LOAD {
         thread::sleep(Duration::from_millis(700));
         troubles += 1;
-        if troubles % 20 == 0 {
+        if troubles.is_multiple_of(20) {
             let service = &three.services[usize::try_from(troubles / 20).unwrap() % 3];
             service.signal("STOP");
             thread::sleep(Duration::from_secs(5));

@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, Error> {
-        let rows = Ask::new(&format!("{ACCOUNT} ORDER BY name")).all(&self.pool).await;
+        let rows = Ask::new(format!("{ACCOUNT} ORDER BY name")).all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(account_row).collect()).map_err(failed("listed accounts"))
     }
 
@@ -278,12 +278,12 @@ pub(in crate::store) async fn account(
     from: impl Into<On<'_>>,
     name: &str,
 ) -> Result<Option<AccountRow>, Error> {
-    let row = Ask::new(&format!("{ACCOUNT} WHERE name = ?1")).bind(name).optional(from).await;
+    let row = Ask::new(format!("{ACCOUNT} WHERE name = ?1")).bind(name).optional(from).await;
     row.and_then(|row| row.map(|row| account_row(&row)).transpose()).map_err(failed("looked up an account"))
 }
 
 async fn token(from: impl Into<On<'_>>, token_id: &str) -> Result<Option<TokenRow>, Error> {
-    let row = Ask::new(&format!("{TOKEN} WHERE token_id = ?1")).bind(token_id).optional(from).await;
+    let row = Ask::new(format!("{TOKEN} WHERE token_id = ?1")).bind(token_id).optional(from).await;
     row.and_then(|row| row.map(|row| token_row(&row)).transpose()).map_err(failed("looked up a token"))
 }
 

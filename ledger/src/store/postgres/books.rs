@@ -7,96 +7,19 @@ use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::text::AsText;
 use pax_gateway::debit::frozen::Debit;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
+use super::columns::{NUL, columns};
 use super::image::{Day, Image, Known};
 use crate::book::hold::Hold;
-use crate::book::made::{MADE_COLUMNS, better_key};
-use crate::book::{COLUMNS, Entry, Link, Lots, Page, Rejected, Sum, TooLarge, Value};
-use crate::store::desk::{Admitting, Answer, Books, Fault, Found, Opened, ToBeCorrected, WhichLots};
+use crate::book::made::better_key;
+use crate::book::{Entry, Link, Lots, Page, Rejected, Sum};
+use crate::store::desk::{Admitting, Answer, Books, Found, Opened, ToBeCorrected, WhichLots};
 use crate::store::{Corrects, HoldRow, HoldState, to_ms};
 
 /// An Envoy's lease is renewed in a hold's transaction only if it is so old: all holds of an Envoy would otherwise wait for
 /// each other.
 const LEASE_FRESH_MS: u64 = 5_000;
-
-/// PostgreSQL keeps no text with this character.
-const NUL: char = '\0';
-
-impl Image {
-    /// Notes that something was not read, unless it was.
-    fn need(&mut self, is_known: bool, note: impl FnOnce(&mut super::Wanted)) -> Answer<()> {
-        if is_known {
-            return Ok(());
-        }
-        note(&mut self.missing);
-        Err(Fault::Unread)
-    }
-
-    fn need_account(&mut self, account: &str) -> Answer<()> {
-        self.need(self.known.accounts.contains(account), |wanted| wanted.account(account))
-    }
-
-    fn need_day(&mut self, account: &str, day: UtcDay) -> Answer<()> {
-        let key = (account.to_owned(), day);
-        self.need(self.known.days.contains(&key), |wanted| {
-            wanted.days.insert(key);
-        })
-    }
-
-    fn need_exchange(&mut self, exchange: &str) -> Answer<()> {
-        let is_known = self.known.exchanges.contains(exchange);
-        self.need(is_known, |wanted| {
-            wanted.exchanges.insert(exchange.to_owned());
-        })
-    }
-
-    fn need_token_day(&mut self, key: &(String, String, UtcDay)) -> Answer<()> {
-        self.need(self.known.token_days.contains(key), |wanted| {
-            wanted.token_days.insert(key.clone());
-        })
-    }
-
-    fn need_key(&mut self, key: &str) -> Answer<()> {
-        let is_known = self.known.keys.contains(key);
-        self.need(is_known, |wanted| {
-            wanted.keys.insert(key.to_owned());
-        })
-    }
-
-    fn set_day(&mut self, key: (String, UtcDay), day: Day) {
-        if self.rows.days.insert(key.clone(), day) != Some(day) {
-            self.changes.days.insert(key);
-        }
-    }
-
-    fn set_token_day(&mut self, key: (String, String, UtcDay), day: Day) {
-        if self.rows.token_days.insert(key.clone(), day) != Some(day) {
-            self.changes.token_days.insert(key);
-        }
-    }
-
-    /// Changes what open holds of a day set aside.
-    fn hold_days(
-        &mut self,
-        (account, token_id, day): (&str, &str, UtcDay),
-        change: impl Fn(Pax) -> Option<Pax>,
-    ) -> Answer<()> {
-        self.need_day(account, day)?;
-        let of_token = (account.to_owned(), token_id.to_owned(), day);
-        self.need_token_day(&of_token)?;
-        let of_account = (account.to_owned(), day);
-        let too_much =
-            || Fault::Unreadable("the open holds of the day would be more than an amount can be".to_owned());
-        let mut whole = self.rows.days.get(&of_account).copied().unwrap_or_default();
-        let mut part = self.rows.token_days.get(&of_token).copied().unwrap_or_default();
-        whole.held = change(whole.held).ok_or_else(too_much)?;
-        part.held = change(part.held).ok_or_else(too_much)?;
-        self.set_day(of_account, whole);
-        self.set_token_day(of_token, part);
-        Ok(())
-    }
-}
 
 impl Books for Image {
     fn epoch(&mut self) -> Answer<u64> {
@@ -179,7 +102,7 @@ impl Books for Image {
             || exchange.as_ref().is_some_and(|exchange| self.rows.entries.contains_key(exchange))
             || key.as_ref().is_some_and(|key| self.rows.keys.contains_key(key));
         if is_there {
-            return Ok(Err("there is such an entry already".to_owned()));
+            return Ok(Err("credit_ledger is append-only".to_owned()));
         }
         let mut row = match columns(entry) {
             Ok(row) => row,
@@ -396,37 +319,5 @@ impl Books for Image {
             self.changes.leases.insert(envoy.to_owned());
         }
         Ok(())
-    }
-}
-
-/// An entry's columns, as JSON. Tells why if PostgreSQL could not keep them.
-fn columns(entry: Entry<'_>) -> Result<Map<String, Json>, String> {
-    let mut row = Map::new();
-    let mut names = COLUMNS.iter().chain(&MADE_COLUMNS);
-    entry
-        .each_column(|value| {
-            let Some(name) = names.next() else { return Ok(()) };
-            let value = match value {
-                Value::Null | Value::Alien => return Ok(()),
-                Value::Int(number) => json!(number),
-                Value::Text(text) if text.contains(NUL) => {
-                    return Err(NotKept(format!(
-                        "{name} has the character U+0000, which PostgreSQL cannot keep"
-                    )));
-                }
-                Value::Text(text) => json!(text),
-            };
-            row.insert((*name).to_owned(), value);
-            Ok(())
-        })
-        .map_err(|NotKept(why)| why)?;
-    Ok(row)
-}
-
-struct NotKept(String);
-
-impl From<TooLarge> for NotKept {
-    fn from(number: TooLarge) -> Self {
-        Self(number.to_string())
     }
 }

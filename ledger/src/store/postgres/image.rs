@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::wanted::Wanted;
 use crate::book::{Lot, Sum};
 use crate::store::HoldRow;
+use crate::store::desk::{Answer, Fault};
 
 /// An account's row.
 #[derive(Clone, Debug)]
@@ -120,5 +121,78 @@ pub(super) struct Image {
 impl Image {
     pub(super) fn new(known: Wanted, rows: Rows) -> Self {
         Self { known, rows, changes: Changes::default(), missing: Wanted::default() }
+    }
+
+    /// Notes that something was not read, unless it was.
+    pub(super) fn need(&mut self, is_known: bool, note: impl FnOnce(&mut Wanted)) -> Answer<()> {
+        if is_known {
+            return Ok(());
+        }
+        note(&mut self.missing);
+        Err(Fault::Unread)
+    }
+
+    pub(super) fn need_account(&mut self, account: &str) -> Answer<()> {
+        self.need(self.known.accounts.contains(account), |wanted| wanted.account(account))
+    }
+
+    pub(super) fn need_day(&mut self, account: &str, day: UtcDay) -> Answer<()> {
+        let key = (account.to_owned(), day);
+        self.need(self.known.days.contains(&key), |wanted| {
+            wanted.days.insert(key);
+        })
+    }
+
+    pub(super) fn need_exchange(&mut self, exchange: &str) -> Answer<()> {
+        let is_known = self.known.exchanges.contains(exchange);
+        self.need(is_known, |wanted| {
+            wanted.exchanges.insert(exchange.to_owned());
+        })
+    }
+
+    pub(super) fn need_token_day(&mut self, key: &(String, String, UtcDay)) -> Answer<()> {
+        self.need(self.known.token_days.contains(key), |wanted| {
+            wanted.token_days.insert(key.clone());
+        })
+    }
+
+    pub(super) fn need_key(&mut self, key: &str) -> Answer<()> {
+        let is_known = self.known.keys.contains(key);
+        self.need(is_known, |wanted| {
+            wanted.keys.insert(key.to_owned());
+        })
+    }
+
+    pub(super) fn set_day(&mut self, key: (String, UtcDay), day: Day) {
+        if self.rows.days.insert(key.clone(), day) != Some(day) {
+            self.changes.days.insert(key);
+        }
+    }
+
+    pub(super) fn set_token_day(&mut self, key: (String, String, UtcDay), day: Day) {
+        if self.rows.token_days.insert(key.clone(), day) != Some(day) {
+            self.changes.token_days.insert(key);
+        }
+    }
+
+    /// Changes what open holds of a day set aside.
+    pub(super) fn hold_days(
+        &mut self,
+        (account, token_id, day): (&str, &str, UtcDay),
+        change: impl Fn(Pax) -> Option<Pax>,
+    ) -> Answer<()> {
+        self.need_day(account, day)?;
+        let of_token = (account.to_owned(), token_id.to_owned(), day);
+        self.need_token_day(&of_token)?;
+        let of_account = (account.to_owned(), day);
+        let too_much =
+            || Fault::Unreadable("the open holds of the day would be more than an amount can be".to_owned());
+        let mut whole = self.rows.days.get(&of_account).copied().unwrap_or_default();
+        let mut part = self.rows.token_days.get(&of_token).copied().unwrap_or_default();
+        whole.held = change(whole.held).ok_or_else(too_much)?;
+        part.held = change(part.held).ok_or_else(too_much)?;
+        self.set_day(of_account, whole);
+        self.set_token_day(of_token, part);
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! belongs to an account is changed only under the lock of its row.
 
 mod books;
+mod columns;
 mod guards;
 mod hosts;
 mod image;

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use pax_gateway::base::clock::UtcDay;
+use pax_gateway::base::clock::{Moment, UtcDay};
 use pax_gateway::base::pax::Pax;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
@@ -166,90 +166,135 @@ pub(super) async fn read(connection: &mut PgConnection, wanted: &Wanted) -> Resu
     Ok(read)
 }
 
+/// A row, by its places.
+#[derive(Clone, Copy)]
+struct Read<'a>(&'a PgRow);
+
+impl Read<'_> {
+    fn text(self, place: usize) -> Result<String, Error> {
+        self.0.try_get(1 + place)
+    }
+
+    fn number(self, place: usize) -> Result<i64, Error> {
+        self.0.try_get(1 + WIDTH + place)
+    }
+
+    fn maybe(self, place: usize) -> Result<Option<i64>, Error> {
+        self.0.try_get(1 + WIDTH + place)
+    }
+
+    fn moment(self, place: usize) -> Result<Option<Moment>, Error> {
+        Ok(self.maybe(place)?.map(from_ms))
+    }
+
+    fn bytes(self) -> Result<Option<Vec<u8>>, Error> {
+        self.0.try_get(1 + 2 * WIDTH)
+    }
+
+    fn sum(self, place: usize) -> Result<Sum, Error> {
+        Ok(Sum::of_columns(self.number(place)?, self.number(place + 1)?))
+    }
+
+    fn amount(self, place: usize) -> Result<Pax, Error> {
+        self.number(place).map(Pax::from_picopax)
+    }
+
+    fn day(self, place: usize) -> Result<UtcDay, Error> {
+        let day = self.text(place)?;
+        day.parse().map_err(|_| unreadable(&day))
+    }
+
+    fn spent(self) -> Result<Day, Error> {
+        Ok(Day { spent: self.sum(0)?, held: self.amount(2)? })
+    }
+
+    fn known(self) -> Result<Known, Error> {
+        let canonical = self.bytes()?.unwrap_or_default();
+        Ok(Known { account_seq: self.number(0)?, kind: self.text(1)?, canonical })
+    }
+
+    fn account(self) -> Result<Account, Error> {
+        let close_key = self.0.try_get::<Option<String>, _>(4)?;
+        Ok(Account {
+            head_hash: self.text(1)?,
+            status: read_status(&self.text(2)?)?,
+            account_seq: self.number(0)?,
+            balance: self.sum(1)?,
+            recorded_at: from_ms(self.number(3)?),
+            held: self.amount(4)?,
+            daily_cap: self.maybe(5)?.map(Pax::from_picopax),
+            closed: self.moment(6)?.zip(close_key),
+            last_entry: self.maybe(7)?.unwrap_or(0),
+        })
+    }
+
+    fn lot(self) -> Result<Lot, Error> {
+        Ok(Lot {
+            key: self.text(1)?,
+            account_seq: self.number(0)?,
+            amount: self.amount(1)?,
+            rest: self.amount(2)?,
+            expires_at: self.moment(3)?,
+        })
+    }
+
+    fn hold(self) -> Result<HoldRow, Error> {
+        let state = self.text(6)?;
+        Ok(HoldRow {
+            exchange_id: self.text(0)?,
+            account: self.text(1)?,
+            token_id: self.text(2)?,
+            utc_day: self.day(3)?,
+            tier: read_tier(&self.text(4)?)?,
+            held_pax: self.amount(0)?,
+            envoy: self.text(5)?,
+            made_at: from_ms(self.number(1)?),
+            lost: self.bytes()?,
+            state: HoldState::of_name(&state).ok_or_else(|| unreadable(&state))?,
+            ended_at: self.moment(2)?,
+        })
+    }
+
+    fn token(self) -> Result<Token, Error> {
+        Ok(Token { account: self.text(1)?, revoked_at: self.moment(0)?, expires_at: self.moment(1)? })
+    }
+}
+
 fn take(read: &mut Rows, row: &PgRow) -> Result<(), Error> {
-    let text = |place: usize| row.try_get::<String, _>(1 + place);
-    let number = |place: usize| row.try_get::<i64, _>(1 + WIDTH + place);
-    let maybe = |place: usize| row.try_get::<Option<i64>, _>(1 + WIDTH + place);
-    let bytes = || row.try_get::<Option<Vec<u8>>, _>(1 + 2 * WIDTH);
-    let sum = |place: usize| Ok::<_, Error>(Sum::of_columns(number(place)?, number(place + 1)?));
-    let amount = |place: usize| number(place).map(Pax::from_picopax);
-    let day = |place: usize| {
-        let day = text(place)?;
-        day.parse::<UtcDay>().map_err(|_| unreadable(&day))
-    };
-    let spent = || Ok::<_, Error>(Day { spent: sum(0)?, held: amount(2)? });
-    let known = || {
-        let canonical = bytes()?.unwrap_or_default();
-        Ok::<_, Error>(Known { account_seq: number(0)?, kind: text(1)?, canonical })
-    };
-    match row.try_get::<i32, _>(0)? {
-        CLOCK => (read.now, read.epoch) = (from_ms(number(0)?), epoch_of(maybe(1)?)),
+    let what = row.try_get::<i32, _>(0)?;
+    let row = Read(row);
+    match what {
+        CLOCK => (read.now, read.epoch) = (from_ms(row.number(0)?), epoch_of(row.maybe(1)?)),
         ACCOUNT => {
-            let close_key = row.try_get::<Option<String>, _>(4)?;
-            let account = Account {
-                head_hash: text(1)?,
-                status: read_status(&text(2)?)?,
-                account_seq: number(0)?,
-                balance: sum(1)?,
-                recorded_at: from_ms(number(3)?),
-                held: amount(4)?,
-                daily_cap: maybe(5)?.map(Pax::from_picopax),
-                closed: maybe(6)?.map(from_ms).zip(close_key),
-                last_entry: maybe(7)?.unwrap_or(0),
-            };
-            read.accounts.insert(text(0)?, account);
+            read.accounts.insert(row.text(0)?, row.account()?);
         }
         DAY => {
-            read.days.insert((text(0)?, day(1)?), spent()?);
+            read.days.insert((row.text(0)?, row.day(1)?), row.spent()?);
         }
         TOKEN_DAY => {
-            read.token_days.insert((text(0)?, text(1)?, day(2)?), spent()?);
+            read.token_days.insert((row.text(0)?, row.text(1)?, row.day(2)?), row.spent()?);
         }
-        LOT => {
-            let lot = Lot {
-                key: text(1)?,
-                account_seq: number(0)?,
-                amount: amount(1)?,
-                rest: amount(2)?,
-                expires_at: maybe(3)?.map(from_ms),
-            };
-            read.lots.entry(text(0)?).or_default().push(lot);
-        }
+        LOT => read.lots.entry(row.text(0)?).or_default().push(row.lot()?),
         HOLD => {
-            let state = text(6)?;
-            let hold = HoldRow {
-                exchange_id: text(0)?,
-                account: text(1)?,
-                token_id: text(2)?,
-                utc_day: day(3)?,
-                tier: read_tier(&text(4)?)?,
-                held_pax: amount(0)?,
-                envoy: text(5)?,
-                made_at: from_ms(number(1)?),
-                lost: bytes()?,
-                state: HoldState::of_name(&state).ok_or_else(|| unreadable(&state))?,
-                ended_at: maybe(2)?.map(from_ms),
-            };
-            read.holds.insert(hold.exchange_id.clone(), hold);
+            read.holds.insert(row.text(0)?, row.hold()?);
         }
         ENTRY => {
-            read.entries.insert(text(0)?, known()?);
+            read.entries.insert(row.text(0)?, row.known()?);
         }
         TOMBSTONE => {
-            read.tombstones.insert(text(0)?);
+            read.tombstones.insert(row.text(0)?);
         }
         TOKEN => {
-            let (revoked_at, expires_at) = (maybe(0)?.map(from_ms), maybe(1)?.map(from_ms));
-            read.tokens.insert(text(0)?, Token { account: text(1)?, revoked_at, expires_at });
+            read.tokens.insert(row.text(0)?, row.token()?);
         }
         LEASE => {
-            read.leases.insert(text(0)?, from_ms(number(0)?));
+            read.leases.insert(row.text(0)?, from_ms(row.number(0)?));
         }
         KEY => {
-            read.keys.insert(text(0)?, known()?);
+            read.keys.insert(row.text(0)?, row.known()?);
         }
         CORRECTION => {
-            read.corrections.insert((number(0)? == 1, text(0)?), bytes()?.unwrap_or_default());
+            read.corrections.insert((row.number(0)? == 1, row.text(0)?), row.bytes()?.unwrap_or_default());
         }
         other => return Err(unreadable(&other.to_string())),
     }
