@@ -1,7 +1,8 @@
 //! One running gateway: Envoy, the real ledger, and a stand-in provider in this process.
 
 use crate::common::http::{Answer, Connection, chat};
-use pax_stack::{Builder, Stack};
+use pax_postgres::server::Server;
+use pax_stack::{Builder, Database, Stack};
 use pax_standin::{Behaviour, Options, Received, Standin};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -21,6 +22,11 @@ pub struct World {
 /// The folder of `PAX_CAPTURES`, where it is set.
 pub fn captures() -> Option<PathBuf> {
     std::env::var_os("PAX_CAPTURES").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// Three ledgers on one database of PostgreSQL.
+pub fn three_ledgers(builder: Builder) -> Builder {
+    builder.ledgers(3).database(Database::of_url(&Server::shared().database()).unwrap())
 }
 
 impl World {

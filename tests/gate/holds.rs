@@ -1,12 +1,13 @@
 //! The credit tier, and a free tier that the ledger admits: holds, over one Envoy and over two.
 
 use crate::common::http::{Answer, Connection, chat};
-use crate::common::world::World;
+use crate::common::world::{World, three_ledgers};
 use crate::play::{
     Caller, INPUT_TOKENS, OUTPUT_TOKENS, all_at_once, answer, body, costs_all, error, reservation, room_for,
     served, sum,
 };
 use crate::{Case, OwnCase};
+use pax_stack::Builder;
 use pax_standin::Behaviour;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -19,8 +20,15 @@ pub const CASES: &[Case] = &[
     ("holds: an account that is disabled is refused by its next hold, though its token is cached", disabled),
     ("holds: an answer says what is left", told),
 ];
-pub const OWN_CASES: &[OwnCase] =
-    &[("holds: 200 callers on two Envoys never exceed a cap that the ledger keeps", two_hundred)];
+pub const OWN_CASES: &[OwnCase] = &[
+    ("holds: 200 callers on two Envoys never exceed a cap that the ledger keeps", || {
+        two_hundred(|builder| builder)
+    }),
+    ("holds: nor if three ledgers on PostgreSQL keep it", || two_hundred(three_ledgers)),
+    ("holds: ten at once, over two Envoys and three ledgers on PostgreSQL, 20 times", || {
+        ten_at_once(&mut World::start_with(three_ledgers));
+    }),
+];
 
 /// How many calls are sent at once.
 const CALLS: usize = 10;
@@ -131,9 +139,9 @@ fn told(world: &mut World) {
     assert!(stream.status == 200 && !stream.has_header("x-matrix-balance-pax"));
 }
 
-fn two_hundred() {
+fn two_hundred(ledgers: fn(Builder) -> Builder) {
     let by_ledger = |config: &mut Value| config["gate"]["admission"]["free"] = "ledger".into();
-    let world = World::start_with(|builder| builder.change_filter_config(by_ledger));
+    let world = World::start_with(|builder| ledgers(builder.change_filter_config(by_ledger)));
     let second = world.stack.another_envoy(|config| config).unwrap();
     let ports = [world.stack.gateway_port(), second.gateway_port()];
     let cap = room_for(20);

@@ -1,12 +1,9 @@
 //! Several ledgers behind one Envoy: one that dies or falls silent is not noticed by callers.
-//!
-//! `PAX_TEST_POSTGRES=postgres://...` names a database of PostgreSQL to work on; without it the ledgers share a SQLite file.
-//! Either way it is Envoy that is tested.
 
 use crate::common::http::{Connection, request};
 use crate::common::load::{Load, Tally};
-use crate::common::world::{TOKEN, World};
-use pax_stack::{Builder, Database};
+use crate::common::world::{TOKEN, World, three_ledgers};
+use pax_stack::Builder;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,13 +24,7 @@ const CALLERS: usize = 8;
 
 /// Three ledgers behind one Envoy, and the exchanges that their database had before.
 fn world(change: impl FnOnce(Builder) -> Builder) -> (World, BTreeSet<String>) {
-    let world = World::start_with(|builder| {
-        let builder = change(builder.ledgers(3));
-        match std::env::var("PAX_TEST_POSTGRES") {
-            Ok(url) if !url.is_empty() => builder.database(Database::of_url(&url).unwrap()),
-            _ => builder.shares_one_file(),
-        }
-    });
+    let world = World::start_with(|builder| change(three_ledgers(builder)));
     let before = exchanges(&world);
     (world, before)
 }

@@ -20,7 +20,6 @@ pub struct Builder {
     data_dir: Option<PathBuf>,
     database: Option<Database>,
     ledgers: u16,
-    shares_one_file: bool,
     hosts: Vec<String>,
     own_keys: bool,
     tokens: Tokens,
@@ -43,7 +42,6 @@ impl Default for Builder {
             data_dir: None,
             database: None,
             ledgers: 1,
-            shares_one_file: false,
             hosts: Vec::new(),
             own_keys: false,
             tokens: Tokens::Public,
@@ -149,14 +147,6 @@ impl Builder {
         self
     }
 
-    /// Several ledgers are started on one SQLite file, too: for tests of Envoy where there is no PostgreSQL. The ledgers
-    /// wait for each other's locks, and nobody has shown that they agree in all else.
-    #[must_use]
-    pub fn shares_one_file(mut self) -> Self {
-        self.shares_one_file = true;
-        self
-    }
-
     /// Envoy's worker threads. Default: 2.
     #[must_use]
     pub fn concurrency(mut self, workers: u32) -> Self {
@@ -230,9 +220,7 @@ impl Builder {
         };
         let (folder, data_dir) = Folder::make(self.data_dir, gateway_port)?;
         let database = self.database.unwrap_or_else(|| Database::File(data_dir.join("ledger.db")));
-        if !self.shares_one_file {
-            ledgers::check(self.ledgers, &database)?;
-        }
+        ledgers::check(self.ledgers, &database)?;
         let calls_log = self.calls_log.unwrap_or_else(|| CallsLog::File(folder.log("calls")));
         let mut stack = Stack {
             calls_log,

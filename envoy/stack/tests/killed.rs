@@ -224,14 +224,16 @@ fn a_ledger_is_waited_for_as_long_as_debits_wait_for_it() {
     std::fs::remove_file(wrapper).unwrap();
 }
 
-/// A stack of three ledgers on one file, which are started by a program of ours: it fails as long as a file is there.
+/// A stack of three ledgers on one database, which are started by a program of ours: it fails as long as a file is there.
 fn three_ledgers(broken: &Path) -> (pax_stack::Stack, PathBuf) {
     let mut layout = pax_stack::Layout::find().unwrap();
     let wrapper = broken.with_extension("sh");
     let text = format!("[ ! -e {} ] || exit 3\nexec {} \"$@\"", broken.display(), layout.ledger.display());
     write_program(&wrapper, &text);
     layout.ledger.clone_from(&wrapper);
-    let builder = pax_stack::Stack::builder().layout(layout).ledgers(3).shares_one_file();
+    let url = pax_postgres::server::Server::shared().database();
+    let database = pax_stack::Database::of_url(&url).unwrap();
+    let builder = pax_stack::Stack::builder().layout(layout).ledgers(3).database(database);
     (builder.start().unwrap(), wrapper)
 }
 
