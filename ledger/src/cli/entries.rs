@@ -59,10 +59,11 @@ async fn each(
     mut tell: impl FnMut(&StoredEntry) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut left = limit;
+    let mut list = store.list().await?;
     let mut last: Option<StoredEntry> = None;
     while left > 0 {
         let wanted = u32::try_from(left).map_or(PAGE_ENTRIES, |left| left.min(PAGE_ENTRIES));
-        let page = store.entries(filter, last.as_ref(), wanted).await?;
+        let page = list.page(filter, last.as_ref(), wanted).await?;
         for entry in &page {
             tell(entry)?;
             left = left.saturating_sub(1);

@@ -199,9 +199,10 @@ async fn recover(store: &Store, other: &Store, by: &str) -> Result<Recovered, Er
     cards::learn(store, &texts).await?;
     let mut writer = store.writer();
     let mut recovered = Recovered::default();
+    let mut list = other.list().await?;
     let mut last: Option<StoredEntry> = None;
     loop {
-        let page = other.entries(&EntryFilter::default(), last.as_ref(), PAGE_ENTRIES).await?;
+        let page = list.page(&EntryFilter::default(), last.as_ref(), PAGE_ENTRIES).await?;
         last = page.last().cloned();
         if last.is_none() {
             break;

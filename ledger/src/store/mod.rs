@@ -30,7 +30,7 @@ pub use database::Store;
 pub use hold::{HoldEnded, HoldFilter, HoldRow, HoldState, StoredHold};
 pub use location::{Location, Open};
 pub use operator::{Acted, DoneBefore, OperatorFilter};
-pub use reads::{ChainEntry, ChainPage, Snapshot};
+pub use reads::{ChainEntry, ChainPage, Listing, Snapshot};
 pub use sqlite::{BackedUp, Replaced, Restored, back_up, restore};
 pub use waiting::{Waiting, Waits};
 pub use writer::Writer;

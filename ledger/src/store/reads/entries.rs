@@ -10,7 +10,7 @@ use crate::book::made::MADE_COLUMNS;
 use crate::book::{COLUMNS, Lot, Sum};
 use crate::error::Error;
 use crate::store::acts::account;
-use crate::store::sql::{Ask, Row, Tx, text, value};
+use crate::store::sql::{Ask, Engine, On, Row, Tx, text, value};
 use crate::store::{
     AccountRow, DayTotal, EntryFilter, LastEntry, Order, OwnEntry, OwnFilter, Store, StoredEntry, TokenDay,
     failed,
@@ -25,8 +25,7 @@ pub(in crate::store) static SELECT: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// At most `limit` entries after `after`, in the order of recording. Entries never change, so pages add up
-    /// to what a single read would give.
+    /// At most `limit` entries after `after`, in the order of recording.
     ///
     /// # Errors
     /// If the store fails.
@@ -36,22 +35,21 @@ impl Store {
         after: Option<&StoredEntry>,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, Error> {
-        let mut query = Ask::new(SELECT.as_str());
-        // One account is read along its chain: the order is the same, and it has an index.
-        let place = if filter.account.is_some() { "account_seq" } else { "rowid" };
-        let (beyond, order) = match filter.order {
-            Order::OldestFirst => (">", ""),
-            Order::NewestFirst => ("<", " DESC"),
+        entries(&self.pool, filter, after, limit).await
+    }
+
+    /// Begins to list all entries page by page. In a file entries come one after another and never change, so pages add up
+    /// to what a single read would give, and a reader that pauses keeps no snapshot open. In PostgreSQL an entry may commit
+    /// after one that has a later place, so all pages are of one snapshot.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list(&self) -> Result<Listing, Error> {
+        let snapshot = match self.pool.engine() {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(self.snapshot().await?),
         };
-        query.push(" WHERE TRUE");
-        if let Some(entry) = after {
-            let last = if filter.account.is_some() { entry.account_seq } else { entry.position };
-            query.push(format!(" AND {place} {beyond} ")).push_bind(last);
-        }
-        narrow(&mut query, filter);
-        query.push(format!(" ORDER BY {place}{order} LIMIT ")).push_bind(limit);
-        let rows = query.all(&self.pool).await.map_err(failed("listed entries"))?;
-        Ok(rows.iter().map(stored_entry).collect())
+        Ok(Listing { store: self.clone(), snapshot })
     }
 
     /// At most `limit` of an account's own entries. Numbers are given once and in order. So an entry that is
@@ -93,6 +91,55 @@ impl Store {
         let tx = self.pool.begin_to_read().await.map_err(failed("began to read"))?;
         Ok(Snapshot { tx })
     }
+}
+
+/// A list of entries.
+#[derive(Debug)]
+pub struct Listing {
+    store: Store,
+    snapshot: Option<Snapshot>,
+}
+
+impl Listing {
+    /// The next page of [`Store::entries`].
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn page(
+        &mut self,
+        filter: &EntryFilter,
+        after: Option<&StoredEntry>,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, Error> {
+        match &mut self.snapshot {
+            Some(snapshot) => entries(&mut snapshot.tx, filter, after, limit).await,
+            None => self.store.entries(filter, after, limit).await,
+        }
+    }
+}
+
+async fn entries(
+    on: impl Into<On<'_>>,
+    filter: &EntryFilter,
+    after: Option<&StoredEntry>,
+    limit: u32,
+) -> Result<Vec<StoredEntry>, Error> {
+    let mut query = Ask::new(SELECT.as_str());
+    // One account is read along its chain: the order is the same, and it has an index.
+    let place = if filter.account.is_some() { "account_seq" } else { "rowid" };
+    let (beyond, order) = match filter.order {
+        Order::OldestFirst => (">", ""),
+        Order::NewestFirst => ("<", " DESC"),
+    };
+    query.push(" WHERE TRUE");
+    if let Some(entry) = after {
+        let last = if filter.account.is_some() { entry.account_seq } else { entry.position };
+        query.push(format!(" AND {place} {beyond} ")).push_bind(last);
+    }
+    narrow(&mut query, filter);
+    query.push(format!(" ORDER BY {place}{order} LIMIT ")).push_bind(limit);
+    let rows = query.all(on).await.map_err(failed("listed entries"))?;
+    Ok(rows.iter().map(stored_entry).collect())
 }
 
 /// Narrows a question to what a filter lets through, in any order.

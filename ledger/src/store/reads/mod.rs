@@ -12,7 +12,7 @@ mod report;
 mod standing;
 
 pub use chain_page::{ChainEntry, ChainPage};
-pub use entries::Snapshot;
+pub use entries::{Listing, Snapshot};
 
 pub(super) use columns::{from_ms, pax, read_status, read_tier, sum, to_ms};
 pub(super) use epoch::epoch_of;
