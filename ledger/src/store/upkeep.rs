@@ -1,13 +1,15 @@
 //! What the writer does every few seconds: leases begin anew, holds and lots expire, and what has ended long ago is
 //! forgotten. What is over is looked for first, and each thing is decided at the desk, where it may have ended meanwhile.
 
+use std::time::Duration;
+
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::wire::LEASE_LAPSES_MS;
 
 use super::desk::Desk;
 use super::postgres::Wanted;
-use super::sql::{Ask, Engine};
+use super::sql::{Ask, Engine, Pool};
 use super::{Writer, failed, to_ms};
 use crate::book::hold::{ENDED_KEPT_MS, EXPIRED_KEPT_MS, LONGEST_LIFE_MS};
 use crate::error::Error;
@@ -27,22 +29,7 @@ impl Writer {
     /// # Errors
     /// If the store fails.
     pub async fn renew_all(&mut self, now: Moment, clock_was_set: bool) -> Result<(), Error> {
-        let renewing = failed("renewed leases");
-        let now = self.pool.clock(now).await.map_err(&renewing)?;
-        let mut tx = self.pool.begin_to_write().await.map_err(&renewing)?;
-        let mut set = "UPDATE leases SET renewed_at = ?1".to_owned();
-        if tx.engine() == Engine::Postgres {
-            let heard = now.ms().saturating_sub(HEARD_LATELY_MS);
-            set = format!(
-                "{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})"
-            );
-        }
-        if clock_was_set {
-            let young = Ask::new("UPDATE holds SET made_at = ?1 WHERE state = 'open'").bind(to_ms(now));
-            young.run(&mut tx).await.map_err(&renewing)?;
-        }
-        Ask::new(set).bind(to_ms(now)).run(&mut tx).await.map_err(&renewing)?;
-        tx.commit().await.map_err(&renewing)
+        bounded(renew_leases(&self.pool, now, clock_was_set)).await
     }
 
     /// Expires open holds that live no longer: of Envoys whose lease has lapsed, and those that are too old; not all if
@@ -124,38 +111,7 @@ impl Writer {
     /// # Errors
     /// If the store fails: then nothing was forgotten.
     pub async fn prune(&mut self, now: Moment) -> Result<usize, Error> {
-        let forgetting = failed("forgot holds");
-        let now = self.pool.clock(now).await.map_err(&forgetting)?;
-        let mut tx = self.pool.begin_to_write().await.map_err(&forgetting)?;
-        // Of several ledgers that forget at once, each leaves the others what they have locked.
-        let skip = if tx.engine() == Engine::Postgres { " FOR UPDATE SKIP LOCKED" } else { "" };
-        let holds = |states: &str| {
-            format!(
-                "DELETE FROM holds WHERE exchange_id IN (SELECT exchange_id FROM holds WHERE state <> 'open' \
-                 AND {states} AND ended_at <= ?1 LIMIT ?2{skip})"
-            )
-        };
-        let tombstones = format!(
-            "DELETE FROM tombstones WHERE exchange_id IN \
-             (SELECT exchange_id FROM tombstones WHERE made_at <= ?1 LIMIT ?2{skip})"
-        );
-        let leases = format!(
-            "DELETE FROM leases WHERE envoy IN (SELECT envoy FROM leases WHERE renewed_at <= ?1 \
-             AND NOT EXISTS (SELECT 1 FROM holds WHERE state = 'open' AND holds.envoy = leases.envoy) LIMIT ?2{skip})"
-        );
-        let mut gone = 0;
-        for (sql, kept) in [
-            (holds("state IN ('posted', 'voided', 'charged')"), ENDED_KEPT_MS),
-            (holds("state = 'expired'"), EXPIRED_KEPT_MS),
-            (tombstones, ENDED_KEPT_MS),
-            (leases, ENDED_KEPT_MS),
-        ] {
-            let before = Moment::from_ms(now.ms().saturating_sub(kept));
-            let forget = Ask::new(sql).bind(to_ms(before)).bind(FORGOTTEN_AT_ONCE);
-            gone += forget.run(&mut tx).await.map_err(&forgetting)?;
-        }
-        tx.commit().await.map_err(&forgetting)?;
-        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+        bounded(forget(&self.pool, now)).await
     }
 
     /// Posts all expiries that are due.
@@ -192,6 +148,69 @@ impl Writer {
         Ok(Some(last))
     }
 }
+
+async fn renew_leases(pool: &Pool, now: Moment, clock_was_set: bool) -> Result<(), Error> {
+    let renewing = failed("renewed leases");
+    let now = pool.clock(now).await.map_err(&renewing)?;
+    let mut tx = pool.begin_to_write().await.map_err(&renewing)?;
+    let mut set = "UPDATE leases SET renewed_at = ?1".to_owned();
+    if tx.engine() == Engine::Postgres {
+        let heard = now.ms().saturating_sub(HEARD_LATELY_MS);
+        set = format!(
+            "{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})"
+        );
+    }
+    if clock_was_set {
+        let young = Ask::new("UPDATE holds SET made_at = ?1 WHERE state = 'open'").bind(to_ms(now));
+        young.run(&mut tx).await.map_err(&renewing)?;
+    }
+    Ask::new(set).bind(to_ms(now)).run(&mut tx).await.map_err(&renewing)?;
+    tx.commit().await.map_err(&renewing)
+}
+
+async fn forget(pool: &Pool, now: Moment) -> Result<usize, Error> {
+    let forgetting = failed("forgot holds");
+    let now = pool.clock(now).await.map_err(&forgetting)?;
+    let mut tx = pool.begin_to_write().await.map_err(&forgetting)?;
+    // Of several ledgers that forget at once, each leaves the others what they have locked.
+    let skip = if tx.engine() == Engine::Postgres { " FOR UPDATE SKIP LOCKED" } else { "" };
+    let holds = |states: &str| {
+        format!(
+            "DELETE FROM holds WHERE exchange_id IN (SELECT exchange_id FROM holds WHERE state <> 'open' \
+             AND {states} AND ended_at <= ?1 LIMIT ?2{skip})"
+        )
+    };
+    let tombstones = format!(
+        "DELETE FROM tombstones WHERE exchange_id IN \
+         (SELECT exchange_id FROM tombstones WHERE made_at <= ?1 LIMIT ?2{skip})"
+    );
+    let leases = format!(
+        "DELETE FROM leases WHERE envoy IN (SELECT envoy FROM leases WHERE renewed_at <= ?1 \
+         AND NOT EXISTS (SELECT 1 FROM holds WHERE state = 'open' AND holds.envoy = leases.envoy) LIMIT ?2{skip})"
+    );
+    let mut gone = 0;
+    for (sql, kept) in [
+        (holds("state IN ('posted', 'voided', 'charged')"), ENDED_KEPT_MS),
+        (holds("state = 'expired'"), EXPIRED_KEPT_MS),
+        (tombstones, ENDED_KEPT_MS),
+        (leases, ENDED_KEPT_MS),
+    ] {
+        let before = Moment::from_ms(now.ms().saturating_sub(kept));
+        let forget = Ask::new(sql).bind(to_ms(before)).bind(FORGOTTEN_AT_ONCE);
+        gone += forget.run(&mut tx).await.map_err(&forgetting)?;
+    }
+    tx.commit().await.map_err(&forgetting)?;
+    Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+}
+
+/// Works for so long at most: everybody's holds wait meanwhile, and a database may be gone without a word.
+async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let silent = || Error::Store { doing: "waited for the database", why: "it is silent".to_owned() };
+    tokio::time::timeout(UPKEEP, work).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// Longer than a writer waits for another process that writes to the same file.
+const UPKEEP: Duration = Duration::from_secs(12);
 
 /// If an Envoy was heard within this time, a ledger on the same database has answered it.
 const HEARD_LATELY_MS: u64 = 30_000;

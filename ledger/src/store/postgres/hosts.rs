@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long a look-up may wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long an answer may take of a host that may be gone without a word: longer than any statement's own end.
-pub(super) const SILENCE: Duration = Duration::from_secs(4);
+pub(in crate::store) const SILENCE: Duration = Duration::from_secs(4);
 /// Look-ups at the same time.
 const READERS: u32 = 8;
 

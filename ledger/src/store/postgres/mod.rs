@@ -25,7 +25,7 @@ use super::schema::{self, Schema};
 use crate::error::Error;
 
 pub(super) use guards::{broken_guards, damage};
-pub(super) use hosts::Hosts;
+pub(super) use hosts::{Hosts, SILENCE, within};
 pub(super) use rights::grant;
 pub(super) use session::{Session, at_desk};
 pub(super) use wanted::Wanted;

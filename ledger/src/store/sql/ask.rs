@@ -9,6 +9,7 @@ use sqlx::{Postgres, Sqlite};
 use super::pool::{Pool, Tx};
 use super::row::{FromCell, Row};
 use crate::error::Error;
+use crate::store::postgres::{SILENCE, within};
 
 /// A value that is bound.
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ impl Ask {
             On::Pool(Pool::Postgres(pool)) => {
                 let sql = self.for_postgres();
                 let mut connection = pool.connection().await?;
-                let rows = self.to_postgres(&sql).fetch_all(&mut *connection).await?;
+                let rows = within(SILENCE, self.to_postgres(&sql).fetch_all(&mut *connection)).await?;
                 Ok(rows.iter().map(|row| Row::of_postgres(row, &mut names)).collect())
             }
             On::Tx(Tx::Postgres(tx)) => {
@@ -201,7 +202,8 @@ impl Ask {
             On::Pool(Pool::Postgres(pool)) => {
                 let sql = self.for_postgres();
                 let mut connection = pool.connection().await?;
-                Ok(self.to_postgres(&sql).execute(&mut *connection).await?.rows_affected())
+                let ran = within(SILENCE, self.to_postgres(&sql).execute(&mut *connection)).await?;
+                Ok(ran.rows_affected())
             }
             On::Tx(Tx::Postgres(tx)) => {
                 let sql = self.for_postgres();
