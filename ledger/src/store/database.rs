@@ -53,8 +53,8 @@ impl Store {
     #[must_use]
     pub fn writer(&self) -> Writer {
         match &self.pool {
-            Pool::Sqlite(pool) => Writer::sqlite(self.pool.clone(), sqlite::connected(pool)),
-            Pool::Postgres(hosts) => Writer::postgres(self.pool.clone(), postgres::Session::new(hosts)),
+            Pool::Sqlite(pool) => Writer::sqlite(sqlite::apart(pool), sqlite::connected(pool)),
+            Pool::Postgres(hosts) => Writer::postgres(hosts.apart(), postgres::Session::new(hosts)),
         }
     }
 

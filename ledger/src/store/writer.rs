@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::wire::{DebitReply, HoldReply};
+use sqlx::SqlitePool;
 
 use super::desk::{Answer, Desk, record_each};
-use super::postgres::{Session, Wanted};
+use super::postgres::{Hosts, Session, Wanted};
 use super::sql::Pool;
 use super::sqlite::Connected;
 use super::{Waiting, failed};
@@ -24,6 +25,7 @@ const LINES: usize = 250;
 /// Records debits and makes holds, over a connection of its own.
 #[derive(Debug)]
 pub struct Writer {
+    /// For upkeep: a connection that no look-up can take.
     pub(super) pool: Pool,
     connection: Connection,
 }
@@ -35,12 +37,12 @@ enum Connection {
 }
 
 impl Writer {
-    pub(super) fn sqlite(pool: Pool, connected: Connected) -> Self {
-        Self { pool, connection: Connection::Sqlite(connected) }
+    pub(super) fn sqlite(pool: SqlitePool, connected: Connected) -> Self {
+        Self { pool: Pool::Sqlite(pool), connection: Connection::Sqlite(connected) }
     }
 
-    pub(super) fn postgres(pool: Pool, session: Session) -> Self {
-        Self { pool, connection: Connection::Postgres(session) }
+    pub(super) fn postgres(hosts: Hosts, session: Session) -> Self {
+        Self { pool: Pool::Postgres(hosts), connection: Connection::Postgres(session) }
     }
 
     /// Records lines in order. Answers each line. All are durable on return.
@@ -161,8 +163,12 @@ impl Writer {
         }
     }
 
-    /// Closes the connection.
+    /// Closes its connections.
     pub async fn close(self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(hosts) => hosts.close().await,
+        }
         match self.connection {
             Connection::Sqlite(connected) => connected.close().await,
             Connection::Postgres(session) => session.close().await,

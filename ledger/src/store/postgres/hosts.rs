@@ -64,16 +64,14 @@ impl Hosts {
             })
             .collect();
         let first = all.first().cloned().ok_or_else(|| "it names no host".to_owned())?;
-        let pool = PgPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| {
-                Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) })
-            })
-            .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
-            .connect_lazy_with(first);
+        let pool = pool(READERS, first);
         Ok(Self { all: Arc::new(all), pool, is_time_given: false })
+    }
+
+    /// The same hosts, with a connection that nobody else takes.
+    pub(in crate::store) fn apart(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        Self { all: Arc::clone(&self.all), pool: pool(1, options), is_time_given: self.is_time_given }
     }
 
     /// A connection to the host that takes writes.
@@ -131,6 +129,19 @@ impl Hosts {
     pub(in crate::store) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// At most so many connections, each checked before it is used.
+fn pool(most: u32, host: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| {
+            Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) })
+        })
+        .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
+        .connect_lazy_with(host)
 }
 
 fn connect_to(

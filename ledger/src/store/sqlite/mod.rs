@@ -102,6 +102,12 @@ pub(super) fn sizes(pool: &SqlitePool) -> (u64, u64) {
     (size(path), size(&restore::beside(path, "-wal")))
 }
 
+/// A connection beside those of a pool, made when it is needed.
+pub(super) fn apart(pool: &SqlitePool) -> SqlitePool {
+    let options = pool.connect_options().as_ref().clone();
+    SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)
+}
+
 /// A writer's connection to the file of a pool.
 pub(super) fn connected(pool: &SqlitePool) -> Connected {
     Connected::new(pool.connect_options().get_filename().to_owned())
