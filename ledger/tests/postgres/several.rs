@@ -17,8 +17,8 @@ use crate::common::debits::reported;
 use crate::common::{Folder, SECRET, Service, act, bytes, http, replayed};
 use crate::story::{ENVOY, hold_body, lost_debit, pax};
 
-/// How long the load goes on.
-const LOAD: Duration = Duration::from_secs(60);
+/// How long the load goes on, unless `PAX_TEST_LOAD_S` says otherwise.
+const LOAD: Duration = Duration::from_secs(20);
 /// How long anybody waits at most, while sessions are ended and a ledger stands still for five seconds: that, and the time
 /// that a transaction is tried for.
 const LONGEST: Duration = Duration::from_secs(11);
@@ -222,10 +222,12 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
         })
     });
     let callers: Vec<_> = callers.collect();
+    let seconds = std::env::var("PAX_TEST_LOAD_S").ok().and_then(|seconds| seconds.parse().ok());
+    let load = seconds.map_or(LOAD, Duration::from_secs);
     let began = Instant::now();
     let database = three.folder.database().to_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let mut troubles = 0_u32;
-    while began.elapsed() < LOAD {
+    while began.elapsed() < load {
         thread::sleep(Duration::from_millis(700));
         troubles += 1;
         if troubles.is_multiple_of(20) {
@@ -254,6 +256,6 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
     three.holds();
     let longest = *longest.lock().unwrap();
     println!("{} calls, {troubles} troubles, longest wait {longest:?}", acknowledged.len());
-    assert!(acknowledged.len() > 500, "{}", acknowledged.len());
+    assert!(acknowledged.len() > 200, "{}", acknowledged.len());
     assert!(longest < LONGEST, "{longest:?}");
 }
