@@ -120,7 +120,7 @@ test-rust: stack
 	@echo '· Rust tests'
 	@$(RUST) "$$CARGO" test --workspace --locked --profile tools # what ships is what is tested, and built once
 	@echo '· the ledger on PostgreSQL'
-	@$(RUST) PAX_TEST_DB=postgres "$$CARGO" test --package pax-ledger --locked --profile tools --tests
+	@$(RUST) PAX_TEST_DB=postgres "$$CARGO" test --workspace --locked --profile tools --test suite -- --test-threads=6 # they wait, mostly
 
 test-sdk: stack
 	@sh envoy/tools.sh prometheus || [ $$? -eq 75 ] # what is left out without it was said

@@ -25,7 +25,7 @@ use pax_ledger::cards::Cards;
 use pax_ledger::metrics::Metrics;
 use pax_ledger::recorder::Recorder;
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/suite/common/mod.rs"]
 mod common;
 
 use common::debits::{DAY_0, reported};

@@ -22,7 +22,7 @@ use pax_ledger::book::made::GrantClass;
 use pax_ledger::book::{Line, Received, hold::Hold};
 use pax_ledger::store::{Amount, Corrects, NewGrant, NewToken, Store, ToCorrect, Writer};
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/suite/common/mod.rs"]
 mod common;
 
 use common::debits::{DAY_0, DAY_MS, estimated, reported_as};

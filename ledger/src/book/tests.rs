@@ -3,7 +3,7 @@ use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::pax::Pax;
 
-#[path = "../../tests/common/debits.rs"]
+#[path = "../../tests/suite/common/debits.rs"]
 #[allow(dead_code)]
 pub(crate) mod debits;
 

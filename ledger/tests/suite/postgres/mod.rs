@@ -1,0 +1,107 @@
+//! What PostgreSQL has that a file has not: guards of its own, roles, several ledgers on one database, copies from and to
+//! a file. All other tests of the ledger run on it too, where the environment says `PAX_TEST_DB=postgres`.
+
+use crate::common;
+mod copy;
+mod guards;
+mod several;
+
+use common::debits::reported;
+use common::{Folder, bytes, record, replayed};
+use pax_gateway::base::account::Tier;
+use pax_gateway::base::wire::DebitOutcome;
+use pax_ledger::store::{Location, Open, Store};
+use pax_postgres::server::Server;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+    let mut standing = Server::start(&["default_transaction_read_only=on"]);
+    let taking = Server::start(&[]);
+    let name = |url: String| url.rsplit('/').next().unwrap().to_owned();
+    let ledger = name(taking.database());
+    // A host that takes connections and no writes, as a standby does; it has the database too.
+    standing.crash(&[]);
+    standing.run("postgres", &format!("CREATE DATABASE {ledger}"));
+    standing.crash(&["default_transaction_read_only=on"]);
+    let port = |url: String| url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
+    let (no, yes) = (port(standing.url("x")), port(taking.url("x")));
+    // Nobody listens on the first one.
+    let hosts = format!("127.0.0.1:1,127.0.0.1:{no},127.0.0.1:{yes}");
+    let location = Location::parse(&format!("postgres://postgres@{hosts}/{ledger}")).unwrap();
+    let store = Store::open(&location, Open::Create).await.unwrap();
+    store.create_account(&common::act(), "free", Tier::Free, None).await.unwrap().unwrap();
+    assert_eq!(
+        record(&store, &[bytes(&reported(1, "free", Tier::Free))]).await[0].outcome,
+        DebitOutcome::Recorded
+    );
+    assert_eq!(taking.run(&ledger, "SELECT count(*) FROM credit_ledger"), "1");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_the_server_has_crashed_and_the_ledger_goes_on() {
+    let mut server = Server::start(&[]);
+    let location = Location::parse(&server.database()).unwrap();
+    let store = Store::open(&location, Open::Create).await.unwrap();
+    store.create_account(&common::act(), "free", Tier::Free, None).await.unwrap().unwrap();
+    let line = |n| bytes(&reported(n, "free", Tier::Free));
+    for n in 0..50 {
+        assert_eq!(record(&store, &[line(n)]).await[0].outcome, DebitOutcome::Recorded);
+    }
+    server.crash(&[]);
+    // The same store, whose connections are all gone.
+    let again: Vec<_> = (0..51).map(line).collect();
+    let outcomes: Vec<_> = record(&store, &again).await.iter().map(|reply| reply.outcome).collect();
+    assert!(outcomes[..50].iter().all(|outcome| *outcome == DebitOutcome::Duplicate), "{outcomes:?}");
+    assert_eq!(outcomes[50], DebitOutcome::Recorded);
+    assert_eq!(replayed(&store).await.1, []);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_debit_with_a_character_that_postgresql_cannot_keep_goes_to_quarantine_and_blocks_no_other() {
+    let folder = Folder::of_postgres();
+    let store = folder.store_with_accounts().await;
+    let mut bad = reported(2, "free", Tier::Free);
+    bad.response_id = Some("chatcmpl-\0".to_owned());
+    let replies = record(&store, &[bytes(&bad), bytes(&reported(4, "free", Tier::Free))]).await;
+    assert_eq!(
+        replies.iter().map(|reply| reply.outcome).collect::<Vec<_>>(),
+        [DebitOutcome::Rejected, DebitOutcome::Recorded]
+    );
+    assert!(replies[0].message.as_ref().unwrap().contains("U+0000"), "{replies:?}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_lock_the_same_accounts_in_any_order_do_not_deadlock_and_lose_nothing() {
+    let folder = Folder::of_postgres();
+    let store = folder.store_with_accounts().await;
+    for name in ["a", "b", "c"] {
+        store.create_account(&common::act(), name, Tier::Free, None).await.unwrap().unwrap();
+    }
+    let tasks = (0..4_u64).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for round in 0..30 {
+                let accounts = if writer % 2 == 0 { ["a", "b", "c"] } else { ["c", "b", "a"] };
+                let line = |(place, account): (u64, &str)| {
+                    bytes(&reported(writer * 1_000 + round * 10 + place, account, Tier::Free))
+                };
+                let lines: Vec<_> = (0..).zip(accounts).map(line).collect();
+                let replies = record(&store, &lines).await;
+                assert!(replies.iter().all(|reply| reply.outcome == DebitOutcome::Recorded), "{replies:?}");
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(
+        folder.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await,
+        [["0"]]
+    );
+    let (report, found) = replayed(&store).await;
+    assert_eq!((report.entries, found), (360, Vec::new()));
+    store.close().await;
+}
