@@ -290,7 +290,7 @@ postgres() {
     for initdb in /usr/lib/postgresql/*/bin/initdb; do [ -x "$initdb" ] && return; done
     apt_install_stopped postgresql
     for initdb in /usr/lib/postgresql/*/bin/initdb; do [ -x "$initdb" ] && return; done
-    die "the ledger is tested on PostgreSQL too, and apt-get could not install it: install PostgreSQL 13 or newer as \
+    die "the ledger is tested on PostgreSQL too, and apt-get could not install it: install PostgreSQL 15 or newer as \
 /usr/lib/postgresql/VERSION/bin"
 }
 

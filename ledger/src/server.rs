@@ -63,6 +63,12 @@ impl Server {
     /// If either fails, or the built-in rate cards have a mistake or are not those of the database.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
         let store = Store::open(&settings.database, Open::Create).await?;
+        if store.is_unfinished_copy().await? {
+            return Err(Error::Operator(format!(
+                "{} is a copy that was broken off: finish it with `pax-ledger copy FROM TO`, which goes on where it stopped",
+                settings.database
+            )));
+        }
         let cards = Cards::open(store.clone()).await?;
         let internal = listen(settings.internal, "internal").await?;
         let public = listen(settings.public, "public").await?;

@@ -109,6 +109,9 @@ impl Line {
             let void = serde_json::from_slice::<Void>(line).map_err(|why| why.to_string());
             let is_same = |void: &Void| serde_json::to_vec(void).is_ok_and(|again| again == line);
             return match void {
+                Ok(void) if is_same(&void) && !is_name(&void.account) => {
+                    Self::Rejected(Rejected::new(line, NO_NAME))
+                }
                 Ok(void) if is_same(&void) => Self::Void(void),
                 Ok(_) => Self::Rejected(Rejected::new(line, "a void, but not in canonical form")),
                 Err(why) => Self::Rejected(Rejected::new(line, why)),
@@ -222,10 +225,22 @@ pub fn read(line: &[u8]) -> Result<Received, Rejected> {
     if debit.cost_pax < Pax::ZERO {
         return Err(Rejected::new(line, "cost_pax is negative; a debit gives nothing back"));
     }
+    if !is_name(&debit.account) || !is_name(&debit.token_id) {
+        return Err(Rejected::new(line, NO_NAME));
+    }
     match fits(&debit) {
         Ok(()) => Ok(Received { canonical: line.to_vec(), debit }),
         Err(why) => Err(Rejected::new(line, why.to_string())),
     }
+}
+
+/// Why a line is refused that names an account or a token as nobody could.
+const NO_NAME: &str = "`account` or `token_id` is longer than 512 bytes or has the character U+0000";
+
+/// Whether an account or a token can have this name. A database looks for it before anything else, so it must be a text
+/// that every database takes.
+fn is_name(name: &str) -> bool {
+    name.len() <= 512 && !name.contains('\0')
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ impl Upkeep {
         match std::mem::replace(&mut self.step, Step::Holds) {
             Step::Resting => {
                 let began = Instant::now();
-                if !self.before.is_some_and(|before| in_step(before, (began, now))) {
+                let is_shared = writer.begin_pass(now).await?;
+                if !is_shared && !self.before.is_some_and(|before| in_step(before, (began, now))) {
                     let was_set = self.before.is_some_and(|before| clock_was_set(before, (began, now)));
                     match self.is_first {
                         true => {

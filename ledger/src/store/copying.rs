@@ -92,6 +92,15 @@ impl Store {
         Ok(Copied { entries, before, epoch })
     }
 
+    /// Whether this is a copy that was broken off: it has accounts that no operator has made.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn is_unfinished_copy(&self) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE created_at = 0 AND status = 'disabled' AND account_seq = 0)";
+        Ask::new(sql).scalar(&self.pool).await.map_err(failed("looked at its accounts"))
+    }
+
     /// A transaction that may take long.
     async fn writing(&self) -> Result<Tx, Error> {
         let mut tx = self.pool.begin_to_write().await.map_err(writing())?;
@@ -130,10 +139,9 @@ impl Store {
             let account = account.bind(name).bind(crate::book::genesis(name).to_string());
             account.run(&mut tx).await.map_err(writing())?;
         }
+        // A service that was started meanwhile has learned some.
         let cards = self.table("rate_cards").await?;
-        if count(&mut tx, cards.name).await? == 0 {
-            insert(&mut tx, &cards, &all(source, &cards).await?).await?;
-        }
+        insert(&mut tx, &cards, &all(source, &cards).await?).await?;
         tx.commit().await.map_err(writing())
     }
 
@@ -188,11 +196,13 @@ impl Store {
             "quarantine" => ("quarantine", "sha256 || reason"),
             _ => ("operator_log", "row_hash"),
         };
+        // Counting may take long.
+        let mut own = self.writing().await?;
         let last = Ask::new(format!("SELECT {same} FROM {name} ORDER BY {order} DESC LIMIT 1"));
-        let last: Option<String> = last.scalar_optional(&self.pool).await.map_err(reading())?;
+        let last: Option<String> = last.scalar_optional(&mut own).await.map_err(reading())?;
         let Some(last) = last else { return Ok((0, 0)) };
         let had: i64 =
-            Ask::new(format!("SELECT count(*) FROM {name}")).scalar(&self.pool).await.map_err(reading())?;
+            Ask::new(format!("SELECT count(*) FROM {name}")).scalar(&mut own).await.map_err(reading())?;
         let place = Ask::new(format!("SELECT {order} FROM {name} WHERE {same} = ?1")).bind(last);
         let place: Option<i64> = place.scalar_optional(&mut *source).await.map_err(reading())?;
         let until = Ask::new(format!("SELECT count(*) FROM {name} WHERE {order} <= ?1")).bind(place);
@@ -292,6 +302,9 @@ async fn insert(tx: &mut Tx, table: &Table, rows: &[Row]) -> Result<(), Error> {
                 insert.push(if index == 0 { "" } else { ", " }).push_bind(value);
             }
             insert.push(")");
+        }
+        if table.name == "rate_cards" {
+            insert.push(" ON CONFLICT (sha256) DO NOTHING");
         }
         insert.run(&mut *tx).await.map_err(writing())?;
     }

@@ -10,7 +10,7 @@ use pax_gateway::base::wire::LEASE_LAPSES_MS;
 use super::desk::Desk;
 use super::postgres::Wanted;
 use super::sql::{Ask, Engine, Pool};
-use super::{Writer, failed, to_ms};
+use super::{Writer, failed, from_ms, to_ms};
 use crate::book::hold::{ENDED_KEPT_MS, EXPIRED_KEPT_MS, LONGEST_LIFE_MS};
 use crate::error::Error;
 
@@ -23,13 +23,25 @@ const FORGOTTEN_AT_ONCE: u32 = 500;
 
 impl Writer {
     /// Counts all leases as renewed now: no Envoy could renew its own for a while, or nobody knows for how long it has
-    /// not done so. If the clock was set, nobody knows either how old open holds are. Of several ledgers on one database,
-    /// one that was away says nothing of the others: if any Envoy was heard lately, all leases stay as they are.
+    /// not done so. If the clock was set, nobody knows either how old open holds are.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn renew_all(&mut self, now: Moment, clock_was_set: bool) -> Result<(), Error> {
         bounded(renew_leases(&self.pool, now, clock_was_set)).await
+    }
+
+    /// Begins a pass of upkeep. Of several ledgers on one database, one that was away says nothing of the others: all leases
+    /// begin anew if no ledger has begun a pass for a while, so that nobody can have renewed any. A file has one ledger,
+    /// which knows itself how long it was away: then this does nothing, and gives false.
+    ///
+    /// # Errors
+    /// If the store fails: then nothing may expire.
+    pub async fn begin_pass(&mut self, now: Moment) -> Result<bool, Error> {
+        match self.pool.engine() {
+            Engine::Sqlite => Ok(false),
+            Engine::Postgres => bounded(begin_pass(&self.pool, now)).await.map(|()| true),
+        }
     }
 
     /// Expires open holds that live no longer: of Envoys whose lease has lapsed, and those that are too old; not all if
@@ -80,10 +92,14 @@ impl Writer {
         for row in &rows {
             let (account, exchange): (String, String) =
                 (row.try_get(0).map_err(&looking)?, row.try_get(1).map_err(&looking)?);
-            let exchange: ExchangeId = exchange.parse().map_err(|_| {
-                Error::Operator(format!("the hold of {exchange:?} cannot be read: run `pax-ledger replay`"))
-            })?;
-            found.push((account, exchange));
+            match exchange.parse::<ExchangeId>() {
+                Ok(exchange) => found.push((account, exchange)),
+                // Somebody has changed it by hand. The others must not wait for that.
+                Err(_) => tracing::error!(
+                    exchange,
+                    "a hold cannot be read, so it does not expire: run `pax-ledger replay`"
+                ),
+            }
         }
         if found.is_empty() {
             return Ok(0);
@@ -153,20 +169,39 @@ async fn renew_leases(pool: &Pool, now: Moment, clock_was_set: bool) -> Result<(
     let renewing = failed("renewed leases");
     let now = pool.clock(now).await.map_err(&renewing)?;
     let mut tx = pool.begin_to_write().await.map_err(&renewing)?;
-    let mut set = "UPDATE leases SET renewed_at = ?1".to_owned();
-    if tx.engine() == Engine::Postgres {
-        let heard = now.ms().saturating_sub(HEARD_LATELY_MS);
-        set = format!(
-            "{set} WHERE NOT EXISTS (SELECT 1 FROM leases AS other WHERE other.renewed_at > {heard})"
-        );
-    }
     if clock_was_set {
         let young = Ask::new("UPDATE holds SET made_at = ?1 WHERE state = 'open'").bind(to_ms(now));
         young.run(&mut tx).await.map_err(&renewing)?;
     }
-    Ask::new(set).bind(to_ms(now)).run(&mut tx).await.map_err(&renewing)?;
+    let renew = Ask::new("UPDATE leases SET renewed_at = ?1").bind(to_ms(now));
+    renew.run(&mut tx).await.map_err(&renewing)?;
     tx.commit().await.map_err(&renewing)
 }
+
+async fn begin_pass(pool: &Pool, now: Moment) -> Result<(), Error> {
+    let beginning = failed("began to look for what is over");
+    let now = pool.clock(now).await.map_err(&beginning)?;
+    let mut tx = pool.begin_to_write().await.map_err(&beginning)?;
+    let last = Ask::new("SELECT renewed_at FROM leases WHERE envoy = ?1 FOR UPDATE").bind(PASSES);
+    let last: Option<i64> = last.scalar_optional(&mut tx).await.map_err(&beginning)?;
+    let is_late = last.is_none_or(|last| now.since_ms(from_ms(last)) >= LATE_MS);
+    if is_late {
+        tracing::warn!("all Envoys' leases begin anew: no ledger could look after them for a while");
+        let renew = Ask::new("UPDATE leases SET renewed_at = ?1").bind(to_ms(now));
+        renew.run(&mut tx).await.map_err(&beginning)?;
+    }
+    let begun = Ask::new(
+        "INSERT INTO leases (envoy, renewed_at) VALUES (?1, ?2) ON CONFLICT (envoy) DO UPDATE \
+         SET renewed_at = excluded.renewed_at",
+    );
+    begun.bind(PASSES).bind(to_ms(now)).run(&mut tx).await.map_err(&beginning)?;
+    tx.commit().await.map_err(&beginning)
+}
+
+/// The lease of the ledgers themselves: when one of them has begun a pass. No Envoy has this number.
+const PASSES: &str = "pax-ledger";
+/// A pass begins every five seconds. If none has begun for so long, no ledger was there.
+const LATE_MS: u64 = 15_000;
 
 async fn forget(pool: &Pool, now: Moment) -> Result<usize, Error> {
     let forgetting = failed("forgot holds");
@@ -211,6 +246,3 @@ async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 
 /// Longer than a writer waits for another process that writes to the same file.
 const UPKEEP: Duration = Duration::from_secs(12);
-
-/// If an Envoy was heard within this time, a ledger on the same database has answered it.
-const HEARD_LATELY_MS: u64 = 30_000;

@@ -23,7 +23,7 @@ impl Store {
             Begun::Again(acted) => return Ok(Some(acted)),
         };
         let Some(before) = acting.open_account(name).await? else { return Ok(None) };
-        let closed = acting.at_desk(act.at(), |desk| {
+        let closed = acting.at_desk(|desk| {
             let now = desk.now;
             desk.books.close(name, act.key(), now)?;
             if let Err(why) = desk.expire(name)? {

@@ -29,7 +29,7 @@ impl Store {
             Begun::Again(acted) => return Ok(acted),
         };
         let made = Made::Grant(asked.grant(act, act.at()));
-        let granted = acting.at_desk(act.at(), |desk| enter(desk, &made));
+        let granted = acting.at_desk(|desk| enter(desk, &made));
         let (account_seq, balance_pax) = granted.await?.map_err(nothing_is_done)?;
         acting.finish_entry(&made, Granted { account_seq, balance_pax }).await
     }
@@ -44,7 +44,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let settled = acting.at_desk(act.at(), |desk| {
+        let settled = acting.at_desk(|desk| {
             let amount_pax = match desk.open(account, desk.now.day())? {
                 Ok(open) => debt(open.page.balance),
                 Err(why) => return Ok(Err(why)),
@@ -71,7 +71,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let made = acting.at_desk(act.at(), |desk| {
+        let made = acting.at_desk(|desk| {
             let correction = match correction(desk, act, asked)? {
                 Ok(correction) => correction,
                 Err(why) => return Ok(Err(why)),
@@ -110,13 +110,14 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let done = acting.at_desk(recorded_at, |desk| match fits(desk, made)? {
-            Some(why) => Ok(Err(why)),
-            None => {
-                desk.held_then = posting.map(|posting| posting.held_pax).unwrap_or_default();
-                enter(desk, made)
-            }
-        });
+        let done =
+            acting.at_desk_with(Some(recorded_at), Wanted::default(), |desk| match fits(desk, made)? {
+                Some(why) => Ok(Err(why)),
+                None => {
+                    desk.held_then = posting.map(|posting| posting.held_pax).unwrap_or_default();
+                    enter(desk, made)
+                }
+            });
         match done.await? {
             Ok(_) => acting.finish_entry(made, ()).await.map(|_| MadeAgain::Recorded),
             Err(why) => Ok(MadeAgain::Refused(why)),
@@ -152,27 +153,29 @@ pub(super) fn nothing_is_done(why: String) -> Error {
 }
 
 impl Acting<'_> {
-    /// Works at the book's desk, in this action's transaction. `now` is when entries are recorded: the log's own clock
-    /// never goes back, but a clock that was wrong once must not end lots for ever.
+    /// Works at the book's desk, in this action's transaction. Entries are recorded at the act's moment, or by the database's
+    /// clock if it has one, and not at that of the log's row: the log's clock never goes back, but a clock that was wrong
+    /// once must not end lots for ever.
     pub(super) async fn at_desk<T>(
         &mut self,
-        now: Moment,
         work: impl FnMut(&mut Desk<'_>) -> Answer<T>,
     ) -> Result<T, Error> {
-        self.at_desk_with(now, Wanted::default(), work).await
+        self.at_desk_with(None, Wanted::default(), work).await
     }
 
-    /// The same. `wanted` names what the work will ask for: what it leaves out is read once the work has asked for it.
+    /// The same. `again` is when the entries were recorded that another file of this ledger has. `wanted` names what the
+    /// work will ask for: what it leaves out is read once the work has asked for it.
     pub(super) async fn at_desk_with<T>(
         &mut self,
-        now: Moment,
+        again: Option<Moment>,
         wanted: Wanted,
         mut work: impl FnMut(&mut Desk<'_>) -> Answer<T>,
     ) -> Result<T, Error> {
         match &mut self.tx {
-            Tx::Sqlite(tx) => sqlite::at_desk(tx, now, work).await,
+            Tx::Sqlite(tx) => sqlite::at_desk(tx, again.unwrap_or(self.act.at()), work).await,
             Tx::Postgres(tx) => {
-                let worked = postgres::at_desk(tx, (wanted, Some(now)), &mut work).await;
+                let now = again.or(self.is_time_given.then_some(self.act.at()));
+                let worked = postgres::at_desk(tx, (wanted, now), &mut work).await;
                 worked.map_err(failed("worked on entries"))
             }
         }

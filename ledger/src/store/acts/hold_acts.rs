@@ -20,7 +20,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let voided = acting.at_desk(act.at(), |desk| {
+        let voided = acting.at_desk(|desk| {
             let row = match found(desk.books.hold(&exchange)?, &name) {
                 Ok(row) => row,
                 Err(why) => return Ok(Err(why)),
@@ -45,7 +45,7 @@ impl Store {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let charged = acting.at_desk(act.at(), |desk| {
+        let charged = acting.at_desk(|desk| {
             let row = match found(desk.books.hold(&exchange)?, &name) {
                 Ok(row) => row,
                 Err(why) => return Ok(Err(why)),

@@ -67,6 +67,8 @@ pub(super) struct Acting<'a> {
     action: &'static str,
     request_sha256: Digest,
     head: Head,
+    /// Whether the time is what the act says, and not what the database's clock says.
+    pub(super) is_time_given: bool,
 }
 
 /// What an action has done. States are canonical JSON, and no secret may be in them.
@@ -115,7 +117,8 @@ impl Store {
             ));
         };
         let at = act.at().max(from_ms(head.at));
-        Ok(Begun::First(Acting { tx, at, act, action, request_sha256, head }))
+        let is_time_given = self.pool.is_time_given();
+        Ok(Begun::First(Acting { tx, at, act, action, request_sha256, head, is_time_given }))
     }
 
     /// At most `limit` rows of the operator log before the number `before`, the newest first.

@@ -49,23 +49,22 @@ impl Store {
             return Err(nothing_is_done(format!("the plan has no batch {batch}")));
         };
         let act = act.of_many(&batch_name(batch.saturating_add(1))).map_err(Error::Operator)?;
+        // The calls are looked for before the action begins, since that may take long; each is looked at again when it is
+        // corrected.
+        let is_known = self.knows_act(act.key()).await?;
+        let found = if is_known { Vec::new() } else { self.batch(&act, repricing, plan, planned).await? };
         let begun = self.begin_entry(&act, "reprice", &repricing.argument(&plan.id)).await?;
         let mut acting = match begun {
             Begun::First(acting) => acting,
             Begun::Again(acted) => return Ok(acted),
         };
-        let run = (act.key(), plan.id.until);
-        let (found, _) = next_batch(&mut acting.tx, repricing, run, &planned.after).await?;
-        if batch_sha256(found.iter().map(|(planned, _)| &planned.change)) != planned.sha256 {
-            return Err(nothing_is_done(CHANGED.to_owned()));
-        }
         let to_make: Vec<_> = found.into_iter().filter(|(planned, _)| !planned.is_done).collect();
         let mut wanted = Wanted::default();
         for (planned, debit) in &to_make {
-            wanted.account(&debit.account);
+            wanted.debit(debit);
             wanted.corrected(&Corrects::Call(planned.change.corrects.clone()));
         }
-        let made = acting.at_desk_with(act.at(), wanted, |desk| {
+        let made = acting.at_desk_with(None, wanted, |desk| {
             let mut made = Vec::new();
             for (planned, debit) in &to_make {
                 if let Err(why) = correct(desk, &act, repricing, planned, debit)? {
@@ -87,6 +86,26 @@ impl Store {
             }),
         };
         acting.finish(done, BatchDone { corrections: made.len() }).await
+    }
+}
+
+impl Store {
+    /// The corrections of a batch, which are those of the plan.
+    async fn batch(
+        &self,
+        act: &Act,
+        repricing: &Repricing,
+        plan: &Plan,
+        planned: &PlannedBatch,
+    ) -> Result<Vec<(Planned, Debit)>, Error> {
+        let mut tx =
+            self.pool.begin_to_read().await.map_err(failed("looked for calls to be priced again"))?;
+        let run = (act.key(), plan.id.until);
+        let (found, _) = next_batch(&mut tx, repricing, run, &planned.after).await?;
+        if batch_sha256(found.iter().map(|(planned, _)| &planned.change)) != planned.sha256 {
+            return Err(nothing_is_done(CHANGED.to_owned()));
+        }
+        Ok(found)
     }
 }
 

@@ -71,9 +71,8 @@ impl Books for Image {
         self.need_account(account)?;
         if which == WhichLots::All {
             let is_known = self.known.all_lots.contains(account);
-            self.need(is_known, |wanted| {
-                wanted.all_lots.insert(account.to_owned());
-            })?;
+            let of_all = if is_known { Default::default() } else { self.known.accounts.clone() };
+            self.need(is_known, |wanted| wanted.all_lots.extend(of_all))?;
         }
         let lots = self.rows.lots.get(account).into_iter().flatten();
         let asked = |lot: &&crate::book::Lot| which == WhichLots::All || lot.rest > Pax::ZERO;
@@ -262,6 +261,7 @@ impl Books for Image {
 
     fn keep_hold(&mut self, hold: &Hold, now: Moment) -> Answer<()> {
         let debit = &hold.lost.debit;
+        self.need_account(&debit.account)?;
         let exchange = debit.exchange_id.text();
         self.need_exchange(&exchange)?;
         let row = HoldRow {
@@ -292,6 +292,7 @@ impl Books for Image {
     }
 
     fn end_hold(&mut self, row: &HoldRow, state: HoldState, now: Moment) -> Answer<()> {
+        self.need_account(&row.account)?;
         self.need_exchange(&row.exchange_id)?;
         if let Some(row) = self.rows.holds.get_mut(&row.exchange_id) {
             (row.state, row.ended_at) = (state, Some(now));
@@ -304,6 +305,7 @@ impl Books for Image {
     }
 
     fn bury(&mut self, exchange: &ExchangeId, account: &str, now: Moment) -> Answer<()> {
+        self.need_account(account)?;
         let exchange = exchange.text();
         if self.rows.tombstones.insert(exchange.clone()) {
             self.changes.tombstones.push((exchange, account.to_owned(), now));

@@ -3,13 +3,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_ok};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
+use tokio::sync::Mutex;
 
 use crate::store::location::PostgresUrl;
 
@@ -23,6 +24,10 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long an answer may take of a host that may be gone without a word: longer than any statement's own end.
 pub(in crate::store) const SILENCE: Duration = Duration::from_secs(4);
+/// How long a connection may take to show that it can be used again.
+const RELEASE: Duration = Duration::from_secs(1);
+/// How long the host that was found last is not looked for again.
+const FOUND: Duration = Duration::from_secs(1);
 /// Look-ups at the same time.
 const READERS: u32 = 8;
 
@@ -37,6 +42,8 @@ const WRITABLE: &str = "SELECT NOT pg_is_in_recovery() AND current_setting('tran
 pub(in crate::store) struct Hosts {
     all: Arc<Vec<PgConnectOptions>>,
     pool: PgPool,
+    /// When the host that takes writes was found last.
+    found: Arc<Mutex<Option<Instant>>>,
     /// Whether the time is what callers say, and not what the database's clock says.
     pub(in crate::store) is_time_given: bool,
 }
@@ -65,13 +72,13 @@ impl Hosts {
             .collect();
         let first = all.first().cloned().ok_or_else(|| "it names no host".to_owned())?;
         let pool = pool(READERS, first);
-        Ok(Self { all: Arc::new(all), pool, is_time_given: false })
+        Ok(Self { all: Arc::new(all), pool, found: Arc::default(), is_time_given: false })
     }
 
     /// The same hosts, with a connection that nobody else takes.
     pub(in crate::store) fn apart(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
-        Self { all: Arc::clone(&self.all), pool: pool(1, options), is_time_given: self.is_time_given }
+        Self { pool: pool(1, options), ..self.clone() }
     }
 
     /// A connection to the host that takes writes.
@@ -83,12 +90,22 @@ impl Hosts {
                 Ok(connection) => Ok(connection),
                 // The host may have lost its place to another one.
                 Err(_) => {
-                    let _ = self.connect().await?.close().await;
+                    self.look().await?;
                     self.pool.acquire().await
                 }
             }
         }
         .boxed()
+    }
+
+    /// Looks for the host that takes writes, unless somebody else has found it a moment ago: many look-ups may wait.
+    async fn look(&self) -> Result<(), sqlx::Error> {
+        let mut found = self.found.lock().await;
+        if found.is_none_or(|found| found.elapsed() >= FOUND) {
+            let _ = self.connect().await?.close().await;
+            *found = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// A connection of one's own to the host that takes writes. The pool uses that host from now on, too.
@@ -141,6 +158,10 @@ fn pool(most: u32, host: PgConnectOptions) -> PgPool {
             Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) })
         })
         .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
+        // A connection whose host is gone without a word must not keep its place in the pool.
+        .after_release(|connection, _| {
+            Box::pin(async move { within(RELEASE, connection.ping()).await.map(|()| true) })
+        })
         .connect_lazy_with(host)
 }
 

@@ -136,10 +136,17 @@ impl Image {
         self.need(self.known.accounts.contains(account), |wanted| wanted.account(account))
     }
 
+    /// A day that one account needs, the others of a batch often need too: that of today, when a batch comes after midnight.
     pub(super) fn need_day(&mut self, account: &str, day: UtcDay) -> Answer<()> {
         let key = (account.to_owned(), day);
-        self.need(self.known.days.contains(&key), |wanted| {
+        let is_known = self.known.days.contains(&key);
+        let of_all: Vec<_> = match is_known {
+            true => Vec::new(),
+            false => self.known.accounts.iter().map(|account| (account.clone(), day)).collect(),
+        };
+        self.need(is_known, |wanted| {
             wanted.days.insert(key);
+            wanted.days.extend(of_all);
         })
     }
 
@@ -181,8 +188,18 @@ impl Image {
         (account, token_id, day): (&str, &str, UtcDay),
         change: impl Fn(Pax) -> Option<Pax>,
     ) -> Answer<()> {
-        self.need_day(account, day)?;
+        self.need_account(account)?;
         let of_token = (account.to_owned(), token_id.to_owned(), day);
+        // What one hold needs is read for all holds of the batch.
+        if !self.known.token_days.contains(&of_token) || !self.known.days.contains(&(account.to_owned(), day))
+        {
+            for hold in self.rows.holds.values() {
+                self.missing.days.insert((hold.account.clone(), hold.utc_day));
+                let of_token = (hold.account.clone(), hold.token_id.clone(), hold.utc_day);
+                self.missing.token_days.insert(of_token);
+            }
+        }
+        self.need_day(account, day)?;
         self.need_token_day(&of_token)?;
         let of_account = (account.to_owned(), day);
         let too_much =

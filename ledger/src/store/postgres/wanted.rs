@@ -50,7 +50,8 @@ impl Wanted {
         self.envoy(&hold.asked.envoy);
     }
 
-    fn debit(&mut self, debit: &Debit) {
+    /// What an entry of a call needs.
+    pub(in crate::store) fn debit(&mut self, debit: &Debit) {
         self.account(&debit.account);
         self.days.insert((debit.account.clone(), debit.utc_day));
         self.token_days.insert((debit.account.clone(), debit.token_id.clone(), debit.utc_day));

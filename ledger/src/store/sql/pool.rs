@@ -54,6 +54,14 @@ impl Pool {
         }
     }
 
+    /// Whether the time is what callers say: a file has no clock of its own, and tests give theirs.
+    pub(in crate::store) const fn is_time_given(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgres(hosts) => hosts.is_time_given,
+        }
+    }
+
     /// Begins to read: everything is of one moment, whatever is written meanwhile.
     pub(in crate::store) async fn begin_to_read(&self) -> Result<Tx, sqlx::Error> {
         match self {

@@ -123,6 +123,15 @@ async fn a_copy_that_was_killed_is_no_ledger_and_goes_on_where_it_stopped() {
     assert!((4_000..20_000).contains(&had), "{had}: it was not killed in the middle");
     assert_eq!(there.sql("SELECT count(*) FROM accounts WHERE status = 'active'").await, [["0"]]);
     assert_eq!(run(&there.database(), &["replay"]).status.code(), Some(1));
+    let served = program(&to)
+        .args(["serve", "--internal", "127.0.0.1:0", "--public", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert!(
+        served.status.code() == Some(1) && stderr(&served).contains("was broken off"),
+        "{}",
+        stderr(&served)
+    );
     let (code, said) = copy(&file, &there);
     let expected = format!("copied 20000 entries, {had} of them before");
     assert!(code == Some(0) && said.contains(&expected) && said.contains("are the same"), "{said}");

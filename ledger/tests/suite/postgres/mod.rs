@@ -2,6 +2,7 @@
 //! a file. All other tests of the ledger run on it too, where the environment says `PAX_TEST_DB=postgres`.
 
 use crate::common;
+use crate::holds::story::{Ledger, at};
 mod copy;
 mod guards;
 mod several;
@@ -103,5 +104,56 @@ async fn writers_that_lock_the_same_accounts_in_any_order_do_not_deadlock_and_lo
     );
     let (report, found) = replayed(&store).await;
     assert_eq!((report.entries, found), (360, Vec::new()));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_database_was_away_no_hold_of_a_living_envoy_expires_and_one_of_a_dead_envoy_does_a_minute_later()
+ {
+    let mut ledger = Ledger::in_folder(Folder::of_postgres()).await;
+    ledger.tell("grant gift 1 -> 1\n hold 2 0.4 -> held 0.4").await;
+    let writer = &mut ledger.writer;
+    assert!(writer.begin_pass(at(0)).await.unwrap());
+    // Nobody could write for 70 s: no Envoy could renew its lease.
+    writer.begin_pass(at(70_000)).await.unwrap();
+    assert_eq!(writer.expire_holds(at(70_000)).await.unwrap(), 0);
+    // From now on a ledger is there, and no Envoy renews anything.
+    for second in (80..130).step_by(10) {
+        writer.begin_pass(at(second * 1_000)).await.unwrap();
+        assert_eq!(writer.expire_holds(at(second * 1_000)).await.unwrap(), 0, "{second}");
+    }
+    writer.begin_pass(at(130_000)).await.unwrap();
+    assert_eq!(writer.expire_holds(at(130_000)).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_voids_a_hold_under_the_lock_of_its_account() {
+    let mut ledger = Ledger::in_folder(Folder::of_postgres()).await;
+    ledger.tell("grant gift 1 -> 1\n hold 2 0.4 -> held 0.4\n @60001 lapse -> 1").await;
+    let name = ledger.folder.database().to_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let locked = std::thread::spawn(move || {
+        let lock =
+            "BEGIN; UPDATE accounts SET status = status WHERE name = 'credit'; SELECT pg_sleep(3); COMMIT";
+        Server::shared().run(&name, lock)
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let refused = ledger.store.void_hold(&common::act(), common::debits::exchange(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("lock timeout"), "{refused}");
+    locked.join().unwrap();
+    ledger.store.void_hold(&common::act(), common::debits::exchange(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_line_that_names_nobody_possible_goes_to_quarantine_and_blocks_no_other() {
+    let folder = Folder::of_postgres();
+    let store = folder.store_with_accounts().await;
+    let (mut nul, mut long) = (reported(2, "free", Tier::Free), reported(4, "free", Tier::Free));
+    nul.account = "fr\0ee".to_owned();
+    long.token_id = "t".repeat(4_000);
+    let void = format!("{{\"void\":\"{}\",\"account\":\"a\\u0000\"}}", common::debits::exchange(8));
+    let lines = [bytes(&nul), bytes(&long), void.into_bytes(), bytes(&reported(6, "free", Tier::Free))];
+    let outcomes: Vec<_> = record(&store, &lines).await.iter().map(|reply| reply.outcome).collect();
+    let rejected = DebitOutcome::Rejected;
+    assert_eq!(outcomes, [rejected, rejected, rejected, DebitOutcome::Recorded]);
     store.close().await;
 }
