@@ -140,8 +140,9 @@ test-compose: stack
 
 test-patroni: .tools/toolchain ## PostgreSQL under Patroni loses its primary ten times: no acknowledged row may be missing (ten minutes)
 	@sh envoy/tools.sh patroni
-	@$(RUST) $(QUIETLY) 'building the tests of Patroni' "$$CARGO" test --profile tools --locked --package pax-postgres --no-run
+	@$(RUST) $(QUIETLY) 'building the tests of Patroni' "$$CARGO" test --profile tools --locked --package pax-postgres --package pax-ledger --test patroni --test failover --no-run
 	@$(RUST) "$$CARGO" test --profile tools --locked --package pax-postgres --test patroni -- --ignored --nocapture --test-threads=1
+	@$(RUST) "$$CARGO" test --profile tools --locked --package pax-ledger --test failover -- --ignored --nocapture
 
 # Debian's cargo comes without them; a checkout is still built and tested with it.
 fmt: .tools/toolchain

@@ -5,7 +5,7 @@ pub mod node;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -106,6 +106,21 @@ impl Patroni {
         let hosts: Vec<String> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.postgres)).collect();
         format!("postgres://{USER}:{PASSWORD}@{}/{database}", hosts.join(","))
+    }
+
+    /// Runs SQL on the primary, past all our code, as `psql` does. Gives what it prints.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn run(&self, database: &str, sql: &str) -> String {
+        let url = format!("{}?target_session_attrs=read-write", self.url(database));
+        let done = Command::new(machine::programs().join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"])
+            .args(["-d", &url, "-c", sql])
+            .output()
+            .expect("psql runs");
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
     }
 
     /// The node that is primary and has the lease, if one has.

@@ -14,6 +14,8 @@ use pax_gateway::price::bundle::Bundle;
 use pax_gateway::price::rates::ServedTier;
 
 pub const MODEL: &str = "accounts/fireworks/models/gpt-oss-120b";
+/// The Envoy that asks for holds.
+pub const ENVOY: &str = "00000000000000e1";
 /// 2026-11-23T00:00:00Z
 pub const DAY_0: u64 = 1_795_392_000_000;
 pub const DAY_MS: u64 = 86_400_000;
@@ -99,6 +101,12 @@ pub fn on_day(mut debit: Debit, day: u64) -> Debit {
     debit.settled_at = debit.settled_at.plus_ms(day * DAY_MS);
     debit.utc_day = debit.occurred_at.day();
     debit
+}
+
+/// The body of a hold.
+pub fn hold_body(lost: &Debit, hold: &str, cap: &str, envoy: &str) -> Vec<u8> {
+    let asked = format!("{{\"envoy\":\"{envoy}\",\"hold_pax\":\"{hold}\",\"card_cap_pax\":\"{cap}\"}}\n");
+    [asked.as_bytes(), &lost.to_canonical()].concat()
 }
 
 fn priced(mut debit: Debit, usage: &Usage) -> Debit {

@@ -3,6 +3,7 @@
 
 pub mod debits;
 pub mod granting;
+pub mod several;
 pub mod tampering;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +24,8 @@ use pax_postgres::server::Server;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Row};
 
+/// How long a test waits for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SECRET: &str = "a-secret-of-the-tests";
 /// The same, as Envoy puts it on.
 pub const BEARER: &str = "Bearer a-secret-of-the-tests";
@@ -255,8 +258,18 @@ impl Answer {
 
 /// An HTTP/1.1 request over a connection of its own.
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    ask_within(PATIENCE, address, method, (path, headers, body))
+}
+
+/// The same. If there is no answer for so long, its status is 0.
+pub fn ask_within(
+    limit: Duration,
+    address: SocketAddr,
+    method: &str,
+    (path, headers, body): (&str, &[(&str, &str)], &[u8]),
+) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(limit)).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -22,10 +22,10 @@ use pax_ledger::book::{Line, Made, Posting};
 use pax_ledger::store::{EntryFilter, NewToken, Store, Writer};
 
 use super::common::debits::{DAY_0, estimated, exchange, reported};
+pub use super::common::debits::{ENVOY, hold_body};
 pub use super::common::granting::pax;
 use super::common::{Folder, act_at, bytes, granting, replayed};
 
-pub const ENVOY: &str = "00000000000000e1";
 pub const TOKEN: &str = "tok_0123456789abcdef";
 const TOKEN_OF_FREE: &str = "tok_free";
 
@@ -54,12 +54,6 @@ pub fn lost_debit(n: u64, tier: Tier) -> Debit {
     debit.ending = Ending::Lost;
     debit.hold_id = Some(debit.exchange_id.to_string());
     debit
-}
-
-/// The body of a hold.
-pub fn hold_body(lost: &Debit, hold: &str, cap: &str, envoy: &str) -> Vec<u8> {
-    let asked = format!("{{\"envoy\":\"{envoy}\",\"hold_pax\":\"{hold}\",\"card_cap_pax\":\"{cap}\"}}\n");
-    [asked.as_bytes(), &bytes(lost)].concat()
 }
 
 /// A hold, or why it is none.

@@ -1,21 +1,16 @@
 //! Three ledgers on one database: races, and load while sessions are ended and a ledger stands still.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pax_gateway::base::account::Tier;
-use pax_gateway::base::exchange_id::ExchangeId;
-use pax_gateway::base::wire::{DEBITS_PATH, HOLDS_PATH, HoldOutcome, HoldReply};
-use pax_gateway::debit::frozen::Debit;
-use pax_ledger::store::{NewGrant, NewToken, Store};
+use pax_gateway::base::wire::HoldOutcome;
 use pax_postgres::server::Server;
 
-use crate::common::debits::reported;
-use crate::common::{Folder, SECRET, Service, act, bytes, http, replayed};
-use crate::holds::story::{ENVOY, hold_body, lost_debit, pax};
+use crate::common::several::{Three, call, held, sent};
+use crate::common::{PATIENCE, Service, bytes};
 
 /// How long the load goes on, unless `PAX_TEST_LOAD_S` says otherwise.
 const LOAD: Duration = Duration::from_secs(20);
@@ -23,110 +18,18 @@ const LOAD: Duration = Duration::from_secs(20);
 /// that a transaction is tried for.
 const LONGEST: Duration = Duration::from_secs(11);
 
-/// Three ledgers on one database.
-struct Three {
-    folder: Folder,
-    store: Store,
-    runtime: tokio::runtime::Runtime,
-    services: Vec<Service>,
-}
-
 /// These tests take a while, and are the same wherever all others store.
 fn were_run() -> bool {
     crate::common::on_postgres()
 }
 
 fn three() -> Three {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let folder = Folder::of_postgres();
-    let store = runtime.block_on(folder.store());
-    let services = (0..3).map(|_| Service::start(&folder.database())).collect();
-    Three { folder, store, runtime, services }
+    Three::start(&Server::shared().database())
 }
 
-impl Three {
-    /// An account of tier credit with a token and this much.
-    fn account(&self, name: &str, amount: &str) {
-        self.runtime.block_on(async {
-            self.store.create_account(&act(), name, Tier::Credit, None).await.unwrap().unwrap();
-            let token = NewToken {
-                token_id: format!("tok_{name}"),
-                account: name,
-                label: "a test",
-                sha256: pax_gateway::base::digest::Digest::of(&[name.as_bytes()]),
-                is_given: true,
-                expires_at: None,
-            };
-            self.store.add_token(&act(), &token).await.unwrap().unwrap();
-            let grant = NewGrant::goodwill(name, pax(amount));
-            self.store.grant(&act(), &grant).await.unwrap();
-        });
-    }
-
-    /// Nothing is set aside any more, every sum is that of its rows, and a replay finds nothing.
-    fn holds(&self) {
-        let sql = |sql: &str| self.runtime.block_on(self.folder.sql(sql));
-        for (what, query) in [
-            (
-                "what accounts hold",
-                "SELECT name FROM accounts WHERE held_picopax <> (SELECT coalesce(sum(held_picopax), 0) FROM holds \
-                 WHERE holds.account = name AND state = 'open' AND tier = 'credit')",
-            ),
-            (
-                "numbers without a gap",
-                "SELECT account FROM credit_ledger GROUP BY account HAVING max(account_seq) <> count(*)",
-            ),
-            (
-                "heads",
-                "SELECT name FROM accounts WHERE account_seq <> (SELECT count(*) FROM credit_ledger WHERE account = name)",
-            ),
-            (
-                "balances",
-                "SELECT name FROM accounts WHERE balance_picopax <> (SELECT coalesce(sum(CASE WHEN kind = 'debit' THEN \
-                 -cost_picopax ELSE amount_picopax END), 0) FROM credit_ledger WHERE account = name)",
-            ),
-            ("balances below zero", "SELECT name FROM accounts WHERE balance_picopax < 0"),
-            (
-                "days",
-                "SELECT account FROM day_totals WHERE spent_picopax <> (SELECT coalesce(sum(cost_picopax), 0) FROM credit_ledger \
-                 WHERE credit_ledger.account = day_totals.account AND credit_ledger.utc_day = day_totals.utc_day)",
-            ),
-        ] {
-            assert_eq!(sql(query), Vec::<Vec<String>>::new(), "{what}");
-        }
-        assert_eq!(self.runtime.block_on(replayed(&self.store)).1, []);
-    }
-}
-
-/// The debits of a call that begins now: the one with which it is charged if it is lost, and the true one.
-fn call(account: &str) -> (Debit, Debit) {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let [a, b, c, d, e, f, g, h] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let exchange = ExchangeId::new(pax_ledger::now(), [0, 0, a, b, c, d, e, f, g, h]);
-    let (mut lost, mut debit) = (lost_debit(2, Tier::Credit), reported(2, account, Tier::Credit));
-    for debit in [&mut lost, &mut debit] {
-        debit.exchange_id = exchange;
-        debit.account = account.to_owned();
-        debit.token_id = format!("tok_{account}");
-        debit.hold_id = Some(exchange.to_string());
-    }
-    (lost, debit)
-}
-
-fn held(service: &Service, lost: &Debit, amount: &str) -> Option<HoldReply> {
-    let (status, body) =
-        http(service.internal, "POST", HOLDS_PATH, Some(SECRET), &hold_body(lost, amount, "5", ENVOY));
-    assert!(status == 200 || status == 503, "{status} {body}");
-    (status == 200).then(|| serde_json::from_str(&body).unwrap())
-}
-
-/// Whether a line was acknowledged.
-fn sent(service: &Service, line: &[u8]) -> bool {
-    let (status, body) = http(service.internal, "POST", DEBITS_PATH, Some(SECRET), line);
-    assert!(status == 200 || status == 503, "{status} {body}");
-    let is_kept = ["recorded", "duplicate", "voided"].iter().any(|outcome| body.contains(outcome));
-    assert!(status == 503 || is_kept, "{body}");
-    status == 200
+/// Runs SQL in their database.
+fn sql(three: &Three, sql: &str) -> String {
+    Server::shared().run(three.database.rsplit('/').next().unwrap(), sql)
 }
 
 #[test]
@@ -145,7 +48,7 @@ fn of_thirty_holds_at_once_over_three_ledgers_as_many_are_made_as_fit_and_each_d
             thread::spawn(move || {
                 let (lost, debit) = call(&account);
                 together.wait();
-                let reply = held(&three.services[n % 3], &lost, "0.1").unwrap();
+                let reply = held(&three.services[n % 3], &lost, "0.1", PATIENCE).unwrap();
                 (reply.outcome, debit)
             })
         });
@@ -161,15 +64,14 @@ fn of_thirty_holds_at_once_over_three_ledgers_as_many_are_made_as_fit_and_each_d
         thread::scope(|scope| {
             for (_, debit) in &made {
                 for service in &three.services {
-                    scope.spawn(|| assert!(sent(service, &bytes(debit))));
+                    scope.spawn(|| assert!(sent(service, &bytes(debit), PATIENCE)));
                 }
             }
         });
     }
-    three.holds();
-    let entries =
-        three.runtime.block_on(three.folder.sql("SELECT count(*) FROM credit_ledger WHERE kind = 'debit'"));
-    assert_eq!(entries, [[(0..20).map(|round| 3 + round % 5).sum::<u64>().to_string()]]);
+    three.holds(&|query| sql(&three, query));
+    let entries = sql(&three, "SELECT count(*) FROM credit_ledger WHERE kind = 'debit'");
+    assert_eq!(entries, (0..20).map(|round| 3 + round % 5).sum::<u64>().to_string());
 }
 
 #[test]
@@ -204,7 +106,7 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
                     *longest = longest.max(began.elapsed());
                 };
                 until_done(&|service| {
-                    held(service, &lost, "0.001").is_some_and(|reply| {
+                    held(service, &lost, "0.001", PATIENCE).is_some_and(|reply| {
                         assert!(matches!(reply.outcome, HoldOutcome::Held), "{reply:?}");
                         true
                     })
@@ -214,7 +116,7 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
                         .into_bytes(),
                     _ => bytes(&debit),
                 };
-                until_done(&|service| sent(service, &line));
+                until_done(&|service| sent(service, &line, PATIENCE));
                 if turn % 5 != 0 {
                     acknowledged.lock().unwrap().insert(debit.exchange_id.to_string());
                 }
@@ -225,7 +127,6 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
     let seconds = std::env::var("PAX_TEST_LOAD_S").ok().and_then(|seconds| seconds.parse().ok());
     let load = seconds.map_or(LOAD, Duration::from_secs);
     let began = Instant::now();
-    let database = three.folder.database().to_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let mut troubles = 0_u32;
     while began.elapsed() < load {
         thread::sleep(Duration::from_millis(700));
@@ -236,24 +137,19 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
             thread::sleep(Duration::from_secs(5));
             service.signal("CONT");
         } else {
-            let end = format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' \
-                 AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2"
-            );
-            Server::shared().run("postgres", &end);
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2";
+            sql(&three, end);
         }
     }
     is_over.store(true, Ordering::Relaxed);
     callers.into_iter().for_each(|caller| caller.join().unwrap());
     let acknowledged = acknowledged.lock().unwrap();
-    let entries = three
-        .runtime
-        .block_on(three.folder.sql("SELECT exchange_id FROM credit_ledger WHERE kind = 'debit'"));
-    let entries: BTreeSet<String> = entries.into_iter().flatten().collect();
+    let entries = sql(&three, "SELECT exchange_id FROM credit_ledger WHERE kind = 'debit'");
+    let entries: BTreeSet<String> = entries.lines().map(str::to_owned).collect();
     assert_eq!(entries, *acknowledged);
-    let open = three.runtime.block_on(three.folder.sql("SELECT count(*) FROM holds WHERE state = 'open'"));
-    assert_eq!(open, [["0"]]);
-    three.holds();
+    assert_eq!(sql(&three, "SELECT count(*) FROM holds WHERE state = 'open'"), "0");
+    three.holds(&|query| sql(&three, query));
     let longest = *longest.lock().unwrap();
     println!("{} calls, {troubles} troubles, longest wait {longest:?}", acknowledged.len());
     assert!(acknowledged.len() > 200, "{}", acknowledged.len());
