@@ -121,11 +121,21 @@ impl Hosts {
     pub(in crate::store) fn begin(
         &self,
     ) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
-        async move {
-            drop(self.connection().await?);
-            self.pool.begin().await
+        self.begin_with("BEGIN").boxed()
+    }
+
+    async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        match self.pool.begin_with(statement).await {
+            Ok(tx) => Ok(tx),
+            // The host may have lost its place to another one.
+            Err(_) => {
+                self.look().await?;
+                self.pool.begin_with(statement).await
+            }
         }
-        .boxed()
     }
 
     /// Begins to read from one snapshot, for as long as it takes.
@@ -133,8 +143,7 @@ impl Hosts {
         &self,
     ) -> BoxFuture<'_, Result<Transaction<'static, Postgres>, sqlx::Error>> {
         async move {
-            drop(self.connection().await?);
-            let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let mut tx = self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let patient =
                 "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
             (&mut *tx).execute(patient).await?;
@@ -154,9 +163,7 @@ fn pool(most: u32, host: PgConnectOptions) -> PgPool {
         .max_connections(most)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| {
-            Box::pin(async move { Ok(takes_writes(connection).await? == Some(true)) })
-        })
+        .before_acquire(|connection, _| Box::pin(takes_writes(connection)))
         .after_connect(|connection, _| Box::pin(async move { checked(connection).await }))
         // A connection whose host is gone without a word must not keep its place in the pool.
         .after_release(|connection, _| {
@@ -177,14 +184,14 @@ fn connect_to(
 }
 
 /// Whether a session takes writes.
-async fn takes_writes(connection: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
+async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     within(SILENCE, sqlx::query_scalar(WRITABLE).fetch_one(connection)).await
 }
 
 async fn checked(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     match takes_writes(connection).await? {
-        Some(true) => Ok(()),
-        _ => Err(sqlx::Error::Configuration("this host takes no writes: it is a standby".into())),
+        true => Ok(()),
+        false => Err(sqlx::Error::Configuration("this host takes no writes: it is a standby".into())),
     }
 }
 

@@ -91,22 +91,11 @@ impl Session {
 
 async fn transaction<T>(
     connection: &mut PgConnection,
-    (wanted, now): (&mut Wanted, Option<Moment>),
+    asked: (&mut Wanted, Option<Moment>),
     work: &mut (impl FnMut(&mut Desk<'_>) -> Answer<T> + Send),
 ) -> Result<T, Error> {
     (&mut *connection).execute("BEGIN").await?;
-    let (done, image) = loop {
-        lock(connection, wanted).await?;
-        match attempt(connection, wanted, now, work).await? {
-            Attempt::Done(done, image) => break (done, image),
-            Attempt::Unread { is_locked: true } => {}
-            // The order of the locks begins anew.
-            Attempt::Unread { is_locked: false } => {
-                (&mut *connection).execute("ROLLBACK; BEGIN").await?;
-            }
-        }
-    };
-    save(connection, &image).await?;
+    let done = locked(connection, asked, work, "ROLLBACK; BEGIN").await?;
     connection.execute("COMMIT").await?;
     Ok(done)
 }
@@ -118,19 +107,30 @@ pub(in crate::store) async fn at_desk<T>(
     work: &mut impl FnMut(&mut Desk<'_>) -> Answer<T>,
 ) -> Result<T, Error> {
     (&mut *connection).execute("SAVEPOINT desk").await?;
+    let done = locked(connection, (&mut wanted, now), work, "ROLLBACK TO SAVEPOINT desk").await?;
+    connection.execute("RELEASE SAVEPOINT desk").await?;
+    Ok(done)
+}
+
+/// Locks, reads, works and writes. If an account is asked for that is not locked, `give_back` gives back the locks, so that
+/// their order begins anew.
+async fn locked<T>(
+    connection: &mut PgConnection,
+    (wanted, now): (&mut Wanted, Option<Moment>),
+    work: &mut impl FnMut(&mut Desk<'_>) -> Answer<T>,
+    give_back: &'static str,
+) -> Result<T, Error> {
     let (done, image) = loop {
-        lock(connection, &wanted).await?;
-        match attempt(connection, &mut wanted, now, work).await? {
+        lock(connection, wanted).await?;
+        match attempt(connection, wanted, now, work).await? {
             Attempt::Done(done, image) => break (done, image),
             Attempt::Unread { is_locked: true } => {}
-            // This gives back the locks that were taken since.
             Attempt::Unread { is_locked: false } => {
-                (&mut *connection).execute("ROLLBACK TO SAVEPOINT desk").await?;
+                (&mut *connection).execute(give_back).await?;
             }
         }
     };
     save(connection, &image).await?;
-    connection.execute("RELEASE SAVEPOINT desk").await?;
     Ok(done)
 }
 
