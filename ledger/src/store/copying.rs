@@ -5,6 +5,7 @@
 
 use pax_gateway::base::clock::Moment;
 
+use super::reads::epoch;
 use super::sql::{Arg, Ask, Engine, Row, Tx};
 use super::{Began, Snapshot, Store, failed};
 use crate::error::Error;
@@ -84,11 +85,7 @@ impl Store {
                 }
             }
         }
-        self.finish_copy(&mut source.tx).await?;
-        let highest: Option<i64> =
-            Ask::new("SELECT max(epoch) FROM epochs").scalar(&mut source.tx).await.map_err(reading())?;
-        let above = highest.and_then(|epoch| u64::try_from(epoch).ok()).unwrap_or(0);
-        let epoch = self.begin_epoch(Began::Restored, above, now).await?;
+        let epoch = self.finish_copy(&mut source.tx, now).await?;
         Ok(Copied { entries, before, epoch })
     }
 
@@ -145,8 +142,9 @@ impl Store {
         tx.commit().await.map_err(writing())
     }
 
-    /// Writes all that changes, in one transaction, which makes the copy a ledger.
-    async fn finish_copy(&self, source: &mut Tx) -> Result<(), Error> {
+    /// Writes all that changes, in one transaction, which makes the copy a ledger, with an epoch above all of the source:
+    /// without that, an Envoy could keep what it knows of the source's accounts. Gives the epoch.
+    async fn finish_copy(&self, source: &mut Tx, now: Moment) -> Result<u64, Error> {
         let mut tx = self.writing().await?;
         let seen = self.table("quarantine_seen").await?;
         if count(&mut tx, seen.name).await? == 0 {
@@ -186,7 +184,10 @@ impl Store {
             let head = Ask::new("UPDATE operator_log_head SET seq = ?1, row_hash = ?2, at = ?3");
             head.bind(seq).bind(hash).bind(at).run(&mut tx).await.map_err(writing())?;
         }
-        tx.commit().await.map_err(writing())
+        let above = epoch::present(source).await.map_err(reading())?;
+        let epoch = epoch::begin(&mut tx, Began::Restored, above, now).await.map_err(writing())?;
+        tx.commit().await.map_err(writing())?;
+        Ok(epoch)
     }
 
     /// The place in the source of the last row that is here, and how many rows are here.

@@ -2,4 +2,5 @@
 
 mod machine;
 pub mod patroni;
+pub mod proxy;
 pub mod server;

@@ -89,6 +89,11 @@ impl Server {
         self.url(&name)
     }
 
+    /// The port on loopback on which it listens.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of a database of this server.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
@@ -120,6 +125,15 @@ impl Server {
         let done = self.psql(role, database, sql);
         assert!(!done.status.success(), "{sql} was not refused");
         String::from_utf8_lossy(&done.stderr).into_owned()
+    }
+
+    /// Changes a setting while the server runs.
+    ///
+    /// # Panics
+    /// If the server refuses it.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.run("postgres", &format!("ALTER SYSTEM SET {setting} = '{value}'"));
+        self.run("postgres", "SELECT pg_reload_conf()");
     }
 
     fn psql(&self, role: &str, database: &str, sql: &str) -> Output {

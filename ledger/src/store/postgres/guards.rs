@@ -1,11 +1,12 @@
 //! Checks that what keeps tables append-only is there: the triggers as the migrations make them, switched on for every
 //! session, no rule, and no role but the owner with the right to change rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
+use super::rights;
 use crate::error::Error;
 use crate::store::failed;
 
@@ -21,6 +22,31 @@ const ALL: [&str; 7] = [
     "epochs",
     "operator_log",
     "operator_log_head",
+];
+/// What may be there only once: the table, and the constraint as PostgreSQL writes it.
+const UNIQUE: [(&str, &str); 22] = [
+    ("accounts", "PRIMARY KEY (name)"),
+    ("tokens", "PRIMARY KEY (token_id)"),
+    ("tokens", "UNIQUE (sha256)"),
+    ("credit_ledger", "PRIMARY KEY (rowid)"),
+    ("credit_ledger", "UNIQUE (exchange_id)"),
+    ("credit_ledger", "UNIQUE (entry_key)"),
+    ("credit_ledger", "UNIQUE (account, account_seq)"),
+    ("day_totals", "PRIMARY KEY (account, utc_day)"),
+    ("token_days", "PRIMARY KEY (account, token_id, utc_day)"),
+    ("lots", "PRIMARY KEY (entry_key)"),
+    ("holds", "PRIMARY KEY (exchange_id)"),
+    ("tombstones", "PRIMARY KEY (exchange_id)"),
+    ("leases", "PRIMARY KEY (envoy)"),
+    ("rate_cards", "PRIMARY KEY (sha256)"),
+    ("rate_cards", "UNIQUE (version)"),
+    ("quarantine", "PRIMARY KEY (rowid)"),
+    ("quarantine", "UNIQUE (sha256, reason)"),
+    ("quarantine_seen", "PRIMARY KEY (sha256, reason)"),
+    ("epochs", "PRIMARY KEY (epoch)"),
+    ("operator_log", "PRIMARY KEY (seq)"),
+    ("operator_log", "UNIQUE (key)"),
+    ("operator_log_head", "PRIMARY KEY (one)"),
 ];
 /// The guards' functions, as the migrations write them.
 const FUNCTIONS: [(&str, &str); 3] = [
@@ -65,7 +91,9 @@ pub(in crate::store) async fn broken_guards(connection: &mut PgConnection) -> Re
     let looking = failed("looked for triggers");
     let mut broken = triggers(connection).await.map_err(&looking)?;
     broken.extend(functions(connection).await.map_err(&looking)?);
-    broken.extend(rules_and_rights(connection).await.map_err(&looking)?);
+    broken.extend(rules(connection).await.map_err(&looking)?);
+    broken.extend(constraints(connection).await.map_err(&looking)?);
+    broken.extend(rights::broken(connection, &ALL).await.map_err(&looking)?);
     Ok(broken)
 }
 
@@ -118,7 +146,7 @@ async fn functions(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::E
     Ok(broken)
 }
 
-async fn rules_and_rights(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+async fn rules(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut broken = Vec::new();
     let sql = "SELECT rulename::text, tablename::text FROM pg_rules WHERE schemaname = 'public' AND tablename = ANY($1)";
     for row in sqlx::query(sql).bind(ALL.as_slice()).fetch_all(&mut *connection).await? {
@@ -128,20 +156,26 @@ async fn rules_and_rights(connection: &mut PgConnection) -> Result<Vec<String>, 
              made it, then run this in `psql`: DROP RULE {rule} ON {table};"
         ));
     }
-    // An owner has all rights on what is his. Whoever else has one of these could have used it.
-    let sql = "SELECT DISTINCT relname::text, CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(acl.grantee)::text END, \
-        acl.privilege_type FROM pg_class, aclexplode(relacl) AS acl WHERE relnamespace = 'public'::regnamespace \
-        AND relname = ANY($1) AND acl.grantee <> relowner AND (acl.privilege_type IN ('DELETE', 'TRUNCATE', 'TRIGGER') \
-        OR (acl.privilege_type = 'UPDATE' AND relname <> 'operator_log_head')) ORDER BY 1, 2, 3";
-    for row in sqlx::query(sql).bind(ALL.as_slice()).fetch_all(connection).await? {
-        let (table, role, right): (String, String, String) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        broken.push(format!(
-            "role {role} has the right to {right} on the append-only table {table}. Find out who gave it, compare the table \
-             with a backup, then run this in `psql`: REVOKE {right} ON {table} FROM {role};"
-        ));
-    }
     Ok(broken)
+}
+
+/// What keeps an exchange, an entry's number, a key and a card from being there twice.
+async fn constraints(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint \
+        WHERE connamespace = 'public'::regnamespace AND contype IN ('p', 'u')";
+    let mut found = BTreeSet::new();
+    for row in sqlx::query(sql).fetch_all(connection).await? {
+        found.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+    }
+    let missing =
+        UNIQUE.into_iter().filter(|(table, says)| !found.contains(&((*table).into(), (*says).into())));
+    let broken = missing.map(|(table, says)| {
+        format!(
+            "constraint {says} of table {table} is missing: rows may be there twice. Find out who dropped it, then run this in \
+             `psql`: ALTER TABLE {table} ADD {says};"
+        )
+    });
+    Ok(broken.collect())
 }
 
 /// What the database finds wrong: constraints that were switched off or never checked, and indices that are not valid.

@@ -1,5 +1,6 @@
 //! The writer's session: transactions that are begun anew where the database asks for it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -22,16 +23,29 @@ const TRANSACTION: Duration = Duration::from_secs(6);
 /// How long the session waits before it begins anew, after a host was lost.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The server's process of this session, and whether that of an earlier session waits for a standby. A process has a name
+/// that no other has had, on any host.
+const PROCESSES: &str = "WITH processes AS (SELECT pid, pid || '@' || extract(epoch FROM backend_start) AS name, wait_event \
+    FROM pg_stat_activity WHERE usename = current_user) \
+    SELECT (SELECT name FROM processes WHERE pid = pg_backend_pid()), \
+    EXISTS (SELECT 1 FROM processes WHERE name = $1 AND wait_event = 'SyncRep')";
+
 /// A connection of the writer's own.
 #[derive(Debug)]
 pub(in crate::store) struct Session {
     hosts: Hosts,
     connection: Option<PgConnection>,
+    /// The server's process of the connection.
+    process: Option<String>,
+    /// The server's process of a connection that was given up before it had answered. If no synchronous standby confirms its
+    /// commit, it waits, for hours if need be. Nothing else is begun meanwhile: each transaction would leave such a process
+    /// behind, until the server takes no connection any more.
+    waiting: Option<String>,
 }
 
 impl Session {
     pub(in crate::store) fn new(hosts: &Hosts) -> Self {
-        Self { hosts: hosts.clone(), connection: None }
+        Self { hosts: hosts.clone(), connection: None, process: None, waiting: None }
     }
 
     /// Works at the desk, in one transaction, which is begun anew if the database could not finish it. If the commit's
@@ -55,7 +69,7 @@ impl Session {
         loop {
             let connected = match self.connection.take() {
                 Some(connection) => Ok(connection),
-                None => self.hosts.connect().await,
+                None => self.connect().await,
             };
             let error = match connected {
                 Ok(mut connection) => {
@@ -65,9 +79,13 @@ impl Session {
                             self.connection = Some(connection);
                             return Ok(done);
                         }
-                        Err(error) => {
-                            // With the connection ends a transaction that may be open.
+                        // With the connection ends a transaction that may be open.
+                        Err(error @ Error::Database(_)) => {
                             let _ = within(SILENCE, connection.close()).await;
+                            error
+                        }
+                        Err(error) => {
+                            self.waiting = self.process.take();
                             error
                         }
                     }
@@ -80,6 +98,19 @@ impl Session {
             tracing::warn!(%error, "a transaction is begun anew");
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    async fn connect(&mut self) -> Result<PgConnection, Error> {
+        let mut connection = self.hosts.connect().await?;
+        let asked = sqlx::query_as(PROCESSES).bind(self.waiting.as_deref()).fetch_one(&mut connection);
+        let (process, is_waiting): (Option<String>, bool) = within(SILENCE, asked).await?;
+        if is_waiting {
+            let _ = within(SILENCE, connection.close()).await;
+            let why = "an earlier commit still waits for the synchronous standby";
+            return Err(Error::Io(io::Error::new(io::ErrorKind::WouldBlock, why)));
+        }
+        (self.process, self.waiting) = (process, None);
+        Ok(connection)
     }
 
     pub(in crate::store) async fn close(self) {
@@ -184,7 +215,9 @@ fn is_worth_another_try(error: &Error) -> bool {
     ];
     match error {
         Error::Database(error) => error.code().is_some_and(|code| CODES.contains(&code.as_ref())),
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::Configuration(_) => true,
+        // An earlier commit waits for more than a moment.
+        Error::Io(error) => error.kind() != io::ErrorKind::WouldBlock,
+        Error::Tls(_) | Error::Protocol(_) | Error::Configuration(_) => true,
         _ => false,
     }
 }

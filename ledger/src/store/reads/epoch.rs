@@ -5,7 +5,7 @@ use pax_gateway::base::clock::Moment;
 
 use super::columns::to_ms;
 use crate::error::Error;
-use crate::store::sql::{Ask, On, Turn};
+use crate::store::sql::{Ask, On, Turn, Tx};
 use crate::store::{Began, Store, failed};
 
 impl Store {
@@ -23,29 +23,39 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn begin_epoch(&self, because: Began, above: u64, now: Moment) -> Result<u64, Error> {
-        let because = match because {
-            Began::Served => "served",
-            Began::Restored => "restored",
-        };
         let beginning = failed("began an epoch");
         let mut tx = self.pool.begin_to_write().await.map_err(&beginning)?;
-        // Of two processes that begin an epoch at once, each gets its own.
-        tx.in_turn(Turn::Epochs).await.map_err(&beginning)?;
-        let epoch = Ask::new(format!(
-            "INSERT INTO epochs (epoch, began_at, because) \
-             SELECT {}(?1, ?2 + 1, (SELECT coalesce(max(epoch), 0) + 1 FROM epochs)), ?1, ?3 RETURNING epoch",
-            tx.engine().greatest()
-        ));
-        let above = i64::try_from(above).unwrap_or(i64::MAX - 1);
-        let epoch = epoch.bind(to_ms(now)).bind(above).bind(because).scalar(&mut tx).await;
-        let epoch = epoch.map_err(&beginning)?;
+        let epoch = begin(&mut tx, because, above, now).await.map_err(&beginning)?;
         tx.commit().await.map_err(&beginning)?;
-        Ok(epoch_of(Some(epoch)))
+        Ok(epoch)
     }
 }
 
+/// Begins an epoch in an open transaction, above this one and above all that are there.
+pub(in crate::store) async fn begin(
+    tx: &mut Tx,
+    because: Began,
+    above: u64,
+    now: Moment,
+) -> Result<u64, sqlx::Error> {
+    let because = match because {
+        Began::Served => "served",
+        Began::Restored => "restored",
+    };
+    // Of two processes that begin an epoch at once, each gets its own.
+    tx.in_turn(Turn::Epochs).await?;
+    let epoch = Ask::new(format!(
+        "INSERT INTO epochs (epoch, began_at, because) \
+         SELECT {}(?1, ?2 + 1, (SELECT coalesce(max(epoch), 0) + 1 FROM epochs)), ?1, ?3 RETURNING epoch",
+        tx.engine().greatest()
+    ));
+    let above = i64::try_from(above).unwrap_or(i64::MAX - 1);
+    let epoch = epoch.bind(to_ms(now)).bind(above).bind(because).scalar(tx).await?;
+    Ok(epoch_of(Some(epoch)))
+}
+
 /// The present epoch.
-pub(super) async fn present(from: impl Into<On<'_>>) -> Result<u64, sqlx::Error> {
+pub(in crate::store) async fn present(from: impl Into<On<'_>>) -> Result<u64, sqlx::Error> {
     Ok(epoch_of(Ask::new("SELECT max(epoch) FROM epochs").scalar(from).await?))
 }
 

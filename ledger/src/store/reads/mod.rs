@@ -5,7 +5,7 @@ mod checks;
 mod columns;
 mod corrected;
 mod entries;
-mod epoch;
+pub(super) mod epoch;
 mod figures;
 mod hold_listing;
 mod report;

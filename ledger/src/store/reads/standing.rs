@@ -10,7 +10,7 @@ use pax_gateway::base::wire::{CANON_VERSIONS, Resolved, Standing, StandingAsk};
 use super::columns::{from_ms, pax, read_status, read_tier, sum, to_ms};
 use super::epoch::epoch_of;
 use crate::error::Error;
-use crate::store::sql::{Ask, Row};
+use crate::store::sql::{Arg, Ask, Row};
 use crate::store::{Credits, Store, failed};
 
 impl Store {
@@ -58,16 +58,30 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn standings(&self, asks: &[StandingAsk]) -> Result<Vec<Option<Standing>>, Error> {
-        let mut tx = self.pool.begin_to_read().await.map_err(failed("began to read"))?;
-        let mut standings = Vec::with_capacity(asks.len());
-        for ask in asks {
-            let row = Ask::new(
-                "SELECT account_seq, spent_carry, spent_picopax, (SELECT max(epoch) FROM epochs) AS epoch FROM accounts \
-                 LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = ?2 WHERE name = ?1",
-            );
-            let row = row.bind(&ask.account).bind(ask.utc_day.to_string()).optional(&mut tx).await;
-            let found = row.and_then(|row| row.map(|row| standing(&row, ask.utc_day)).transpose());
-            standings.push(found.map_err(failed("read a standing"))?);
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One statement reads at one moment.
+        let mut question = Ask::new("WITH asked (place, account, day) AS (VALUES ");
+        for (place, ask) in asks.iter().enumerate() {
+            question.push(if place == 0 { "(" } else { ", (" }).push(&place.to_string()).push(", CAST(");
+            question.push_bind(Arg::from(ask.account.as_str())).push(" AS TEXT), CAST(");
+            question.push_bind(Arg::from(ask.utc_day.to_string())).push(" AS TEXT))");
+        }
+        question.push(
+            ") SELECT place, account_seq, spent_carry, spent_picopax, (SELECT max(epoch) FROM epochs) AS epoch FROM asked \
+             JOIN accounts ON accounts.name = asked.account \
+             LEFT JOIN day_totals ON day_totals.account = accounts.name AND utc_day = asked.day",
+        );
+        let rows = question.all(&self.pool).await.map_err(failed("read standings"))?;
+        let mut standings = vec![None; asks.len()];
+        for row in &rows {
+            let place: i64 = row.try_get("place").map_err(failed("read standings"))?;
+            let place = usize::try_from(place).ok();
+            let of = place.and_then(|place| Some((standings.get_mut(place)?, asks.get(place)?)));
+            if let Some((found, ask)) = of {
+                *found = Some(standing(row, ask.utc_day).map_err(failed("read a standing"))?);
+            }
         }
         Ok(standings)
     }

@@ -54,10 +54,15 @@ pub struct Three {
 
 impl Three {
     pub fn start(database: &str) -> Self {
+        Self::start_over(database, database)
+    }
+
+    /// The same, where the ledgers reach the database by another URL.
+    pub fn start_over(database: &str, way: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let location = Location::parse(database).unwrap();
         let store = runtime.block_on(Store::open(&location, Open::Create)).unwrap();
-        let services = (0..3).map(|_| Service::start(Path::new(database))).collect();
+        let services = (0..3).map(|_| Service::start(Path::new(way))).collect();
         Self { database: database.to_owned(), store, runtime, services }
     }
 

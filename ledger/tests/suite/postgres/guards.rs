@@ -93,6 +93,14 @@ async fn a_replay_names_what_is_missing_altered_switched_off_or_added_and_the_st
             "GRANT DELETE ON credit_ledger TO PUBLIC",
             "role PUBLIC has the right to DELETE on the append-only table credit_ledger",
         ),
+        (
+            "GRANT UPDATE (by, reason) ON operator_log TO PUBLIC",
+            "role PUBLIC has the right to UPDATE (by, reason) on the append-only table operator_log",
+        ),
+        (
+            "ALTER TABLE credit_ledger DROP CONSTRAINT credit_ledger_exchange_id_key",
+            "constraint UNIQUE (exchange_id) of table credit_ledger is missing",
+        ),
     ] {
         folder.sql(change).await;
         let found = found(&folder).await;
@@ -141,5 +149,15 @@ fn the_service_works_with_a_role_that_can_change_no_entry() {
     command(&["account", "create", "made-by-service", "--tier", "credit"]);
     command(&["grant", "made-by-service", "1", "--class", "goodwill", "--reason", "a test"]);
     command(&["quarantine", "seen", "--all", "--reason", "a test"]);
+    assert!(command(&["replay"]).contains("everything holds"));
+    // A role that is the owner's could switch the triggers off.
+    let (owner, database) = (format!("owner_{}", name(&folder)), name(&folder));
+    Server::shared()
+        .run(&database, &format!("CREATE ROLE {owner}; ALTER TABLE credit_ledger OWNER TO {owner}"));
+    Server::shared().run(&database, &format!("GRANT {owner} TO {role}"));
+    let told = run(std::path::Path::new(&url), &["replay"]);
+    let named = format!("role {role}, to which the service's rights were given, is a member of role {owner}");
+    assert!(told.status.code() == Some(1) && stderr(&told).contains(&named), "{}", stderr(&told));
+    Server::shared().run(&database, &format!("REVOKE {owner} FROM {role}"));
     assert!(command(&["replay"]).contains("everything holds"));
 }

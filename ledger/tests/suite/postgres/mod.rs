@@ -6,6 +6,7 @@ use crate::holds::story::{Ledger, at};
 mod copy;
 mod guards;
 mod several;
+mod waits;
 
 use common::debits::reported;
 use common::{Folder, bytes, record, replayed};

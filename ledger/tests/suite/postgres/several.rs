@@ -1,4 +1,4 @@
-//! Three ledgers on one database: races, and load while sessions are ended and a ledger stands still.
+//! Three ledgers on one database: races, and load while sessions are ended, connections are cut and a ledger stands still.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pax_gateway::base::wire::HoldOutcome;
+use pax_postgres::proxy::Proxy;
 use pax_postgres::server::Server;
 
 use crate::common::several::{Three, call, held, sent};
@@ -14,7 +15,7 @@ use crate::common::{PATIENCE, Service, bytes};
 
 /// How long the load goes on, unless `PAX_TEST_LOAD_S` says otherwise.
 const LOAD: Duration = Duration::from_secs(20);
-/// How long anybody waits at most, while sessions are ended and a ledger stands still for five seconds: that, and the time
+/// How long anybody waits at most, while connections end and a ledger stands still for five seconds: that, and the time
 /// that a transaction is tried for.
 const LONGEST: Duration = Duration::from_secs(11);
 
@@ -75,11 +76,14 @@ fn of_thirty_holds_at_once_over_three_ledgers_as_many_are_made_as_fit_and_each_d
 }
 
 #[test]
-fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost_and_nobody_waits_long() {
+fn under_load_while_sessions_end_connections_are_cut_and_a_ledger_stands_still_nothing_is_lost_and_nobody_waits_long()
+ {
     if were_run() {
         return;
     }
-    let three = Arc::new(three());
+    let way = Proxy::to(Server::shared().port());
+    let database = Server::shared().database();
+    let three = Arc::new(Three::start_over(&database, &way.url(&database)));
     let accounts: Vec<String> = (0..5).map(|n| format!("account-{n}")).collect();
     accounts.iter().for_each(|name| three.account(name, "1000"));
     let is_over = Arc::new(AtomicBool::new(false));
@@ -131,7 +135,9 @@ fn under_load_while_sessions_are_ended_and_a_ledger_stands_still_nothing_is_lost
     while began.elapsed() < load {
         thread::sleep(Duration::from_millis(700));
         troubles += 1;
-        if troubles.is_multiple_of(20) {
+        if troubles.is_multiple_of(2) {
+            way.cut();
+        } else if troubles % 20 == 1 {
             let service = &three.services[usize::try_from(troubles / 20).unwrap() % 3];
             service.signal("STOP");
             thread::sleep(Duration::from_secs(5));
