@@ -125,15 +125,17 @@ begin() {
         -H 'Content-Type: application/json' -d "$slow" --output "$work/slow$1" --dump-header "$work/head$1" &
     running="$running $!"
 }
-# begun N: waits until its first chunk is there.
-begun() {
+# patiently COMMAND: again until it succeeds, for ten seconds.
+patiently() {
     waited=0
-    until [ -s "$work/slow$1" ]; do
+    until "$@"; do
         waited=$((waited + 1))
-        [ $waited -lt 200 ] || fail "a call did not begin"
-        sleep 0.02
+        [ $waited -lt 200 ] || return 1
+        sleep 0.05
     done
 }
+# begun N: waits until its first chunk is there.
+begun() { patiently [ -s "$work/slow$1" ] || fail "a call did not begin"; }
 running=
 begin 1
 begin 2
@@ -168,20 +170,13 @@ call 'A second call, meanwhile:' /v1/chat/completions "$chat}"
 for pid in $running; do wait "$pid" || fail "the call failed"; done
 exchange=$(tr -d '\r' <"$work/head3" | sed -n 's/^x-matrix-exchange-id: //p')
 note "\$ pax-ledger correct $exchange --to 0 --reason 'a bad answer'"
-waited=0
-until dist/pax-ledger correct "$exchange" --to 0 --reason 'a bad answer' 2>/dev/null; do
-    waited=$((waited + 1))
-    [ $waited -lt 100 ] || fail "the call has no entry to be corrected"
-    sleep 0.1
-done
+patiently dist/pax-ledger correct "$exchange" --to 0 --reason 'a bad answer' 2>/dev/null ||
+    fail "the call has no entry to be corrected"
 
 step '11. What the ledger wrote: one entry for each call that went to the provider'
 note '$ pax-ledger entries'
-waited=0
-while dist/pax-ledger entries | grep '"kind":"debit"' >"$work/entries" && [ "$(wc -l <"$work/entries")" -lt 8 ] && [ $waited -lt 100 ]; do
-    waited=$((waited + 1))
-    sleep 0.1
-done
+count_entries() { dist/pax-ledger entries | grep '"kind":"debit"' >"$work/entries" && [ "$(wc -l <"$work/entries")" -ge 8 ]; }
+patiently count_entries || true
 # field NAME: its value in one entry (a JSON object on one line; these names are in it once).
 field() { printf '%s\n' "$entry" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 while IFS= read -r entry; do

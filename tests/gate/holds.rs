@@ -4,7 +4,7 @@ use crate::common::http::{Answer, Connection, chat};
 use crate::common::world::{World, three_ledgers};
 use crate::play::{
     Caller, INPUT_TOKENS, OUTPUT_TOKENS, all_at_once, answer, body, costs_all, error, reservation, room_for,
-    served, sum,
+    served, sum, until,
 };
 use crate::{Case, OwnCase};
 use pax_stack::Builder;
@@ -55,21 +55,32 @@ fn paid(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| answer.status == 200).count()
 }
 
+/// Sends a call on each connection. The provider answers none before each is refused or has gone up; then each costs little.
+fn once_all_are_decided(world: &World, connections: &mut [Connection], call: &[u8]) -> Vec<Answer> {
+    connections.iter_mut().for_each(|connection| connection.send(call));
+    let decided = || {
+        let refused = connections.iter_mut().map(|connection| usize::from(connection.has_answer()));
+        (refused.sum::<usize>() + world.standin.received_count()).to_string()
+    };
+    until(Duration::from_secs(10), decided, &CALLS.to_string());
+    world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
+    connections.iter_mut().map(Connection::read).collect()
+}
+
 fn ten_at_once(world: &mut World) {
     let second = world.stack.another_envoy(|config| config).unwrap();
     let ports = [world.stack.gateway_port(), second.gateway_port()];
-    for round in 0..20 {
+    // Over one Envoy, and over two; for three to six calls each.
+    for (round, envoys) in (0..20).flat_map(|round| [(round, 1), (round, 2)]) {
         let fit = 3 + round % 4;
-        let caller = rich(world, &format!("holder-{round}"), room_for(u64::try_from(fit).unwrap()));
-        // No call is answered before all ten are decided, and each costs little.
-        let slow = Behaviour { delay_ms: Some(1_000), body: Some(answer(1, 1)), ..Behaviour::default() };
-        world.behave(slow);
+        let name = format!("holder-{round}-{envoys}");
+        let caller = rich(world, &name, room_for(u64::try_from(fit).unwrap()));
+        world.behave(Behaviour { waits: true, ..Behaviour::default() });
         world.standin.clear_received();
-        let envoys = if round % 2 == 0 { 1 } else { 2 };
         let mut connections: Vec<_> = (0..CALLS).map(|call| Connection::open(ports[call % envoys])).collect();
-        let answers = all_at_once(&mut connections, &caller.call(OUTPUT_TOKENS));
-        assert_eq!(paid(&answers), fit, "round {round}");
-        assert_eq!(world.take_received().len(), fit, "round {round}: what went up");
+        let answers = once_all_are_decided(world, &mut connections, &caller.call(OUTPUT_TOKENS));
+        assert_eq!(paid(&answers), fit, "{name}");
+        assert_eq!(world.take_received().len(), fit, "{name}: what went up");
         assert_eq!(caller.entries_within(world, fit + 1, Duration::from_secs(10)).len(), fit + 1);
         world.behave(Behaviour { body: Some(answer(1, 1)), ..Behaviour::default() });
         let eleventh = connections[0].call(&caller.call(OUTPUT_TOKENS));

@@ -60,9 +60,14 @@ fn lost() {
     until_received(&world, 1);
     signal(frozen.id(), "-STOP");
 
-    world.behave(Behaviour { delay_ms: Some(120_000), ..Behaviour::default() });
     let mut open: Vec<_> = (0..OPEN).map(|_| world.connect()).collect();
-    open.iter_mut().for_each(|connection| connection.send(&caller.call(OUTPUT_TOKENS)));
+    let (served, silent) = open.split_first_mut().unwrap();
+    // One caller has read a part of the answer by then.
+    world.behave(Behaviour { stall_after_bytes: Some(400), ..Behaviour::default() });
+    served.send(&caller.special(true, None));
+    assert!(served.read_until(b"\"content\":"), "nothing was served");
+    world.behave(Behaviour { delay_ms: Some(120_000), ..Behaviour::default() });
+    silent.iter_mut().for_each(|connection| connection.send(&caller.call(OUTPUT_TOKENS)));
     until_received(&world, 1 + OPEN);
     world.stack.kill_envoy();
     let begun = Instant::now();

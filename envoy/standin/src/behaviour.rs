@@ -54,6 +54,9 @@ pub struct Behaviour {
     /// `content-type` of the answer, instead of the fitting one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Answer nobody until another behaviour is told.
+    #[serde(skip_serializing_if = "is_false")]
+    pub waits: bool,
     /// Milliseconds from the whole request to the answer's head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,

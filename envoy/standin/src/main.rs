@@ -49,7 +49,7 @@ struct Arguments {
 
 const AFTER_HELP: &str = r#"Told to misbehave (loopback only; GET shows, DELETE resets, an unknown field is an error):
   curl -X PUT http://HOST:PORT/_standin/behaviour -d '{"status":503,"times":1}'
-  fields: answer plays context_tokens model_tokens ends_after_tokens asks_for_key status body headers trailers content_type content_length delay_ms first_byte_delay_ms pace_ms
+  fields: answer plays context_tokens model_tokens ends_after_tokens asks_for_key status body headers trailers content_type content_length waits delay_ms first_byte_delay_ms pace_ms
           write_bytes cut_after_bytes cut_before_head stall_after_bytes no_usage always_usage gzip times
 What it was sent:  curl http://HOST:PORT/_standin/requests     (DELETE forgets)
 What it can play:  curl http://HOST:PORT/_standin/answers     and whom: /_standin/plays"#;

@@ -166,6 +166,9 @@ async fn handle(
     }
 }
 
+/// How often a call that waits looks whether it may be answered.
+const LOOK: Duration = Duration::from_millis(5);
+
 fn route(method: &Method, path: &str) -> Result<Route, Reply> {
     let (route, allowed) = match path {
         _ if path.ends_with("/chat/completions") => (Route::Chat, Method::POST),
@@ -186,6 +189,9 @@ fn route(method: &Method, path: &str) -> Result<Route, Reply> {
 
 async fn answer(state: &State, route: Route, body: &Bytes, has_key: bool) -> Result<Response<Playback>, Cut> {
     let behaviour = state.take();
+    while behaviour.waits && state.behaviour().waits {
+        tokio::time::sleep(LOOK).await;
+    }
     if let Some(delay) = behaviour.delay_ms {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }

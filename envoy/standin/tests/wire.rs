@@ -134,6 +134,21 @@ fn delays_come_where_they_are_told_to() {
 }
 
 #[test]
+fn who_waits_is_answered_once_another_behaviour_is_told() {
+    let standin = standin();
+    standin.set_behaviour(Behaviour { waits: true, ..Behaviour::default() }).unwrap();
+    let mut socket = TcpStream::connect(standin.addr).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket.write_all(&common::request("POST", "/v1/chat/completions", r#"{"model":"m"}"#)).unwrap();
+    let mut raw = Vec::new();
+    socket.read_to_end(&mut raw).unwrap_err();
+    standin.reset();
+    socket.set_read_timeout(None).unwrap();
+    socket.read_to_end(&mut raw).unwrap();
+    assert_eq!(common::parse(&raw).status, 200);
+}
+
+#[test]
 fn gzip_is_gzip_whoever_asked() {
     let standin = standin();
     standin.set_behaviour(Behaviour { gzip: true, ..Behaviour::answer("groq-chat") }).unwrap();

@@ -12,12 +12,12 @@ use super::{print, print_json};
 use crate::book::Made;
 use crate::calls_log::words::Words;
 use crate::calls_log::{Found, Looked, print_out, print_out_beside_entry, print_out_code, search, tell};
-use crate::cards;
+use crate::cards::gather;
 use crate::error::Error;
 use crate::explain::{Explained, bill, explain, on_one_line, row};
 use crate::listing;
 use crate::server::embedded_bundle;
-use crate::store::{EntryFilter, QuarantinedLine, Store, StoredEntry};
+use crate::store::{EntryFilter, QuarantinedLine, Store, StoredCard, StoredEntry};
 
 /// How many corrections of a call are shown, and the call itself.
 const CORRECTIONS_SHOWN: u32 = 101;
@@ -34,11 +34,14 @@ pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Err
     };
     let filter = EntryFilter { exchange: Some(id.clone()), ..EntryFilter::default() };
     // The call's entry, and then its corrections.
-    let entries = store.entries(&filter, None, CORRECTIONS_SHOWN).await?;
-    let quarantined = store.quarantined_of(&id).await?;
+    let mut snapshot = store.snapshot().await?;
+    let entries = snapshot.entries(&filter, CORRECTIONS_SHOWN).await?;
+    let quarantined = snapshot.quarantined_of(&id).await?;
+    let cards = snapshot.cards().await?;
+    drop(snapshot);
     let (found, looked) = search(&logs, &id);
     if !entries.is_empty() {
-        return explain_entry(store, &id, &entries, found.as_ref(), json).await;
+        return explain_entry((&id, &entries), &cards, found.as_ref(), json);
     }
     let Some(found) = found else { return Err(in_neither(&id, exchange, quarantined.as_ref(), &looked)) };
     let told = tell(&found.line, quarantined.as_ref());
@@ -54,16 +57,15 @@ pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Err
     Ok(ExitCode::SUCCESS)
 }
 
-async fn explain_entry(
-    store: &Store,
-    id: &str,
-    entries: &[StoredEntry],
+fn explain_entry(
+    (id, entries): (&str, &[StoredEntry]),
+    cards: &[StoredCard],
     found: Option<&Found>,
     json: bool,
 ) -> Result<ExitCode, Error> {
     let Some((entry, corrections)) = entries.split_first() else { return Ok(ExitCode::SUCCESS) };
     let built_in = embedded_bundle()?;
-    let (bundle, _) = cards::gather(&built_in, &store.snapshot().await?.cards().await?);
+    let (bundle, _) = gather(&built_in, cards);
     let unreadable = |why: String| {
         Error::Operator(format!("the entry of exchange {id} cannot be read ({why}): run replay"))
     };

@@ -1,11 +1,12 @@
-//! A ledger of version 0.1.0, with accounts below zero, is brought up to date and proves itself.
+//! Ledgers of versions before, with accounts below zero, are brought up to date and prove themselves.
 
 use crate::common;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::debits::{byo, estimated, on_day, reported};
-use common::{Folder, record, replayed, run, stdout};
+use common::{Folder, record, replayed, run, stderr, stdout};
 use pax_gateway::base::account::{Funding, Tier};
 use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book::{COLUMNS, Sum, Value, columns, entry_hash, genesis};
@@ -116,11 +117,52 @@ async fn a_ledger_of_0_1_0_proves_itself_after_the_upgrade_and_its_debts_are_lis
     assert_eq!(free(&store).await, of_free, "the free tier is untouched");
 }
 
+/// The database that the demo of commit 9c65b90 has left behind: an account of each tier, with an entry of each.
+const OF_9C65B90: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/compose/before/9c65b90.gz");
+
+#[tokio::test]
+async fn a_ledger_that_9c65b90_wrote_is_upgraded_its_debt_is_listed_and_settled_and_it_can_move_to_postgresql()
+ {
+    if common::on_postgres() {
+        return;
+    }
+    let (folder, moved) = (Folder::new(), Folder::of_postgres());
+    let unpacked = Command::new("gzip").args(["-dc", OF_9C65B90]).output().unwrap();
+    std::fs::write(folder.database(), unpacked.stdout).unwrap();
+    let command = |arguments: &[&str]| {
+        let output = run(&folder.database(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    command(&["migrate"]);
+    let store = folder.store().await;
+    let untouched = of_account(&store, "demo-free").await;
+    assert_eq!(untouched.2.len(), 1);
+    let settle = ["grant", "--to-zero", "--all", "--key", "upgrade", "--reason", "from 9c65b90"];
+    let listed = command(&[&settle[..], &["--dry-run"]].concat());
+    assert_eq!(listed, "would grant 0.000021763780 PAX to account demo-credit\n1 accounts are below zero\n");
+    assert!(command(&settle).starts_with("granted 0.000021763780 PAX to account demo-credit"));
+    let (report, found) = replayed(&store).await;
+    assert_eq!((report.entries, found), (3, Vec::new()));
+    assert_eq!(of_account(&store, "demo-free").await, untouched, "the free tier is untouched");
+    store.close().await;
+    let copied = command(&["copy", folder.database().to_str().unwrap(), moved.database().to_str().unwrap()]);
+    assert!(copied.contains("3 entries"), "{copied}");
+    let store = moved.store().await;
+    assert_eq!(of_account(&store, "demo-free").await.2.len(), 1);
+    assert_eq!(replayed(&store).await.1, []);
+}
+
 /// All that the ledger keeps of account `free`.
 async fn free(store: &Store) -> (AccountRow, Vec<DayTotal>, Vec<StoredEntry>) {
+    of_account(store, "free").await
+}
+
+/// All that the ledger keeps of an account.
+async fn of_account(store: &Store, name: &str) -> (AccountRow, Vec<DayTotal>, Vec<StoredEntry>) {
     let mut snapshot = store.snapshot().await.unwrap();
-    let account = snapshot.account("free").await.unwrap().unwrap();
-    let days = snapshot.day_totals("free").await.unwrap();
-    let filter = EntryFilter { account: Some("free".to_owned()), ..EntryFilter::default() };
+    let account = snapshot.account(name).await.unwrap().unwrap();
+    let days = snapshot.day_totals(name).await.unwrap();
+    let filter = EntryFilter { account: Some(name.to_owned()), ..EntryFilter::default() };
     (account, days, store.entries(&filter, None, 100).await.unwrap())
 }

@@ -1,5 +1,6 @@
 //! One server, which ends with the test process that has started it.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -134,6 +135,29 @@ impl Server {
     pub fn set(&self, setting: &str, value: &str) {
         self.run("postgres", &format!("ALTER SYSTEM SET {setting} = '{value}'"));
         self.run("postgres", "SELECT pg_reload_conf()");
+    }
+
+    /// Takes encrypted connections from now on, with this certificate and its key.
+    ///
+    /// # Panics
+    /// If the server refuses them.
+    pub fn use_tls(&self, certificate: &Path, key: &Path) {
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let text = std::fs::read(from).expect("it can be read");
+            // The server reads a key only if it is its own, and nobody else can.
+            let mut write = as_server("sh");
+            let mut write = write
+                .args(["-c", "umask 077 && cat >\"$0\""])
+                .arg(self.folder.join("data").join(name))
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("sh runs");
+            let mut stdin = write.stdin.take().expect("it is piped");
+            stdin.write_all(&text).expect("the shell reads it");
+            drop(stdin);
+            assert!(write.wait().is_ok_and(|status| status.success()), "{name} could not be written");
+        }
+        self.set("ssl", "on");
     }
 
     fn psql(&self, role: &str, database: &str, sql: &str) -> Output {

@@ -38,20 +38,6 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(line).collect()).map_err(failed("listed the quarantine"))
     }
 
-    /// The line in quarantine that names an exchange; if there are several, the newest.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn quarantined_of(&self, exchange: &str) -> Result<Option<QuarantinedLine>, Error> {
-        let sql = format!(
-            "SELECT quarantine.rowid, received_at, quarantine.reason, exchange_id, message, quarantine.sha256, NULL, \
-             seen_at, seen_by, because FROM {LINES} WHERE exchange_id = ?1 ORDER BY quarantine.rowid DESC LIMIT 1"
-        );
-        let row = Ask::new(&sql).bind(exchange).optional(&self.pool).await;
-        row.and_then(|row| row.map(|row| line(&row)).transpose())
-            .map_err(failed("looked into the quarantine"))
-    }
-
     /// Marks lines of the quarantine as seen: those with these numbers, or all that are there. Lines that were
     /// marked before stay as they were. If one of the numbers has no line, nothing is marked, and that number
     /// is given.
@@ -111,6 +97,20 @@ impl Store {
 }
 
 impl Snapshot {
+    /// The line in quarantine that names an exchange; if there are several, the newest.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn quarantined_of(&mut self, exchange: &str) -> Result<Option<QuarantinedLine>, Error> {
+        let sql = format!(
+            "SELECT quarantine.rowid, received_at, quarantine.reason, exchange_id, message, quarantine.sha256, NULL, \
+             seen_at, seen_by, because FROM {LINES} WHERE exchange_id = ?1 ORDER BY quarantine.rowid DESC LIMIT 1"
+        );
+        let row = Ask::new(&sql).bind(exchange).optional(&mut self.tx).await;
+        row.and_then(|row| row.map(|row| line(&row)).transpose())
+            .map_err(failed("looked into the quarantine"))
+    }
+
     /// How many lines are in quarantine.
     ///
     /// # Errors

@@ -119,7 +119,12 @@ pub(super) struct Image {
 }
 
 impl Image {
-    pub(super) fn new(known: Wanted, rows: Rows) -> Self {
+    pub(super) fn new(mut known: Wanted, rows: Rows) -> Self {
+        // With a hold come its days.
+        for hold in rows.holds.values() {
+            known.days.insert((hold.account.clone(), hold.utc_day));
+            known.token_days.insert((hold.account.clone(), hold.token_id.clone(), hold.utc_day));
+        }
         Self { known, rows, changes: Changes::default(), missing: Wanted::default() }
     }
 
@@ -190,15 +195,6 @@ impl Image {
     ) -> Answer<()> {
         self.need_account(account)?;
         let of_token = (account.to_owned(), token_id.to_owned(), day);
-        // What one hold needs is read for all holds of the batch.
-        if !self.known.token_days.contains(&of_token) || !self.known.days.contains(&(account.to_owned(), day))
-        {
-            for hold in self.rows.holds.values() {
-                self.missing.days.insert((hold.account.clone(), hold.utc_day));
-                let of_token = (hold.account.clone(), hold.token_id.clone(), hold.utc_day);
-                self.missing.token_days.insert(of_token);
-            }
-        }
         self.need_day(account, day)?;
         self.need_token_day(&of_token)?;
         let of_account = (account.to_owned(), day);

@@ -49,15 +49,19 @@ static READ: LazyLock<String> = LazyLock::new(|| {
             &["account", "utc_day"],
             &["spent_carry", "spent_picopax", "held_picopax"],
             None,
-            "FROM day_totals JOIN unnest($2::text[], $3::text[]) AS wanted (account, utc_day) USING (account, utc_day)",
+            // A hold's end changes its days, whatever they are.
+            "FROM day_totals JOIN (SELECT * FROM unnest($2::text[], $3::text[]) \
+             UNION SELECT account, utc_day FROM holds WHERE exchange_id = ANY($8)) AS wanted (account, utc_day) \
+             USING (account, utc_day)",
         ),
         part(
             TOKEN_DAY,
             &["account", "token_id", "utc_day"],
             &["spent_carry", "spent_picopax", "held_picopax"],
             None,
-            "FROM token_days JOIN unnest($4::text[], $5::text[], $6::text[]) AS wanted (account, token_id, utc_day) \
-             USING (account, token_id, utc_day)",
+            "FROM token_days JOIN (SELECT * FROM unnest($4::text[], $5::text[], $6::text[]) \
+             UNION SELECT account, token_id, utc_day FROM holds WHERE exchange_id = ANY($8)) \
+             AS wanted (account, token_id, utc_day) USING (account, token_id, utc_day)",
         ),
         part(
             LOT,

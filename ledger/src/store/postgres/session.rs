@@ -20,6 +20,8 @@ use crate::store::desk::{Answer, Desk, Fault};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a whole transaction may take, of which each statement has its own end.
 const TRANSACTION: Duration = Duration::from_secs(6);
+/// Gives back the locks that were taken at a desk.
+const GIVE_BACK: &str = "ROLLBACK TO SAVEPOINT desk";
 /// How long the session waits before it begins anew, after a host was lost.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -137,10 +139,21 @@ pub(in crate::store) async fn at_desk<T>(
     (mut wanted, now): (Wanted, Option<Moment>),
     work: &mut impl FnMut(&mut Desk<'_>) -> Answer<T>,
 ) -> Result<T, Error> {
+    let began = Instant::now();
     (&mut *connection).execute("SAVEPOINT desk").await?;
-    let done = locked(connection, (&mut wanted, now), work, "ROLLBACK TO SAVEPOINT desk").await?;
-    connection.execute("RELEASE SAVEPOINT desk").await?;
-    Ok(done)
+    loop {
+        match locked(connection, (&mut wanted, now), work, GIVE_BACK).await {
+            Ok(done) => {
+                connection.execute("RELEASE SAVEPOINT desk").await?;
+                return Ok(done);
+            }
+            // What was done before stays: an act has its own row locked.
+            Err(error) if is_for_another(&error) && began.elapsed() < PATIENCE => {
+                (&mut *connection).execute(GIVE_BACK).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Locks, reads, works and writes. If an account is asked for that is not locked, `give_back` gives back the locks, so that
@@ -196,6 +209,12 @@ async fn attempt<T>(
         }
         Err(fault) => Err(Error::Decode(fault.to_string().into())),
     }
+}
+
+/// Whether another transaction was chosen before this one, or kept its rows for too long.
+fn is_for_another(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }
 
 /// Whether a transaction may succeed if it is begun anew: the database chose another one before it, its row was locked for

@@ -118,6 +118,16 @@ impl Listing {
     }
 }
 
+impl Snapshot {
+    /// The first `limit` entries, in the order of recording.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn entries(&mut self, filter: &EntryFilter, limit: u32) -> Result<Vec<StoredEntry>, Error> {
+        entries(&mut self.tx, filter, None, limit).await
+    }
+}
+
 async fn entries(
     on: impl Into<On<'_>>,
     filter: &EntryFilter,

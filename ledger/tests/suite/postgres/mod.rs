@@ -6,6 +6,7 @@ use crate::holds::story::{Ledger, at};
 mod copy;
 mod guards;
 mod several;
+mod tls;
 mod waits;
 
 use common::debits::reported;
@@ -128,20 +129,27 @@ async fn after_the_database_was_away_no_hold_of_a_living_envoy_expires_and_one_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_voids_a_hold_under_the_lock_of_its_account() {
+async fn an_operator_voids_a_hold_under_the_lock_of_its_account_and_waits_for_it_twice_at_most() {
     let mut ledger = Ledger::in_folder(Folder::of_postgres()).await;
     ledger.tell("grant gift 1 -> 1\n hold 2 0.4 -> held 0.4\n @60001 lapse -> 1").await;
     let name = ledger.folder.database().to_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let locked = std::thread::spawn(move || {
-        let lock =
-            "BEGIN; UPDATE accounts SET status = status WHERE name = 'credit'; SELECT pg_sleep(3); COMMIT";
-        Server::shared().run(&name, lock)
-    });
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let lock_for = |seconds: &str| {
+        let (name, seconds) = (name.clone(), seconds.to_owned());
+        let lock = format!(
+            "BEGIN; UPDATE accounts SET status = status WHERE name = 'credit'; SELECT pg_sleep({seconds}); COMMIT"
+        );
+        std::thread::spawn(move || Server::shared().run(&name, &lock))
+    };
+    let pause = std::time::Duration::from_millis(500);
+    let locked = lock_for("4");
+    tokio::time::sleep(pause).await;
     let refused = ledger.store.void_hold(&common::act(), common::debits::exchange(2)).await.unwrap_err();
     assert!(refused.to_string().contains("lock timeout"), "{refused}");
     locked.join().unwrap();
+    let locked = lock_for("2");
+    tokio::time::sleep(pause).await;
     ledger.store.void_hold(&common::act(), common::debits::exchange(2)).await.unwrap();
+    locked.join().unwrap();
 }
 
 #[tokio::test]
