@@ -70,15 +70,7 @@ impl Three {
     pub fn account(&self, name: &str, amount: &str) {
         self.runtime.block_on(async {
             self.store.create_account(&act(), name, Tier::Credit, None).await.unwrap().unwrap();
-            let token = NewToken {
-                token_id: format!("tok_{name}"),
-                account: name,
-                label: "a test",
-                sha256: token_sha256(name),
-                is_given: true,
-                expires_at: None,
-            };
-            self.store.add_token(&act(), &token).await.unwrap().unwrap();
+            self.store.add_token(&act(), &token(name)).await.unwrap().unwrap();
             let grant = NewGrant::goodwill(name, pax(amount));
             self.store.grant(&act(), &grant).await.unwrap();
         });
@@ -90,6 +82,18 @@ impl Three {
             assert_eq!(sql(query), "", "{what}");
         }
         assert_eq!(self.runtime.block_on(replayed(&self.store)).1, []);
+    }
+}
+
+/// A token of an account.
+pub fn token(account: &str) -> NewToken<'_> {
+    NewToken {
+        token_id: format!("tok_{account}"),
+        account,
+        label: "a test",
+        sha256: token_sha256(account),
+        is_given: true,
+        expires_at: None,
     }
 }
 

@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use pax_gateway::base::account::Tier;
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::exchange_id::ExchangeId;
-use pax_gateway::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies, StandingAsk};
+use pax_gateway::base::wire::{DEBITS_PATH, DebitOutcome, DebitReplies, HoldOutcome, StandingAsk};
 use pax_ledger::book::Line;
-use pax_ledger::store::{Location, Open, Store};
+use pax_ledger::book::hold::Hold;
+use pax_ledger::store::{Location, NewGrant, Open, Store};
 use pax_postgres::proxy::Proxy;
 use pax_postgres::server::Server;
 
-use crate::common::debits::{DAY_0, DAY_MS, reported};
+use crate::common::debits::{DAY_0, DAY_MS, ENVOY, hold_body, reported};
+use crate::common::granting::pax;
+use crate::common::several::{call, token};
 use crate::common::{BEARER, Service, act, ask_within, bytes, replayed};
 
 /// Longer than a call waits for the ledger.
@@ -117,4 +120,16 @@ async fn a_batch_takes_five_round_trips_on_any_day_however_many_accounts_it_has(
     // Begin, lock, read, write, commit.
     assert_eq!(round_trips(&mut writer, &way, 2_000, 0).await, 5);
     assert_eq!(round_trips(&mut writer, &way, 3_000, 1).await, 5);
+    // So does the end of holds, whose days the lines do not say.
+    store.create_account(&act(), "rich", Tier::Credit, None).await.unwrap().unwrap();
+    store.add_token(&act(), &token("rich")).await.unwrap().unwrap();
+    store.grant(&act(), &NewGrant::goodwill("rich", pax("1"))).await.unwrap();
+    let (lost, _) = call("rich");
+    let hold = Hold::read(&hold_body(&lost, "0.1", "5", ENVOY)).unwrap();
+    let held = writer.hold(&vec![hold].into(), 0, pax_ledger::now()).await.unwrap();
+    assert_eq!(held[0].outcome, HoldOutcome::Held);
+    let void = format!("{{\"void\":\"{}\",\"account\":\"rich\"}}", lost.exchange_id);
+    let before = way.round_trips();
+    let voided = writer.record(&vec![Line::read(void.as_bytes())].into(), pax_ledger::now()).await.unwrap();
+    assert_eq!((voided[0].outcome, way.round_trips() - before), (DebitOutcome::Voided, 5));
 }
