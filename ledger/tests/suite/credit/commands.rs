@@ -103,3 +103,21 @@ async fn an_account_moves_to_another_tier_and_the_log_says_who_moved_it() {
     let store = folder.store().await;
     holds(&store).await;
 }
+
+#[tokio::test]
+async fn an_account_is_frozen_and_closed_for_good() {
+    let folder = one_call().await;
+    let done = |command: &[&str], code: i32, told: &str| {
+        let (exit, said) = acts(&folder, command);
+        assert!(exit == Some(code) && said.contains(told), "{command:?}: {exit:?} {said}");
+    };
+    done(&["grant", "credit", "2", "--class", "purchase", "--key", "order"], 0, "granted 2.000000000000 PAX");
+    done(&["account", "freeze", "credit"], 0, "disabled");
+    assert!(stdout(&run(&folder.database(), &["account", "show", "credit"])).contains("disabled"));
+    done(&["account", "close", "credit", "--key", "bye"], 0, "1.999985761154");
+    done(&["account", "close", "credit", "--key", "bye"], 0, "nothing is done again");
+    done(&["account", "enable", "credit"], 1, "closed");
+    done(&["grant", "credit", "1", "--class", "goodwill", "--key", "late"], 1, "closed");
+    done(&["account", "create", "credit", "--tier", "credit"], 1, "credit");
+    assert!(stdout(&run(&folder.database(), &["replay"])).contains("everything holds"));
+}

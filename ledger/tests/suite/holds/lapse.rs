@@ -56,7 +56,8 @@ async fn a_clock_that_is_set_back_makes_no_hold_live_longer_and_none_expire_twic
          @59999 lapse              -> 0
          @60000 lapse              -> 2
          lapse                     -> 0
-         debit 2                   -> recorded; hold 0.4, late; others 0",
+         debit 2                   -> recorded; hold 0.4, late; others 0
+         rows                      -> grant 1, debit -0.000014304462",
     )
     .await;
 }

@@ -66,7 +66,8 @@ async fn a_debit_after_the_end_of_its_hold_is_late_and_one_above_it_an_overrun_a
          hold 6 0.000001           -> held 0.000001
          void 6                    -> voided
          debit 6                   -> recorded; hold 0.000001, late, overrun; others 0
-         held                      -> 0 0 0",
+         held                      -> 0 0 0
+         rows                      -> grant 1, debit -0.000014304462, debit -0.000014435696, debit -0.00001456693",
     )
     .await;
 }
@@ -161,7 +162,8 @@ async fn the_same_hold_twice_is_one_hold_and_one_of_other_terms_is_none() {
          hold 2 0.5                -> rejected: the exchange has an open hold that differs from this one
          held                      -> 0.4 0.4 0.4
          debit 2                   -> recorded; hold 0.4; others 0
-         hold 2 0.4                -> Closed",
+         hold 2 0.4                -> Closed
+         rows                      -> grant 1, debit -0.000014304462",
     )
     .await;
 }
@@ -173,7 +175,8 @@ async fn a_hold_for_an_exchange_that_has_an_entry_is_closed() {
          debit 2                   -> recorded; no hold; others 0
          hold 2 0.4                -> Closed
          state 2                   -> none
-         held                      -> 0 0 0",
+         held                      -> 0 0 0
+         rows                      -> grant 1, debit -0.000014304462",
     )
     .await;
 }
@@ -231,7 +234,8 @@ async fn a_grant_on_a_balance_below_zero_pays_it_first_and_lends_the_rest() {
          grant more 0.00002        -> 0.000015695538
          hold 4 0.00001            -> held 0.00001
          hold 6 0.00001            -> InsufficientCredit
-         debit 4                   -> recorded; hold 0.00001, overrun; others 0",
+         debit 4                   -> recorded; hold 0.00001, overrun; others 0
+         rows                      -> debit -0.000014304462, grant 0.00001, grant 0.00002, debit -0.000014435696",
     )
     .await;
 }
