@@ -8,7 +8,7 @@ SHELL := /bin/sh
 # On make's line they are make's variables only; the programs read the environment. Unset ones stay unset.
 SETTINGS := GATEWAY_PORT GATEWAY_HOSTS UPSTREAM UPSTREAM_OWN_KEYS DATA_DIR LEDGER_DB LEDGERS CONCURRENCY CALLS_LOG PAX_ENVOY PAX_WASM_TOOLCHAIN PAX_CAPTURES \
             PAX_LITELLM_PRICES PAX_TEST_ENVOYS CARGO_TARGET_DIR BENCH_ROUNDS BENCH_CALLS BENCH_ANYWAY BENCH_TRIES BENCH_BEFORE BENCH_VARIANTS \
-            SOAK_CALLS SOAK_ACCOUNTS SOAK_CONNECTIONS SOAK_TRAP_S SOAK_TRAPS PAX_BENCH_ENTRIES PAX_BENCH_ACCOUNTS PAX_BENCH_FILE PAX_BENCH_LEDGER V
+            SOAK_CALLS SOAK_ACCOUNTS SOAK_CONNECTIONS SOAK_TRAP_S SOAK_TRAPS PAX_BENCH_ENTRIES PAX_BENCH_ACCOUNTS PAX_BENCH_FILE PAX_BENCH_LEDGER PAX_BENCH_MS V
 $(foreach name,$(SETTINGS),$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 # Every recipe that builds runs with the toolchain that envoy/tools.sh found.
@@ -18,7 +18,7 @@ QUIETLY := sh envoy/quietly.sh
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
-.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose test-patroni clean
+.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-ledger bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose test-patroni clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -65,6 +65,11 @@ bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/be
 bench-replay: tools ## What a replay costs: a ledger of a million entries is made, and replayed (ten minutes); PAX_BENCH_ENTRIES=100000
 	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" bench --profile tools --locked --workspace --bench replay --no-run
 	@$(RUST) "$$CARGO" bench --profile tools --locked --workspace --bench replay
+
+bench-ledger: tools ## The ledger on SQLite and on PostgreSQL, by turns in one run; BENCH_ROUNDS=5
+	@sh envoy/tools.sh postgres
+	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" bench --profile tools --locked --workspace --bench engines --no-run
+	@$(RUST) "$$CARGO" bench --profile tools --locked --workspace --bench engines
 
 soak: stack ## A million calls of 100,000 accounts while workers trap: entries against answers; SOAK_CALLS=, SOAK_ACCOUNTS=, SOAK_TRAP_S=
 	@sh envoy/wasm.sh faults

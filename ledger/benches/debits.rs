@@ -6,20 +6,13 @@
 //! service runs on that core alone, by `taskset`), `PAX_BENCH_ONLY=100` (batches of that size only), and
 //! `PAX_BENCH_LEDGER` (another build of `pax-ledger`: then only that is measured, so that two can be compared).
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pax_gateway::base::account::Tier;
-use pax_gateway::base::clock::Moment;
-use pax_gateway::base::exchange_id::ExchangeId;
-use pax_gateway::base::wire::DEBITS_PATH;
-use pax_gateway::debit::frozen::Debit;
 use pax_ledger::book;
 use pax_ledger::cards::Cards;
 use pax_ledger::metrics::Metrics;
@@ -27,46 +20,10 @@ use pax_ledger::recorder::Recorder;
 
 #[path = "../tests/suite/common/mod.rs"]
 mod common;
+mod shared;
 
-use common::debits::{DAY_0, reported};
-use common::{BEARER, Folder, Service, program};
-
-/// A setting of the environment, or its default.
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// Debits of many accounts, each of another exchange, in the order of time as a filter sends them.
-struct Debits {
-    template: Debit,
-    accounts: u64,
-    made: AtomicU64,
-}
-
-impl Debits {
-    fn new(accounts: u64) -> Self {
-        Self { template: reported(0, "account-0", Tier::Free), accounts, made: AtomicU64::new(0) }
-    }
-
-    /// The canonical bytes of a batch. Consecutive debits belong to accounts that are far from each other.
-    fn batch(&self, size: u64) -> Vec<Vec<u8>> {
-        let first = self.made.fetch_add(size, Ordering::Relaxed);
-        (first..first + size).map(|number| self.debit(number).to_canonical()).collect()
-    }
-
-    fn debit(&self, number: u64) -> Debit {
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let [a, b, c, d, e, f, g, h] = mixed.to_be_bytes();
-        let mut debit = self.template.clone();
-        debit.exchange_id =
-            ExchangeId::new(Moment::from_ms(DAY_0 + number / 10), [a, b, c, d, e, f, g, h, a, b]);
-        // Prime to any number of accounts that is round, so a batch's accounts are distinct.
-        debit.account = format!("account-{}", number.wrapping_mul(7_919) % self.accounts);
-        debit.response_id = Some(format!("chatcmpl-{number:024}"));
-        debit.provider_request_id = Some(format!("req-{mixed:032x}"));
-        debit
-    }
-}
+use common::{Folder, Service, program};
+use shared::{Connection, Debits, cpu, make_accounts, request_of, setting, sync_time};
 
 /// One measurement.
 struct Measured {
@@ -89,48 +46,15 @@ impl Measured {
     }
 }
 
-/// The CPU time of a process so far: of all of its threads that still run.
-fn cpu(pid: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let of_task = |task: std::io::Result<std::fs::DirEntry>| -> u64 {
-        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
-    };
-    Duration::from_nanos(tasks.map(of_task).sum())
-}
-
-/// How long the disk takes to sync an append of 4 KiB: the median of 51.
-fn sync_time(folder: &Path) -> Duration {
-    let mut file = File::create(folder.join("sync")).unwrap();
-    let mut times: Vec<Duration> = (0..51)
-        .map(|_| {
-            file.write_all(&[7; 4096]).unwrap();
-            let began = Instant::now();
-            file.sync_data().unwrap();
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 /// A folder with a database of these accounts.
 fn database(runtime: &tokio::runtime::Runtime, accounts: u64) -> Folder {
-    let folder = Folder::new();
+    let folder = Folder::of_file();
     runtime.block_on(async {
         folder.store().await.close().await;
         let mut shell = folder.shell().await;
-        sqlx::query("BEGIN").execute(&mut shell).await.unwrap();
-        for number in 0..accounts {
-            let name = format!("account-{number}");
-            sqlx::query("INSERT INTO accounts VALUES (?1, 'free', 'active', 0, 0, ?2, 0, NULL, 0)")
-                .bind(&name)
-                .bind(book::genesis(&name).to_string())
-                .execute(&mut shell)
-                .await
-                .unwrap();
+        for statement in make_accounts(accounts, Tier::Free) {
+            sqlx::query(&statement).execute(&mut shell).await.unwrap();
         }
-        sqlx::query("COMMIT").execute(&mut shell).await.unwrap();
         sqlx::Connection::close(shell).await.unwrap();
     });
     folder
@@ -141,7 +65,7 @@ fn database(runtime: &tokio::runtime::Runtime, accounts: u64) -> Folder {
 fn through_recorder(accounts: u64, size: u64, seconds: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let folder = database(&runtime, accounts);
-    let debits = Debits::new(accounts);
+    let debits = Debits::new(Tier::Free);
     let sync = sync_time(&folder.0);
     runtime.block_on(async {
         let store = folder.store().await;
@@ -149,12 +73,12 @@ fn through_recorder(accounts: u64, size: u64, seconds: u64) {
         let (recorder, recording) = Recorder::start(store.writer(), cards, Arc::new(Metrics::new()));
         let mut measured = Measured { debits: 0, took: Duration::ZERO, cpu: Duration::ZERO };
         while measured.took < Duration::from_secs(seconds) {
-            let lines = debits.batch(size);
-            let (began, cpu_before) = (Instant::now(), cpu(std::process::id()));
+            let lines = debits.batch(size, accounts);
+            let (began, cpu_before) = (Instant::now(), cpu(std::process::id()).unwrap());
             let read: Vec<_> = lines.iter().map(|line| book::Line::read(line)).collect();
             let replies = recorder.record(read).await.unwrap();
             measured.took += began.elapsed();
-            measured.cpu += cpu(std::process::id()).saturating_sub(cpu_before);
+            measured.cpu += cpu(std::process::id()).unwrap().saturating_sub(cpu_before);
             measured.debits += replies.iter().filter(|reply| reply.account_seq.is_some()).count() as u64;
         }
         measured.print("recorder", size, sync);
@@ -169,17 +93,17 @@ fn through_service(accounts: u64, size: u64, seconds: u64, clients: u64) {
     let folder = database(&runtime, accounts);
     let sync = sync_time(&folder.0);
     let service = Service::start_as(ledger(&folder.database()));
-    let debits = Debits::new(accounts);
+    let debits = Debits::new(Tier::Free);
     let address = service.internal;
-    let (began, cpu_before) = (Instant::now(), cpu(service.child.id()));
+    let (began, cpu_before) = (Instant::now(), cpu(service.child.id()).unwrap());
     let until = began + Duration::from_secs(seconds);
     let sent: u64 = std::thread::scope(|scope| {
-        let client = || scope.spawn(|| send(address, &debits, size, until));
+        let client = || scope.spawn(|| send(address, &debits, (size, accounts), until));
         let clients: Vec<_> = (0..clients).map(|_| client()).collect();
         clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
     let took = began.elapsed();
-    let cpu = cpu(service.child.id()).saturating_sub(cpu_before);
+    let cpu = cpu(service.child.id()).unwrap().saturating_sub(cpu_before);
     Measured { debits: sent, took, cpu }.print(&format!("service, {clients} clients"), size, sync);
 }
 
@@ -202,42 +126,13 @@ fn ledger(database: &Path) -> Command {
 }
 
 /// Sends batches over one connection until a moment. Gives how many debits were recorded.
-fn send(address: SocketAddr, debits: &Debits, size: u64, until: Instant) -> u64 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (mut sent, mut answer) = (0, Vec::new());
+fn send(address: SocketAddr, debits: &Debits, (size, accounts): (u64, u64), until: Instant) -> u64 {
+    let (mut connection, mut sent) = (Connection::open(address), 0);
     while Instant::now() < until {
-        let body = debits.batch(size).join(&b'\n');
-        let mut request = format!(
-            "POST {DEBITS_PATH} HTTP/1.1\r\nhost: ledger\r\nauthorization: {BEARER}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(&body);
-        stream.write_all(&request).unwrap();
-        read_answer(&mut stream, &mut answer);
-        let recorded = answer.windows(11).filter(|bytes| *bytes == b"account_seq").count() as u64;
-        // Each reply has it twice: its own, and its standing's.
-        assert_eq!(recorded, 2 * size, "{}", String::from_utf8_lossy(&answer));
+        connection.record(&request_of(&debits.batch(size, accounts)), size);
         sent += size;
     }
     sent
-}
-
-fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) {
-    answer.clear();
-    let mut chunk = [0; 65_536];
-    loop {
-        let count = stream.read(&mut chunk).unwrap();
-        assert_ne!(count, 0, "the service closed the connection");
-        answer.extend_from_slice(&chunk[..count]);
-        let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if answer.len() >= end + 4 + length.parse::<usize>().unwrap() {
-            return;
-        }
-    }
 }
 
 fn main() {

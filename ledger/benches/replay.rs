@@ -24,20 +24,18 @@ use pax_ledger::store::{Amount, Corrects, NewGrant, NewToken, Store, ToCorrect, 
 
 #[path = "../tests/suite/common/mod.rs"]
 mod common;
+mod shared;
 
 use common::debits::{DAY_0, DAY_MS, estimated, reported_as};
 use common::granting::keyed;
 use common::{Folder, program};
+use shared::{cpu, setting};
 
 const DAYS: u64 = 30;
 /// How many calls share a moment, and a transaction.
 const CALLS_AT_ONCE: u64 = 1_000;
 /// One in so many calls is estimated.
 const ESTIMATED: u64 = 10;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// Calls to make: debits of a few usages, which are priced once, under other exchanges and accounts.
 struct Calls {
@@ -183,16 +181,11 @@ async fn record(writer: &mut Writer, calls: &Calls, group: u64, now: Moment) {
 /// What a process has used so far: CPU time of its threads that still run, and the most memory in KiB.
 fn used(child: &Child) -> Option<(Duration, u64)> {
     let pid = child.id();
-    let of_task = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
-    };
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let cpu: u64 = tasks.filter_map(of_task).sum();
+    let cpu = cpu(pid)?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib = most.trim().trim_end_matches(" kB").parse().ok()?;
-    Some((Duration::from_nanos(cpu), kib))
+    Some((cpu, kib))
 }
 
 /// Replays by a program, and prints what that took.

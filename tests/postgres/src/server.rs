@@ -168,14 +168,22 @@ impl Server {
             .expect("psql runs")
     }
 
+    /// The server's first process, whose children are all others.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pid(&self) -> u32 {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        let first = pid.lines().next().and_then(|line| line.trim().parse().ok());
+        first.expect("the server wrote its process id")
+    }
+
     /// Kills the server as a crash does, and starts it again.
     ///
     /// # Panics
     /// If it does not start.
     pub fn crash(&mut self, settings: &[&str]) {
-        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-        let pid = pid.lines().next().unwrap_or_default().to_owned();
-        let _ = Command::new("kill").args(["-9", &pid]).status();
+        let _ = Command::new("kill").args(["-9", &self.pid().to_string()]).status();
         let _ = self.keeper.wait();
         std::thread::sleep(Duration::from_millis(300));
         let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
