@@ -92,21 +92,6 @@ pub(super) struct Changes {
     pub(super) quarantine: Vec<(Json, Vec<u8>)>,
 }
 
-impl Changes {
-    pub(super) fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-            && self.days.is_empty()
-            && self.token_days.is_empty()
-            && self.lots.is_empty()
-            && self.entries.is_empty()
-            && self.new_holds.is_empty()
-            && self.ended_holds.is_empty()
-            && self.tombstones.is_empty()
-            && self.leases.is_empty()
-            && self.quarantine.is_empty()
-    }
-}
-
 /// What the desk works on.
 #[derive(Debug)]
 pub(super) struct Image {

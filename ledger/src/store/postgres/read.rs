@@ -30,16 +30,29 @@ const LEASE: i32 = 9;
 const KEY: i32 = 10;
 const CORRECTION: i32 = 11;
 
-static READ: LazyLock<String> = LazyLock::new(|| {
+/// The question's parts. One that asks for nothing is left out, so there are few questions, which stay prepared.
+static PARTS: LazyLock<[(i32, String); 13]> = LazyLock::new(|| {
     [
         // Asked after the locks were taken.
-        part(CLOCK, &[], &["floor(extract(epoch FROM clock_timestamp()) * 1000)", "(SELECT max(epoch) FROM epochs)"], None, ""),
+        part(
+            CLOCK,
+            &[],
+            &["floor(extract(epoch FROM clock_timestamp()) * 1000)", "(SELECT max(epoch) FROM epochs)"],
+            None,
+            "",
+        ),
         part(
             ACCOUNT,
             &["name", "head_hash", "status", "close_key"],
             &[
-                "account_seq", "balance_carry", "balance_picopax", "recorded_at", "held_picopax", "daily_cap_picopax",
-                "closed_at", "(SELECT max(entry.account_seq) FROM credit_ledger AS entry WHERE entry.account = name)",
+                "account_seq",
+                "balance_carry",
+                "balance_picopax",
+                "recorded_at",
+                "held_picopax",
+                "daily_cap_picopax",
+                "closed_at",
+                "(SELECT max(entry.account_seq) FROM credit_ledger AS entry WHERE entry.account = name)",
             ],
             None,
             "FROM accounts WHERE name = ANY($1)",
@@ -104,10 +117,24 @@ static READ: LazyLock<String> = LazyLock::new(|| {
         correction(1, "$12", "IS NOT NULL"),
         correction(0, "$13", "IS NULL"),
     ]
-    .join(" UNION ALL ")
 });
 
-fn correction(is_call: u8, of: &str, tier: &str) -> String {
+/// Whether a part asks for anything.
+fn asks(what: i32, wanted: &Wanted) -> bool {
+    match what {
+        ACCOUNT | LOT => !wanted.accounts.is_empty(),
+        DAY => !wanted.days.is_empty() || !wanted.exchanges.is_empty(),
+        TOKEN_DAY => !wanted.token_days.is_empty() || !wanted.exchanges.is_empty(),
+        HOLD | ENTRY | TOMBSTONE => !wanted.exchanges.is_empty(),
+        TOKEN => !wanted.tokens.is_empty(),
+        LEASE => !wanted.envoys.is_empty(),
+        KEY => !wanted.keys.is_empty(),
+        CORRECTION => !wanted.corrected.is_empty(),
+        _ => true,
+    }
+}
+
+fn correction(is_call: u8, of: &str, tier: &str) -> (i32, String) {
     part(
         CORRECTION,
         &["corrects"],
@@ -120,13 +147,14 @@ fn correction(is_call: u8, of: &str, tier: &str) -> String {
     )
 }
 
-fn part(what: i32, texts: &[&str], numbers: &[&str], bytes: Option<&str>, from: &str) -> String {
+fn part(what: i32, texts: &[&str], numbers: &[&str], bytes: Option<&str>, from: &str) -> (i32, String) {
     let padded = |given: &[&str], kind: &str| {
         let all = given.iter().copied().chain(std::iter::repeat("NULL")).take(WIDTH);
         all.map(|value| format!("CAST({value} AS {kind})")).collect::<Vec<_>>().join(", ")
     };
     let (texts, numbers) = (padded(texts, "TEXT"), padded(numbers, "BIGINT"));
-    format!("SELECT {what}, {texts}, {numbers}, CAST({} AS BYTEA) {from}", bytes.unwrap_or("NULL"))
+    let bytes = bytes.unwrap_or("NULL");
+    (what, format!("SELECT {what}, {texts}, {numbers}, CAST({bytes} AS BYTEA) {from}"))
 }
 
 /// Locks the accounts, in the order of their names.
@@ -147,7 +175,9 @@ pub(super) async fn read(connection: &mut PgConnection, wanted: &Wanted) -> Resu
         let of = wanted.corrected.iter().filter(|(call, _)| *call == is_call);
         of.map(|(_, name)| name.clone()).collect::<Vec<_>>()
     };
-    let rows = sqlx::query(&READ)
+    let parts = PARTS.iter().filter(|(what, _)| asks(*what, wanted));
+    let question = parts.map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(" UNION ALL ");
+    let rows = sqlx::query(&question)
         .bind(list(&wanted.accounts))
         .bind(wanted.days.iter().map(|(account, _)| account.clone()).collect::<Vec<_>>())
         .bind(wanted.days.iter().map(|(_, day)| text(day)).collect::<Vec<_>>())

@@ -1,6 +1,8 @@
-//! Writes, in one statement, all that a transaction has changed. The rows come as one JSON document, since the statement is
-//! the same whatever has changed, and so stays prepared; bytes come beside it.
+//! Writes, in one statement, all that a transaction has changed. The rows of each table come as one JSON text, and bytes
+//! come beside them. The statement has a part for each table that has changed, so there are few statements, which stay
+//! prepared.
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
@@ -15,95 +17,127 @@ use crate::store::to_ms;
 /// The version of an entry's hash that is written.
 const HASH_V: i64 = 2;
 
-static SAVE: LazyLock<String> = LazyLock::new(|| {
+// In each part `$rows` stands for the JSON text's place, and `$bytes` for that of the bytes.
+
+static ENTRIES: LazyLock<String> = LazyLock::new(|| {
     let columns = [COLUMNS.as_slice(), &MADE_COLUMNS].concat();
     let columns =
         [columns.as_slice(), &["account_seq", "prev_hash", "entry_hash", "recorded_at", "posting"]].concat();
     let columns = columns.join(", ");
     format!(
-        "WITH \
-         entries AS (INSERT INTO credit_ledger ({columns}, hash_v, canonical) \
-         SELECT {columns}, {HASH_V}, entry.unnest \
-         FROM ROWS FROM (json_populate_recordset(CAST(NULL AS credit_ledger), $1::json -> 'entries'), \
-         unnest($2::bytea[])) WITH ORDINALITY AS entry ORDER BY entry.ordinality), {OTHERS} SELECT 1"
+        "INSERT INTO credit_ledger ({columns}, hash_v, canonical) SELECT {columns}, {HASH_V}, entry.unnest \
+         FROM ROWS FROM (json_populate_recordset(CAST(NULL AS credit_ledger), $rows::json), unnest($bytes::bytea[])) \
+         WITH ORDINALITY AS entry ORDER BY entry.ordinality"
     )
 });
 
-const OTHERS: &str = "\
-    heads AS (UPDATE accounts SET account_seq = new.account_seq, head_hash = new.head_hash, \
+const ACCOUNTS: &str = "UPDATE accounts SET account_seq = new.account_seq, head_hash = new.head_hash, \
     balance_carry = new.balance_carry, balance_picopax = new.balance_picopax, recorded_at = new.recorded_at, \
     held_picopax = new.held_picopax, status = new.status, closed_at = new.closed_at, close_key = new.close_key \
-    FROM json_to_recordset($1::json -> 'accounts') AS new (name text, account_seq bigint, head_hash text, \
+    FROM json_to_recordset($rows::json) AS new (name text, account_seq bigint, head_hash text, \
     balance_carry bigint, balance_picopax bigint, recorded_at bigint, held_picopax bigint, status text, closed_at bigint, \
-    close_key text) WHERE accounts.name = new.name), \
-    days AS (INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax, held_picopax) \
+    close_key text) WHERE accounts.name = new.name";
+
+const DAYS: &str = "INSERT INTO day_totals (account, utc_day, spent_carry, spent_picopax, held_picopax) \
     SELECT account, utc_day, spent_carry, spent_picopax, held_picopax \
-    FROM json_to_recordset($1::json -> 'days') AS new (account text, utc_day text, spent_carry bigint, \
+    FROM json_to_recordset($rows::json) AS new (account text, utc_day text, spent_carry bigint, \
     spent_picopax bigint, held_picopax bigint) ON CONFLICT (account, utc_day) DO UPDATE SET \
-    spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax, held_picopax = excluded.held_picopax), \
-    of_tokens AS (INSERT INTO token_days (account, token_id, utc_day, spent_carry, spent_picopax, held_picopax) \
+    spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax, held_picopax = excluded.held_picopax";
+
+const TOKEN_DAYS: &str = "INSERT INTO token_days (account, token_id, utc_day, spent_carry, spent_picopax, held_picopax) \
     SELECT account, token_id, utc_day, spent_carry, spent_picopax, held_picopax \
-    FROM json_to_recordset($1::json -> 'token_days') AS new (account text, token_id text, utc_day text, \
+    FROM json_to_recordset($rows::json) AS new (account text, token_id text, utc_day text, \
     spent_carry bigint, spent_picopax bigint, held_picopax bigint) ON CONFLICT (account, token_id, utc_day) DO UPDATE SET \
-    spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax, held_picopax = excluded.held_picopax), \
-    rests AS (INSERT INTO lots (entry_key, account, account_seq, amount_picopax, rest_picopax, expires_at) \
+    spent_carry = excluded.spent_carry, spent_picopax = excluded.spent_picopax, held_picopax = excluded.held_picopax";
+
+const LOTS: &str = "INSERT INTO lots (entry_key, account, account_seq, amount_picopax, rest_picopax, expires_at) \
     SELECT entry_key, account, account_seq, amount_picopax, rest_picopax, expires_at \
-    FROM json_to_recordset($1::json -> 'lots') AS new (entry_key text, account text, account_seq bigint, \
+    FROM json_to_recordset($rows::json) AS new (entry_key text, account text, account_seq bigint, \
     amount_picopax bigint, rest_picopax bigint, expires_at bigint) ON CONFLICT (entry_key) DO UPDATE SET \
-    amount_picopax = excluded.amount_picopax, rest_picopax = excluded.rest_picopax), \
-    ended AS (UPDATE holds SET state = new.state, ended_at = new.ended_at, \
+    amount_picopax = excluded.amount_picopax, rest_picopax = excluded.rest_picopax";
+
+const ENDED_HOLDS: &str = "UPDATE holds SET state = new.state, ended_at = new.ended_at, \
     lost = CASE WHEN new.state = 'expired' THEN lost END \
-    FROM json_to_recordset($1::json -> 'ended_holds') AS new (exchange_id text, state text, ended_at bigint) \
-    WHERE holds.exchange_id = new.exchange_id), \
-    held AS (INSERT INTO holds (exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, state, \
+    FROM json_to_recordset($rows::json) AS new (exchange_id text, state text, ended_at bigint) \
+    WHERE holds.exchange_id = new.exchange_id";
+
+const NEW_HOLDS: &str = "INSERT INTO holds (exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, state, \
     ended_at, lost) SELECT exchange_id, account, token_id, utc_day, tier, held_picopax, envoy, made_at, state, ended_at, \
-    new.unnest FROM ROWS FROM (json_to_recordset($1::json -> 'new_holds') AS (exchange_id text, account text, \
+    new.unnest FROM ROWS FROM (json_to_recordset($rows::json) AS (exchange_id text, account text, \
     token_id text, utc_day text, tier text, held_picopax bigint, envoy text, made_at bigint, state text, ended_at bigint), \
-    unnest($3::bytea[])) AS new ORDER BY exchange_id), \
-    buried AS (INSERT INTO tombstones (exchange_id, account, made_at) SELECT exchange_id, account, made_at \
-    FROM json_to_recordset($1::json -> 'tombstones') AS new (exchange_id text, account text, made_at bigint) \
-    ORDER BY exchange_id ON CONFLICT DO NOTHING), \
-    heard AS (INSERT INTO leases (envoy, renewed_at) SELECT envoy, renewed_at \
-    FROM json_to_recordset($1::json -> 'leases') AS new (envoy text, renewed_at bigint) ORDER BY envoy \
-    ON CONFLICT (envoy) DO UPDATE SET renewed_at = greatest(leases.renewed_at, excluded.renewed_at)), \
-    kept AS (INSERT INTO quarantine (exchange_id, reason, message, received_at, sha256, bytes) \
+    unnest($bytes::bytea[])) AS new ORDER BY exchange_id";
+
+const TOMBSTONES: &str = "INSERT INTO tombstones (exchange_id, account, made_at) SELECT exchange_id, account, made_at \
+    FROM json_to_recordset($rows::json) AS new (exchange_id text, account text, made_at bigint) \
+    ORDER BY exchange_id ON CONFLICT DO NOTHING";
+
+const LEASES: &str = "INSERT INTO leases (envoy, renewed_at) SELECT envoy, renewed_at \
+    FROM json_to_recordset($rows::json) AS new (envoy text, renewed_at bigint) ORDER BY envoy \
+    ON CONFLICT (envoy) DO UPDATE SET renewed_at = greatest(leases.renewed_at, excluded.renewed_at)";
+
+const QUARANTINE: &str = "INSERT INTO quarantine (exchange_id, reason, message, received_at, sha256, bytes) \
     SELECT exchange_id, reason, message, received_at, sha256, new.unnest \
-    FROM ROWS FROM (json_to_recordset($1::json -> 'quarantine') AS (exchange_id text, reason text, message text, \
-    received_at bigint, sha256 text), unnest($4::bytea[])) WITH ORDINALITY AS new ORDER BY new.ordinality \
-    ON CONFLICT DO NOTHING)";
+    FROM ROWS FROM (json_to_recordset($rows::json) AS (exchange_id text, reason text, message text, \
+    received_at bigint, sha256 text), unnest($bytes::bytea[])) WITH ORDINALITY AS new ORDER BY new.ordinality \
+    ON CONFLICT DO NOTHING";
+
+/// Rows of one table, and the bytes beside each, if the table has any.
+type Part<'a> = (&'a str, Vec<Json>, Vec<Option<&'a [u8]>>);
 
 /// Writes what has changed.
 pub(super) async fn save(connection: &mut PgConnection, image: &Image) -> Result<(), Error> {
-    let Image { rows, changes, .. } = image;
-    if changes.is_empty() {
+    let parts = parts(&image.rows, &image.changes);
+    if parts.is_empty() {
         return Ok(());
     }
-    let document = document(rows, changes).to_string();
-    let canonical: Vec<&[u8]> = changes.entries.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-    let holds = changes.new_holds.iter().filter_map(|exchange| rows.holds.get(exchange));
-    let lost: Vec<Option<&[u8]>> = holds.map(|hold| hold.lost.as_deref()).collect();
-    let lines: Vec<&[u8]> = changes.quarantine.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-    let save = sqlx::query(&SAVE).bind(document).bind(canonical).bind(lost).bind(lines);
+    let mut sql = String::from("WITH ");
+    for (number, (part, ..)) in parts.iter().enumerate() {
+        let (rows, bytes) = (format!("${}", 2 * number + 1), format!("${}", 2 * number + 2));
+        let part = part.replace("$rows", &rows).replace("$bytes", &bytes);
+        let comma = if number == 0 { "" } else { ", " };
+        let _ = write!(sql, "{comma}part_{number} AS ({part})");
+    }
+    sql.push_str(" SELECT 1");
+    let mut save = sqlx::query(&sql);
+    for (_, rows, bytes) in parts {
+        save = save.bind(Json::from(rows).to_string()).bind(bytes);
+    }
     save.execute(connection).await.map(|_| ())
 }
 
-fn document(rows: &Rows, changes: &Changes) -> Json {
-    json!({
-        "entries": changes.entries.iter().map(|(row, _)| row).collect::<Vec<_>>(),
-        "accounts": accounts(rows, changes),
-        "days": days(rows, changes),
-        "token_days": token_days(rows, changes),
-        "lots": lots(rows, changes),
-        "ended_holds": ended_holds(rows, changes),
-        "new_holds": new_holds(rows, changes),
-        "tombstones": changes.tombstones.iter().map(|(exchange, account, at)| {
-            json!({"exchange_id": exchange, "account": account, "made_at": to_ms(*at)})
-        }).collect::<Vec<_>>(),
-        "leases": changes.leases.iter().filter_map(|envoy| {
-            Some(json!({"envoy": envoy, "renewed_at": to_ms(*rows.leases.get(envoy)?)}))
-        }).collect::<Vec<_>>(),
-        "quarantine": changes.quarantine.iter().map(|(row, _)| row).collect::<Vec<_>>(),
-    })
+/// Of each table that has changed, the statement and its rows.
+fn parts<'a>(rows: &'a Rows, changes: &'a Changes) -> Vec<Part<'a>> {
+    fn plain(sql: &str, rows: Vec<Json>) -> Part<'_> {
+        (sql, rows, Vec::new())
+    }
+    fn beside<'a>(sql: &'a str, rows: &'a [(Json, Vec<u8>)]) -> Part<'a> {
+        let bytes = rows.iter().map(|(_, bytes)| Some(bytes.as_slice()));
+        (sql, rows.iter().map(|(row, _)| row.clone()).collect(), bytes.collect())
+    }
+    let lost = changes.new_holds.iter().filter_map(|exchange| rows.holds.get(exchange));
+    let parts = [
+        beside(&ENTRIES, &changes.entries),
+        plain(ACCOUNTS, accounts(rows, changes)),
+        plain(DAYS, days(rows, changes)),
+        plain(TOKEN_DAYS, token_days(rows, changes)),
+        plain(LOTS, lots(rows, changes)),
+        plain(ENDED_HOLDS, ended_holds(rows, changes)),
+        (NEW_HOLDS, new_holds(rows, changes), lost.map(|hold| hold.lost.as_deref()).collect()),
+        plain(TOMBSTONES, tombstones(changes)),
+        plain(LEASES, leases(rows, changes)),
+        beside(QUARANTINE, &changes.quarantine),
+    ];
+    parts.into_iter().filter(|(_, rows, _)| !rows.is_empty()).collect()
+}
+
+fn tombstones(changes: &Changes) -> Vec<Json> {
+    let row = |(exchange, account, at): &(String, String, _)| json!({"exchange_id": exchange, "account": account, "made_at": to_ms(*at)});
+    changes.tombstones.iter().map(row).collect()
+}
+
+fn leases(rows: &Rows, changes: &Changes) -> Vec<Json> {
+    let row = |envoy: &String| Some(json!({"envoy": envoy, "renewed_at": to_ms(*rows.leases.get(envoy)?)}));
+    changes.leases.iter().filter_map(row).collect()
 }
 
 fn accounts(rows: &Rows, changes: &Changes) -> Vec<Json> {

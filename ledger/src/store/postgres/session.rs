@@ -25,6 +25,9 @@ const GIVE_BACK: &str = "ROLLBACK TO SAVEPOINT desk";
 /// How long the session waits before it begins anew, after a host was lost.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The writer's statements are long and few, and each finds its rows by an index. To plan them takes the server longer than to
+/// do them, so it plans each once; and not for tables that are empty now and grow.
+const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 /// The server's process of this session, and whether that of an earlier session waits for a standby. A process has a name
 /// that no other has had, on any host.
 const PROCESSES: &str = "WITH processes AS (SELECT pid, pid || '@' || extract(epoch FROM backend_start) AS name, wait_event \
@@ -111,6 +114,7 @@ impl Session {
             let why = "an earlier commit still waits for the synchronous standby";
             return Err(Error::Io(io::Error::new(io::ErrorKind::WouldBlock, why)));
         }
+        within(SILENCE, connection.execute(PLANS)).await?;
         (self.process, self.waiting) = (process, None);
         Ok(connection)
     }
