@@ -10,15 +10,17 @@ use pax_ledger::book::{self, Later, Made, Received};
 
 use crate::Fault;
 use crate::ledger::Ledger;
-use crate::restored::Logged;
+use crate::lots::Entered;
+use crate::restored::{Logged, What};
 
 impl Ledger {
     /// An operator makes a call cheaper.
     pub(crate) fn correct(&mut self, id: ExchangeId, to: Pax, now: Moment) {
         let Some(was) = self.nets.get(&id).copied().filter(|was| to < *was) else { return };
-        self.forgiven.insert(id);
-        self.log.push(Logged::Correction(id, to));
-        self.enter_correction(id, (was, to), now);
+        if let Some(entered) = self.enter_correction(id, (was, to), now) {
+            self.forgiven.insert(id, to);
+            self.log.push(Logged::of(What::Correction(id, to), &entered));
+        }
     }
 
     /// A debit came whose exchange has an entry of other bytes. Gives the outcome.
@@ -41,8 +43,9 @@ impl Ledger {
                 self.true_costs.insert(id, received.debit.cost_pax);
                 self.forgiven.remove(&id);
                 let was = self.nets.get(&id).copied().unwrap_or(first.cost_pax);
-                self.enter_correction(id, (was, received.debit.cost_pax), now);
-                self.log.push(Logged::Better(id, received.canonical.clone()));
+                if let Some(entered) = self.enter_correction(id, (was, received.debit.cost_pax), now) {
+                    self.log.push(Logged::of(What::Better(id, received.canonical.clone()), &entered));
+                }
                 self.better += 1;
                 // The estimate has ended its hold, so other calls may have had the room since.
                 if let Some(kept) = self.accounts.get_mut(&received.debit.account) {
@@ -53,26 +56,24 @@ impl Ledger {
         }
     }
 
-    fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) {
-        let entry = self.entries.get(&id).and_then(|entry| Debit::from_canonical(&entry.canonical).ok());
-        let Some(debit) = entry else { return };
+    fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) -> Option<Entered> {
+        let debit = Debit::from_canonical(&self.entries.get(&id)?.canonical).ok()?;
         let key = format!("correction-{}", self.log.len());
         let correction = Correction::of_debit(&key, &debit, (was, to), now);
         let made = Made::Correction(Box::new(correction));
-        let effect = book::effect(book::Entry::Made(&made));
-        let Some(kept) = self.accounts.get_mut(&debit.account) else { return };
-        let Ok(mut link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) else { return };
-        if self.fault == Fault::SilentCorrection {
-            link.account_seq -= 1;
+        let entered = self.enter(book::Entry::Made(&made), &made.canonical(), now)?;
+        if let Some(kept) = self.accounts.get_mut(&debit.account) {
+            kept.total(self.epoch, debit.utc_day);
         }
-        kept.page.add(&effect, &link);
-        kept.total(self.epoch, debit.utc_day);
         self.nets.insert(id, to);
+        Some(entered)
     }
 
-    /// What a call should have cost in the end, and does not: of one whose true debit came.
+    /// What a call should have cost in the end, and does not: of one whose true debit came, or that an operator has made
+    /// cheaper since.
     pub(crate) fn wrongly_charged(&self) -> Option<(&ExchangeId, Pax, Pax)> {
-        let mut known = self.true_costs.iter().filter(|(id, _)| !self.forgiven.contains(id));
+        let of_debits = self.true_costs.iter().filter(|(id, _)| !self.forgiven.contains_key(id));
+        let mut known = of_debits.chain(&self.forgiven);
         known.find_map(|(id, cost)| self.nets.get(id).filter(|net| *net != cost).map(|net| (id, *cost, *net)))
     }
 }
