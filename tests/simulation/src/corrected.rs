@@ -23,6 +23,33 @@ impl Ledger {
         }
     }
 
+    /// An operator makes a grant of another amount: not that of one that has ended, as at the ledger's command line. When it is
+    /// recorded again after a restore, it must begin at the same amount.
+    pub(crate) fn correct_grant(&mut self, key: &str, (was, to): (Pax, Pax), now: Moment) {
+        let Some(granted) = self.credit.granted.get(key).filter(|granted| granted.amount == was) else {
+            return;
+        };
+        let (account, grant) = (granted.account.clone(), granted.made());
+        if self.lot(&account, key).is_none_or(|lot| lot.amount != was) {
+            return;
+        }
+        let correction = Correction::of_grant(&self.correction_key(), &grant, (was, to), now);
+        let made = Made::Correction(Box::new(correction));
+        let Some(entered) = self.enter(book::Entry::Made(&made), &made.canonical(), now) else { return };
+        self.log.push(Logged::of(What::GrantCorrection(key.to_owned(), was, to), &entered));
+        self.credit.grants_corrected += 1;
+        self.credit.granted.entry(key.to_owned()).and_modify(|granted| granted.amount = to);
+        let is_short = self.balance(&account) < self.held_of_balance(&account);
+        if let Some(kept) = self.accounts.get_mut(&account) {
+            // Only after a restore: other calls had the room before it was recorded again.
+            kept.had_late_debits |= is_short;
+        }
+    }
+
+    fn correction_key(&self) -> String {
+        format!("correction-{}", self.log.len())
+    }
+
     /// A debit came whose exchange has an entry of other bytes. Gives the outcome.
     pub(crate) fn later(&mut self, received: &Received, now: Moment) -> DebitOutcome {
         let id = received.debit.exchange_id;
@@ -58,8 +85,7 @@ impl Ledger {
 
     fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) -> Option<Entered> {
         let debit = Debit::from_canonical(&self.entries.get(&id)?.canonical).ok()?;
-        let key = format!("correction-{}", self.log.len());
-        let correction = Correction::of_debit(&key, &debit, (was, to), now);
+        let correction = Correction::of_debit(&self.correction_key(), &debit, (was, to), now);
         let made = Made::Correction(Box::new(correction));
         let entered = self.enter(book::Entry::Made(&made), &made.canonical(), now)?;
         if let Some(kept) = self.accounts.get_mut(&debit.account) {

@@ -80,6 +80,8 @@ pub enum Fault {
     UndrawnExpiry,
     /// An expiry takes more than its lot had.
     DearExpiry,
+    /// The correction of a grant changes the balance, and not its lot.
+    UncorrectedLot,
     /// A lot that is over and was kept for a hold stays when that has closed.
     ForgottenRest,
     /// The ledger never looks for lots that are over.

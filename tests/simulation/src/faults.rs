@@ -29,7 +29,7 @@ pub(crate) enum Happening {
     Change,
     /// The operator grants an account credit.
     Grant,
-    /// The operator makes a call cheaper.
+    /// The operator makes a call cheaper, or corrects a grant.
     Correct,
     /// The ledger is copied, the copy takes its place, and what was lost by that is recorded again.
     BackUp,
@@ -143,7 +143,7 @@ impl World {
             let seconds = self.random.between(2, 60);
             Moment::from_ms((now.ms() / 1_000 + seconds) * 1_000)
         });
-        ledger.grant(Granted { account: account_name(account), key, amount, ends }, now);
+        ledger.grant(Granted { account: account_name(account), key, amount, ends, at: now }, now);
     }
 
     /// A cap that a handful of calls reach.
@@ -176,6 +176,7 @@ impl World {
             Happening::Nap(site, ms) => self.worker(site).asleep_until.set(self.time.get() + ms),
             Happening::Change => self.operator_changes_something(),
             Happening::Grant => self.operator_grants_credit(),
+            Happening::Correct if self.random.chance(1, 3) => self.operator_corrects_a_grant(),
             Happening::Correct => self.operator_makes_a_call_cheaper(),
             Happening::BackUp => self.ledger.borrow_mut().back_up(),
             Happening::Restore => self.ledger.borrow_mut().restore(self.ledgers_clock()),
@@ -192,6 +193,28 @@ impl World {
         let below = (0..self.plan.accounts).find(is_below);
         let which = below.unwrap_or(usize::try_from(which).unwrap_or(0));
         self.grant(&mut ledger, which, 1);
+    }
+
+    /// To more, or to less than it was by what nobody has spent and no hold needs.
+    fn operator_corrects_a_grant(&self) {
+        let (mut ledger, now) = (self.ledger.borrow_mut(), self.ledgers_clock());
+        let is_open = |granted: &&Granted| granted.ends.is_none_or(|end| end > now);
+        let open: Vec<Granted> = ledger.credit.granted.values().filter(is_open).cloned().collect();
+        if open.is_empty() {
+            return;
+        }
+        let Granted { account, key, amount: was, .. } = self.random.pick(&open).clone();
+        let to = if self.random.chance(1, 2) {
+            was.checked_add(self.random_cap()).unwrap_or(was)
+        } else {
+            let held = ledger.held_of_balance(&account);
+            let free = ledger.balance(&account).checked_sub(held).unwrap_or_default().min(was);
+            let less = self.random.below(u64::try_from(free.picopax()).unwrap_or(0).max(1)).cast_signed();
+            was.checked_sub(Pax::from_picopax(less)).unwrap_or(was)
+        };
+        if to != was {
+            ledger.correct_grant(&key, (was, to), now);
+        }
     }
 
     /// At the end of a run: everybody who is below zero gets credit, less than is missing or more.

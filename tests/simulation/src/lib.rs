@@ -9,7 +9,7 @@
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, makes calls cheaper, and grants credit now and then, some of it with
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, makes calls cheaper, and grants credit and corrects grants now and then, some of them with
 //! an end that comes while there are calls, so that some balances run out and some lots are over while holds need them. In a sixth of the runs the ledger is restored from a backup, and what it lost comes back later; in a
 //! quarter the free tier is admitted by holds, too. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
 //! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
@@ -56,8 +56,8 @@
 //!    of a call that was refused or given up, nor that of a call whose VM died before it heard the ledger's answer.
 //! 10. The balance is what the account's lots have left, or nothing is left of them and it is below zero. Each debit draws on the lots
 //!     that end first; of two that end at one moment, on the older one.
-//! 11. No lot expires before its end, nor more of it than was granted (unless a call was made cheaper since: the book may put what comes
-//!     back into a lot that has expired already). No expiry takes what open holds need.
+//! 11. No lot expires before its end, nor more of it than was granted (unless a correction came after that: the book may put what it
+//!     gives back into a lot that has expired already). No expiry takes what open holds need.
 //! 12. Of a lot that is over nothing stays that no open hold needs: not after a hold was asked for, an entry was made or a hold has ended, and
 //!     for no longer than 5 s otherwise.
 //!
@@ -336,6 +336,7 @@ fn count(world: &World) -> Tally {
         expiries: ledger.credit.expiries,
         kept_for_holds: ledger.credit.kept_for_holds,
         debts_paid: ledger.credit.debts_paid,
+        grants_corrected: ledger.credit.grants_corrected,
         corrected: number(ledger.forgiven.len()),
         better: ledger.better,
         restores: u64::from(!ledger.lost_ever.is_empty()),

@@ -24,17 +24,28 @@ pub(crate) struct Granted {
     pub(crate) key: String,
     pub(crate) amount: Pax,
     pub(crate) ends: Option<Moment>,
+    pub(crate) at: Moment,
+}
+
+impl Granted {
+    /// The ledger's entry.
+    pub(crate) fn made(&self) -> Grant {
+        let mut grant = Grant::new(&self.key, &self.account, self.amount, GrantClass::Purchase, self.at);
+        grant.expires_at = self.ends;
+        grant
+    }
 }
 
 /// What was given and what has expired, and what was seen to be wrong with it.
 #[derive(Default)]
 pub(crate) struct Credit {
-    /// Every grant that was ever made, by its key.
+    /// Every grant that was ever made, by its key, with its amount after all corrections.
     pub(crate) granted: BTreeMap<String, Granted>,
     /// How much of each grant has expired.
     pub(crate) expired: BTreeMap<String, Pax>,
-    /// How much was put back into each lot after some of it had expired. The book takes what has expired of a lot for what was
-    /// drawn from it, and so may put more back than that: it expires again.
+    /// How much less was gone of each lot by corrections after some of it had expired. The book takes what has expired of a lot
+    /// for what was drawn from it, and so may put more back than that: it expires again. And what a restore has lost may
+    /// come back after a lot's end: a smaller amount then comes after an expiry of the larger one.
     pub(crate) put_back: BTreeMap<String, Pax>,
     /// The accounts that the ledger has looked after since somebody last checked, and when it did.
     pub(crate) looked_after: BTreeMap<String, Moment>,
@@ -46,6 +57,8 @@ pub(crate) struct Credit {
     pub(crate) kept_for_holds: u64,
     /// How many grants paid a negative balance first.
     pub(crate) debts_paid: u64,
+    /// How many grants were corrected.
+    pub(crate) grants_corrected: u64,
 }
 
 /// What an entry is recorded with.
@@ -70,15 +83,17 @@ pub(crate) fn plus(one: Pax, two: Pax) -> Pax {
 impl Ledger {
     /// An operator grants credit, under a key that no other grant has.
     pub(crate) fn grant(&mut self, granted: Granted, now: Moment) {
-        let Granted { account, key, amount, ends } = &granted;
-        self.credit.debts_paid += u64::from(self.balance(account) < Pax::ZERO);
-        let mut grant = Grant::new(key, account, *amount, GrantClass::Purchase, now);
-        grant.expires_at = *ends;
-        let made = Made::Grant(grant);
+        self.credit.debts_paid += u64::from(self.balance(&granted.account) < Pax::ZERO);
+        let made = Made::Grant(granted.made());
         if let Some(entered) = self.enter(book::Entry::Made(&made), &made.canonical(), now) {
-            self.credit.granted.insert(key.clone(), granted.clone());
+            self.credit.granted.insert(granted.key.clone(), granted.clone());
             self.log.push(Logged::of(What::Grant(granted), &entered));
         }
+    }
+
+    /// The lot of a grant.
+    pub(crate) fn lot(&self, account: &str, key: &str) -> Option<&Lot> {
+        self.accounts.get(account)?.page.lots.find(key)
     }
 
     /// What open holds set aside of an account's balance: of the free tier nothing.
@@ -174,6 +189,7 @@ impl Ledger {
 fn plant(fault: Fault, done: &OnLots<'_>, before: &Lots, lots: &mut Lots) {
     match (fault, done) {
         (Fault::UndrawnExpiry, OnLots::Expire { .. }) => *lots = before.clone(),
+        (Fault::UncorrectedLot, OnLots::Correct { .. }) => *lots = before.clone(),
         (Fault::UnpaidDebt, OnLots::Grant(grant)) => {
             let paid_nothing = |lot: &Lot| Lot {
                 rest: if lot.key == grant.key { lot.amount } else { lot.rest },

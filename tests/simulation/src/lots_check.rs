@@ -20,11 +20,13 @@ impl Ledger {
     /// An entry was made: what it draws comes out of the lots that end first; of two that end at one moment, out of the older.
     pub(crate) fn saw_entry(&mut self, account: &str, done: &OnLots<'_>, before: &Lots) {
         let Some(kept) = self.accounts.get(account) else { return };
-        if let OnLots::PutBack(_) = done {
+        if let OnLots::PutBack(_) | OnLots::Correct { .. } = done {
             for lot in kept.page.lots.iter().filter(|lot| self.credit.expired.contains_key(&lot.key)) {
-                let was = before.find(&lot.key).map(|lot| lot.rest).unwrap_or_default();
-                let more = self.credit.put_back.entry(lot.key.clone()).or_default();
-                *more = plus(*more, lot.rest.checked_sub(was).unwrap_or_default());
+                let Some(was) = before.find(&lot.key) else { continue };
+                let gone = |lot: &Lot| lot.amount.checked_sub(lot.rest).unwrap_or_default();
+                let less = gone(was).checked_sub(gone(lot)).unwrap_or_default().max(Pax::ZERO);
+                let put_back = self.credit.put_back.entry(lot.key.clone()).or_default();
+                *put_back = plus(*put_back, less);
             }
         }
         let OnLots::Draw(amount) = done else { return };
@@ -60,7 +62,9 @@ impl Ledger {
         if granted.ends.is_none_or(|end| end > now) {
             self.is_wrong(format!("a lot expires at {now}, before its end: {granted:?}"));
         }
-        if expired > plus(granted.amount, put_back) || amount <= Pax::ZERO {
+        // A correction that makes it due counts already.
+        let most = self.lot(&granted.account, grant).map(|lot| lot.amount).unwrap_or_default();
+        if expired > plus(most, put_back) || amount <= Pax::ZERO {
             self.is_wrong(format!("{expired} have expired, {amount} of them now, of the lot {granted:?}"));
         }
         if left < Pax::ZERO {
@@ -123,8 +127,12 @@ impl World {
         let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
         for (key, granted) in &ledger.credit.granted {
             let page = ledger.accounts.get(&granted.account).map(|kept| &kept.page);
-            if page.is_none_or(|page| page.lots.find(key).is_none()) {
-                self.fail(&format!("a grant was lost, and did not come back: {granted:?}"));
+            match page.and_then(|page| page.lots.find(key)) {
+                None => self.fail(&format!("a grant was lost, and did not come back: {granted:?}")),
+                Some(lot) if lot.amount != granted.amount => {
+                    self.fail(&format!("{lot:?} should have the amount of its grant: {granted:?}"));
+                }
+                Some(_) => {}
             }
             let expired = ledger.credit.expired.get(key).copied().unwrap_or_default();
             let sum = sums.entry(&granted.account).or_default();

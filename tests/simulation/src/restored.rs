@@ -21,6 +21,8 @@ pub(crate) enum What {
     Grant(Granted),
     /// An operator's correction.
     Correction(ExchangeId, Pax),
+    /// An operator's correction of a grant: its amount until then, and from then on.
+    GrantCorrection(String, Pax, Pax),
 }
 
 /// The same with what its posting says: when, and what open holds had set aside then.
@@ -70,8 +72,12 @@ impl Ledger {
         }
         (self.nets, self.credit.expired) = (nets, expired);
         self.holds.expire_all();
-        self.expire_all(now);
         self.lost = self.log.split_off(logged);
+        for lost in self.lost.iter().rev() {
+            if let What::GrantCorrection(key, was, _) = &lost.what {
+                self.credit.granted.entry(key.clone()).and_modify(|granted| granted.amount = *was);
+            }
+        }
         for lost in &self.lost {
             let (What::Line(id, _) | What::Better(id, _)) = &lost.what else { continue };
             self.true_costs.remove(id);
@@ -81,6 +87,7 @@ impl Ledger {
                 self.lost_ever.insert(*id);
             }
         }
+        self.expire_all(now);
         self.restores += 1;
     }
 
@@ -97,6 +104,7 @@ impl Ledger {
                 (What::Line(_, line) | What::Better(_, line), _) => drop(self.record(&line, at)),
                 (What::Grant(granted), _) => self.grant(granted, at),
                 (What::Correction(id, to), _) => self.correct(id, to, at),
+                (What::GrantCorrection(key, was, to), _) => self.correct_grant(&key, (was, to), at),
             }
         }
         self.then = HeldThen::default();

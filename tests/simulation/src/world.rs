@@ -110,6 +110,10 @@ impl World {
             // Threads stand still rarely, and seldom just between a record and its reservation.
             plan.stalls = 100;
         }
+        if fault == Fault::LostRenewal && plan.long_outage_ms == 0 {
+            // A call that is still open when a lease is over.
+            plan.long_call_ends_ms = plan.chaos_ms + 70_000;
+        }
         if fault == Fault::UnpaidDebt {
             // Balances fall below zero rarely: by debits that come late, as after a restore.
             plan.restored = true;

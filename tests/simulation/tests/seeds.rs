@@ -30,6 +30,7 @@ fn what_must_hold_holds_in_thousands_of_runs() {
                 tally.expiries,
                 tally.kept_for_holds,
                 tally.debts_paid,
+                tally.grants_corrected,
                 tally.corrected,
                 tally.better,
                 tally.restores,
@@ -236,6 +237,11 @@ fn a_lot_that_nobody_looks_for_is_found() {
 #[test]
 fn a_debit_that_draws_on_the_wrong_lot_is_found() {
     is_found(Fault::LastLotFirst, &["not in the order of its lots"]);
+}
+
+#[test]
+fn a_correction_that_its_lot_does_not_feel_is_found() {
+    is_found(Fault::UncorrectedLot, &["but its lots are"]);
 }
 
 #[test]
