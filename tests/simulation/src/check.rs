@@ -44,6 +44,7 @@ impl World {
             self.check_records(envoy, &there);
         }
         self.check_holds();
+        self.check_lots();
         let posted = self.ledger.borrow().posted;
         if self.posted.replace(posted) != posted {
             self.check_bounds();
@@ -172,6 +173,7 @@ impl World {
             }
         }
         self.check_entries();
+        self.check_credit();
     }
 
     /// At the end nothing waits: each worker's root is alone and looks once a second, and the metrics say what happened.
@@ -217,7 +219,7 @@ impl World {
             }
         }
         if let Some((id, cost, net)) = ledger.wrongly_charged() {
-            self.fail(&format!("{id} cost {cost} by its true debit, but it was charged {net}"));
+            self.fail(&format!("{id} costs {cost} in the end, but it was charged {net}"));
         }
         if let Some(id) = ledger.missing.first() {
             self.fail(&format!("the entry of {id} was lost, and did not come back"));
@@ -242,9 +244,11 @@ impl World {
         };
         let now = self.clock(site).wall;
         let (day, card) = (now.day(), self.newest(envoy).bundle.in_force(now).map(|card| card.sha256));
-        let (before, left, expired) = {
+        self.ledger.borrow_mut().expire(&account, Pax::ZERO, self.ledgers_clock());
+        let (before, left, expired, expiries) = {
             let ledger = self.ledger.borrow();
-            (ledger.spent(&account, day), ledger.left(&account, day), ledger.holds.counts.expired)
+            let (spent, left) = (ledger.spent(&account, day), ledger.left(&account, day));
+            (spent, left, ledger.holds.counts.expired, ledger.credit.expiries)
         };
         let calls = self.truth.borrow().calls.len();
         let vm = self.worker(site).number.get();
@@ -268,6 +272,8 @@ impl World {
             false => fits,
             // Where a hold of a killed Envoy expired meanwhile, there was more left than before.
             true if ledger.holds.counts.expired > expired => replied.is_none(),
+            // Where a lot ended meanwhile, there was less.
+            true if ledger.credit.expiries > expiries => replied.is_none(),
             true => last.and_then(|call| call.hold).unwrap_or_default() <= left,
         };
         let right = match replied {

@@ -10,15 +10,44 @@ use pax_ledger::book::{self, Later, Made, Received};
 
 use crate::Fault;
 use crate::ledger::Ledger;
-use crate::restored::Logged;
+use crate::lots::Entered;
+use crate::restored::{Logged, What};
 
 impl Ledger {
     /// An operator makes a call cheaper.
     pub(crate) fn correct(&mut self, id: ExchangeId, to: Pax, now: Moment) {
         let Some(was) = self.nets.get(&id).copied().filter(|was| to < *was) else { return };
-        self.forgiven.insert(id);
-        self.log.push(Logged::Correction(id, to));
-        self.enter_correction(id, (was, to), now);
+        if let Some(entered) = self.enter_correction(id, (was, to), now) {
+            self.forgiven.insert(id, to);
+            self.log.push(Logged::of(What::Correction(id, to), &entered));
+        }
+    }
+
+    /// An operator makes a grant of another amount: not that of one that has ended, as at the ledger's command line. When it is
+    /// recorded again after a restore, it must begin at the same amount.
+    pub(crate) fn correct_grant(&mut self, key: &str, (was, to): (Pax, Pax), now: Moment) {
+        let Some(granted) = self.credit.granted.get(key).filter(|granted| granted.amount == was) else {
+            return;
+        };
+        let (account, grant) = (granted.account.clone(), granted.made());
+        if self.lot(&account, key).is_none_or(|lot| lot.amount != was) {
+            return;
+        }
+        let correction = Correction::of_grant(&self.correction_key(), &grant, (was, to), now);
+        let made = Made::Correction(Box::new(correction));
+        let Some(entered) = self.enter(book::Entry::Made(&made), &made.canonical(), now) else { return };
+        self.log.push(Logged::of(What::GrantCorrection(key.to_owned(), was, to), &entered));
+        self.credit.grants_corrected += 1;
+        self.credit.granted.entry(key.to_owned()).and_modify(|granted| granted.amount = to);
+        let is_short = self.balance(&account) < self.held_of_balance(&account);
+        if let Some(kept) = self.accounts.get_mut(&account) {
+            // Only after a restore: other calls had the room before it was recorded again.
+            kept.had_late_debits |= is_short;
+        }
+    }
+
+    fn correction_key(&self) -> String {
+        format!("correction-{}", self.log.len())
     }
 
     /// A debit came whose exchange has an entry of other bytes. Gives the outcome.
@@ -41,8 +70,9 @@ impl Ledger {
                 self.true_costs.insert(id, received.debit.cost_pax);
                 self.forgiven.remove(&id);
                 let was = self.nets.get(&id).copied().unwrap_or(first.cost_pax);
-                self.enter_correction(id, (was, received.debit.cost_pax), now);
-                self.log.push(Logged::Better(id, received.canonical.clone()));
+                if let Some(entered) = self.enter_correction(id, (was, received.debit.cost_pax), now) {
+                    self.log.push(Logged::of(What::Better(id, received.canonical.clone()), &entered));
+                }
                 self.better += 1;
                 // The estimate has ended its hold, so other calls may have had the room since.
                 if let Some(kept) = self.accounts.get_mut(&received.debit.account) {
@@ -53,26 +83,23 @@ impl Ledger {
         }
     }
 
-    fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) {
-        let entry = self.entries.get(&id).and_then(|entry| Debit::from_canonical(&entry.canonical).ok());
-        let Some(debit) = entry else { return };
-        let key = format!("correction-{}", self.log.len());
-        let correction = Correction::of_debit(&key, &debit, (was, to), now);
+    fn enter_correction(&mut self, id: ExchangeId, (was, to): (Pax, Pax), now: Moment) -> Option<Entered> {
+        let debit = Debit::from_canonical(&self.entries.get(&id)?.canonical).ok()?;
+        let correction = Correction::of_debit(&self.correction_key(), &debit, (was, to), now);
         let made = Made::Correction(Box::new(correction));
-        let effect = book::effect(book::Entry::Made(&made));
-        let Some(kept) = self.accounts.get_mut(&debit.account) else { return };
-        let Ok(mut link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) else { return };
-        if self.fault == Fault::SilentCorrection {
-            link.account_seq -= 1;
+        let entered = self.enter(book::Entry::Made(&made), &made.canonical(), now)?;
+        if let Some(kept) = self.accounts.get_mut(&debit.account) {
+            kept.total(self.epoch, debit.utc_day);
         }
-        kept.page.add(&effect, &link);
-        kept.total(self.epoch, debit.utc_day);
         self.nets.insert(id, to);
+        Some(entered)
     }
 
-    /// What a call should have cost in the end, and does not: of one whose true debit came.
+    /// What a call should have cost in the end, and does not: of one whose true debit came, or that an operator has made
+    /// cheaper since.
     pub(crate) fn wrongly_charged(&self) -> Option<(&ExchangeId, Pax, Pax)> {
-        let mut known = self.true_costs.iter().filter(|(id, _)| !self.forgiven.contains(id));
+        let of_debits = self.true_costs.iter().filter(|(id, _)| !self.forgiven.contains_key(id));
+        let mut known = of_debits.chain(&self.forgiven);
         known.find_map(|(id, cost)| self.nets.get(id).filter(|net| *net != cost).map(|net| (id, *cost, *net)))
     }
 }

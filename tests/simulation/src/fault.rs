@@ -50,4 +50,50 @@ pub enum Fault {
     EstimateWins,
     /// A restored ledger goes on in the epoch before.
     KeptEpoch,
+    /// A VM logs its callers' keys.
+    LoggedSecret,
+    /// An answer tells the caller's key.
+    AnsweredSecret,
+    /// A question to the ledger tells the caller's key.
+    AskedSecret,
+    /// An Envoy that starts anew keeps the number that it had.
+    KeptNumber,
+    /// Each worker of an Envoy has a number of its own.
+    ManyNumbers,
+    /// A debit that comes to the ledger again is made anew, of other bytes.
+    RemadeDebit,
+    /// An acknowledged debit is sent again, of other bytes.
+    RemadeAcknowledged,
+    /// An Envoy hears that the ledger knows its cards before it does.
+    UntoldCards,
+    /// What a worker has counted never reaches its Envoy's metrics.
+    UntoldMetrics,
+    /// The ledger does not count open holds of the free tier if it decides the next one.
+    UncountedFreeHolds,
+    /// The ledger sets aside less than a call asks for.
+    SmallHold,
+    /// A lot is taken for over before its end.
+    EarlyExpiry,
+    /// A lot that is over keeps nothing for open holds.
+    GreedyExpiry,
+    /// An expiry leaves the balance, and not its lot.
+    UndrawnExpiry,
+    /// An expiry takes more than its lot had.
+    DearExpiry,
+    /// The correction of a grant changes the balance, and not its lot.
+    UncorrectedLot,
+    /// A lot that is over and was kept for a hold stays when that has closed.
+    ForgottenRest,
+    /// The ledger never looks for lots that are over.
+    LostPass,
+    /// A debit draws first on the lot that ends last.
+    LastLotFirst,
+    /// A grant does not pay a negative balance first.
+    UnpaidDebt,
+    /// The debits that a restore has lost are not recorded again.
+    UnrecoveredDebits,
+    /// Its grants are not.
+    UnrecoveredGrants,
+    /// Its corrections are not.
+    UnrecoveredCorrections,
 }

@@ -5,8 +5,11 @@ use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
 use pax_gateway::base::pax::Pax;
 
+use crate::Fault;
 use crate::event::{Event, Site, What};
 use crate::ledger::{Ledger, Token};
+use crate::lots::Granted;
+use crate::memory::ENVOY;
 use crate::provider::secret;
 use crate::world::World;
 
@@ -26,7 +29,7 @@ pub(crate) enum Happening {
     Change,
     /// The operator grants an account credit.
     Grant,
-    /// The operator makes a call cheaper.
+    /// The operator makes a call cheaper, or corrects a grant.
     Correct,
     /// The ledger is copied, the copy takes its place, and what was lost by that is recorded again.
     BackUp,
@@ -134,8 +137,13 @@ impl World {
     /// Some credit for an account, as much as a handful of calls reserve, or so many times as much.
     fn grant(&self, ledger: &mut Ledger, account: usize, times: i64) {
         let amount = Pax::from_picopax(self.random_cap().picopax() * times);
-        let now = Moment::from_ms(self.start_ms + self.time.get());
-        ledger.grant(&account_name(account), &format!("grant-{}", self.number()), amount, now);
+        let (now, key) = (self.ledgers_clock(), format!("grant-{}", self.number()));
+        // Some end while there are calls, two of them at one moment now and then.
+        let ends = self.random.chance(1, 2).then(|| {
+            let seconds = self.random.between(2, 60);
+            Moment::from_ms((now.ms() / 1_000 + seconds) * 1_000)
+        });
+        ledger.grant(Granted { account: account_name(account), key, amount, ends, at: now }, now);
     }
 
     /// A cap that a handful of calls reach.
@@ -167,15 +175,55 @@ impl World {
             }
             Happening::Nap(site, ms) => self.worker(site).asleep_until.set(self.time.get() + ms),
             Happening::Change => self.operator_changes_something(),
-            Happening::Grant => {
-                let which = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
-                self.grant(&mut self.ledger.borrow_mut(), usize::try_from(which).unwrap_or(0), 1);
-            }
+            Happening::Grant => self.operator_grants_credit(),
+            Happening::Correct if self.random.chance(1, 3) => self.operator_corrects_a_grant(),
             Happening::Correct => self.operator_makes_a_call_cheaper(),
             Happening::BackUp => self.ledger.borrow_mut().back_up(),
-            Happening::Restore => self.ledger.borrow_mut().restore(),
+            Happening::Restore => self.ledger.borrow_mut().restore(self.ledgers_clock()),
             Happening::Recover => self.ledger.borrow_mut().recover(self.ledgers_clock()),
             Happening::Configure(envoy) => self.configure(envoy),
+        }
+    }
+
+    /// To somebody, or to whoever is below zero.
+    fn operator_grants_credit(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        let which = self.random.below(u64::try_from(self.plan.accounts).unwrap_or(1));
+        let is_below = |number: &usize| ledger.balance(&account_name(*number)) < Pax::ZERO;
+        let below = (0..self.plan.accounts).find(is_below);
+        let which = below.unwrap_or(usize::try_from(which).unwrap_or(0));
+        self.grant(&mut ledger, which, 1);
+    }
+
+    /// To more, or to less than it was by what nobody has spent and no hold needs.
+    fn operator_corrects_a_grant(&self) {
+        let (mut ledger, now) = (self.ledger.borrow_mut(), self.ledgers_clock());
+        let is_open = |granted: &&Granted| granted.ends.is_none_or(|end| end > now);
+        let open: Vec<Granted> = ledger.credit.granted.values().filter(is_open).cloned().collect();
+        if open.is_empty() {
+            return;
+        }
+        let Granted { account, key, amount: was, .. } = self.random.pick(&open).clone();
+        let to = if self.random.chance(1, 2) {
+            was.checked_add(self.random_cap()).unwrap_or(was)
+        } else {
+            let held = ledger.held_of_balance(&account);
+            let free = ledger.balance(&account).checked_sub(held).unwrap_or_default().min(was);
+            let less = self.random.below(u64::try_from(free.picopax()).unwrap_or(0).max(1)).cast_signed();
+            was.checked_sub(Pax::from_picopax(less)).unwrap_or(was)
+        };
+        if to != was {
+            ledger.correct_grant(&key, (was, to), now);
+        }
+    }
+
+    /// At the end of a run: everybody who is below zero gets credit, less than is missing or more.
+    pub(crate) fn operator_pays_debts(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        for number in 0..self.plan.accounts {
+            if ledger.balance(&account_name(number)) < Pax::ZERO {
+                self.grant(&mut ledger, number, 1);
+            }
         }
     }
 
@@ -204,7 +252,11 @@ impl World {
         for worker in 0..=self.plan.workers {
             self.vm_is_gone(Site { envoy, worker });
         }
+        let number = killed.memory.read(ENVOY).filter(|_| self.fault == Fault::KeptNumber);
         killed.memory.forget();
+        if let Some(number) = number {
+            killed.memory.write(ENVOY, &number, 0);
+        }
         killed.metrics.take();
         killed.counted.take();
         killed.lanes.take();

@@ -18,17 +18,21 @@ const LOOK_MS: u64 = 250;
 const RENEWED_MS: u64 = 15_000;
 
 impl World {
-    /// After every step: leases lapse, and open holds are of calls that are open.
+    /// After every step: leases lapse, lots expire, and open holds are of calls that are open.
     pub(crate) fn check_holds(&self) {
         let now = self.time.get();
-        self.ledger.borrow_mut().lapse(now);
-        let lapsed = std::mem::take(&mut self.ledger.borrow_mut().holds.lapsed);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.lapse(now);
+        ledger.pass(now);
+        let lapsed = std::mem::take(&mut ledger.holds.lapsed);
+        drop(ledger);
         for (id, at) in lapsed {
             self.check_lapsed(&id, at);
         }
         if now >= self.holds_looked_at.get() + LOOK_MS {
             self.holds_looked_at.set(now);
             self.look_at_holds(now);
+            self.check_lots_are_over();
         }
     }
 

@@ -145,19 +145,22 @@ impl Holds {
         before
     }
 
-    /// A void came. `forgets`: a planted bug, nothing is kept of a hold that did not come yet.
-    pub(crate) fn void(&mut self, id: ExchangeId, forgets: bool) {
+    /// A void came. Gives the account of the open hold that it ends. `forgets`: a planted bug, nothing is kept of a hold that
+    /// did not come yet.
+    pub(crate) fn void(&mut self, id: ExchangeId, forgets: bool) -> Option<String> {
         self.voids.insert(id);
         match self.stand(&id) {
             Some(Stand::Open) => {
                 self.counts.voided += 1;
                 self.end(&id, Stand::Voided);
+                return self.hold(&id).map(|hold| hold.account.clone());
             }
             Some(Stand::Refused) => self.end(&id, Stand::Voided),
             Some(Stand::Posted | Stand::Voided | Stand::Expired) => {}
             None if forgets => {}
             None => self.end(&id, Stand::Voided),
         }
+        None
     }
 
     fn end(&mut self, id: &ExchangeId, stand: Stand) {
@@ -170,14 +173,17 @@ impl Holds {
         self.leases.insert(envoy.to_owned(), now + LEASE_LAPSES_MS);
     }
 
-    /// The holds of Envoys whose leases are over expire.
-    pub(crate) fn lapse(&mut self, now: u64) {
+    /// The holds of Envoys whose leases are over expire. Gives the account of each.
+    pub(crate) fn lapse(&mut self, now: u64) -> Vec<String> {
         let is_over = |hold: &Hold| self.leases.get(&hold.envoy).is_none_or(|until| *until <= now);
-        let over: Vec<_> = self.open().filter(|(_, hold)| is_over(hold)).map(|(id, _)| *id).collect();
-        for id in over {
+        let over = self.open().filter(|(_, hold)| is_over(hold));
+        let over: Vec<_> = over.map(|(id, hold)| (*id, hold.account.clone())).collect();
+        let expires = |(id, account)| {
             self.counts.expired += 1;
             self.end(&id, Stand::Expired);
             self.lapsed.push((id, now));
-        }
+            account
+        };
+        over.into_iter().map(expires).collect()
     }
 }

@@ -12,13 +12,13 @@ use pax_gateway::base::wire::{
     StandingAsk, Void,
 };
 use pax_gateway::debit::frozen::Debit;
-use pax_ledger::book::made::{Grant, GrantClass};
-use pax_ledger::book::{self, Made, Page};
+use pax_ledger::book::{self, Page};
 
 use crate::Fault;
 use crate::holds::{Hold, Holds, Stand};
+use crate::lots::{Credit, HeldThen};
 use crate::memory::is_of_a_lost_vm;
-use crate::restored::{Backup, Logged};
+use crate::restored::{Backup, Logged, What};
 
 /// A hold is refused if the time in its exchange's id is further than this from the ledger's clock.
 pub(crate) const CLOCKS_APART_MS: u64 = 3_600_000;
@@ -70,6 +70,8 @@ impl Kept {
 pub(crate) struct Ledger {
     /// The bug that is planted; most are planted elsewhere.
     pub(crate) fault: Fault,
+    /// What its clock says when the run begins, in milliseconds since 1970.
+    start_ms: u64,
     /// How often it was restored, as it tells Envoys; and how often it was.
     pub(crate) epoch: u64,
     pub(crate) restores: u64,
@@ -77,13 +79,17 @@ pub(crate) struct Ledger {
     pub(crate) log: Vec<Logged>,
     pub(crate) backup: Option<Backup>,
     pub(crate) lost: Vec<Logged>,
+    /// While what was lost is recorded again: what open holds had set aside when it was recorded first.
+    pub(crate) then: HeldThen,
+    /// Grants, and what has expired of them.
+    pub(crate) credit: Credit,
     /// The exchanges whose entries are lost now, and those whose entries ever were.
     pub(crate) missing: BTreeSet<ExchangeId>,
     pub(crate) lost_ever: BTreeSet<ExchangeId>,
-    /// What each call costs after all corrections; what it should by its true debit; and those that an operator made cheaper.
+    /// What each call costs after all corrections; what it should by its true debit; and to what an operator has made calls cheaper.
     pub(crate) nets: BTreeMap<ExchangeId, Pax>,
     pub(crate) true_costs: BTreeMap<ExchangeId, Pax>,
-    pub(crate) forgiven: BTreeSet<ExchangeId>,
+    pub(crate) forgiven: BTreeMap<ExchangeId, Pax>,
     /// How many holds of the free tier it has made.
     pub(crate) free_holds: u64,
     /// How many true debits came after an estimate.
@@ -112,8 +118,13 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// A ledger without accounts, with a planted bug or none.
-    pub(crate) fn new(fault: Fault) -> Self {
-        Self { fault, ..Self::default() }
+    pub(crate) fn new(fault: Fault, start_ms: u64) -> Self {
+        Self { fault, start_ms, ..Self::default() }
+    }
+
+    /// What its clock says at a time of the run.
+    pub(crate) fn clock(&self, at: u64) -> Moment {
+        Moment::from_ms(self.start_ms + at)
     }
 
     pub(crate) fn open_account(&mut self, name: &str, tier: Tier, daily_cap: Option<Pax>) {
@@ -133,17 +144,6 @@ impl Ledger {
     pub(crate) fn set_cap(&mut self, account: &str, cap: Pax) {
         if let Some(kept) = self.accounts.get_mut(account) {
             (kept.daily_cap, kept.highest_cap) = (Some(cap), kept.highest_cap.max(cap));
-        }
-    }
-
-    /// An operator grants credit, under a key that no other grant has.
-    pub(crate) fn grant(&mut self, account: &str, key: &str, amount: Pax, now: Moment) {
-        let Some(kept) = self.accounts.get_mut(account) else { return };
-        let grant = Made::Grant(Grant::new(key, account, amount, GrantClass::Purchase, now));
-        let effect = book::effect(book::Entry::Made(&grant));
-        if let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), key.as_bytes(), now) {
-            kept.page.add(&effect, &link);
-            self.log.push(Logged::Grant(account.to_owned(), key.to_owned(), amount));
         }
     }
 
@@ -167,7 +167,9 @@ impl Ledger {
 
     pub(crate) fn learn_cards(&mut self, texts: &[String]) -> Vec<Digest> {
         let cards: Vec<Digest> = texts.iter().map(|text| Digest::of(&[text.as_bytes()])).collect();
-        self.cards.extend(&cards);
+        if self.fault != Fault::UntoldCards {
+            self.cards.extend(&cards);
+        }
         cards
     }
 
@@ -219,10 +221,13 @@ impl Ledger {
         if stand.is_some() || self.entries.contains_key(&id) {
             return self.answer(HoldOutcome::Closed, lost);
         }
+        // A balance that is over is not lent.
+        self.expire(&lost.account, Pax::ZERO, now);
         let outcome = self.decide(asked, lost, now);
         let is_made = outcome == HoldOutcome::Held;
         let (account, day) = (lost.account.clone(), lost.utc_day);
-        let hold = Hold { account, day, envoy: asked.envoy.clone(), amount: asked.hold_pax };
+        let amount = if self.fault == Fault::SmallHold { Pax::from_picopax(1) } else { asked.hold_pax };
+        let hold = Hold { account, day, envoy: asked.envoy.clone(), amount };
         self.holds.decide(id, hold, is_made);
         self.free_holds += u64::from(is_made && lost.tier == Tier::Free);
         // The answer counts this hold.
@@ -235,7 +240,11 @@ impl Ledger {
         let Some(kept) = self.accounts.get(&lost.account) else { return HoldOutcome::Rejected };
         let is_revoked = |token: &Token| token.id == lost.token_id && token.revoked;
         let mut left = self.left(&lost.account, lost.utc_day);
-        if self.fault == Fault::UncountedHolds {
+        let uncounted = match kept.tier {
+            Tier::Credit => self.fault == Fault::UncountedHolds,
+            Tier::Free => self.fault == Fault::UncountedFreeHolds,
+        };
+        if uncounted {
             left = left.checked_add(self.holds.held(&lost.account)).unwrap_or(Pax::MAX);
         }
         match () {
@@ -261,14 +270,19 @@ impl Ledger {
 
     /// Leases that were not renewed are over.
     pub(crate) fn lapse(&mut self, at: u64) {
-        if self.fault != Fault::EndlessLease {
-            self.holds.lapse(at);
+        if self.fault == Fault::EndlessLease {
+            return;
+        }
+        for account in self.holds.lapse(at) {
+            self.looks_after(&account, self.clock(at));
         }
     }
 
     /// Ends a hold without a charge.
-    fn void(&mut self, void: &Void) -> DebitReply {
-        self.holds.void(void.void, self.fault == Fault::ForgottenVoid);
+    fn void(&mut self, void: &Void, now: Moment) -> DebitReply {
+        if let Some(account) = self.holds.void(void.void, self.fault == Fault::ForgottenVoid) {
+            self.looks_after(&account, now);
+        }
         reply(void.void.to_string(), DebitOutcome::Voided, None, None)
     }
 
@@ -280,7 +294,7 @@ impl Ledger {
 
     pub(crate) fn record(&mut self, line: &[u8], now: Moment) -> DebitReply {
         if let Some(void) = read_void(line) {
-            return self.void(&void);
+            return self.void(&void, now);
         }
         let received = match book::read(line) {
             Ok(received) => received,
@@ -311,36 +325,30 @@ impl Ledger {
             };
             return self.reply(&account, day, (id, outcome));
         }
-        let Some(kept) = self.accounts.get_mut(&account) else {
-            return reply(id.to_string(), DebitOutcome::Rejected, None, None);
-        };
-        let effect = book::effect(book::Entry::Debit(&received.debit));
-        let Ok(link) = kept.page.link(&effect, (None, Pax::ZERO), line, now) else {
+        let entry = book::Entry::Debit(&received.debit);
+        let Some(entered) = self.enter(entry, line, now) else {
             self.rejected += 1;
             return reply(id.to_string(), DebitOutcome::Rejected, None, None);
         };
-        kept.page.add(&effect, &link);
-        kept.total(self.epoch, day);
+        if let Some(kept) = self.accounts.get_mut(&account) {
+            kept.total(self.epoch, day);
+            kept.had_late_debits |= received.debit.hold_id.is_some() && entered.hold != Some(Stand::Open);
+        }
         if received.debit.hold_id.is_some() {
-            match self.holds.post(&id) {
-                Some(Stand::Open) => {}
-                Some(Stand::Expired) => kept.had_late_debits = true,
-                Some(Stand::Refused | Stand::Posted | Stand::Voided) | None => {
-                    kept.had_late_debits = true;
-                    self.unheld.push(id);
-                }
+            if !matches!(entered.hold, Some(Stand::Open | Stand::Expired)) {
+                self.unheld.push(id);
             }
             if self.holds.hold(&id).is_some_and(|hold| received.debit.cost_pax > hold.amount) {
                 self.overruns.push(id);
             }
         }
-        self.log.push(Logged::Line(id, received.canonical.clone()));
+        self.log.push(Logged::of(What::Line(id, received.canonical.clone()), &entered));
         self.nets.insert(id, received.debit.cost_pax);
         if !is_of_a_lost_vm(&received.canonical) {
             self.true_costs.insert(id, received.debit.cost_pax);
         }
         self.missing.remove(&id);
-        let version = version(self.epoch, u64::try_from(link.account_seq).unwrap_or(0));
+        let version = version(self.epoch, u64::try_from(entered.link.account_seq).unwrap_or(0));
         self.entries.insert(id, Entry { canonical: received.canonical, version });
         self.reply(&account, day, (id, DebitOutcome::Recorded))
     }

@@ -9,8 +9,8 @@
 //! Messages are lost, late, reordered and delivered twice; the ledger is away, or older than the Envoys; VMs die before any of their operations on
 //! shared data; threads stand still for longer than a VM counts as alive, in the middle of an operation or between two; timers go off late;
 //! Envoys are killed; wall clocks jump, back and forth, over hours and midnight, and monotonic ones never do; callers hang up at any moment; providers
-//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, makes calls cheaper, and grants credit now and then, so
-//! that some balances run out. In a sixth of the runs the ledger is restored from a backup, and what it lost comes back later; in a
+//! answer, refuse, break off or say nothing; the operator changes caps, tokens and accounts, makes calls cheaper, and grants credit and corrects grants now and then, some of them with
+//! an end that comes while there are calls, so that some balances run out and some lots are over while holds need them. In a sixth of the runs the ledger is restored from a backup, and what it lost comes back later; in a
 //! quarter the free tier is admitted by holds, too. In a few runs one call takes longer than a lease lasts, or the ledger is away for so long. New configurations come, the first with a rate card that
 //! is in force at once: in each VM a new root takes over, and the one before it ends after its last stream. Before each operation on
 //! shared data other workers of that Envoy may run: that is where compare-and-swaps are lost.
@@ -54,9 +54,16 @@
 //!    was killed nothing is held after 70 s.
 //! 9. Once all has been well for 25 s, no hold of an Envoy that lives is open for longer than 5 s without its call: neither that
 //!    of a call that was refused or given up, nor that of a call whose VM died before it heard the ledger's answer.
+//! 10. The balance is what the account's lots have left, or nothing is left of them and it is below zero. Each debit draws on the lots
+//!     that end first; of two that end at one moment, on the older one.
+//! 11. No lot expires before its end, nor more of it than was granted (unless a correction came after that: the book may put what it
+//!     gives back into a lot that has expired already). No expiry takes what open holds need.
+//! 12. Of a lot that is over nothing stays that no open hold needs: not after a hold was asked for, an entry was made or a hold has ended, and
+//!     for no longer than 5 s otherwise.
 //!
-//! Once all has been well for a while: a call whose true debit came after an estimate costs what that says, unless an operator has made it cheaper since; what
-//! a restore has lost is there again; every cell is empty, no reservation or pending cost is left, each call has
+//! Once all has been well for a while: a call costs what its true debit says, also after an estimate, or what an operator has made of it since; what
+//! a restore has lost is there again: debits, grants, corrections; each balance is what was granted, less what has expired and what calls
+//! cost; every cell is empty, no reservation or pending cost is left, each call has
 //! the entry that it should have, and none has another; a small call of every token is answered as the ledger would have
 //! it (402 if what is left of the balance does not cover it), under the newest card in force, and then its Envoy knows exactly what the ledger knows. At last each worker has one
 //! root that ticks once a second, and the metrics have counted the calls, what they cost and what the ledger made of them:
@@ -91,6 +98,8 @@ mod faults;
 mod held;
 mod holds;
 mod ledger;
+mod lots;
+mod lots_check;
 mod memory;
 mod network;
 mod outside;
@@ -297,6 +306,9 @@ fn play(world: &World) -> Tally {
     }
     if holds() {
         world.check_nothing_is_held();
+        world.operator_pays_debts();
+        world.check_lots();
+        world.check_credit();
     }
     count(world)
 }
@@ -321,6 +333,10 @@ fn count(world: &World) -> Tally {
         holds_expired: holds.expired,
         late: holds.late,
         free_holds: ledger.free_holds,
+        expiries: ledger.credit.expiries,
+        kept_for_holds: ledger.credit.kept_for_holds,
+        debts_paid: ledger.credit.debts_paid,
+        grants_corrected: ledger.credit.grants_corrected,
         corrected: number(ledger.forgiven.len()),
         better: ledger.better,
         restores: u64::from(!ledger.lost_ever.is_empty()),

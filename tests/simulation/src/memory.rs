@@ -14,6 +14,8 @@ pub(crate) const CAPS: &str = "pax/cap/";
 pub(crate) const CELLS: &str = "pax/2/open/";
 /// The keys of lanes.
 pub(crate) const LANES: &str = "pax/2/lane/";
+/// The key of the number under which the Envoy asks for holds.
+pub(crate) const ENVOY: &str = "pax/envoy";
 
 /// An account's day, as its place says (`cap_place.rs`).
 #[derive(Debug)]

@@ -158,7 +158,8 @@ impl World {
             _ => {}
         }
         ledger.lapse(self.time.get());
-        ledger.post(line, now)
+        let line = self.remade(Fault::RemadeDebit, line, |id| ledger.entries.contains_key(id));
+        ledger.post(&line, now)
     }
 
     /// A hold is asked for.

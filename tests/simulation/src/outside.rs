@@ -71,7 +71,7 @@ impl<'w> Shared<'w> {
     fn write(&self, key: &str, value: &[u8], cas: u32) -> bool {
         self.world.before_an_operation(self.site);
         self.clear_too_early(key, value);
-        if self.is_uncopied(key, value) {
+        if self.is_uncopied(key, value) || self.is_untold_number(key) {
             return true;
         }
         let cas = if self.world.fault == Fault::LostSwap { 0 } else { cas };
@@ -120,8 +120,10 @@ impl Outside for Shared<'_> {
 
     fn post(&self, callout: u32, post: &Post<'_>) -> Result<(), HostStatus> {
         let world = self.world;
-        world.check_secrets("a question to the ledger", &String::from_utf8_lossy(post.body));
-        let Some(question) = Question::read(post).map(Rc::new) else {
+        let body = world.tells(Fault::AskedSecret, String::from_utf8_lossy(post.body));
+        world.check_secrets("a question to the ledger", &body);
+        let question = Question::read(post).map(|question| Rc::new(self.remade_question(question)));
+        let Some(question) = question else {
             world.fail(&format!("no ledger knows the question {}", post.path));
             return Err(NO_HOST);
         };

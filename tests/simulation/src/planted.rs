@@ -6,10 +6,54 @@ use pax_gateway::base::clock::Now;
 use pax_gateway::base::exchange_id::ExchangeId;
 
 use crate::Fault;
-use crate::memory::{CELLS, GOES_ON, HOLD_RECORD, LANES, exchange_of, read_debit, recorded};
+use crate::event::Question;
+use crate::memory::{CELLS, ENVOY, GOES_ON, HOLD_RECORD, LANES, exchange_of, read_debit, recorded};
 use crate::outside::Shared;
+use crate::provider::OWN_KEY;
+use crate::world::World;
+
+impl World {
+    /// What is told to somebody. A planted bug: the caller's key with it.
+    pub(crate) fn tells<'t>(&self, planted: Fault, text: Cow<'t, str>) -> Cow<'t, str> {
+        if self.fault == planted { Cow::Owned(format!("{text} {OWN_KEY}")) } else { text }
+    }
+
+    /// Debits on their way. A planted bug: those that somebody knows already are made anew.
+    pub(crate) fn remade(
+        &self,
+        planted: Fault,
+        line: &[u8],
+        is_known: impl Fn(&ExchangeId) -> bool,
+    ) -> Vec<u8> {
+        let is_remade = self.fault == planted && exchange_of(line).parse().is_ok_and(|id| is_known(&id));
+        if !is_remade {
+            return line.to_vec();
+        }
+        String::from_utf8_lossy(line)
+            .replace("\"service_tier\":null", "\"service_tier\":\"remade\"")
+            .into_bytes()
+    }
+}
 
 impl Shared<'_> {
+    /// A planted bug: an acknowledged debit is sent under other bytes.
+    pub(crate) fn remade_question(&self, question: Question) -> Question {
+        let truth = self.world.truth.borrow();
+        let is_known = |id: &ExchangeId| truth.acknowledged.contains_key(id);
+        match question {
+            Question::Debits(lines) => {
+                let remade = |line: &Vec<u8>| self.world.remade(Fault::RemadeAcknowledged, line, is_known);
+                Question::Debits(lines.iter().map(remade).collect())
+            }
+            other => other,
+        }
+    }
+
+    /// A planted bug: the number that an Envoy's worker draws is known to that worker alone.
+    pub(crate) fn is_untold_number(&self, key: &str) -> bool {
+        self.world.fault == Fault::ManyNumbers && key == ENVOY
+    }
+
     /// A cell is emptied by a planted bug.
     fn empty(&self, key: &str, before: &[u8]) {
         self.memory().write(key, &[], 0);

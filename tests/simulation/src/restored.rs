@@ -8,37 +8,55 @@ use pax_gateway::base::pax::Pax;
 
 use crate::Fault;
 use crate::ledger::{Ledger, version};
+use crate::lots::{Entered, Granted, HeldThen};
 use pax_ledger::book::Page;
 
 /// What the ledger has recorded, so that it can be recorded again.
 #[derive(Clone)]
-pub(crate) enum Logged {
+pub(crate) enum What {
     /// A debit.
     Line(ExchangeId, Vec<u8>),
     /// A true debit, which has corrected an estimate.
     Better(ExchangeId, Vec<u8>),
-    /// A grant: the account, its key, its amount.
-    Grant(String, String, Pax),
+    Grant(Granted),
     /// An operator's correction.
     Correction(ExchangeId, Pax),
+    /// An operator's correction of a grant: its amount until then, and from then on.
+    GrantCorrection(String, Pax, Pax),
+}
+
+/// The same with what its posting says: when, and what open holds had set aside then.
+#[derive(Clone)]
+pub(crate) struct Logged {
+    pub(crate) what: What,
+    at: Moment,
+    held: HeldThen,
+}
+
+impl Logged {
+    pub(crate) fn of(what: What, entered: &Entered) -> Self {
+        Self { what, at: entered.link.recorded_at, held: entered.held }
+    }
 }
 
 /// A copy of the ledger.
 pub(crate) struct Backup {
     pages: BTreeMap<String, Page>,
     nets: BTreeMap<ExchangeId, Pax>,
+    expired: BTreeMap<String, Pax>,
     logged: usize,
 }
 
 impl Ledger {
     pub(crate) fn back_up(&mut self) {
         let pages = self.accounts.iter().map(|(name, kept)| (name.clone(), kept.page.clone())).collect();
-        self.backup = Some(Backup { pages, nets: self.nets.clone(), logged: self.log.len() });
+        let (nets, expired) = (self.nets.clone(), self.credit.expired.clone());
+        self.backup = Some(Backup { pages, nets, expired, logged: self.log.len() });
     }
 
     /// The backup takes the ledger's place, in a new epoch. Nothing is held any more: the Envoys' holds are another file's.
-    pub(crate) fn restore(&mut self) {
-        let Some(Backup { pages, nets, logged }) = self.backup.take() else { return };
+    pub(crate) fn restore(&mut self, now: Moment) {
+        let Some(Backup { pages, nets, expired, logged }) = self.backup.take() else { return };
         if self.fault != Fault::KeptEpoch {
             self.epoch += 1;
         }
@@ -52,18 +70,24 @@ impl Ledger {
                 kept.total(self.epoch, day);
             }
         }
-        self.nets = nets;
+        (self.nets, self.credit.expired) = (nets, expired);
         self.holds.expire_all();
         self.lost = self.log.split_off(logged);
+        for lost in self.lost.iter().rev() {
+            if let What::GrantCorrection(key, was, _) = &lost.what {
+                self.credit.granted.entry(key.clone()).and_modify(|granted| granted.amount = *was);
+            }
+        }
         for lost in &self.lost {
-            let (Logged::Line(id, _) | Logged::Better(id, _)) = lost else { continue };
+            let (What::Line(id, _) | What::Better(id, _)) = &lost.what else { continue };
             self.true_costs.remove(id);
-            if matches!(lost, Logged::Line(..)) {
+            if matches!(lost.what, What::Line(..)) {
                 self.missing.insert(*id);
                 self.holds.not_posted(id);
                 self.lost_ever.insert(*id);
             }
         }
+        self.expire_all(now);
         self.restores += 1;
     }
 
@@ -71,13 +95,21 @@ impl Ledger {
     pub(crate) fn recover(&mut self, now: Moment) {
         // A program that does not read them cannot have recorded them.
         let behind = std::mem::take(&mut self.behind);
-        for lost in std::mem::take(&mut self.lost) {
-            match lost {
-                Logged::Line(_, line) | Logged::Better(_, line) => drop(self.record(&line, now)),
-                Logged::Grant(account, key, amount) => self.grant(&account, &key, amount, now),
-                Logged::Correction(id, to) => self.correct(id, to, now),
+        for Logged { what, at, held } in std::mem::take(&mut self.lost) {
+            self.then = held;
+            match (what, self.fault) {
+                (What::Line(..), Fault::UnrecoveredDebits)
+                | (What::Grant(_), Fault::UnrecoveredGrants)
+                | (What::Correction(..), Fault::UnrecoveredCorrections) => {}
+                (What::Line(_, line) | What::Better(_, line), _) => drop(self.record(&line, at)),
+                (What::Grant(granted), _) => self.grant(granted, at),
+                (What::Correction(id, to), _) => self.correct(id, to, at),
+                (What::GrantCorrection(key, was, to), _) => self.correct_grant(&key, (was, to), at),
             }
         }
+        self.then = HeldThen::default();
+        // What lots kept for holds is free now.
+        self.expire_all(now);
         self.behind = behind;
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::worker::fake::Proxy;
 
+use crate::Fault;
 use crate::event::What;
 use crate::memory::cost_of;
 use crate::outside::Shared;
@@ -152,7 +153,7 @@ impl Vm {
             });
             let Some((reply, upstream)) = look else { continue };
             if let Some(reply) = reply {
-                let body = String::from_utf8_lossy(&reply.body);
+                let body = world.tells(Fault::AnsweredSecret, String::from_utf8_lossy(&reply.body));
                 world.say(|| format!("  stream {context}: {} {body}", reply.status));
                 world.check_secrets("an answer", &body);
                 stream.replied = Some(reply.status);

@@ -39,6 +39,14 @@ pub struct Tally {
     pub late: u64,
     /// Holds of the free tier.
     pub free_holds: u64,
+    /// Expiries of lots.
+    pub expiries: u64,
+    /// How often a lot that was over was kept, because open holds needed it.
+    pub kept_for_holds: u64,
+    /// Grants that paid a negative balance first.
+    pub debts_paid: u64,
+    /// Corrections of grants.
+    pub grants_corrected: u64,
     /// Calls that an operator made cheaper.
     pub corrected: u64,
     /// True debits that came after an estimate.
@@ -67,6 +75,10 @@ impl std::ops::AddAssign for Tally {
         self.holds_expired += other.holds_expired;
         self.late += other.late;
         self.free_holds += other.free_holds;
+        self.expiries += other.expiries;
+        self.kept_for_holds += other.kept_for_holds;
+        self.debts_paid += other.debts_paid;
+        self.grants_corrected += other.grants_corrected;
         self.corrected += other.corrected;
         self.better += other.better;
         self.restores += other.restores;
@@ -80,6 +92,7 @@ impl std::fmt::Display for Tally {
             "{} seeds: {} steps, {} calls ({} under a later card), {} entries; {} calls lost their VM, {} had one that was \
              taken for dead, {} conflicts; {} lanes taken, {} roots retired ({} of them sending), {} debits of dead \
              VMs sent by another; {} holds made, {} voided, {} expired ({} debited late), {} refused, {} of tier free; \
+             {} expiries of lots, {} times holds kept one that was over, {} grants paid a debt and {} were corrected; \
              {} calls made cheaper, {} true debits after an estimate, {} restores",
             self.seeds,
             self.steps,
@@ -99,6 +112,10 @@ impl std::fmt::Display for Tally {
             self.late,
             self.holds_refused,
             self.free_holds,
+            self.expiries,
+            self.kept_for_holds,
+            self.debts_paid,
+            self.grants_corrected,
             self.corrected,
             self.better,
             self.restores

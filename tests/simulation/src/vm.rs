@@ -7,7 +7,7 @@ use pax_gateway::base::exchange_id::ExchangeId;
 use pax_gateway::base::pax::Pax;
 use pax_gateway::base::wire::{DebitOutcome, DebitReply};
 use pax_gateway::worker::chores::root::Root;
-use pax_gateway::worker::fake::{Proxy, State};
+use pax_gateway::worker::fake::{Metrics, Proxy, State};
 use pax_gateway::worker::vm::SharedVm;
 
 use crate::Fault;
@@ -55,9 +55,14 @@ pub(crate) struct Vm {
 
 impl Vm {
     pub(crate) fn new(shared: &Shared<'_>) -> Self {
-        let metrics = shared.world.envoys[shared.site.envoy].metrics.borrow().of_another_vm();
+        let (site, fault) = (shared.site, shared.world.fault);
+        let metrics = match fault {
+            // A planted bug: it counts for nobody.
+            Fault::UntoldMetrics if site.worker == 0 => Metrics::default(),
+            _ => shared.world.envoys[site.envoy].metrics.borrow().of_another_vm(),
+        };
         let mut vm = Self {
-            site: shared.site,
+            site,
             number: shared.vm,
             shared: SharedVm::default(),
             state: State::with_metrics(metrics),
@@ -135,6 +140,7 @@ impl Vm {
             self.set_timer(shared, at);
         }
         for (level, line) in self.state.log.take() {
+            let line = shared.world.tells(Fault::LoggedSecret, line.into());
             shared.world.say(|| format!("  {} logs {level:?}: {line}", self.site));
             shared.world.check_secrets("a line of the log", &line);
             if NEVER_SAID.iter().any(|never| line.contains(never)) {

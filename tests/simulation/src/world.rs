@@ -110,6 +110,15 @@ impl World {
             // Threads stand still rarely, and seldom just between a record and its reservation.
             plan.stalls = 100;
         }
+        if fault == Fault::LostRenewal && plan.long_outage_ms == 0 {
+            // A call that is still open when a lease is over.
+            plan.long_call_ends_ms = plan.chaos_ms + 70_000;
+        }
+        if fault == Fault::UnpaidDebt {
+            // Balances fall below zero rarely: by debits that come late, as after a restore.
+            plan.restored = true;
+            plan.credit.fill(true);
+        }
         let worker = || Worker {
             vm: RefCell::new(None),
             number: Cell::new(0),
@@ -131,14 +140,15 @@ impl World {
         let envoys = (1..).take(plan.envoys).map(envoy).collect();
         // The second rate card comes into force at the first midnight.
         let midnight = "2026-11-23T00:00:00Z".parse::<Moment>().unwrap_or_default();
+        let start_ms = midnight.ms() - plan.before_midnight_ms;
         Self {
-            start_ms: midnight.ms() - plan.before_midnight_ms,
+            start_ms,
             fault,
             random,
             gateways: Rc::clone(&gateways[usize::from(plan.free_by_ledger)]),
             time: Cell::new(0),
             envoys,
-            ledger: RefCell::new(Ledger::new(fault)),
+            ledger: RefCell::new(Ledger::new(fault, start_ms)),
             truth: RefCell::default(),
             calm: Cell::new(false),
             calm_since: Cell::new(None),

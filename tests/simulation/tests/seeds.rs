@@ -27,6 +27,10 @@ fn what_must_hold_holds_in_thousands_of_runs() {
                 tally.holds_expired,
                 tally.late,
                 tally.free_holds,
+                tally.expiries,
+                tally.kept_for_holds,
+                tally.debts_paid,
+                tally.grants_corrected,
                 tally.corrected,
                 tally.better,
                 tally.restores,
@@ -108,7 +112,7 @@ fn a_sweep_of_a_living_vms_lane_is_found() {
 
 #[test]
 fn a_lost_retirement_is_found() {
-    is_found(Fault::LostRetirement, &["never leaves its cell"]);
+    is_found(Fault::LostRetirement, &["never leaves its cell", "is still held"]);
 }
 
 #[test]
@@ -164,7 +168,7 @@ fn a_hold_that_does_not_count_for_the_next_one_is_found() {
 
 #[test]
 fn a_lease_that_never_lapses_is_found() {
-    is_found(Fault::EndlessLease, &["is held, but its Envoy was killed"]);
+    is_found(Fault::EndlessLease, &["is held, but its Envoy was killed", "is held for ever"]);
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn a_correction_that_no_envoy_can_notice_is_found() {
 
 #[test]
 fn a_true_debit_that_changes_nothing_after_an_estimate_is_found() {
-    is_found(Fault::EstimateWins, &["by its true debit, but it was charged"]);
+    is_found(Fault::EstimateWins, &["in the end, but it was charged"]);
 }
 
 #[test]
@@ -188,4 +192,119 @@ fn a_restored_ledger_in_the_epoch_before_is_found() {
         Fault::KeptEpoch,
         &["knows that", "does not know that", "the cap was exceeded", "a small call of"],
     );
+}
+
+#[test]
+fn a_hold_of_the_free_tier_that_does_not_count_for_the_next_one_is_found() {
+    is_found(Fault::UncountedFreeHolds, &["but open holds leave"]);
+}
+
+#[test]
+fn a_call_that_costs_more_than_its_hold_is_found() {
+    is_found(Fault::SmallHold, &["cost more than its hold"]);
+}
+
+#[test]
+fn a_lot_that_expires_before_its_end_is_found() {
+    is_found(Fault::EarlyExpiry, &["before its end"]);
+}
+
+#[test]
+fn an_expiry_of_what_open_holds_need_is_found() {
+    is_found(Fault::GreedyExpiry, &["takes what open holds need"]);
+}
+
+#[test]
+fn an_expiry_that_its_lot_does_not_feel_is_found() {
+    is_found(Fault::UndrawnExpiry, &["but its lots are", "have expired"]);
+}
+
+#[test]
+fn an_expiry_of_more_than_its_lot_is_found() {
+    is_found(Fault::DearExpiry, &["have expired"]);
+}
+
+#[test]
+fn a_lot_that_stays_after_its_hold_is_found() {
+    is_found(Fault::ForgottenRest, &["no hold needs it, and it stays"]);
+}
+
+#[test]
+fn a_lot_that_nobody_looks_for_is_found() {
+    is_found(Fault::LostPass, &["a lot has been over for"]);
+}
+
+#[test]
+fn a_debit_that_draws_on_the_wrong_lot_is_found() {
+    is_found(Fault::LastLotFirst, &["not in the order of its lots"]);
+}
+
+#[test]
+fn a_correction_that_its_lot_does_not_feel_is_found() {
+    is_found(Fault::UncorrectedLot, &["but its lots are"]);
+}
+
+#[test]
+fn a_grant_that_pays_no_debt_is_found() {
+    is_found(Fault::UnpaidDebt, &["but its lots are"]);
+}
+
+#[test]
+fn a_debit_that_is_not_recovered_after_a_restore_is_found() {
+    is_found(Fault::UnrecoveredDebits, &["was lost, and did not come back"]);
+}
+
+#[test]
+fn a_grant_that_is_not_recovered_after_a_restore_is_found() {
+    is_found(Fault::UnrecoveredGrants, &["a grant was lost, and did not come back"]);
+}
+
+#[test]
+fn a_correction_that_is_not_recovered_after_a_restore_is_found() {
+    is_found(Fault::UnrecoveredCorrections, &["in the end, but it was charged"]);
+}
+
+#[test]
+fn a_key_in_a_log_is_found() {
+    is_found(Fault::LoggedSecret, &["a secret is in a line of the log"]);
+}
+
+#[test]
+fn a_key_in_an_answer_is_found() {
+    is_found(Fault::AnsweredSecret, &["a secret is in an answer"]);
+}
+
+#[test]
+fn a_key_in_a_question_to_the_ledger_is_found() {
+    is_found(Fault::AskedSecret, &["a secret is in a question to the ledger"]);
+}
+
+#[test]
+fn a_number_that_an_envoy_keeps_when_it_starts_anew_is_found() {
+    is_found(Fault::KeptNumber, &["another Envoy has the number"]);
+}
+
+#[test]
+fn a_number_of_each_worker_is_found() {
+    is_found(Fault::ManyNumbers, &["its Envoy has another number than"]);
+}
+
+#[test]
+fn a_debit_that_is_made_anew_is_found() {
+    is_found(Fault::RemadeDebit, &["two debits of"]);
+}
+
+#[test]
+fn an_acknowledged_debit_that_is_made_anew_is_found() {
+    is_found(Fault::RemadeAcknowledged, &["was sent under other bytes"]);
+}
+
+#[test]
+fn a_debit_before_its_card_is_found() {
+    is_found(Fault::UntoldCards, &["under a card that it had not heard of"]);
+}
+
+#[test]
+fn a_worker_that_counts_for_nobody_is_found() {
+    is_found(Fault::UntoldMetrics, &["at rest", "but it was"]);
 }
