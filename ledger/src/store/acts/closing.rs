@@ -30,14 +30,14 @@ impl Store {
                 return Ok(Err(why));
             }
             let paid_out = desk.pay_out(name)?;
-            Ok(paid_out.map(|paid_out_pax| Closed {
-                paid_out_pax,
-                balance_pax: desk.balance(name),
-                held_pax: desk.held(name),
+            Ok(paid_out.map(|paid_out_pax| {
+                let (balance_pax, held_pax) = (desk.balance(name), desk.held(name));
+                (now, Closed { paid_out_pax, balance_pax, held_pax })
             }))
         });
-        let closed = closed.await?.map_err(nothing_is_done)?;
-        let after = AccountState { status: Status::Disabled, closed_at: Some(act.at()), ..before };
+        // By the database's clock, if it has one.
+        let (closed_at, closed) = closed.await?.map_err(nothing_is_done)?;
+        let after = AccountState { status: Status::Disabled, closed_at: Some(closed_at), ..before };
         acting.finish(Done::to_account(name, Some(before), after), closed).await.map(Some)
     }
 }

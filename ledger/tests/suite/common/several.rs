@@ -106,11 +106,13 @@ pub fn token_sha256(account: &str) -> Digest {
 pub fn call(account: &str) -> (Debit, Debit) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let [a, b, c, d, e, f, g, h] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let exchange = ExchangeId::new(pax_ledger::now(), [0, 0, a, b, c, d, e, f, g, h]);
+    let now = pax_ledger::now();
+    let exchange = ExchangeId::new(now, [0, 0, a, b, c, d, e, f, g, h]);
     let (mut lost, mut debit) = (estimated(2, account, Tier::Credit), reported(2, account, Tier::Credit));
     lost.ending = Ending::Lost;
     for debit in [&mut lost, &mut debit] {
         debit.exchange_id = exchange;
+        (debit.occurred_at, debit.settled_at, debit.utc_day) = (now, now, now.day());
         debit.token_id = format!("tok_{account}");
         debit.hold_id = Some(exchange.to_string());
     }

@@ -124,12 +124,19 @@ async fn a_batch_takes_five_round_trips_on_any_day_however_many_accounts_it_has(
     store.create_account(&act(), "rich", Tier::Credit, None).await.unwrap().unwrap();
     store.add_token(&act(), &token("rich")).await.unwrap().unwrap();
     store.grant(&act(), &NewGrant::goodwill("rich", pax("1"))).await.unwrap();
-    let (lost, _) = call("rich");
-    let hold = Hold::read(&hold_body(&lost, "0.1", "5", ENVOY)).unwrap();
-    let held = writer.hold(&vec![hold].into(), 0, pax_ledger::now()).await.unwrap();
-    assert_eq!(held[0].outcome, HoldOutcome::Held);
-    let void = format!("{{\"void\":\"{}\",\"account\":\"rich\"}}", lost.exchange_id);
-    let before = way.round_trips();
-    let voided = writer.record(&vec![Line::read(void.as_bytes())].into(), pax_ledger::now()).await.unwrap();
-    assert_eq!((voided[0].outcome, way.round_trips() - before), (DebitOutcome::Voided, 5));
+    let mut took = 0;
+    for _ in 0..2 {
+        let (lost, _) = call("rich");
+        let hold = Hold::read(&hold_body(&lost, "0.1", "5", ENVOY)).unwrap();
+        let held = writer.hold(&vec![hold].into(), 0, pax_ledger::now()).await.unwrap();
+        assert_eq!(held[0].outcome, HoldOutcome::Held);
+        let void = format!("{{\"void\":\"{}\",\"account\":\"rich\"}}", lost.exchange_id);
+        let before = way.round_trips();
+        let voided =
+            writer.record(&vec![Line::read(void.as_bytes())].into(), pax_ledger::now()).await.unwrap();
+        assert_eq!(voided[0].outcome, DebitOutcome::Voided);
+        took = way.round_trips() - before;
+    }
+    // The first void tells the database its questions, too.
+    assert_eq!(took, 5);
 }
