@@ -18,7 +18,7 @@ QUIETLY := sh envoy/quietly.sh
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := pax-ledger pax-ratecard pax-standin pax-stack pax-drain
 
-.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-ledger bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose test-patroni clean
+.PHONY: FORCE help tools wasm binaries stack demo up reload compose compose-test test bench bench-copy bench-ledger bench-replay soak fuzz simulate check fmt clippy test-cards test-rust test-sdk test-tools test-compose test-patroni clean
 
 help: ## What there is
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -65,6 +65,11 @@ bench: stack ## What the gateway costs, against bare Envoy: a table, and dist/be
 bench-replay: tools ## What a replay costs: a ledger of a million entries is made, and replayed (ten minutes); PAX_BENCH_ENTRIES=100000
 	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" bench --profile tools --locked --workspace --bench replay --no-run
 	@$(RUST) "$$CARGO" bench --profile tools --locked --workspace --bench replay
+
+bench-copy: tools ## The same ledger copied to PostgreSQL and back, each copy proved (fifteen minutes)
+	@sh envoy/tools.sh postgres
+	@$(RUST) $(QUIETLY) 'building the benchmark' "$$CARGO" bench --profile tools --locked --workspace --bench replay --no-run
+	@$(RUST) PAX_BENCH_COPY=1 "$$CARGO" bench --profile tools --locked --workspace --bench replay
 
 bench-ledger: tools ## The ledger on SQLite and on PostgreSQL, by turns in one run; BENCH_ROUNDS=5
 	@sh envoy/tools.sh postgres

@@ -3,8 +3,9 @@
 //! them estimated, each credit call with a hold that its debit posts; grants of which some expire; corrections.
 //!
 //! `make bench-replay`; what it takes from the environment: `PAX_BENCH_ENTRIES` (1000000), `PAX_BENCH_ACCOUNTS` (1000),
-//! `PAX_BENCH_LEDGER` (another build of `pax-ledger`, which replays the same file after this one), and `PAX_BENCH_FILE`
-//! (a database that an earlier run has left there, or that this one shall leave there).
+//! `PAX_BENCH_LEDGER` (another build of `pax-ledger`, which replays the same file after this one), `PAX_BENCH_FILE`
+//! (a database that an earlier run has left there, or that this one shall leave there), and `PAX_BENCH_COPY=1` (the ledger is
+//! copied to PostgreSQL, and back into a file: `make bench-copy`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,6 +22,7 @@ use pax_gateway::debit::frozen::{Debit, Ending};
 use pax_ledger::book::made::GrantClass;
 use pax_ledger::book::{Line, Received, hold::Hold};
 use pax_ledger::store::{Amount, Corrects, NewGrant, NewToken, Store, ToCorrect, Writer};
+use pax_postgres::server::Server;
 
 #[path = "../tests/suite/common/mod.rs"]
 mod common;
@@ -188,11 +190,17 @@ fn used(child: &Child) -> Option<(Duration, u64)> {
     Some((cpu, kib))
 }
 
-/// Replays by a program, and prints what that took.
-#[allow(clippy::float_arithmetic, reason = "figures for people")]
-fn replay(name: &str, mut command: Command) {
+/// What a command has printed, and what it took.
+struct Took {
+    said: String,
+    time: Duration,
+    cpu: Duration,
+    kib: u64,
+}
+
+fn measured(command: &mut Command) -> Took {
     let began = Instant::now();
-    let mut child = command.arg("replay").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let (mut cpu, mut kib) = (Duration::ZERO, 0);
     while child.try_wait().unwrap().is_none() {
         if let Some((so_far, most)) = used(&child) {
@@ -200,23 +208,41 @@ fn replay(name: &str, mut command: Command) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let took = began.elapsed();
+    let time = began.elapsed();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
+    Took { said, time, cpu, kib }
+}
+
+/// Replays by a program, and prints what that took.
+#[allow(clippy::float_arithmetic, reason = "figures for people")]
+fn replay(name: &str, mut command: Command) {
+    let Took { said, time, cpu, kib } = measured(command.arg("replay"));
     let entries: f64 = said.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap();
     println!(
         "{name:<12} {entries:>9} entries {:>8.0} entries/s {:>8.0} entries/CPU-s {:>8.1} s {:>8.1} MiB at most",
-        entries / took.as_secs_f64(),
+        entries / time.as_secs_f64(),
         entries / cpu.as_secs_f64(),
-        took.as_secs_f64(),
+        time.as_secs_f64(),
         kib as f64 / 1_024.0
+    );
+}
+
+/// Copies a ledger, which proves both, and prints what that took and what the program says of it.
+fn copy(from: &Path, to: &Path) {
+    let Took { said, time, kib, .. } = measured(program(from).arg("copy").args([from, to]));
+    println!(
+        "copied and proved in {} s, with {} MiB at most: {}",
+        time.as_secs(),
+        kib / 1_024,
+        said.trim_end()
     );
 }
 
 fn main() {
     let (entries, accounts) = (setting("PAX_BENCH_ENTRIES", 1_000_000), setting("PAX_BENCH_ACCOUNTS", 1_000));
-    let folder = Folder::new();
+    let folder = Folder::of_file();
     let kept = std::env::var_os("PAX_BENCH_FILE").map(PathBuf::from);
     let file: &Path = &kept.unwrap_or_else(|| folder.database());
     if !file.exists() {
@@ -235,5 +261,13 @@ fn main() {
         let mut command = Command::new(other);
         command.env("PAX_LEDGER_DB", file).env("RUST_LOG", "off");
         replay("the other", command);
+    }
+    if setting("PAX_BENCH_COPY", 0) == 1 {
+        let server = Server::start(&[]);
+        let (postgres, back) = (PathBuf::from(server.database()), folder.0.join("back.db"));
+        copy(file, &postgres);
+        replay("PostgreSQL", program(&postgres));
+        copy(&postgres, &back);
+        replay("copied back", program(&back));
     }
 }

@@ -87,12 +87,10 @@ pub fn marks(on_one: &[Vec<OfDebits>], on_six: &[Vec<OfDebits>], holds: &[Vec<Of
     ]
 }
 
-fn mark<T>(
-    what: &str,
-    subjects: &[Vec<T>],
-    figure: fn(&T) -> u64,
-    (is_met, unit): (fn(u64) -> bool, fn(u64) -> String),
-) -> String {
+/// Whether a figure reaches its mark, and how it is written.
+type Judged = (fn(u64) -> bool, fn(u64) -> String);
+
+fn mark<T>(what: &str, subjects: &[Vec<T>], figure: fn(&T) -> u64, (is_met, unit): Judged) -> String {
     let cell = |samples: &Vec<T>| {
         let Some(spread) = Spread::of(samples.iter().map(figure).collect()) else { return String::new() };
         let told = if is_met(spread.median) { "met" } else { "**missed**" };

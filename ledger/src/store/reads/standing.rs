@@ -64,7 +64,7 @@ impl Store {
         // One statement reads at one moment.
         let mut question = Ask::new("WITH asked (place, account, day) AS (VALUES ");
         for (place, ask) in asks.iter().enumerate() {
-            question.push(if place == 0 { "(" } else { ", (" }).push(&place.to_string()).push(", CAST(");
+            question.push(if place == 0 { "(" } else { ", (" }).push(place.to_string()).push(", CAST(");
             question.push_bind(Arg::from(ask.account.as_str())).push(" AS TEXT), CAST(");
             question.push_bind(Arg::from(ask.utc_day.to_string())).push(" AS TEXT))");
         }
