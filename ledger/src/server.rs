@@ -56,6 +56,9 @@ pub struct Server {
     cards: Arc<Cards>,
 }
 
+/// How long the database may take to keep a new epoch.
+const EPOCH: Duration = Duration::from_secs(10);
+
 impl Server {
     /// Opens the database, takes the ports and begins an epoch.
     ///
@@ -74,7 +77,15 @@ impl Server {
         let public = listen(settings.public, "public").await?;
         let Settings { secret, metrics_secret, linger, canon_v, .. } = settings;
         // The operator may have copied a backup into the place of the file whose numbers filters know.
-        let epoch = store.begin_epoch(Began::Served, 0, crate::now()).await?;
+        let begun = store.begin_epoch(Began::Served, 0, crate::now());
+        let epoch = tokio::time::timeout(EPOCH, begun).await.map_err(|_| {
+            Error::Operator(format!(
+                "{} did not confirm within {} s that this ledger begins: if it has a synchronous standby, that is away; bring \
+                 one back, and start again",
+                settings.database,
+                EPOCH.as_secs()
+            ))
+        })??;
         tracing::info!(epoch, "began an epoch");
         Ok(Self { store, internal, public, secret, metrics_secret, linger, canon_v, cards })
     }

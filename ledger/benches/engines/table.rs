@@ -32,7 +32,7 @@ impl Spread {
 /// Debits a second, and the like.
 pub fn count(number: u64) -> String {
     let (thousands, rest) = (number / 1_000, number % 1_000);
-    if thousands == 0 { rest.to_string() } else { format!("{thousands},{rest:03}") }
+    if thousands == 0 { rest.to_string() } else { format!("{},{rest:03}", count(thousands)) }
 }
 
 pub fn milliseconds(us: u64) -> String {

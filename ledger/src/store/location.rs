@@ -29,6 +29,21 @@ pub enum Location {
     Postgres(PostgresUrl),
 }
 
+/// What may stand behind `?` in a URL of PostgreSQL.
+const PARAMETERS: [&str; 11] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// A URL `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE`. Its password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(String);
@@ -40,7 +55,21 @@ impl PostgresUrl {
     /// What is wrong with the URL; this may repeat its password.
     pub fn hosts(&self) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
         let (before, hosts, behind) = self.parts();
-        hosts.split(',').map(|host| format!("{before}{host}{behind}").parse()).collect()
+        let to = |host: &str| -> Result<PgConnectOptions, sqlx::Error> {
+            let options: PgConnectOptions = format!("{before}{host}{behind}").parse()?;
+            // An IPv6 address has brackets in a URL, and none in a certificate.
+            let name = options.get_host().trim_start_matches('[').trim_end_matches(']').to_owned();
+            Ok(options.host(&name))
+        };
+        hosts.split(',').map(to).collect()
+    }
+
+    /// The first parameter behind `?` that means nothing: it would be passed over, and `sslMode` is not `sslmode`.
+    fn unknown_parameter(&self) -> Option<&str> {
+        let (_, _, behind) = self.parts();
+        let (_, parameters) = behind.split_once('?')?;
+        let mut names = parameters.split('&').filter_map(|pair| pair.split('=').next());
+        names.find(|name| !name.is_empty() && !PARAMETERS.contains(name))
     }
 
     /// The scheme and the user, the hosts, and the rest.
@@ -97,6 +126,12 @@ impl Location {
                             .to_owned(),
                     )
                 })?;
+                if let Some(unknown) = url.unknown_parameter() {
+                    return Err(Error::Operator(format!(
+                        "{url}: there is no parameter {unknown:?}; there are {}",
+                        PARAMETERS.join(", ")
+                    )));
+                }
                 if hosts.iter().any(|host| host.get_database().is_none_or(str::is_empty)) {
                     return Err(Error::Operator(format!("{url} names no database: write {url}/DATABASE")));
                 }
@@ -167,7 +202,8 @@ mod tests {
 
     #[test]
     fn every_host_of_a_postgres_url_is_tried_and_its_password_is_not_shown() {
-        let Ok(Location::Postgres(url)) = Location::parse("postgres://pax:s%40cret@one:5433,two/ledger?x=y")
+        let Ok(Location::Postgres(url)) =
+            Location::parse("postgres://pax:s%40cret@one:5433,two/ledger?sslmode=require")
         else {
             panic!("it is a database of PostgreSQL");
         };
@@ -177,6 +213,12 @@ mod tests {
         assert_eq!(hosts, [("one", 5433, Some("ledger")), ("two", 5432, Some("ledger"))]);
         assert_eq!(url.to_string(), "postgres://one:5433,two/ledger");
         assert!(!format!("{url:?}").contains("cret"));
+        let Ok(Location::Postgres(url)) = Location::parse("postgres://pax@[::1]:5433/ledger") else {
+            panic!("it is a database of PostgreSQL");
+        };
+        assert_eq!(url.hosts().unwrap()[0].get_host(), "::1");
+        let error = Location::parse("postgres://u:s3cret@db/l?sslMode=verify-full").unwrap_err().to_string();
+        assert!(error.contains("there is no parameter \"sslMode\"") && !error.contains("s3cret"), "{error}");
         let error = Location::parse("postgres://u:s3cret@db:x/l").unwrap_err().to_string();
         assert!(!error.contains("s3cret"), "{error}");
     }

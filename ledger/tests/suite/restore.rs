@@ -232,7 +232,7 @@ fn a_backup_of_an_older_release_is_brought_up_to_date() {
     runtime().block_on(async {
         use sqlx::migrate::Migrator;
         fs::File::create(&db).unwrap();
-        let all = sqlx::migrate!("migrations/sqlite");
+        let all = Migrator::new(crate::common::sqlite_migrations()).await.unwrap();
         let first = all.iter().filter(|migration| migration.version < 4).cloned().collect::<Vec<_>>();
         let first = Migrator { migrations: first.into(), ..Migrator::DEFAULT };
         first.run_direct(&mut folder.shell().await).await.unwrap();

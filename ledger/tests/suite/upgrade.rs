@@ -21,8 +21,7 @@ const RECORDED_AT: i64 = 1_795_400_000_000;
 
 /// A database with the schema of version 0.1.0 and these debits, as that version wrote them.
 async fn old_ledger(folder: &Folder, debits: &[Debit]) {
-    let mut migrator =
-        Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"))).await.unwrap();
+    let mut migrator = Migrator::new(common::sqlite_migrations()).await.unwrap();
     migrator.migrations.to_mut().retain(|migration| migration.version <= OLD_SCHEMA);
     assert_eq!(migrator.migrations.len(), 5);
     let options = SqliteConnectOptions::new().filename(folder.database()).create_if_missing(true);

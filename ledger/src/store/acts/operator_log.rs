@@ -1,5 +1,7 @@
 //! Actions of operators: each is one transaction, with its row of the operator log.
 
+use std::time::Instant;
+
 use pax_gateway::base::clock::Moment;
 use pax_gateway::base::digest::Digest;
 use serde::Serialize;
@@ -10,6 +12,7 @@ use crate::book::{
     self, About, Act, OPERATOR_CANON_V, OPERATOR_COLUMNS, StoredRow, request_sha256, row_hash,
 };
 use crate::error::Error;
+use crate::store::postgres::{PATIENCE, is_for_another};
 use crate::store::sql::{Arg, Ask, Engine, Row, Tx, text, value};
 use crate::store::{Acted, DoneBefore, OperatorFilter, Snapshot, Store, failed, from_ms, to_ms};
 
@@ -98,13 +101,9 @@ impl Store {
         let beginning = failed("began an operator's action");
         // Nobody else acts meanwhile, so that of two processes that send one key at once, the second reads the first
         // one's row.
-        let mut tx = self.pool.begin_to_write().await.map_err(&beginning)?;
-        let lock = if tx.engine() == Engine::Postgres { " FOR UPDATE" } else { "" };
+        let (mut tx, head) = self.begin_at_head().await.map_err(&beginning)?;
         let request_sha256 = request_sha256(action, arguments, act.reason());
         let sql = "SELECT at, by, action, subject, request_sha256, reply FROM operator_log WHERE key = ?1";
-        let head =
-            Ask::new(format!("SELECT seq, row_hash, at FROM operator_log_head{lock}")).optional(&mut tx);
-        let head = head.await.map_err(&beginning)?;
         let known = Ask::new(sql).bind(act.key()).optional(&mut tx).await.map_err(&beginning)?;
         if let Some(known) = known {
             let known = Known::of(&known).map_err(&beginning)?;
@@ -119,6 +118,22 @@ impl Store {
         let at = act.at().max(from_ms(head.at));
         let is_time_given = self.pool.is_time_given();
         Ok(Begun::First(Acting { tx, at, act, action, request_sha256, head, is_time_given }))
+    }
+
+    /// Begins to write, with the head of the operator log, which nobody else has then. An act that waits for an account
+    /// keeps it for a while, so the next one waits for it twice.
+    async fn begin_at_head(&self) -> Result<(Tx, Option<Row>), sqlx::Error> {
+        let began = Instant::now();
+        loop {
+            let mut tx = self.pool.begin_to_write().await?;
+            let lock = if tx.engine() == Engine::Postgres { " FOR UPDATE" } else { "" };
+            let head = Ask::new(format!("SELECT seq, row_hash, at FROM operator_log_head{lock}"));
+            match head.optional(&mut tx).await {
+                Ok(head) => return Ok((tx, head)),
+                Err(error) if is_for_another(&error) && began.elapsed() < PATIENCE => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// At most `limit` rows of the operator log before the number `before`, the newest first.

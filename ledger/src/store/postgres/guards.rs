@@ -132,7 +132,8 @@ async fn triggers(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Er
 async fn functions(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut broken = Vec::new();
     for (name, body) in FUNCTIONS {
-        let sql = "SELECT prosrc FROM pg_proc WHERE proname = $1 AND pronamespace = 'public'::regnamespace";
+        let sql = "SELECT prosrc FROM pg_proc WHERE proname = $1 AND pronargs = 0 \
+            AND pronamespace = 'public'::regnamespace";
         let found: Option<String> =
             sqlx::query_scalar(sql).bind(name).fetch_optional(&mut *connection).await?;
         if found.as_deref() != Some(body) {

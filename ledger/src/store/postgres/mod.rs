@@ -15,7 +15,6 @@ mod save;
 mod session;
 mod wanted;
 
-use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 
@@ -27,10 +26,8 @@ use crate::error::Error;
 pub(super) use guards::{broken_guards, damage};
 pub(super) use hosts::{Hosts, SILENCE, within};
 pub(super) use rights::grant;
-pub(super) use session::{Session, at_desk};
+pub(super) use session::{PATIENCE, Session, at_desk, is_for_another};
 pub(super) use wanted::Wanted;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Opens a database.
 ///
@@ -49,7 +46,7 @@ pub(super) async fn open(url: &PostgresUrl, open: Open) -> Result<Hosts, Error> 
         Err(error) => return Err(unusable(error.to_string())),
     };
     let schema = Schema::Postgres(Mutex::new(connection));
-    schema::open(&schema, &MIGRATIONS, open).await.map_err(&unusable)?;
+    schema::open(&schema, &schema::POSTGRES, open).await.map_err(&unusable)?;
     if let Schema::Postgres(connection) = schema {
         let _ = connection.into_inner().close().await;
     }

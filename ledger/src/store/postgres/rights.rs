@@ -46,10 +46,10 @@ const OWNERS: &str = "SELECT DISTINCT quote_ident(rolname), quote_ident(pg_get_u
 ///
 /// # Errors
 /// If the database refuses.
-pub(in crate::store) async fn grant(hosts: &Hosts, role: &str) -> Result<(), Error> {
+pub(in crate::store) async fn grant(hosts: &Hosts, name: &str) -> Result<(), Error> {
     let mut connection = hosts.connect().await?;
     let role: String =
-        sqlx::query_scalar("SELECT quote_ident($1)").bind(role).fetch_one(&mut connection).await?;
+        sqlx::query_scalar("SELECT quote_ident($1)").bind(name).fetch_one(&mut connection).await?;
     let mut sql = format!(
         "BEGIN; REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}; REVOKE CREATE ON SCHEMA public FROM PUBLIC, {role}; \
          GRANT USAGE ON SCHEMA public TO {role}; \
@@ -60,7 +60,20 @@ pub(in crate::store) async fn grant(hosts: &Hosts, role: &str) -> Result<(), Err
     }
     sql.push_str("COMMIT");
     connection.execute(sql.as_str()).await?;
-    connection.close().await
+    // Only the schema's owner can take that right away; PostgreSQL merely warns anybody else.
+    let may_create: bool = sqlx::query_scalar("SELECT has_schema_privilege($1, 'public', 'CREATE')")
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
+    connection.close().await?;
+    if may_create {
+        let why = format!(
+            "{role} may still create tables and functions in the schema: let the schema's owner run this in `psql`, and grant \
+             again: REVOKE CREATE ON SCHEMA public FROM PUBLIC, {role};"
+        );
+        return Err(Error::Configuration(why.into()));
+    }
+    Ok(())
 }
 
 /// Rights on append-only tables that nobody but their owner should have, and roles of the service that are the owner's,

@@ -10,7 +10,7 @@ use pax_gateway::base::wire::{CANON_VERSIONS, Resolved, Standing, StandingAsk};
 use super::columns::{from_ms, pax, read_status, read_tier, sum, to_ms};
 use super::epoch::epoch_of;
 use crate::error::Error;
-use crate::store::sql::{Arg, Ask, Row};
+use crate::store::sql::{Ask, Row};
 use crate::store::{Credits, Store, failed};
 
 impl Store {
@@ -63,10 +63,12 @@ impl Store {
         }
         // One statement reads at one moment.
         let mut question = Ask::new("WITH asked (place, account, day) AS (VALUES ");
-        for (place, ask) in asks.iter().enumerate() {
+        // Of few lengths, so that the database knows the question: what was added asks for nobody.
+        for place in 0..asks.len().next_power_of_two() {
+            let ask = asks.get(place).map(|ask| (ask.account.as_str(), ask.utc_day.to_string()));
+            let (account, day) = ask.unwrap_or_default();
             question.push(if place == 0 { "(" } else { ", (" }).push(place.to_string()).push(", CAST(");
-            question.push_bind(Arg::from(ask.account.as_str())).push(" AS TEXT), CAST(");
-            question.push_bind(Arg::from(ask.utc_day.to_string())).push(" AS TEXT))");
+            question.push_bind(account).push(" AS TEXT), CAST(").push_bind(day).push(" AS TEXT))");
         }
         question.push(
             ") SELECT place, account_seq, spent_carry, spent_picopax, (SELECT max(epoch) FROM epochs) AS epoch FROM asked \

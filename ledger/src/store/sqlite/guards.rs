@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteExecutor};
 use sqlx::{ConnectOptions, Connection};
 
-use super::{MIGRATIONS, failed};
+use super::failed;
 use crate::error::Error;
+use crate::store::schema::SQLITE;
 
 /// A trigger: its table, and the SQL text that SQLite keeps of it, on one line.
-#[derive(sqlx::FromRow)]
 struct Trigger {
     name: String,
     tbl_name: String,
@@ -59,7 +59,7 @@ pub(in crate::store) async fn broken_guards(connection: &mut SqliteConnection) -
 /// kept.
 async fn migrated() -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
     let mut memory = SqliteConnectOptions::new().in_memory(true).connect().await?;
-    MIGRATIONS.run_direct(&mut memory).await?;
+    SQLITE.run_direct(&mut memory).await?;
     let made = triggers(&mut memory).await;
     memory.close().await?;
     made
@@ -67,9 +67,9 @@ async fn migrated() -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
 
 async fn triggers(from: impl SqliteExecutor<'_>) -> Result<BTreeMap<String, Trigger>, sqlx::Error> {
     let sql = "SELECT name, tbl_name, coalesce(sql, '') AS sql FROM sqlite_master WHERE type = 'trigger'";
-    let triggers: Vec<Trigger> = sqlx::query_as(sql).fetch_all(from).await?;
+    let triggers: Vec<(String, String, String)> = sqlx::query_as(sql).fetch_all(from).await?;
     let mut named = BTreeMap::new();
-    for Trigger { name, tbl_name, sql } in triggers {
+    for (name, tbl_name, sql) in triggers {
         let sql = one_line(&sql);
         named.insert(name.clone(), Trigger { name, tbl_name, sql });
     }

@@ -13,7 +13,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use pax_gateway::base::clock::Moment;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
@@ -30,8 +29,6 @@ pub use restore::{Replaced, Restored, restore};
 
 pub(super) use connected::Connected;
 pub(super) use guards::{broken_guards, damage};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a writer waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
@@ -69,7 +66,7 @@ pub(super) async fn open(path: &Path, open: Open) -> Result<SqlitePool, Error> {
     // A connection stays open as long as the store is: this shows `restore` that the file is in use.
     let pool = SqlitePoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
     let pool = pool.connect_lazy_with(options);
-    let opened = schema::open(&Schema::Sqlite(&pool), &MIGRATIONS, open).await;
+    let opened = schema::open(&Schema::Sqlite(&pool), &schema::SQLITE, open).await;
     opened.map_err(|why| Error::Operator(format!("cannot use {shown} as a ledger database: {why}")))?;
     Ok(pool)
 }

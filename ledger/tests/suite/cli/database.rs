@@ -80,7 +80,7 @@ async fn first_release(folder: &Folder) {
     use sqlx::migrate::Migrator;
     std::fs::File::create(folder.database()).unwrap();
     let mut shell = folder.shell().await;
-    let all = sqlx::migrate!("migrations/sqlite");
+    let all = Migrator::new(crate::common::sqlite_migrations()).await.unwrap();
     let first = all.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>();
     let first = Migrator { migrations: first.into(), ..Migrator::DEFAULT };
     first.run_direct(&mut shell).await.unwrap();

@@ -136,6 +136,11 @@ impl Drop for Folder {
     }
 }
 
+/// The folder of SQLite's migrations.
+pub fn sqlite_migrations() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"))
+}
+
 /// An operator's act under a key of its own, with a reason.
 pub fn act() -> Act {
     act_at(pax_ledger::now())

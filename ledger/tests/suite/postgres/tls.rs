@@ -6,7 +6,7 @@ use std::process::Command;
 use pax_ledger::store::{Location, Open, Store};
 use pax_postgres::server::Server;
 
-use crate::common::Folder;
+use crate::common::{Folder, program};
 
 /// A certificate for `localhost` that signs itself, and its key.
 fn certificate(folder: &Path, name: &str) {
@@ -55,6 +55,13 @@ async fn a_url_can_ask_for_tls_and_for_the_host_that_its_certificate_names() {
     store.epoch().await.unwrap();
     assert_eq!(server.run("postgres", is_encrypted), "t");
     store.close().await;
+    // A machine that trusts nobody else.
+    let verified = plain.replace("127.0.0.1", "localhost") + "?sslmode=verify-full";
+    for (trusted, code) in [("server", 0), ("other", 1)] {
+        let mut program = program(Path::new(&verified));
+        program.env("SSL_CERT_FILE", folder.0.join(format!("{trusted}.crt"))).args(["account", "list"]);
+        assert_eq!(program.output().unwrap().status.code(), Some(code), "{trusted}");
+    }
     // Another host's certificate, and a certificate that nobody vouches for.
     for (host, root) in [("127.0.0.1", "server"), ("localhost", "other")] {
         let refused = opened(&with(host, "verify-full", root)).await.unwrap_err();
