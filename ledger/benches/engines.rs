@@ -2,6 +2,9 @@
 //! database of PostgreSQL. Each is the real service, and all is durable: PostgreSQL runs as it is installed, its own server
 //! on the same disk. Every sample's entries are counted in the end, and proved.
 //!
+//! This program calls them, on the same cores. Debits are made before their sample begins; holds come at a steady rate, and
+//! each waits from the moment when it was due.
+//!
 //! `make bench-ledger`; what it takes from the environment: `BENCH_ROUNDS` (5), and `PAX_BENCH_MS` for each sample of debits
 //! (800; holds take three times as long).
 
@@ -21,8 +24,8 @@ mod subject;
 mod table;
 
 use loads::{OfDebits, OfHolds};
-use shared::{setting, sync_time};
-use subject::{ACCOUNTS, Subject};
+use shared::{setting, sync_times};
+use subject::{ACCOUNTS, Cpu, Subject};
 use table::{Spread, count, line, marks, milliseconds, row, seconds};
 
 /// How many debits are in a batch.
@@ -33,6 +36,12 @@ const CONNECTIONS: [usize; 2] = [1, 6];
 const WHOSE: [u64; 2] = [ACCOUNTS, 1];
 /// How many batches show how many there should be.
 const FIRST_BATCHES: u64 = 40;
+/// How many of them a sample has at least.
+const LEAST_BATCHES: u64 = 20;
+/// Holds: of how many accounts, and how many a second.
+const HOLDS: [(u64, u64); 3] = [(ACCOUNTS, 1_000), (ACCOUNTS, 250), (1, 1_000)];
+/// How many times the disk is asked to sync before each sample.
+const SYNCS: usize = 3;
 
 /// Debits of one kind, with what was measured of each subject.
 struct Debiting {
@@ -44,9 +53,10 @@ struct Debiting {
     last: Vec<Option<u64>>,
 }
 
-/// Holds of so many accounts, likewise.
+/// Holds of so many accounts, so many a second, likewise.
 struct Holding {
     accounts: u64,
+    rate: u64,
     samples: Vec<Vec<OfHolds>>,
 }
 
@@ -73,17 +83,18 @@ impl<'a> Bench<'a> {
                 debiting.extend(SIZES.map(of));
             }
         }
-        let holding = WHOSE.map(|accounts| Holding { accounts, samples: vec![Vec::new(); all] }).into();
+        let holding =
+            HOLDS.map(|(accounts, rate)| Holding { accounts, rate, samples: vec![Vec::new(); all] }).into();
         Self { acknowledged: vec![0; all], subjects, debiting, holding, syncs_us: Vec::new() }
     }
 
     /// A sample of everything, which takes so long for debits. The round with number 0 is to warm up, and is forgotten.
     fn round(&mut self, number: usize, ms: u64) {
-        let disk = self.subjects.iter().find_map(Subject::folder).unwrap();
-        let sync_us = u64::try_from(sync_time(disk).as_micros()).unwrap();
+        let disk = self.subjects.iter().find_map(Subject::folder).unwrap().to_owned();
         // The one that comes first in this round comes last in the next.
         let all = self.subjects.len();
         let turns: Vec<usize> = (0..all).map(|turn| (turn + number) % all).collect();
+        let mut syncs = Vec::new();
         for load in &mut self.debiting {
             for turn in turns.iter().copied() {
                 let subject = &self.subjects[turn];
@@ -91,6 +102,7 @@ impl<'a> Bench<'a> {
                 if load.connections < subject.ledgers.len() {
                     continue;
                 }
+                syncs.extend(sync_times(&disk, SYNCS));
                 let mut send = |batches| {
                     let sample =
                         loads::debits(subject, load.connections, load.accounts, (load.size, batches));
@@ -98,7 +110,7 @@ impl<'a> Bench<'a> {
                     sample
                 };
                 let per_s = load.last[turn].unwrap_or_else(|| send(FIRST_BATCHES).per_s);
-                let sample = send((per_s * ms / 1_000 / load.size).max(FIRST_BATCHES));
+                let sample = send((per_s * ms / 1_000 / load.size).max(LEAST_BATCHES));
                 load.last[turn] = Some(sample.per_s);
                 if number > 0 {
                     load.samples[turn].push(sample);
@@ -107,7 +119,9 @@ impl<'a> Bench<'a> {
         }
         for load in &mut self.holding {
             for turn in turns.iter().copied() {
-                let sample = loads::holds(&self.subjects[turn], load.accounts, 3 * ms);
+                syncs.extend(sync_times(&disk, SYNCS));
+                let holds = load.rate * 3 * ms / 1_000;
+                let sample = loads::holds(&self.subjects[turn], load.accounts, (load.rate, holds));
                 self.acknowledged[turn] += sample.debits;
                 if number > 0 {
                     load.samples[turn].push(sample);
@@ -115,7 +129,7 @@ impl<'a> Bench<'a> {
             }
         }
         if number > 0 {
-            self.syncs_us.push(sync_us);
+            self.syncs_us.extend(syncs.iter().map(|sync| u64::try_from(sync.as_micros()).unwrap()));
         }
     }
 
@@ -125,41 +139,29 @@ impl<'a> Bench<'a> {
             println!("\n{}", line([what.to_owned()].into_iter().chain(names.iter().cloned())));
             println!("{}", line(vec!["---".to_owned(); names.len() + 1]));
         };
-        head("");
+        head("durable debits a second");
         for load in &self.debiting {
-            let one = |number: u64, what: &str| match number {
-                1 => format!("1 {what}"),
-                more => format!("{} {what}s", count(more)),
-            };
-            let (connections, accounts) =
-                (one(load.connections as u64, "connection"), one(load.accounts, "account"));
-            let what = format!("{connections}, {accounts}, batches of {}", load.size);
-            println!(
-                "{}",
-                row(&format!("{what}: debits a second"), &load.samples, |it| Some(it.per_s), count)
-            );
-            if load.accounts > 1 {
-                let cpu = |whose: &str| format!("{whose} CPU for 1,000 of them");
-                println!("{}", row(&cpu("the ledger's"), &load.samples, |it| Some(it.ledgers_us), seconds));
-                println!("{}", row(&cpu("PostgreSQL's"), &load.samples, |it| it.server_us, seconds));
-            }
+            println!("{}", row(&load.what(), &load.samples, |it| Some(it.per_s), count));
+        }
+        head("CPU time for 1,000 debits");
+        for load in self.debiting.iter().filter(|load| load.accounts > 1) {
+            cpu_rows(&load.what(), &load.samples, |it| it.cpu);
         }
         for load in &self.holding {
-            let what = match load.accounts {
-                1 => "holds of 1 account".to_owned(),
-                more => format!("holds of {} accounts", count(more)),
-            };
-            println!(
-                "{}",
-                row(&format!("{what}: p50"), &load.samples, |it| Some(it.median_us), milliseconds)
-            );
+            head(&format!("{}: {} holds due a second", accounts(load.accounts), count(load.rate)));
+            println!("{}", row("a hold's wait, p50", &load.samples, |it| Some(it.median_us), milliseconds));
             println!("{}", row("p99", &load.samples, |it| Some(it.p99_us), milliseconds));
             println!("{}", row("holds made a second", &load.samples, |it| Some(it.holds_per_s), count));
             println!(
                 "{}",
-                row("debits a second beside them", &load.samples, |it| Some(it.debits_per_s), count)
+                row("durable debits a second beside them", &load.samples, |it| Some(it.debits_per_s), count)
             );
+            cpu_rows("CPU time for 1,000 calls (a hold and a debit)", &load.samples, |it| it.cpu);
         }
+        println!(
+            "\nA hold waits from the moment when it was due. Where clearly fewer were made a second than were due, the ledger \
+             fell behind, and waits grew for as long as the sample took."
+        );
         head("mark");
         let debits = |connections| {
             let fits = |load: &&Debiting| {
@@ -171,6 +173,24 @@ impl<'a> Bench<'a> {
             println!("{mark}");
         }
     }
+}
+
+impl Debiting {
+    fn what(&self) -> String {
+        let connections = if self.connections == 1 { "connection" } else { "connections" };
+        format!("{} {connections}, {}, batches of {}", self.connections, accounts(self.accounts), self.size)
+    }
+}
+
+fn accounts(number: u64) -> String {
+    if number == 1 { "one hot account".to_owned() } else { format!("{} accounts", count(number)) }
+}
+
+/// Rows of the CPU time of each party.
+fn cpu_rows<T>(what: &str, samples: &[Vec<T>], cpu: impl Fn(&T) -> Cpu) {
+    println!("{}", row(&format!("{what}: the ledger"), samples, |it| Some(cpu(it).ledgers_us), seconds));
+    println!("{}", row("PostgreSQL", samples, |it| cpu(it).server_us, seconds));
+    println!("{}", row("the caller, this program", samples, |it| Some(cpu(it).caller_us), seconds));
 }
 
 /// The CPU's name, how many of it there are, and the load averages, as the system has them.
@@ -208,7 +228,9 @@ fn main() {
     let server = Server::start(&[]);
     let shown = |name: &str| format!("{name} {}", server.run("postgres", &format!("SHOW {name}")));
     let settings = ["server_version", "fsync", "synchronous_commit"].map(shown).join(", ");
-    println!("PostgreSQL ({settings}) and SQLite's file on one {file_system}");
+    println!(
+        "PostgreSQL ({settings}) and SQLite's file on one {file_system}; the caller shares the cores with them"
+    );
     let mut bench = Bench::new(vec![
         Subject::of_file("SQLite"),
         Subject::of_postgres("PostgreSQL", &server, 1),
@@ -223,7 +245,10 @@ fn main() {
         bench.round(round, if round == 0 { ms / 3 } else { ms });
     }
     let syncs = Spread::of(bench.syncs_us.clone()).unwrap();
-    println!("a write and sync of 4 KiB takes there {}; {rounds} rounds", syncs.text(milliseconds));
+    println!(
+        "a write and sync of 4 KiB takes there {}, measured before each sample; {rounds} rounds, medians (least to most)",
+        syncs.text(milliseconds)
+    );
     bench.print();
     let measured = began.elapsed();
     for (subject, acknowledged) in bench.subjects.iter_mut().zip(&bench.acknowledged) {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,13 @@ use pax_gateway::debit::frozen::{Debit, Ending};
 
 use crate::common::debits::estimated;
 use crate::shared::{Connection, from_now, request, request_of};
-use crate::subject::Subject;
+use crate::subject::{Cpu, Subject};
 
-/// How often a hold is asked for.
-const HOLD_EVERY: Duration = Duration::from_millis(1);
-/// How many connections ask for holds, each for one at a time. One whose answer is late asks late for its next one, but
-/// what that waits counts from the moment when it was due.
-const HOLD_CONNECTIONS: u64 = 32;
-/// How many debits come in a batch beside the holds.
+/// How many connections ask for holds, each for one at a time: so many calls can wait for their holds at once. One whose
+/// answer is late asks late for its next one, but what that waits counts from the moment when it was due.
+const HOLD_CONNECTIONS: usize = 128;
+/// How many connections send debits beside the holds, and how many debits come in a batch.
+const DEBIT_CONNECTIONS: usize = 3;
 const BESIDE: usize = 50;
 
 /// What one sample of debits says.
@@ -26,9 +26,8 @@ const BESIDE: usize = 50;
 pub struct OfDebits {
     pub debits: u64,
     pub per_s: u64,
-    /// CPU time for 1,000 debits, in microseconds: of the ledgers, and of PostgreSQL.
-    pub ledgers_us: u64,
-    pub server_us: Option<u64>,
+    /// CPU time for 1,000 debits.
+    pub cpu: Cpu,
 }
 
 /// What one sample of holds says.
@@ -39,6 +38,8 @@ pub struct OfHolds {
     pub p99_us: u64,
     pub holds_per_s: u64,
     pub debits_per_s: u64,
+    /// CPU time for 1,000 calls, each a hold and a debit.
+    pub cpu: Cpu,
 }
 
 /// Sends so many batches, made before, over these connections, each to the next ledger.
@@ -47,7 +48,7 @@ pub fn debits(subject: &Subject, connections: usize, accounts: u64, (size, batch
         (0..batches).map(|_| request_of(&subject.debits.batch(size, accounts))).collect();
     let next = AtomicUsize::new(0);
     let mut open: Vec<Connection> = (0..connections).map(|number| connect(subject, number)).collect();
-    let (ledgers, server) = (subject.ledgers_us(), subject.server_us());
+    let cpu = subject.cpu();
     let began = Instant::now();
     scope(|scope| {
         for connection in &mut open {
@@ -61,47 +62,51 @@ pub fn debits(subject: &Subject, connections: usize, accounts: u64, (size, batch
     });
     let took = began.elapsed();
     let debits = batches * size;
-    let per_1000 = |us: u64| us * 1_000 / debits;
-    let server_us = subject.server_us().zip(server).map(|(after, before)| per_1000(after - before));
-    OfDebits {
-        debits,
-        per_s: per_s(debits, took),
-        ledgers_us: per_1000(subject.ledgers_us() - ledgers),
-        server_us,
-    }
+    OfDebits { debits, per_s: per_s(debits, took), cpu: subject.cpu().for_1000(cpu, debits) }
 }
 
 fn connect(subject: &Subject, number: usize) -> Connection {
     Connection::open(subject.ledgers[number % subject.ledgers.len()].internal)
 }
 
-pub fn per_s(count: u64, took: Duration) -> u64 {
+fn per_s(count: u64, took: Duration) -> u64 {
     count * 1_000_000 / u64::try_from(took.as_micros()).unwrap().max(1)
 }
 
-/// Makes so many holds, at a thousand a second, and beside them the debits that post them.
-pub fn holds(subject: &Subject, accounts: u64, holds: u64) -> OfHolds {
+/// Makes so many holds, so many a second, and beside them the debits that post them.
+pub fn holds(subject: &Subject, accounts: u64, (rate, holds): (u64, u64)) -> OfHolds {
     let (held, calls) = channel();
-    let open = |number| connect(subject, usize::try_from(number).unwrap());
-    let askers: Vec<(u64, Connection)> = (0..HOLD_CONNECTIONS).map(|first| (first, open(first))).collect();
-    let posters: Vec<Connection> = (0..3).map(open).collect();
+    let calls = Arc::new(Mutex::new(calls));
+    let open = |number| connect(subject, number);
+    let askers: Vec<(usize, Connection)> =
+        (0..HOLD_CONNECTIONS).map(|number| (number, open(number))).collect();
+    let posters: Vec<Connection> = (0..DEBIT_CONNECTIONS).map(open).collect();
+    // Made once, since an estimate takes milliseconds, which would delay the first holds.
+    let mut lost = from_now(estimated(0, "", Tier::Credit));
+    lost.ending = Ending::Lost;
+    let cpu = subject.cpu();
     // The threads are there by then.
-    let began = Instant::now() + Duration::from_millis(20);
-    let (mut waited, (beside, took)) = scope(|scope| {
+    let began = Instant::now() + Duration::from_millis(50);
+    let (mut waited, took, beside) = scope(|scope| {
         let ask = |(first, connection)| {
-            let held = held.clone();
-            let numbers = (first..holds).step_by(HOLD_CONNECTIONS as usize);
-            scope.spawn(move || ask(subject, connection, accounts, (began, numbers), &held))
+            let (held, lost) = (held.clone(), lost.clone());
+            let due = move |number| began + Duration::from_micros(number * 1_000_000 / rate);
+            let times = (first as u64..holds).step_by(HOLD_CONNECTIONS).map(due);
+            scope.spawn(move || ask(subject, (connection, lost), accounts, times, &held))
         };
         let askers: Vec<_> = askers.into_iter().map(ask).collect();
-        let posting = scope.spawn(move || post(posters, &calls));
+        let post = |connection| {
+            let calls = Arc::clone(&calls);
+            scope.spawn(move || post(connection, &calls))
+        };
+        let posting: Vec<_> = posters.into_iter().map(post).collect();
         let waited: Vec<u64> = askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect();
         let took = began.elapsed();
         // The end of the calls is that of the posting.
         drop(held);
-        let batches = posting.join().unwrap();
-        let beside = batches.iter().filter(|(at, _)| at.saturating_duration_since(began) <= took);
-        (waited, (beside.map(|(_, debits)| *debits).sum(), took))
+        let batches = posting.into_iter().flat_map(|posting| posting.join().unwrap());
+        let beside = batches.filter(|(at, _)| at.saturating_duration_since(began) <= took);
+        (waited, took, beside.map(|(_, debits)| debits).sum())
     });
     waited.sort_unstable();
     let quantile = |hundredths: usize| waited[(waited.len() - 1) * hundredths / 100];
@@ -111,22 +116,20 @@ pub fn holds(subject: &Subject, accounts: u64, holds: u64) -> OfHolds {
         p99_us: quantile(99),
         holds_per_s: per_s(holds, took),
         debits_per_s: per_s(beside, took),
+        cpu: subject.cpu().for_1000(cpu, holds),
     }
 }
 
-/// Asks for the holds of these numbers, each when it is due. Gives how long each took from then on, in microseconds.
+/// Asks for a hold at each of these times. Gives how long each took from then on, in microseconds.
 fn ask(
     subject: &Subject,
-    mut connection: Connection,
+    (mut connection, mut lost): (Connection, Debit),
     accounts: u64,
-    (began, numbers): (Instant, impl Iterator<Item = u64>),
+    times: impl Iterator<Item = Instant>,
     held: &Sender<Debit>,
 ) -> Vec<u64> {
-    let mut lost = from_now(estimated(0, "", Tier::Credit));
-    lost.ending = Ending::Lost;
     let mut waited = Vec::new();
-    for number in numbers {
-        let due = began + HOLD_EVERY * u32::try_from(number).unwrap();
+    for due in times {
         let mut debit = subject.debits.debit(subject.debits.next(), accounts, pax_ledger::now());
         debit.hold_id = Some(debit.exchange_id.to_string());
         (lost.exchange_id, lost.hold_id) = (debit.exchange_id, debit.hold_id.clone());
@@ -143,18 +146,17 @@ fn ask(
     waited
 }
 
-/// Sends the debits of calls whose holds are made, in batches, to each ledger in turn. Gives when each batch was durable,
-/// and how many it had.
-fn post(mut connections: Vec<Connection>, calls: &Receiver<Debit>) -> Vec<(Instant, u64)> {
+/// Sends the debits of calls whose holds are made, in batches. Gives when each batch was durable, and how many it had.
+fn post(mut connection: Connection, calls: &Mutex<Receiver<Debit>>) -> Vec<(Instant, u64)> {
     let mut sent = Vec::new();
     loop {
-        let batch: Vec<Vec<u8>> = calls.iter().take(BESIDE).map(|debit| debit.to_canonical()).collect();
+        let batch: Vec<Debit> = calls.lock().unwrap().iter().take(BESIDE).collect();
         if batch.is_empty() {
             return sent;
         }
         let size = batch.len() as u64;
-        let turn = sent.len() % connections.len();
-        connections[turn].record(&request_of(&batch), size);
+        let lines: Vec<Vec<u8>> = batch.iter().map(Debit::to_canonical).collect();
+        connection.record(&request_of(&lines), size);
         sent.push((Instant::now(), size));
     }
 }

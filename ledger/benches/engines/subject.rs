@@ -17,6 +17,26 @@ pub const ACCOUNTS: u64 = 1_000;
 /// The clock's ticks in /proc/PID/stat, which all of Linux has a hundred of in a second.
 const TICK_US: u64 = 10_000;
 
+/// CPU time, user and system, in microseconds: of the ledgers, of PostgreSQL, and of this program, which calls them.
+#[derive(Clone, Copy)]
+pub struct Cpu {
+    pub ledgers_us: u64,
+    pub server_us: Option<u64>,
+    pub caller_us: u64,
+}
+
+impl Cpu {
+    /// What was used since then for so many of something, for 1,000 of it.
+    pub fn for_1000(self, before: Self, count: u64) -> Self {
+        let used = |after: u64, before: u64| after.saturating_sub(before) * 1_000 / count;
+        Self {
+            ledgers_us: used(self.ledgers_us, before.ledgers_us),
+            server_us: self.server_us.zip(before.server_us).map(|(after, before)| used(after, before)),
+            caller_us: used(self.caller_us, before.caller_us),
+        }
+    }
+}
+
 /// Where the entries are.
 enum Database<'a> {
     File(Folder),
@@ -60,13 +80,17 @@ impl<'a> Subject<'a> {
         Self { name, ledgers, debits: Debits::new(Tier::Credit), database }
     }
 
-    /// The CPU time of the ledgers so far, in microseconds.
-    pub fn ledgers_us(&self) -> u64 {
-        self.ledgers.iter().map(|ledger| stat(ledger.child.id()).unwrap().own_us).sum()
+    /// The CPU time so far of all processes that take part.
+    pub fn cpu(&self) -> Cpu {
+        Cpu {
+            ledgers_us: self.ledgers.iter().map(|ledger| stat(ledger.child.id()).unwrap().own_us).sum(),
+            server_us: self.server_us(),
+            caller_us: stat(std::process::id()).unwrap().own_us,
+        }
     }
 
     /// The CPU time of PostgreSQL's processes so far, ended ones too; none if the database is a file.
-    pub fn server_us(&self) -> Option<u64> {
+    fn server_us(&self) -> Option<u64> {
         let Database::Postgres(server, _) = &self.database else { return None };
         let first = server.pid();
         let numbers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {

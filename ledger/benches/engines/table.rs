@@ -68,7 +68,7 @@ pub fn marks(on_one: &[Vec<OfDebits>], on_six: &[Vec<OfDebits>], holds: &[Vec<Of
         mark(
             "the ledger's CPU for 1,000 debits in batches of 100, 1 connection: at most 0.015 s",
             on_one,
-            |it| it.ledgers_us,
+            |it| it.cpu.ledgers_us,
             (|us| us <= CPU_US_MOST, seconds),
         ),
         mark(

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -175,17 +175,27 @@ pub fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_nanos(tasks.filter_map(of_task).sum()))
 }
 
-/// How long the disk takes to write and sync an append of 4 KiB: the median of 51.
+/// How long the disk takes to write and sync 4 KiB of a file that has them already, as both databases write their logs: the
+/// median of 51.
 pub fn sync_time(folder: &Path) -> Duration {
-    let mut file = File::create(folder.join("sync")).unwrap();
-    let mut times: Vec<Duration> = (0..51)
-        .map(|_| {
-            let began = Instant::now();
-            file.write_all(&[7; 4096]).unwrap();
-            file.sync_data().unwrap();
-            began.elapsed()
-        })
-        .collect();
+    let mut times = sync_times(folder, 51);
     times.sort_unstable();
     times[times.len() / 2]
+}
+
+/// How long each of so many takes.
+pub fn sync_times(folder: &Path, count: usize) -> Vec<Duration> {
+    let mut file = File::create(folder.join("sync")).unwrap();
+    for _ in 0..count {
+        file.write_all(&[0; 4096]).unwrap();
+    }
+    file.sync_all().unwrap();
+    file.rewind().unwrap();
+    let mut sync = || {
+        let began = Instant::now();
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+        began.elapsed()
+    };
+    (0..count).map(|_| sync()).collect()
 }
