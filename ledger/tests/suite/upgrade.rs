@@ -2,7 +2,6 @@
 
 use crate::common;
 
-use std::path::Path;
 use std::process::Command;
 
 use common::debits::{byo, estimated, on_day, reported};
