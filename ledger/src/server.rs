@@ -56,8 +56,8 @@ pub struct Server {
     cards: Arc<Cards>,
 }
 
-/// How long the database may take to keep a new epoch.
-const EPOCH: Duration = Duration::from_secs(10);
+/// How long the database may take to keep a new epoch: longer than a file that another process writes says so itself.
+const EPOCH: Duration = Duration::from_secs(12);
 
 impl Server {
     /// Opens the database, takes the ports and begins an epoch.

@@ -152,7 +152,7 @@ fn at_the_head() {
     assert_eq!(caller.entries_within(&world, served, swept).len(), served);
     world.settle();
     caller.has_nothing_reserved(&world, port, cap);
-    // What the dead ones left is nothing that a sweep would find.
+    // Another sweep finds nothing more.
     std::thread::sleep(Duration::from_millis(DEAD_MS + 3_000));
     assert_eq!(caller.entries(&world).len(), served + 1);
     world.replay();

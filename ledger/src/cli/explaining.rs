@@ -35,7 +35,7 @@ pub(super) async fn run(store: &Store, options: Explain) -> Result<ExitCode, Err
     let filter = EntryFilter { exchange: Some(id.clone()), ..EntryFilter::default() };
     // The call's entry, and then its corrections.
     let mut snapshot = store.snapshot().await?;
-    let entries = snapshot.entries(&filter, CORRECTIONS_SHOWN).await?;
+    let entries = snapshot.entries(&filter, None, CORRECTIONS_SHOWN).await?;
     let quarantined = snapshot.quarantined_of(&id).await?;
     let cards = snapshot.cards().await?;
     drop(snapshot);

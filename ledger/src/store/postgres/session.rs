@@ -27,8 +27,9 @@ const LOOKED: Duration = Duration::from_millis(500);
 /// How long the session waits before it begins anew, after a host was lost.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The writer's statements are long and few, and each finds its rows by an index. To plan them takes the server longer than to
-/// do them, so it plans each once; and not for tables that are empty now and grow.
+/// The writer's statements are long and few, and each finds its rows by an index. To plan one takes the server longer than to
+/// do it, so it plans each once. If tables are empty then, it would choose to read them whole, and keep to that when they have
+/// grown: hence no other way than by an index.
 const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
     SET enable_mergejoin = off; SET jit = off";
 /// The server's process of this session, and whether that of an earlier session waits for a standby. A process has a name
@@ -238,17 +239,19 @@ async fn attempt<T>(
 
 /// Whether another transaction was chosen before this one, or kept its rows for too long.
 pub(in crate::store) fn is_for_another(error: &Error) -> bool {
+    const CODES: [&str; 3] = [
+        "40001", // serialization_failure
+        "40P01", // deadlock_detected
+        "55P03", // lock_not_available
+    ];
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
+    code.is_some_and(|code| CODES.contains(&code.as_ref()))
 }
 
 /// Whether a transaction may succeed if it is begun anew: the database chose another one before it, its row was locked for
 /// too long, another transaction made the same row, or the host is gone or takes no writes any more.
 fn is_worth_another_try(error: &Error) -> bool {
-    const CODES: [&str; 10] = [
-        "40001", // serialization_failure
-        "40P01", // deadlock_detected
-        "55P03", // lock_not_available
+    const CODES: [&str; 7] = [
         "23505", // unique_violation
         "25006", // read_only_sql_transaction
         "25P03", // idle_in_transaction_session_timeout
@@ -258,6 +261,7 @@ fn is_worth_another_try(error: &Error) -> bool {
         "57014", // query_canceled
     ];
     match error {
+        _ if is_for_another(error) => true,
         Error::Database(error) => error.code().is_some_and(|code| CODES.contains(&code.as_ref())),
         // An earlier commit waits for more than a moment.
         Error::Io(error) => error.kind() != io::ErrorKind::WouldBlock,

@@ -112,19 +112,24 @@ impl Listing {
         limit: u32,
     ) -> Result<Vec<StoredEntry>, Error> {
         match &mut self.snapshot {
-            Some(snapshot) => entries(&mut snapshot.tx, filter, after, limit).await,
+            Some(snapshot) => snapshot.entries(filter, after, limit).await,
             None => self.store.entries(filter, after, limit).await,
         }
     }
 }
 
 impl Snapshot {
-    /// The first `limit` entries, in the order of recording.
+    /// The same as [`Store::entries`].
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn entries(&mut self, filter: &EntryFilter, limit: u32) -> Result<Vec<StoredEntry>, Error> {
-        entries(&mut self.tx, filter, None, limit).await
+    pub async fn entries(
+        &mut self,
+        filter: &EntryFilter,
+        after: Option<&StoredEntry>,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, Error> {
+        entries(&mut self.tx, filter, after, limit).await
     }
 }
 
